@@ -1,0 +1,1 @@
+"""Networks: U-Nets, their preconditioning, and a small feature network."""
