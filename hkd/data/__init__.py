@@ -1,0 +1,1 @@
+"""Pictures: procedural, read from disk, or made so that every answer is known."""
