@@ -1,0 +1,1 @@
+"""Scores of generated images, computed from arrays and callables, whoever made them."""

@@ -1,0 +1,124 @@
+"""What a feature network is to the metrics, and the one pass that turns bytes into features.
+
+An extractor maps levels in [0, 255] at its own fixed size to one vector per image. Its name is the name of the number
+it yields: `FID` is reserved for the published Inception weights, everything else is an `FD-...`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hkd.metrics.inputs import MetricError, check_features, check_images
+from hkd.metrics.preprocess import CLASSES, Preprocessing
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """A feature network with what identifies it.
+
+    Attributes:
+        name: what the distance on these features is called, for instance `FD-factor-cnn`.
+        input_size: side in pixels to which every image is resized.
+        dim: length D of a feature vector.
+        digest: SHA-256 of the weights.
+        value_map: `own` if the network scales levels itself in its own way; `class` if it applies (z - 128) / 128
+            and wants levels such that this is the value map of the preprocessing class.
+        device: where its weights are.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def value_map(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+    def __call__(self, levels: Tensor) -> Tensor:
+        """Return features (B, D) of levels in [0, 255], float32 (B, 3, input_size, input_size)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FunctionExtractor:
+    """An extractor made of any function of levels, such as the penultimate layer of a small CNN."""
+
+    name: str
+    input_size: int
+    dim: int
+    digest: str
+    function: Callable[[Tensor], Tensor]
+    value_map: str = "own"
+    device: str = "cpu"
+
+    def __call__(self, levels: Tensor) -> Tensor:
+        return self.function(levels)
+
+
+def extract(
+    images: np.ndarray, extractor: Extractor, preprocessing: str | Preprocessing = "A", *, batch: int = 64
+) -> np.ndarray:
+    """Return float32 features (N, D) of uint8 images (N, 3, H, W), in order.
+
+    Args:
+        preprocessing: class A to E of `preprocess`, by name or as an object.
+    Raises:
+        MetricError: for images that are not bytes, features that are not finite or not of the extractor's dimension.
+    """
+    check_images(images)
+    kind = CLASSES[preprocessing] if isinstance(preprocessing, str) else preprocessing
+    features = np.empty((len(images), extractor.dim), dtype=np.float32)
+    with torch.inference_mode(), full_float32():
+        for start in range(0, len(images), batch):
+            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(extractor.device)
+            features[start : start + batch] = features_of_levels(extractor, kind(part, extractor.input_size), kind)
+    return check_features(features, name=f"{extractor.name} features")
+
+
+def features_of_levels(extractor: Extractor, levels: Tensor, kind: Preprocessing) -> np.ndarray:
+    """Return float32 features (B, D) of resized levels under the value map of the class.
+
+    Raises:
+        MetricError: if the extractor returns another shape than it declares.
+    """
+    levels = levels.to(extractor.device)
+    vectors = extractor(kind.levels_at_128(levels) if extractor.value_map == "class" else levels)
+    if vectors.shape != (len(levels), extractor.dim):
+        raise MetricError(
+            f"{extractor.name}: declares {extractor.dim} dimensions, returned {tuple(vectors.shape)}; fix its `dim`"
+        )
+    return vectors.detach().to("cpu", torch.float32).numpy()
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a state dict: names, types, shapes and bytes in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name].detach().cpu().numpy())
+        digest.update(f"{name}\x1f{array.dtype.str}\x1f{array.shape}\x1e".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Forbid TF32 in convolutions and products: it moves features by more than an implementation differs."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

@@ -1,0 +1,147 @@
+"""Published implementations of FID as data, and the record that every number carries.
+
+An implementation is a preprocessing class, an extractor and an arithmetic. One feature pass per class serves all
+implementations of that class; the arithmetics differ by a mean in float32, a divisor n, or an offset inside the root,
+and `peer_distance` reproduces each, so that a difference between two programs can be explained and not just seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from hkd.metrics.frechet import frechet_from_statistics
+from hkd.metrics.inputs import check_features
+from hkd.metrics.preprocess import CLASSES
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What an implementation does between features and number.
+
+    Attributes:
+        mean_dtype: float32 where the features are averaged as they come, float64 otherwise.
+        ddof: covariance divisor n - ddof.
+        offset: added to both diagonals inside the root only, which biases the distance low.
+        root: exact here; `eigvals` (of the product) and `sqrtm` are the published ways to the same trace.
+    """
+
+    mean_dtype: str = "float64"
+    ddof: int = 1
+    offset: float = 0.0
+    root: str = "exact"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One published protocol: preprocessing class, arithmetic and the package that is its witness, if installed."""
+
+    name: str
+    preprocessing: str
+    arithmetic: Arithmetic
+    package: str = ""
+    resize_of: str = "hkd"
+
+
+IMPLEMENTATIONS: dict[str, Implementation] = {
+    item.name: item
+    for item in (
+        Implementation("hkd", "A", Arithmetic()),
+        Implementation("torch-fidelity", "A", Arithmetic("float32", root="eigvals"), "torch-fidelity"),
+        Implementation("clean-fid", "C", Arithmetic("float32", root="sqrtm"), "clean-fid"),
+        Implementation("clean-fid-legacy-pytorch", "B", Arithmetic("float32", root="sqrtm"), "clean-fid"),
+        Implementation("clean-fid-legacy-tensorflow", "A", Arithmetic("float32", root="sqrtm"), "clean-fid"),
+        Implementation("pytorch-fid", "B", Arithmetic(root="sqrtm"), "pytorch-fid"),
+        Implementation("pytorch-fid-offset", "B", Arithmetic(offset=1e-6, root="sqrtm"), "pytorch-fid"),
+        Implementation("edm", "A", Arithmetic(root="sqrtm")),
+        Implementation("stylegan2-ada", "A", Arithmetic(ddof=0, root="sqrtm")),
+        Implementation("adm", "A", Arithmetic("float32", root="sqrtm")),
+        Implementation("torchmetrics", "E", Arithmetic(root="eigvals")),
+        Implementation("dgm-eval", "B", Arithmetic(root="sqrtm")),
+        Implementation("dgm-eval-clean", "D", Arithmetic(root="sqrtm")),
+        Implementation("image-generation-metrics", "B", Arithmetic(root="sqrtm")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class NumberProtocol:
+    """What a number is: two numbers may share a table column only if these are equal."""
+
+    name: str
+    preprocessing: str
+    resize: str
+    value_map: str
+    quantisation: str
+    layer: str
+    dtype: str
+    mean_dtype: str
+    ddof: int
+    root: str
+    extractor: str
+    extractor_digest: str
+    reference_digest: str
+    n_generated: int
+    n_reference: int
+    versions: tuple[tuple[str, str], ...]
+
+    def as_dict(self) -> dict[str, object]:
+        return {**asdict(self), "versions": dict(self.versions)}
+
+
+def versions_of(*packages: str) -> tuple[tuple[str, str], ...]:
+    """Return (package, installed version) pairs; `absent` where a package is not installed."""
+    found = []
+    for package in packages:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            found.append((package, "absent"))
+    return tuple(found)
+
+
+def needed_classes(names: list[str]) -> list[str]:
+    """Return the preprocessing classes that serve the named implementations: one feature pass each.
+
+    Raises:
+        KeyError: for a name that is not in IMPLEMENTATIONS.
+    """
+    return sorted({IMPLEMENTATIONS[name].preprocessing for name in names})
+
+
+def value_map_of(preprocessing: str, extractor_map: str) -> str:
+    """Return the value map as text: the class's, unless the extractor scales levels in its own way."""
+    centre = CLASSES[preprocessing].centre
+    return f"(x - {centre:g}) / {centre:g}" if extractor_map == "class" else "the extractor's own"
+
+
+def peer_distance(
+    generated: np.ndarray, reference: np.ndarray, arithmetic: Arithmetic, *, literal: bool = False
+) -> float:
+    """Return the distance as the implementation with this arithmetic would report it on the given features.
+
+    Args:
+        literal: take the trace from the eigenvalues of the non-symmetric product, rounding errors included, instead
+            of exactly; slow at 2048 dimensions.
+    """
+    x = check_features(generated, name="generated features")
+    y = check_features(reference, name="reference features", dim=x.shape[1])
+    (mean1, cov1), (mean2, cov2) = (peer_statistics(side, arithmetic) for side in (x, y))
+    difference = mean1 - mean2
+    mean_term = float(difference.dot(difference))
+    traces = float(np.trace(cov1) + np.trace(cov2))
+    offset = arithmetic.offset * np.eye(len(cov1))
+    if literal:
+        root = float(np.sqrt(np.linalg.eigvals((cov1 + offset) @ (cov2 + offset)).astype(complex)).real.sum())
+        return mean_term + traces - 2.0 * root
+    zero = np.zeros(len(cov1))
+    shifted = frechet_from_statistics(zero, cov1 + offset, zero, cov2 + offset)
+    return mean_term + shifted.trace_term - 2.0 * arithmetic.offset * len(cov1)
+
+
+def peer_statistics(features: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mean, covariance) as this arithmetic forms them; the mean keeps its dtype, as the libraries do."""
+    rows = features if arithmetic.mean_dtype == "float32" else features.astype(np.float64)
+    return np.mean(rows, axis=0), np.cov(rows, rowvar=False, ddof=arithmetic.ddof)

@@ -1,0 +1,84 @@
+"""Streamed statistics equal those in memory, whatever the batches, shards and order, to the bit."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hkd.metrics.inputs import MetricError
+from hkd.metrics.moments import Moments, gaussian_of
+from hkd.seeding import numpy_stream
+
+FEATURES = (numpy_stream(5, "rows").standard_normal((333, 6)) * 3 + 100).astype(np.float32)
+
+
+def streamed(cuts: list[int], order: list[int], chunk: int = 32) -> Moments:
+    moments = Moments(6, chunk)
+    edges = [0, *sorted(set(cuts)), len(FEATURES)]
+    batches = [(a, FEATURES[a:b]) for a, b in pairwise(edges) if b > a]
+    for k in sorted(range(len(batches)), key=lambda i: order[i % len(order)]):
+        moments.add(batches[k][1], start=batches[k][0])
+    return moments
+
+
+def test_statistics_equal_the_textbook() -> None:
+    side = gaussian_of(FEATURES)
+    exact = FEATURES.astype(np.float64)
+    np.testing.assert_allclose(side.mean, exact.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(side.covariance, np.cov(exact, rowvar=False), rtol=1e-11, atol=1e-12)
+    assert side.n == 333
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 332), max_size=12), st.lists(st.integers(0, 99), min_size=1, max_size=13))
+def test_batches_and_their_order_do_not_change_a_bit(cuts: list[int], order: list[int]) -> None:
+    expected = streamed([], [0]).gaussian()
+    actual = streamed(cuts, order).gaussian()
+    assert (actual.mean == expected.mean).all()
+    assert (actual.covariance == expected.covariance).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 332), st.booleans())
+def test_shards_merge_to_the_bit_also_through_a_file(cut: int, swap: bool) -> None:
+    shards = [Moments(6, 32), Moments(6, 32)]
+    shards[0].add(FEATURES[:cut], start=0)
+    shards[1].add(FEATURES[cut:], start=cut)
+    first, second = reversed(shards) if swap else shards
+    first = Moments.from_arrays(first.arrays())
+    first.merge(second)
+    assert (first.gaussian().covariance == streamed([], [0]).gaussian().covariance).all()
+
+
+def test_memory_stays_logarithmic_in_n() -> None:
+    moments = Moments(2, 4)
+    for start in range(0, 4 * 1000, 10):
+        moments.add(np.ones((10, 2), np.float32) * start)
+        assert len(moments._blocks) <= 11 and len(moments._rows) <= 1
+    assert moments.n == 4000
+
+
+def test_an_index_cannot_arrive_twice() -> None:
+    moments = streamed([], [0])
+    for start in (0, 320, 332):
+        with pytest.raises(MetricError, match="arrives twice"):
+            moments.add(FEATURES[:1], start=start)
+    with pytest.raises(MetricError, match="arrives twice"):
+        moments.merge(streamed([], [0]))
+
+
+def test_bad_rows_and_counts_are_refused() -> None:
+    moments = Moments(6)
+    with pytest.raises(MetricError, match="NaN"):
+        moments.add(np.full((2, 6), np.nan, np.float32))
+    with pytest.raises(MetricError, match=r"expected \(n, 6\), found \(2, 5\)"):
+        moments.add(np.zeros((2, 5), np.float32))
+    moments.add(FEATURES)
+    with pytest.raises(MetricError, match="400 claimed, 333 arrived"):
+        moments.gaussian(claimed=400)
+    with pytest.raises(MetricError, match="no covariance"):
+        Moments(6).gaussian()
