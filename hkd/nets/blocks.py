@@ -45,7 +45,6 @@ class UNetBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.style, self.in_channels, self.out_channels = style, in_channels, out_channels
-        resampling = {"direction": direction, "taps": style.taps}
         self.norm0 = group_norm(in_channels, eps=style.eps)
         self.conv0 = Conv2d(in_channels, out_channels, 3, init=style.init, direction=direction, taps=style.taps)
         self.affine = Linear(style.emb_channels, out_channels * (1 + style.adaptive_scale), init=style.init)
@@ -55,7 +54,7 @@ class UNetBlock(nn.Module):
         if in_channels != out_channels or (direction is not None and style.project_resampled):
             self.skip = Conv2d(in_channels, out_channels, 1, init=style.init, direction=direction, taps=style.taps)
         elif direction is not None:
-            self.skip = Resample(**resampling)
+            self.skip = Resample(direction, style.taps)
         self.norm2: nn.GroupNorm | None = None
         if attention:
             self.heads = out_channels // style.channels_per_head if style.channels_per_head else 1

@@ -152,11 +152,11 @@ class PositionalEmbedding(nn.Module):
 
     def __init__(self, channels: int, *, endpoint: bool) -> None:
         super().__init__()
-        self.half, self.last = channels // 2, channels // 2 - (1 if endpoint else 0)
+        self.count, self.last = channels // 2, channels // 2 - (1 if endpoint else 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, channels) for x of shape (B,)."""
-        k = torch.arange(self.half, dtype=torch.float32, device=x.device)
+        k = torch.arange(self.count, dtype=torch.float32, device=x.device)
         angle = x.outer((k / self.last * -math.log(10000)).exp().to(x.dtype))
         return torch.cat((angle.cos(), angle.sin()), dim=1)
 

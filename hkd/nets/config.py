@@ -1,0 +1,163 @@
+"""The `network` section of a run's settings, and the network it describes.
+
+Importing this module does not import torch, so that settings can be checked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hkd.seeding import address
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PRESETS = ("ddpmpp", "ncsnpp", "adm", "ddpm")
+PRECONDITIONERS = ("edm", "consistency", "vp", "ve", "none")
+
+_SONG: dict[str, dict[str, Any]] = {
+    "ddpmpp": {
+        "embedding_type": "positional",
+        "encoder_type": "standard",
+        "channel_mult_noise": 1,
+        "resample_filter": (1, 1),
+    },
+    "ncsnpp": {
+        "embedding_type": "fourier",
+        "encoder_type": "residual",
+        "channel_mult_noise": 2,
+        "resample_filter": (1, 3, 3, 1),
+    },
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Size and kind of a U-Net.
+
+    Attributes:
+        preset: the published architecture: `ddpmpp` and `ncsnpp` (EDM's VP and VE), `adm`, or `ddpm` (DDPM's own).
+        precond: the wrapper that makes the network a function of image and noise level; `none` leaves it bare.
+        model_channels: width that `channel_mult` multiplies, level by level from the finest.
+        num_blocks: residual blocks per level of the encoder; the decoder has one more.
+        attn_resolutions: resolutions, in pixels, whose blocks have self-attention.
+        dropout: probability, in every residual block.
+        label_dropout: probability of hiding a class label in training.
+        augment_dim: length of the augmentation label that the network takes; 0 for none, 9 for EDM's.
+        channel_mult_emb: width of the conditioning vector, in units of `model_channels`.
+        fourier_scale: standard deviation of the frequencies of `ncsnpp`'s noise-level embedding.
+        sigma_data: standard deviation of the data, for `edm` and `consistency`.
+        sigma_min: noise level at which `consistency` is the identity.
+
+    Raises:
+        ValueError: naming the key, for a value that no network can have.
+    """
+
+    preset: str
+    precond: str
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    num_blocks: int
+    attn_resolutions: tuple[int, ...]
+    dropout: float
+    label_dropout: float = 0.0
+    augment_dim: int = 0
+    channel_mult_emb: int = 4
+    fourier_scale: float = 16.0
+    sigma_data: float = 0.5
+    sigma_min: float = 0.002
+
+    def __post_init__(self) -> None:
+        for key in ("channel_mult", "attn_resolutions"):
+            object.__setattr__(self, key, _integers(key, getattr(self, key)))
+        _choose("preset", self.preset, PRESETS)
+        _choose("precond", self.precond, PRECONDITIONERS)
+        if not self.channel_mult:
+            raise ValueError("network.channel_mult: expected one multiplier per level, found an empty list")
+        for key in ("model_channels", "num_blocks", "channel_mult_emb"):
+            _check(key, getattr(self, key), lambda v: isinstance(v, int) and v > 0, "a positive integer")
+        _check("channel_mult", self.channel_mult, lambda v: min(v) > 0, "positive integers")
+        _check("model_channels", self.model_channels, lambda v: v % 4 == 0, "a multiple of 4, for its group norms")
+        _check("augment_dim", self.augment_dim, lambda v: isinstance(v, int) and v >= 0, "0 or a positive integer")
+        for key in ("dropout", "label_dropout"):
+            _check(key, getattr(self, key), lambda v: 0 <= v < 1, "a probability in [0, 1)")
+        for key in ("fourier_scale", "sigma_data", "sigma_min"):
+            _check(key, getattr(self, key), lambda v: v > 0, "a positive number")
+        if self.preset == "ddpm" and (self.augment_dim or self.label_dropout):
+            raise ValueError("network.preset: 'ddpm' takes neither augment_dim nor label_dropout; leave both at 0")
+
+
+def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: int, seed: int = 0) -> nn.Module:
+    """Return the network, freshly drawn from the stream (seed, "network"), in its preconditioning.
+
+    Args:
+        resolution: of the square images, in pixels.
+        channels: of the images.
+        label_dim: number of classes; 0 for an unconditional network.
+
+    Raises:
+        ValueError: if the levels do not fit the resolution or the widths cannot be normalised.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(address(seed, "network"))
+        return _wrapped(_bare(config, resolution, channels, label_dim), config)
+
+
+def _bare(config: NetworkConfig, resolution: int, channels: int, label_dim: int) -> nn.Module:
+    from hkd.nets.ddpm_unet import DDPMUNet
+    from hkd.nets.unet import DhariwalUNet, SongUNet
+
+    size: dict[str, Any] = {
+        "img_resolution": resolution,
+        "in_channels": channels,
+        "out_channels": channels,
+        "label_dim": label_dim,
+        "model_channels": config.model_channels,
+        "channel_mult": config.channel_mult,
+        "channel_mult_emb": config.channel_mult_emb,
+        "num_blocks": config.num_blocks,
+        "attn_resolutions": config.attn_resolutions,
+        "dropout": config.dropout,
+    }
+    if config.preset == "ddpm":
+        return DDPMUNet(**size)
+    size |= {"augment_dim": config.augment_dim, "label_dropout": config.label_dropout}
+    if config.preset == "adm":
+        return DhariwalUNet(**size)
+    return SongUNet(**size, **_SONG[config.preset], fourier_scale=config.fourier_scale)
+
+
+def _wrapped(model: nn.Module, config: NetworkConfig) -> nn.Module:
+    from hkd.nets.precond import ConsistencyPrecond, EDMPrecond, VEPrecond, VPPrecond
+
+    match config.precond:
+        case "edm":
+            return EDMPrecond(model, config.sigma_data)
+        case "consistency":
+            return ConsistencyPrecond(model, config.sigma_data, config.sigma_min)
+        case "vp":
+            return VPPrecond(model)
+        case "ve":
+            return VEPrecond(model)
+        case _:
+            return model
+
+
+def _integers(key: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not all(type(item) is int for item in value):
+        raise ValueError(f"network.{key}: expected a list of integers, found {value!r}")
+    return tuple(value)
+
+
+def _choose(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"network.{key}: expected one of {', '.join(known)}, found {value!r}")
+
+
+def _check(key: str, value: Any, holds: Callable[[Any], bool], expected: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | tuple) or not holds(value):
+        raise ValueError(f"network.{key}: expected {expected}, found {value!r}")
