@@ -1,0 +1,1 @@
+"""The Koopman core: closed-form evolution, the hierarchy around it, and what its spectrum is good for."""

@@ -1,0 +1,271 @@
+"""HKD: an EDM network cut into encoder and decoder, and between them an operator for every level.
+
+    z^(l) = E^(l)(x_t, t)        z^(l) <- exp((s(t') - s(t)) A^(l)) z^(l)        x_hat = D({z^(l)})
+
+One step from noise to image is one encoder pass, one multiplication and one decoder pass: as much as one
+evaluation of the network it was cut from.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hkd.koopman.coupled import FourierOperator
+from hkd.koopman.operator import KoopmanOperator, LevelOperator
+from hkd.koopman.settings import KoopmanSettings
+from hkd.koopman.stability import Diagnostics
+from hkd.nets.precond import EDMPrecond, noise_levels
+
+Sigma = Tensor | float
+Latents = list[Tensor]
+
+
+class HKDNet(nn.Module):
+    """The one-step map of HKD, and its parts.
+
+    The latents are the encoder's outputs in order of production, each (B, C, H, W); with a `separate` bottleneck
+    operator one more follows, the decoder's trunk. `koopman` holds the operators by level name.
+
+    Attributes:
+        net: the denoiser that was cut; its parameters keep their names behind the prefix `net.`.
+        time: the map from noise level to the time in which operators are constant.
+        latent_names: a name for every latent.
+    Raises:
+        ValueError: for a level that cannot be paired into blocks.
+    Source: HKD, section 3 and Algorithm 1. The readings of what they leave open are `settings`.
+    """
+
+    def __init__(self, net: EDMPrecond, settings: KoopmanSettings) -> None:
+        super().__init__()
+        self.net, self.settings, self.time = net, settings, settings.time
+        self.img_resolution, self.img_channels, self.label_dim = net.img_resolution, net.img_channels, net.label_dim
+        self.sigma_data = net.sigma_data
+        outputs: list[tuple[str, int, int, int]] = [tuple(output) for output in net.model.encoder_outputs()]  # type: ignore[operator]
+        shapes = {name: shape for name, *shape in outputs}
+        levels = _levels(outputs, settings.levels)
+        if settings.bottleneck_operator == "separate":
+            shapes["bottleneck"] = shapes[outputs[-1][0]]
+            levels["bottleneck"] = "bottleneck"
+        self.latent_names = list(shapes)
+        self._level_of = [levels.get(name) for name in self.latent_names]
+        self.koopman = nn.ModuleDict()
+        for name, level in levels.items():
+            if level not in self.koopman:
+                self.koopman[level] = self._operator(level, shapes[name])
+        self.decoder_mapping = _mapping_of(net.model) if settings.conditioning == "separate" else None
+
+    def forward(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Tensor:
+        """Return the clean image x_hat at eps, float32 (B, C, H, W), from any state x_t in one step.
+
+        Args:
+            x: (B, C, H, W) states of trajectories at noise level sigma, x_0 + sigma n.
+            sigma: noise level in [eps, T], a number or (B,). A shared number is cheaper.
+            class_labels: (B, label_dim) one-hot rows; ignored by an unconditional network.
+        Raises:
+            ValueError: for a noise level outside [eps, T], where it can be seen without waiting for a device.
+        Source: HKD, Algorithm 2: D({exp((eps - t) A) E(x_t)}).
+        """
+        latents = self.encode(x, sigma, class_labels)
+        latents = self.evolve(latents, sigma, self.settings.sigma_min)
+        return self.decode(latents, class_labels, x=x, sigma=sigma)
+
+    def encode(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Latents:
+        """Return the latents of x at noise level sigma."""
+        self._check(sigma)
+        coefficients = self.net.coefficients(noise_levels(sigma, x.device))
+        told = self.settings.sigma_max if self.settings.encoder_sigma == "constant" else sigma
+        emb = self._embed(self.net.model, told, class_labels, x.device)
+        skips = self.net.model.encode(coefficients.c_in * x.to(torch.float32), emb)  # type: ignore[operator]
+        if self.settings.levels == "skips_dropped":
+            skips = [torch.zeros_like(skip) for skip in skips[:-1]] + skips[-1:]
+        return skips + skips[-1:] if self.settings.bottleneck_operator == "separate" else skips
+
+    def evolve(self, latents: Sequence[Tensor], from_sigma: Sigma, to_sigma: Sigma) -> Latents:
+        """Return the latents moved from one noise level to another, forward or backward, numbers or (B,) each."""
+        self._check(from_sigma)
+        self._check(to_sigma)
+        dt = self.time(_flat(to_sigma)) - self.time(_flat(from_sigma))
+        return [z if (operator := self.operator(i)) is None else operator(z, dt) for i, z in enumerate(latents)]
+
+    def decode(
+        self,
+        latents: Sequence[Tensor],
+        class_labels: Tensor | None = None,
+        *,
+        x: Tensor | None = None,
+        sigma: Sigma | None = None,
+        latent_sigma: Sigma | None = None,
+    ) -> Tensor:
+        """Return the image that the latents stand for, float32 (B, C, H, W).
+
+        Args:
+            latents: as returned by `encode` and `evolve`.
+            x, sigma: what was encoded, and at which level; read by `output_wrapper: edm` and by
+                `decoder_sigma: same_as_input`.
+            latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time`.
+        Raises:
+            ValueError: when the settings need an argument that is not given.
+        """
+        settings, device = self.settings, latents[0].device
+        told: dict[str, Sigma | None] = {
+            "sigma_min": settings.sigma_min,
+            "sigma_max": settings.sigma_max,
+            "same_as_input": sigma,
+            "latent_time": settings.sigma_min if latent_sigma is None else latent_sigma,
+        }
+        mapping = self.net.model if self.decoder_mapping is None else self.decoder_mapping
+        level = told[settings.decoder_sigma]
+        if level is None:
+            raise ValueError(
+                f"decoder_sigma: {settings.decoder_sigma} needs 'sigma': pass what was encoded to `decode`."
+            )
+        emb = self._embed(mapping, level, class_labels, device)
+        separate = settings.bottleneck_operator == "separate"
+        skips, trunk = (latents[:-1], latents[-1]) if separate else (latents, None)
+        raw = self.net.model.decode(skips, emb, trunk).to(torch.float32)  # type: ignore[operator]
+        if settings.output_wrapper == "raw":
+            return raw
+        if settings.output_wrapper == "scaled":
+            return self.sigma_data * raw
+        if x is None or sigma is None:
+            raise ValueError("output_wrapper: edm needs 'x' and 'sigma': pass what was encoded to `decode`.")
+        c_skip, c_out, *_ = self.net.coefficients(noise_levels(sigma, device))
+        return torch.addcmul(c_skip * x.to(torch.float32), c_out, raw)
+
+    def trajectory(
+        self, x: Tensor, sigmas: Sequence[float], class_labels: Tensor | None = None, *, sigma: Sigma | None = None
+    ) -> Tensor:
+        """Return x_hat at every noise level of `sigmas`, (S, B, C, H, W), from one encoding and one batched decode.
+
+        Args:
+            x: (B, C, H, W) states at noise level `sigma`, T unless given.
+        """
+        start = self.settings.sigma_max if sigma is None else sigma
+        latents, count = self.encode(x, start, class_labels), len(sigmas)
+        moved = [self.evolve(latents, start, to_sigma) for to_sigma in sigmas]
+        stacked = [torch.cat(level) for level in zip(*moved, strict=True)]
+        each = torch.tensor(sigmas, dtype=torch.float32, device=x.device).repeat_interleave(len(x))
+        images = self.decode(
+            stacked,
+            None if class_labels is None else class_labels.repeat(count, 1),
+            x=x.repeat(count, 1, 1, 1),
+            sigma=start.flatten().expand(len(x)).repeat(count) if isinstance(start, Tensor) else start,
+            latent_sigma=each,
+        )
+        return images.unflatten(0, (count, len(x)))
+
+    def operator(self, latent: int) -> LevelOperator | None:
+        """Return the operator that moves the latent of that number, or None for one that passes unchanged."""
+        level = self._level_of[latent]
+        return None if level is None else self.koopman[level]  # type: ignore[return-value]
+
+    def operators(self) -> list[LevelOperator | None]:
+        """Return the operator of every latent, in order."""
+        return [self.operator(i) for i in range(len(self.latent_names))]
+
+    def diagnostics(self) -> dict[str, Diagnostics]:
+        """Return the extremes of every level's rates."""
+        return {level: operator.diagnostics() for level, operator in self.koopman.items()}  # type: ignore[operator]
+
+    def metadata(self) -> dict[str, Any]:
+        """Return every setting, the levels and the number of parameters of A, for the record of a run."""
+        sizes = {level: operator.generator.numel() for level, operator in self.koopman.items()}  # type: ignore[operator]
+        return {**asdict(self.settings), "level_parameters": sizes, "koopman_parameters": sum(sizes.values())}
+
+    def koopman_parameters(self) -> Iterator[nn.Parameter]:
+        """Iterate over the parameters of A."""
+        return self.koopman.parameters()
+
+    def parameter_groups(self, lr: float, operator_lr: float) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: the U-Net at `lr`, A at `operator_lr`."""
+        operators = [p for p in self.koopman.parameters() if p.requires_grad]
+        taken = {id(p) for p in self.koopman.parameters()}
+        network = [p for p in self.parameters() if id(p) not in taken and p.requires_grad]
+        groups = [{"name": "network", "params": network, "lr": lr}]
+        return groups + ([{"name": "koopman", "params": operators, "lr": operator_lr}] if operators else [])
+
+    def initialise_from(self, teacher: Mapping[str, Tensor]) -> None:
+        """Take the weights of an EDM denoiser (its `state_dict`) and set A to zero.
+
+        An augmentation input that the teacher has and this network has not is dropped: it is never used here.
+
+        Raises:
+            ValueError: naming the first parameter that is missing, unknown or of another shape.
+        Source: HKD, section 4 (implementation details): E and D start from the pre-trained EDM, A from zero.
+        """
+        own = self.net.state_dict()
+        wanted = {key: value for key, value in teacher.items() if key in own or "map_augment" not in key}
+        _require_same(own, wanted, "the teacher's weights", "give the teacher and this network the same `network:`")
+        self.net.load_state_dict(wanted)
+        if self.decoder_mapping is not None:
+            self.decoder_mapping.load_state_dict(_mapping_of(self.net.model).state_dict())
+        for parameter in self.koopman_parameters():
+            nn.init.zeros_(parameter)
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load a `state_dict` of this class.
+
+        Raises:
+            ValueError: for weights of another configuration, naming the first key that differs, or for an operator
+                that is not finite.
+        """
+        _require_same(self.state_dict(), state, "these weights", "use the config that lies beside the weights")
+        self.load_state_dict(state)
+
+    def _operator(self, level: str, shape: Sequence[int]) -> LevelOperator:
+        settings = self.settings
+        common: dict[str, Any] = {
+            "name": level,
+            "span": self.time.span,
+            "bounds": settings.bounds,
+            "frozen": settings.frozen,
+        }
+        if settings.coupling == "fourier":
+            return FourierOperator(*shape, **common)
+        return KoopmanOperator(*shape, pairing=settings.pairing, **common)
+
+    def _embed(self, mapping: nn.Module, sigma: Sigma, class_labels: Tensor | None, device: torch.device) -> Tensor:
+        labels = None
+        if self.label_dim and class_labels is not None:
+            labels = class_labels.to(torch.float32).reshape(-1, self.label_dim)
+        c_noise = self.net.coefficients(noise_levels(sigma, device)).c_noise
+        return mapping.embed(c_noise, labels)  # type: ignore[operator]
+
+    def _check(self, sigma: Sigma) -> None:
+        on_device = isinstance(sigma, Tensor) and sigma.device.type != "cpu"
+        if not (on_device or torch.compiler.is_compiling()):
+            self.time.check(sigma)
+
+
+def _levels(outputs: Sequence[tuple[str, int, int, int]], levels: str) -> dict[str, str]:
+    """Return the level to which each encoder output that evolves belongs, by output name."""
+    if levels in ("bottleneck_only", "skips_dropped"):
+        outputs = outputs[-1:]
+    if levels == "finest_only":
+        outputs = [output for output in outputs if output[2] == outputs[0][2]]
+    if levels == "per_resolution":
+        return {name: f"{height}x{width}x{channels}" for name, channels, height, width in outputs}
+    return {name: name for name, *_ in outputs}
+
+
+def _mapping_of(model: nn.Module) -> nn.Module:
+    """Return a copy of a U-Net's embedding of noise level and class, without the halves."""
+    memo: dict[int, Any] = {id(model.enc): nn.ModuleDict(), id(model.dec): nn.ModuleDict()}
+    return copy.deepcopy(model, memo)
+
+
+def _flat(sigma: Sigma) -> Sigma:
+    return sigma.flatten() if isinstance(sigma, Tensor) else sigma
+
+
+def _require_same(own: Mapping[str, Tensor], other: Mapping[str, Tensor], what: str, remedy: str) -> None:
+    for key in [*own, *other]:
+        here, there = (tuple(state[key].shape) if key in state else "absent" for state in (own, other))
+        if here != there:
+            raise ValueError(f"{key}: {there} in {what}, {here} in this network; {remedy}.")
