@@ -123,11 +123,18 @@ class Conv2d(Resample):
             return self._convolve(x, self.padding)
         if self.fused:
             return self._down(self._convolve(x, self.padding + self.margin), padding=0)
-        if self.direction == "up" and self.is_box and self.padding == 0:
-            return self.resample(
-                self._convolve(x, 0)
-            )  # a pointwise map commutes with copying pixels: a quarter of the work
+        if self.direction == "up" and self.is_box:
+            return self._convolve_doubled(x)
         return self._convolve(self.resample(x), self.padding)
+
+    def _convolve_doubled(self, x: Tensor) -> Tensor:
+        """Return the convolution of the copied pixels without copying them, in less than half the work.
+
+        The box and the kernel are one transposed convolution of stride 2, whose kernel is the mirrored one summed
+        over 2x2 windows.
+        """
+        kernel = F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
+        return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=self.padding)
 
     def _convolve(self, x: Tensor, padding: int) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, padding=padding)
