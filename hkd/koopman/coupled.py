@@ -7,8 +7,6 @@ dependence of A on the place and the mixing of two channels; what is gained are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -42,8 +40,8 @@ class FourierOperator(LevelOperator):
 
     def energy(self, z: Tensor) -> Tensor:
         width = z.shape[-1]
-        size = torch.fft.rfft2(z.float(), norm="ortho").abs().square()
-        twice = torch.full((size.shape[-1],), 2.0, device=z.device)
+        size = torch.fft.rfft2(_exact(z), norm="ortho").abs().square()
+        twice = size.new_full((size.shape[-1],), 2.0)
         twice[0] = 1.0
         if width % 2 == 0:
             twice[-1] = 1.0
@@ -54,8 +52,8 @@ class FourierOperator(LevelOperator):
 
         In the columns that hold both k and -k a mode stays if either of the two is kept.
         """
-        kept = _symmetric(keep, z.shape[-1]).to(torch.float32)
-        return torch.fft.irfft2(torch.fft.rfft2(z.float()) * kept, s=z.shape[-2:]).to(z.dtype)
+        spectrum = torch.fft.rfft2(_exact(z)) * _symmetric(keep, z.shape[-1])
+        return torch.fft.irfft2(spectrum, s=z.shape[-2:]).to(z.dtype)
 
     def _raw_rates(self, generator: Tensor) -> Rates:
         mirrored = _mirror(generator)
@@ -68,7 +66,7 @@ class FourierOperator(LevelOperator):
             growth, angle = torch.exp(rates.alpha * dt), rates.beta * dt
             multiplier = torch.complex(growth * torch.cos(angle), growth * torch.sin(angle))
             spectrum = torch.fft.rfft2(z.to(rates.alpha.dtype)) * multiplier
-            return torch.fft.irfft2(spectrum, s=_size(z)).to(z.dtype)
+            return torch.fft.irfft2(spectrum, s=z.shape[-2:]).to(z.dtype)
 
 
 def _mirror(x: Tensor) -> Tensor:
@@ -76,8 +74,8 @@ def _mirror(x: Tensor) -> Tensor:
     return x.flip((-2, -1)).roll((1, 1), (-2, -1))
 
 
-def _size(z: Tensor) -> Sequence[int]:
-    return z.shape[-2:]
+def _exact(z: Tensor) -> Tensor:
+    return z.to(torch.promote_types(z.dtype, torch.float32))
 
 
 def _symmetric(keep: Tensor, width: int) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -53,6 +54,7 @@ class HKDNet(nn.Module):
             shapes["bottleneck"] = shapes[outputs[-1][0]]
             levels["bottleneck"] = "bottleneck"
         self.latent_names = list(shapes)
+        self._shapes = [tuple(shape) for shape in shapes.values()]
         self._level_of = [levels.get(name) for name in self.latent_names]
         self.koopman = nn.ModuleDict()
         for name, level in levels.items():
@@ -88,6 +90,7 @@ class HKDNet(nn.Module):
 
     def evolve(self, latents: Sequence[Tensor], from_sigma: Sigma, to_sigma: Sigma) -> Latents:
         """Return the latents moved from one noise level to another, forward or backward, numbers or (B,) each."""
+        self._check_latents(latents)
         self._check(from_sigma)
         self._check(to_sigma)
         dt = self.time(_flat(to_sigma)) - self.time(_flat(from_sigma))
@@ -110,8 +113,9 @@ class HKDNet(nn.Module):
                 `decoder_sigma: same_as_input`.
             latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time`.
         Raises:
-            ValueError: when the settings need an argument that is not given.
+            ValueError: when the settings need an argument that is not given, or for latents of another network.
         """
+        self._check_latents(latents)
         settings, device = self.settings, latents[0].device
         told: dict[str, Sigma | None] = {
             "sigma_min": settings.sigma_min,
@@ -241,6 +245,15 @@ class HKDNet(nn.Module):
         on_device = isinstance(sigma, Tensor) and sigma.device.type != "cpu"
         if not (on_device or torch.compiler.is_compiling()):
             self.time.check(sigma)
+
+    def _check_latents(self, latents: Sequence[Tensor]) -> None:
+        found = [tuple(z.shape[1:]) for z in latents]
+        if found != self._shapes:
+            pairs = zip_longest(self.latent_names, self._shapes, found, fillvalue="absent")
+            name, want, got = next(pair for pair in pairs if pair[1] != pair[2])
+            raise ValueError(
+                f"latents: level {name} must have shape {want}, got {got}; pass all that `encode` returns."
+            )
 
 
 def _levels(outputs: Sequence[tuple[str, int, int, int]], levels: str) -> dict[str, str]:

@@ -39,7 +39,9 @@ def test_evolution_is_the_matrix_exponential(path, pairing, seed, dt, own):
     z, alpha, beta = blocks(seed)
     step = torch.tensor([dt, -dt, dt / 3]) if own else torch.tensor(dt)
     step = step.to(torch.float64)
-    assert_close(path(z, alpha, beta, step, pairing), exponential(z, alpha, beta, step, pairing), rtol=1e-11, atol=1e-11)
+    assert_close(
+        path(z, alpha, beta, step, pairing), exponential(z, alpha, beta, step, pairing), rtol=1e-11, atol=1e-11
+    )
 
 
 @PATHS
