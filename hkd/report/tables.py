@@ -1,0 +1,123 @@
+"""A table of the paper with what was measured beside what was printed, as data, CSV and Markdown.
+
+Every printed row stays in the table: one that was not run has empty numbers and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from hkd.artifacts import write_text
+from hkd.report.collect import BUDGET, METRICS, check_protocols, check_seeds, lines_of
+from hkd.report.compare import Paper, why_not
+from hkd.report.markdown import markdown
+from hkd.report.view import view
+
+COLUMNS = (
+    *("category", "method", "route", "dataset", "nfe", "n_samples", "n_reference", "extractor"),
+    *("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fid_sd", "fdn", "reported_fid", "comparable", "why_not"),
+    *("params", "train_images", "network_evals", "train_seconds", "seeds", "config_digest"),
+)
+INTEGERS = ("nfe", "n_samples", "n_reference", "params", "train_images", "network_evals", "seeds")
+NUMBERS = (*METRICS, "fid_sd", "reported_fid", "train_seconds")
+
+
+class PrintedRow(Protocol):
+    """A row as the plan knows it: what a paper printed, and the run (group/name) that answers it, if there is one."""
+
+    @property
+    def category(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def nfe(self) -> int: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def fid(self) -> float | None: ...
+    @property
+    def note(self) -> str: ...
+
+
+def table(rows: Iterable[PrintedRow], metrics: pd.DataFrame, paper: Paper) -> pd.DataFrame:
+    """Return one line per row with `COLUMNS`: means over seeds, empty where nothing was measured.
+
+    `fid_sd` is the standard deviation of `fid_own` over seeds (ddof 1), empty with one seed. A row printed twice
+    carries numbers the first time only; the second refers to the first.
+
+    Args:
+        metrics: lines of `collect`.
+    Raises:
+        ReportError: the lines mix protocols within a column, or settings within a row.
+    """
+    rows = list(rows)
+    asked = {(row.method, row.nfe) for row in rows}
+    wanted = [key in asked for key in zip(metrics["method"], metrics["nfe"], strict=True)]
+    used = metrics[pd.Series(wanted, index=metrics.index, dtype=bool)]
+    check_protocols(used)
+    first_category: dict[tuple[str, int, str | None], str] = {}
+    lines = []
+    for row in rows:
+        key = (row.label, row.nfe, row.method)
+        line = _printed(row)
+        if key in first_category:
+            line |= {"comparable": "no", "why_not": f"printed twice: see the row under {first_category[key]}"}
+        else:
+            first_category[key] = row.category
+            line |= _measured(row, used, paper)
+        lines.append(line)
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(NUMBERS, "float64"))
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return a table as CSV text: six significant digits, empty where there is no number."""
+    return str(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def write(stem: Path | str, frame: pd.DataFrame, rows: Sequence[PrintedRow], paper: Paper) -> list[Path]:
+    """Write `stem`.csv and `stem`.md and return their paths."""
+    csv, text = Path(f"{stem}.csv"), Path(f"{stem}.md")
+    notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows if row.note]
+    write_text(text, markdown(view(frame, paper, notes)))
+    write_text(csv, to_csv(frame))
+    return [csv, text]
+
+
+def _printed(row: PrintedRow) -> dict[str, Any]:
+    return {"category": row.category, "method": row.label, "nfe": row.nfe, "reported_fid": row.fid}
+
+
+def _measured(row: PrintedRow, metrics: pd.DataFrame, paper: Paper) -> dict[str, Any]:
+    if row.method is None:
+        return {"comparable": "no", "why_not": "not run: method not implemented yet"}
+    lines = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
+    if lines.empty:
+        return {"comparable": "no", "why_not": f"not run: no metrics of {row.method} at {row.nfe} NFE"}
+    check_seeds(lines)
+    first = lines_of(lines)[0]
+    budget = {key: _mean(lines[key]) for key in BUDGET}
+    reasons = why_not(first | budget, paper, row.fid)
+    whole = {key: None if budget[key] is None else round(budget[key]) for key in BUDGET if key in INTEGERS}
+    seconds = budget["train_seconds"]
+    return {
+        **{key: first[key] for key in ("route", "dataset", "n_reference", "extractor")},
+        "n_samples": first["n_generated"],
+        **{key: _mean(lines[key]) for key in METRICS},
+        "fid_sd": lines["fid_own"].std(ddof=1) if len(lines) > 1 else None,
+        "comparable": "no" if reasons else "yes",
+        "why_not": "; ".join(reasons),
+        **whole,
+        "train_seconds": None if seconds is None else round(seconds, 1),
+        "seeds": len(lines),
+        "config_digest": first["settings_digest"],
+    }
+
+
+def _mean(values: pd.Series[Any]) -> Any:
+    """Return the mean, or None when a value is unknown: half a mean is no mean."""
+    return None if values.isna().any() else float(values.astype("float64").mean())

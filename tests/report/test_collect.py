@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hkd.artifacts import ArtifactError, Record
+from hkd.report.collect import COLUMNS, ReportError, check_protocols, check_seeds, collect, records
+
+
+def test_each_file_is_one_line_in_the_order_given(metrics_file):
+    frame = collect([metrics_file(seed=1), metrics_file(seed=0)])
+    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame["seed"]) == [1, 0]
+    assert list(frame["fid_own"]) == [3.0, 3.0]
+
+
+def test_no_files_give_an_empty_table_with_all_columns():
+    assert list(collect([]).columns) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "key", ["nfe", "extractor_digest", "metrics.fdn", "budget.params", "protocols.fid_own", "metrics"]
+)
+def test_a_missing_key_is_named_with_its_file(metrics_file, key):
+    path = metrics_file(**{key: ...})
+    with pytest.raises(ReportError, match=f"{path}: key '{key}' is missing"):
+        collect([path])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "3.0", True])
+def test_a_metric_that_is_no_finite_number_is_refused(metrics_file, value):
+    path = metrics_file(**{"metrics.fid_own": value})
+    with pytest.raises(ReportError, match=r"metrics\.fid_own = .* is no finite number"):
+        collect([path])
+
+
+def test_an_unknown_budget_is_empty_but_nan_is_refused(metrics_file):
+    frame = collect([metrics_file(**{"budget.train_seconds": None})])
+    assert frame["train_seconds"].isna().all()
+    with pytest.raises(ReportError, match=r"budget\.train_seconds"):
+        collect([metrics_file(**{"budget.train_seconds": float("nan")})])
+
+
+def test_another_schema_is_refused(metrics_file):
+    with pytest.raises(ReportError, match="schema = 2, this version reads 1"):
+        collect([metrics_file(schema=2)])
+
+
+def test_a_method_without_its_group_is_refused(metrics_file):
+    with pytest.raises(ReportError, match="method = 'hkd' is no group/name"):
+        collect([metrics_file(method="hkd")])
+
+
+def test_a_missing_or_broken_file_names_the_stage(tmp_path):
+    with pytest.raises(ArtifactError, match="hkd score"):
+        collect([tmp_path / "absent.json"])
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"broken\.json: not valid JSON"):
+        collect([tmp_path / "broken.json"])
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ReportError, match="holds no mapping"):
+        collect([tmp_path / "list.json"])
+
+
+def test_the_same_run_twice_is_refused(metrics_file):
+    with pytest.raises(ReportError, match="same run, nfe and seed"):
+        collect([metrics_file(), metrics_file()])
+
+
+def test_a_file_changed_after_its_record_is_refused(metrics_file):
+    path = metrics_file()
+    Record("score").write(path)
+    assert collect([path])["wall_seconds"].notna().all()
+    path.write_text(path.read_text().replace("3.0", "2.0"))
+    with pytest.raises(ArtifactError, match="damaged"):
+        collect([path])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extractor_digest": "f" * 64},
+        {"n_generated": 5000},
+        {"n_reference": 2000},
+        {"dataset": "cifar10"},
+        {"protocols.fid_own.preprocessing": "B"},
+        {"protocols.fid_clean_fid.reference_digest": "other"},
+    ],
+)
+def test_mixed_protocols_are_refused(metrics_file, change):
+    frame = collect([metrics_file(), metrics_file(seed=1, **change)])
+    with pytest.raises(ReportError, match="mix protocols"):
+        check_protocols(frame)
+
+
+def test_other_library_versions_are_no_other_protocol(metrics_file):
+    frame = collect([metrics_file(), metrics_file(seed=1, **{"protocols.fid_own.versions": {"numpy": "2.0"}})])
+    check_protocols(frame)
+
+
+@pytest.mark.parametrize("change", [{"settings_digest": "another"}, {"route": "shipped"}, {"scale": "cpu"}])
+def test_seeds_of_one_row_share_their_settings(metrics_file, change):
+    frame = collect([metrics_file(), metrics_file(seed=1, **change)])
+    with pytest.raises(ReportError, match=f"{next(iter(change))} differs between the seeds"):
+        check_seeds(frame)
+
+
+def test_run_records_become_lines(tmp_path):
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"w")
+    Record("train", seed=3).write(path)
+    record = tmp_path / "weights.bin.record.json"
+    (line,) = records([record]).to_dict("records")
+    assert (line["stage"], line["file"], line["seed"]) == ("train", "weights.bin", 3)
+    content = json.loads(record.read_text())
+    del content["stage"]
+    record.write_text(json.dumps(content))
+    with pytest.raises(ReportError, match="key 'stage' is missing"):
+        records([record])

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from hkd.report.collect import ReportError, collect
+from hkd.report.tables import COLUMNS, table, to_csv, write
+from hkd.report.terminal import show
+from hkd.report.view import view
+
+
+@dataclass(frozen=True)
+class Printed:
+    category: str
+    label: str
+    nfe: int
+    method: str | None
+    fid: float | None
+    note: str = ""
+
+
+ROWS = [
+    Printed("Multi-Step Diffusion Models", "DDPM", 1000, None, 3.17),
+    Printed("Multi-Step Diffusion Models", "EDM", 35, "methods/edm", 1.97),
+    Printed("Diffusion Distillation", "CD (LPIPS)", 1, None, 3.55, "re-training reached 10.53"),
+    Printed("Consistency Model", "CD (LPIPS)", 1, None, 3.55),
+    Printed("Consistency Model", "HKD", 1, "methods/hkd", 3.30),
+    Printed("Control", "Regression", 1, "methods/regression", None),
+]
+
+GOLDEN_CSV = (
+    "category,method,route,dataset,nfe,n_samples,n_reference,extractor,fid_own,fid_torch_fidelity,fid_clean_fid,"
+    "fid_sd,fdn,reported_fid,comparable,why_not,params,train_images,network_evals,train_seconds,seeds,config_digest\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,3.17,no,not run: method not implemented yet,,,,,,\n"
+    'Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,10000,FD-shapes16,1.25,1.25,1.125,,6.5,1.97,no,"'
+    "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
+    "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
+    "290000,384000,384000,,1,0123456789abcdef\n"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,3.55,no,not run: method not implemented yet,,,,,,\n"
+    "Consistency Model,CD (LPIPS),,,1,,,,,,,,,3.55,no,printed twice: see the row under Diffusion Distillation,,,,,,\n"
+    'Consistency Model,HKD,train,shapes16,1,2000,10000,FD-shapes16,4,3,2.5,1.41421,12,3.3,no,"'
+    "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
+    "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
+    "300123,32000,160000,61.5,2,0123456789abcdef\n"
+    "Control,Regression,,,1,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
+)
+
+GOLDEN_MD = """\
+# Table 1: unconditional CIFAR-10
+
+Measured on shapes16: 2,000 generated against 10,000 reference images, features of FD-shapes16, \
+mean ± standard deviation over 2 seeds.
+FD: Fréchet distance by our own code, then by each library on the same images; \
+FDn: 100 × FD / trace of the reference covariance.
+Printed FID: the paper's number on CIFAR-10. —: no number.
+"""
+
+
+@pytest.fixture
+def metrics(metrics_file) -> pd.DataFrame:
+    edm = {
+        "method": "methods/edm",
+        "nfe": 35,
+        "route": "shipped",
+        "metrics": {"fid_own": 1.25, "fid_torch_fidelity": 1.25, "fid_clean_fid": 1.125, "fdn": 6.5},
+        "budget": {"params": 290000, "train_images": 384000, "network_evals": 384000, "train_seconds": None},
+    }
+    return collect([metrics_file(**edm), metrics_file(), metrics_file(seed=1, **{"metrics.fid_own": 5.0})])
+
+
+def test_the_columns_are_those_of_the_contract(metrics, paper):
+    assert list(table(ROWS, metrics, paper).columns) == list(COLUMNS)
+    assert ",".join(COLUMNS) == GOLDEN_CSV.partition("\n")[0]
+
+
+def test_golden_csv(metrics, paper):
+    assert to_csv(table(ROWS, metrics, paper)) == GOLDEN_CSV
+
+
+def test_golden_markdown(metrics, paper, tmp_path):
+    csv, text = write(tmp_path / "out" / "table1", table(ROWS, metrics, paper), ROWS, paper)
+    assert csv.read_text() == GOLDEN_CSV
+    content = text.read_text()
+    assert content.startswith(GOLDEN_MD)
+    rows = [line for line in content.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in rows}) == 1, "columns are aligned"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
+    by_name = {line[0]: line[1:] for line in cells}
+    assert by_name["HKD"] == [
+        *("train", "1", "4.00 ± 1.41", "3.00", "2.50", "12.00", "3.30", "no"),
+        *("300,123", "32,000", "160,000", "62", "2"),
+    ]
+    assert by_name["DDPM"] == ["—", "1,000", "—", "—", "—", "—", "3.17", "no¹", "—", "—", "—", "—", "—"]
+    assert by_name["EDM"][2] == "1.25", "one seed has no spread"
+    assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
+    assert "- ¹ not run: method not implemented yet." in content
+    assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
+
+
+def test_a_missing_number_stays_visibly_missing(metrics, paper):
+    frame = table(ROWS, metrics, paper)
+    assert list(frame["method"]) == [row.label for row in ROWS]
+    missing = frame[frame["seeds"].isna()]
+    assert list(missing["method"]) == ["DDPM", "CD (LPIPS)", "CD (LPIPS)", "Regression"]
+    assert missing[["fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn", "params"]].isna().all(axis=None)
+    assert (missing["comparable"] == "no").all()
+
+
+def test_nothing_measured_is_a_table_all_the_same(paper, tmp_path):
+    frame = table(ROWS, collect([]), paper)
+    assert len(frame) == len(ROWS) and frame["fid_own"].isna().all()
+    _, text = write(tmp_path / "table1", frame, ROWS, paper)
+    assert "Nothing measured yet." in text.read_text()
+
+
+def test_a_duplicate_printing_carries_its_numbers_once(metrics_file, paper):
+    rows = [Printed("A", "CD", 1, "methods/cd", 3.55), Printed("B", "CD", 1, "methods/cd", 3.55)]
+    frame = table(rows, collect([metrics_file(method="methods/cd")]), paper)
+    assert list(frame["seeds"].notna()) == [True, False]
+    assert frame["why_not"][1] == "printed twice: see the row under A"
+
+
+def test_a_comparable_row_says_yes_and_gives_no_reason(metrics_file, paper):
+    same = {
+        "dataset": "cifar10",
+        "data_kind": "images",
+        "method": "methods/edm",
+        "nfe": 35,
+        "scale": "paper",
+        "extractor": "FID",
+        "n_generated": 50000,
+        "n_reference": 50000,
+        "budget.train_images": 200_000_000,
+    }
+    frame = table(ROWS[1:2], collect([metrics_file(**same)]), paper)
+    assert list(frame["comparable"]) == ["yes"] and list(frame["why_not"]) == [""]
+    assert "FID" in view(frame, paper).headers
+
+
+def test_mixed_protocols_are_refused(metrics_file, paper):
+    other = metrics_file(method="methods/edm", nfe=35, **{"protocols.fid_own.preprocessing": "B"})
+    with pytest.raises(ReportError, match="fid_own would mix protocols"):
+        table(ROWS, collect([metrics_file(), other]), paper)
+
+
+def test_metrics_of_rows_elsewhere_do_not_disturb(metrics_file, metrics, paper):
+    other = collect([metrics_file(method="methods/other", extractor_digest="another")])
+    assert to_csv(table(ROWS, pd.concat([metrics, other]), paper)) == GOLDEN_CSV
+
+
+def test_the_same_metrics_give_the_same_bytes(metrics, paper, tmp_path):
+    first = write(tmp_path / "a", table(ROWS, metrics, paper), ROWS, paper)
+    second = write(tmp_path / "b", table(ROWS, metrics.iloc[::-1], paper), ROWS, paper)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_the_terminal_shows_every_row_and_where_the_rest_lies(metrics, paper):
+    out = io.StringIO()
+    shown = view(table(ROWS, metrics, dataclasses.replace(paper, note="a remark")), paper)
+    show(shown, ["results/table1.md"], Console(file=out, width=112))
+    text = out.getvalue()
+    for word in (
+        "DDPM",
+        "Consistency Model",
+        "4.00 ± 1.41",
+        "3.30",
+        "embedded extractor",
+        "In full: results/table1.md",
+    ):
+        assert word in text
