@@ -62,6 +62,7 @@ def measure(
     own_classes: Sequence[str] = OWN_CLASSES,
     claimed: int | None = None,
     batch: int = 64,
+    own_features: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return the distances between uint8 images (N, 3, H, W) and a reference from `reference_features`.
 
@@ -71,16 +72,15 @@ def measure(
 
     Args:
         claimed: number of images that the caller believes to hand over.
+        own_features: features of the generated images by class, where an earlier stage stored them.
     Raises:
         MetricError: see `check_images`; also for a reference of another extractor, or one that lacks a library.
     """
     images = check_images(generated, name="generated images", claimed=claimed)
     metric = check_name(extractor)
     _check_reference(reference, extractor)
-    own = {
-        name: frechet_from_features(extract(images, extractor, name, batch=batch), _entry(reference, f"own_{name}"))
-        for name in own_classes
-    }
+    features = own_features or {name: extract(images, extractor, name, batch=batch) for name in own_classes}
+    own = {name: frechet_from_features(features[name], _entry(reference, f"own_{name}")) for name in own_classes}
     first = own[own_classes[0]]
     n = (len(images), int(reference["n"]))
     digest = str(reference["images_digest"])

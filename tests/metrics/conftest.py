@@ -47,3 +47,8 @@ def generated() -> np.ndarray:
 @pytest.fixture(scope="session")
 def real() -> np.ndarray:
     return blobs(301)
+
+
+@pytest.fixture(scope="session")
+def photos() -> np.ndarray:
+    return blobs(4, resolution=32)

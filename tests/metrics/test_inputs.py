@@ -95,7 +95,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
         load_images(folder)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     Image.new("RGB", (9, 8)).save(folder / "b.png")
-    with pytest.raises(MetricError, match="b.png: "):
+    with pytest.raises(MetricError, match=r"b\.png: "):
         load_images(folder)
     (folder / "b.png").write_text("no image")
     with pytest.raises(MetricError, match=r"b.png: not a readable image .*remove or replace it"):

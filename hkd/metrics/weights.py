@@ -1,0 +1,81 @@
+"""Weight files that metrics need and that do not ship: where they come from, and proof that a file is the one meant.
+
+Jobs never touch the network. `locate` finds a file that `hkd fetch NAME` put in place and checks its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from hkd.metrics.inputs import MetricError
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A pinned file: `size` in bytes, `sha256` in hexadecimal."""
+
+    name: str
+    filename: str
+    url: str
+    size: int
+    sha256: str
+    used_for: str
+
+
+WEIGHTS: dict[str, WeightFile] = {
+    entry.name: entry
+    for entry in (
+        WeightFile(
+            "inception",
+            "pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+            "pt_inception-2015-12-05-6726825d.pth",
+            95_628_359,
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            "FID, KID, Inception Score, sFID",
+        ),
+        WeightFile(
+            "inception-torchscript",
+            "inception-2015-12-05.pt",
+            "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+            95_607_719,
+            "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
+            "clean-fid's own network (mode clean)",
+        ),
+    )
+}
+
+
+def locate(name: str, directory: str | Path) -> Path:
+    """Return the path of weight file `name` in `directory`, its digest verified.
+
+    Raises:
+        MetricError: for an unknown name, an absent file, or one whose bytes are others.
+    """
+    if name not in WEIGHTS:
+        raise MetricError(f"weights '{name}': unknown; known are {', '.join(sorted(WEIGHTS))}")
+    entry = WEIGHTS[name]
+    return verified(Path(directory) / entry.filename, entry)
+
+
+def verified(path: Path, entry: WeightFile) -> Path:
+    """Return `path` if it holds exactly the bytes of `entry`.
+
+    Raises:
+        MetricError: naming the file, its digest and the command that fetches it.
+    """
+    remedy = f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}, {entry.size} bytes)"
+    if not path.is_file():
+        raise MetricError(f"{path}: weights for {entry.used_for} are absent; {remedy}")
+    found = file_digest(path)
+    if found != entry.sha256:
+        raise MetricError(f"{path}: sha256 is {found}, not that of {entry.filename}; delete it and {remedy}")
+    return path
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
