@@ -1,0 +1,129 @@
+"""Samples side by side: one row per method and NFE, one column per noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
+
+from hkd.figures.style import BODY, DPI, INK, LINE, MUTED, SMALL, WIDTH, style, wrapped
+
+LABEL, GAP, ROW_GAP, GROUP_GAP, MARGIN = 380, 6, 14, 62, 12  # device pixels at DPI
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One row of the figure.
+
+    Attributes:
+        title: the method as it is called in the table.
+        images: (N, C, H, W) uint8 with C 1 or 3; image k is drawn from noise k.
+        nfe: network evaluations per image; None for real images.
+        fdn: normalised distance to show in the label, if measured.
+        checkpoint: what the images were drawn from, for the caption.
+        group: heading above the first row of a group; empty for none.
+    """
+
+    title: str
+    images: np.ndarray
+    nfe: int | None = None
+    fdn: float | None = None
+    checkpoint: str = ""
+    group: str = ""
+
+
+def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
+    """Return the figure: one panel per row, the first `columns` images of each, labels on the left.
+
+    Every image pixel becomes a square of whole device pixels, so 16 px images stay as crisp as 64 px ones.
+
+    Raises:
+        ValueError: no rows, a row with too few images, or images that are not uint8 of one common shape.
+    """
+    _check(rows, columns)
+    height, width = rows[0].images.shape[-2:]
+    scale = max(1, (round(WIDTH * DPI) - LABEL - MARGIN - (columns - 1) * GAP) // (columns * width))
+    strip = columns * width * scale + (columns - 1) * GAP
+    before = ["", *(row.group for row in rows[:-1])]
+    heads = [row.group if row.group != last else "" for row, last in zip(rows, before, strict=True)]
+    tops, bottom = _tops(heads, height * scale)
+    size = (LABEL + strip + MARGIN, bottom + MARGIN)
+    with style():
+        figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
+        for row, head, top in zip(rows, heads, tops, strict=True):
+            place = (LABEL / size[0], 1 - (top + height * scale) / size[1], strip / size[0], height * scale / size[1])
+            axes = figure.add_axes(place)
+            axes.imshow(_strip(row.images[:columns], scale), interpolation="nearest", aspect="auto")
+            axes.set_axis_off()
+            _label(axes, row)
+            if head:
+                axes.text(
+                    0, 1 + 14 / (height * scale), head, transform=axes.transAxes, style="italic", size=BODY, va="bottom"
+                )
+    return figure
+
+
+def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int) -> str:
+    """Return the caption as Markdown: data set, seed, and what each row was drawn from."""
+    lines = [
+        f"Samples on {dataset}, seed {seed}. Each column starts from one noise, the first {columns} of the seed, "
+        "not selected; each row is a method at the stated number of network evaluations (NFE). "
+        "FDn: 100 × Fréchet distance / trace of the reference covariance, lower is better.",
+        "",
+    ]
+    for row in rows:
+        steps = "" if row.nfe is None else f", {row.nfe:,} NFE"
+        lines.append(f"- {row.title}{steps}: {row.checkpoint or 'images of the data set'}")
+    return "\n".join(lines) + "\n"
+
+
+def _check(rows: Sequence[SampleRow], columns: int) -> None:
+    if not rows or columns < 1:
+        raise ValueError(f"a figure of samples needs rows and columns, got {len(rows)} rows and {columns} columns")
+    shape = rows[0].images.shape[1:]
+    for row in rows:
+        images = row.images
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise ValueError(f"{row.title}: images are {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)")
+        if images.shape[1:] != shape:
+            raise ValueError(f"{row.title}: images are {images.shape[1:]}, those of {rows[0].title} are {shape}")
+        if len(images) < columns:
+            raise ValueError(f"{row.title}: {len(images)} images, the figure shows {columns}; draw more samples")
+
+
+def _tops(heads: Sequence[str], tile: int) -> tuple[list[int], int]:
+    """Return where each row begins and where the last ends, in device pixels from the top."""
+    tops, y = [], MARGIN
+    for k, head in enumerate(heads):
+        y += (GROUP_GAP if head else ROW_GAP) if k else (GROUP_GAP - MARGIN if head else 0)
+        tops.append(y)
+        y += tile
+    return tops, y
+
+
+def _strip(images: np.ndarray, scale: int) -> np.ndarray:
+    """Return (H, W, 3) uint8: the images enlarged by whole pixels, side by side on white."""
+    enlarged = images.repeat(scale, axis=2).repeat(scale, axis=3)
+    colour = np.broadcast_to(enlarged, (len(images), 3, *enlarged.shape[2:])).transpose(0, 2, 3, 1)
+    gap = np.full((colour.shape[1], GAP, 3), 255, np.uint8)
+    parts = [part for image in colour for part in (gap, image)][1:]
+    return np.concatenate(parts, axis=1)
+
+
+def _label(axes: Axes, row: SampleRow) -> None:
+    facts = [f"{row.nfe:,} NFE"] if row.nfe is not None else []
+    facts += [f"FDn {row.fdn:.1f}"] if row.fdn is not None else []
+    title = wrapped(row.title, 20)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    middle = offset_copy(axes.transAxes, figure, x=-6, units="points")  # left of the row, half-way down
+    up = offset_copy(middle, figure, y=0.58 * SMALL if facts else 0, units="points")
+    down = offset_copy(middle, figure, y=-0.58 * BODY * (title.count("\n") + 1), units="points")
+    place = {"ha": "right", "va": "center"}
+    axes.text(0, 0.5, title, transform=up, size=BODY, color=INK, linespacing=LINE, fontdict=place)
+    if facts:
+        axes.text(0, 0.5, " · ".join(facts), transform=down, size=SMALL, color=MUTED, fontdict=place)

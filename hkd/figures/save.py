@@ -1,0 +1,33 @@
+"""A finished figure to PDF, PNG and caption: the same bytes for the same figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hkd.artifacts import atomic_path, write_text
+from hkd.figures.style import DPI, style
+
+
+def save(figure: Figure, stem: Path | str, caption: str) -> list[Path]:
+    """Write `stem`.pdf, `stem`.png and the caption as `stem`.md; return their paths.
+
+    The caption also stands in the metadata of both pictures, so that one that strays still says what it shows.
+    No dates and no program names are written.
+    """
+    subject = " ".join(caption.split())
+    metadata = {
+        "pdf": {"Subject": subject, "Creator": None, "Producer": None, "CreationDate": None},
+        "png": {"Description": subject, "Software": None},
+    }
+    FigureCanvasAgg(figure)
+    paths = [Path(f"{stem}.{kind}") for kind in metadata]
+    with style():
+        for path, (kind, facts) in zip(paths, metadata.items(), strict=True):
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=kind, dpi=DPI, metadata=facts)
+    paths.append(Path(f"{stem}.md"))
+    write_text(paths[-1], caption.rstrip() + "\n")
+    return paths

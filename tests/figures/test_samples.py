@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hkd.figures.samples import GAP, LABEL, SampleRow, caption, sample_grid
+from hkd.figures.save import save
+
+
+def images(resolution: int, n: int = 4, channels: int = 3, seed: int = 0) -> np.ndarray:
+    shape = (n, channels, resolution, resolution)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def rows(resolution: int = 16) -> list[SampleRow]:
+    return [
+        SampleRow("EDM", images(resolution, seed=1), 35, 6.9, "methods/edm/seed0", "Multi-Step Diffusion Models"),
+        SampleRow("HKD", images(resolution, seed=2), 1, None, "methods/hkd/seed0", "Consistency Model"),
+        SampleRow("Real images", images(resolution, seed=3)),
+    ]
+
+
+def test_one_panel_per_row():
+    assert len(sample_grid(rows(), columns=3).axes) == 3
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_every_pixel_is_a_square_of_whole_device_pixels(tmp_path, resolution):
+    row = SampleRow("HKD", images(resolution))
+    _, png, _ = save(sample_grid([row], columns=4), tmp_path / "samples", "caption")
+    drawn = np.asarray(Image.open(png).convert("RGB"))
+    _, width = drawn.shape[:2]
+    tile = (width - LABEL - 12 - 3 * GAP) // 4
+    assert tile % resolution == 0
+    for k in range(4):
+        left = LABEL + k * (tile + GAP)
+        expected = row.images[k].transpose(1, 2, 0).repeat(tile // resolution, 0).repeat(tile // resolution, 1)
+        np.testing.assert_array_equal(drawn[12 : 12 + tile, left : left + tile], expected)
+
+
+def test_grey_images_are_drawn_grey(tmp_path):
+    figure = sample_grid([SampleRow("grey", images(16, channels=1))], columns=2)
+    (panel,) = figure.axes
+    drawn = np.asarray(panel.images[0].get_array())
+    assert (drawn[..., 0] == drawn[..., 1]).all() and (drawn[..., 0] == drawn[..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (SampleRow("HKD", images(16, n=2)), "HKD: 2 images, the figure shows 3"),
+        (SampleRow("HKD", images(32)), "HKD: images are"),
+        (SampleRow("HKD", images(16).astype(np.float32)), "HKD: images are float32"),
+        (SampleRow("HKD", images(16, channels=2)), "HKD: images are uint8"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(row, message):
+    with pytest.raises(ValueError, match=message):
+        sample_grid([rows()[0], row], columns=3)
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="needs rows"):
+        sample_grid([], columns=3)
+
+
+def test_the_caption_states_data_set_seed_and_checkpoints(tmp_path):
+    text = caption(rows(), columns=3, dataset="shapes at 16 px", seed=0)
+    for word in ("shapes at 16 px", "seed 0", "EDM, 35 NFE: methods/edm/seed0", "Real images: images of the data set"):
+        assert word in text
+    pdf, png, beside = save(sample_grid(rows(), columns=3), tmp_path / "samples", text)
+    assert beside.read_text() == text
+    assert "shapes at 16 px" in Image.open(png).text["Description"]
+    assert pdf.stat().st_size > 0
+
+
+DRAW = """
+import sys
+sys.path.insert(0, {here!r})
+from test_samples import rows
+from hkd.figures.samples import sample_grid
+from hkd.figures.save import save
+save(sample_grid(rows(), columns=3), {stem!r}, "caption")
+"""
+
+
+def test_the_same_samples_give_the_same_bytes_in_another_process(tmp_path):
+    written = []
+    for hash_seed in ("1", "2"):
+        stem = str(tmp_path / hash_seed)
+        program = DRAW.format(here=str(Path(__file__).parent), stem=stem)
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=Path(__file__).parents[2])
+        written.append([Path(f"{stem}.{kind}").read_bytes() for kind in ("pdf", "png", "md")])
+    assert written[0] == written[1]
+    assert b"CreationDate" not in written[0][0]
