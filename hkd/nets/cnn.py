@@ -41,7 +41,7 @@ class FeatureCNN(nn.Module):
                 raise ValueError(f"{key}: expected at least {least}, found {value}")
         self.image_size = image_size
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(address(seed, "feature-network"))
+            torch.default_generator.manual_seed(address(seed, "feature-network"))
             self.stages = nn.ModuleList(
                 (
                     _layer(3, width, 3),

@@ -103,7 +103,7 @@ def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: i
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(address(seed, "network"))
+        torch.default_generator.manual_seed(address(seed, "network"))
         return _wrapped(_bare(config, resolution, channels, label_dim), config)
 
 

@@ -54,7 +54,7 @@ class UNet(nn.Module):
         depth = len(channel_mult) - 1
         if img_resolution % 2**depth:
             raise ValueError(
-                f"channel_mult: {depth + 1} levels need a resolution divisible by {2**depth}, not {img_resolution}"
+                f"channel_mult: {depth + 1} levels need a resolution divisible by {2**depth}, found {img_resolution}"
             )
         self.img_resolution, self.img_channels, self.out_channels = img_resolution, in_channels, out_channels
         self.label_dim, self.augment_dim, self.label_dropout = label_dim, augment_dim, label_dropout
