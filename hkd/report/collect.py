@@ -97,13 +97,13 @@ def lines_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _line(path: Path) -> dict[str, Any]:
-    check_digest(path, "score")
-    content = read_json(path, "score")
+    check_digest(path, "metrics")
+    content = read_json(path, "metrics")
     if not isinstance(content, Mapping):
-        raise ReportError(f"{path}: holds no mapping; delete it and run `hkd score` again")
+        raise ReportError(f"{path}: holds no mapping; delete it and run `hkd metrics` again")
     schema = _take(content, "schema", path)
     if schema != SCHEMA:
-        raise ReportError(f"{path}: schema = {schema!r}, this version reads {SCHEMA}; run `hkd score` again")
+        raise ReportError(f"{path}: schema = {schema!r}, this version reads {SCHEMA}; run `hkd metrics` again")
     line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
     if "/" not in line["method"]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
@@ -119,13 +119,13 @@ def _line(path: Path) -> dict[str, Any]:
 def _recorded(path: Path) -> dict[str, Any]:
     if not record_path(path).exists():
         return dict.fromkeys(RECORDED)
-    content = read_json(record_path(path), "score")
+    content = read_json(record_path(path), "metrics")
     return {key: content.get(key) for key in RECORDED}
 
 
 def _take(section: Mapping[str, Any], key: str, path: Path, prefix: str = "") -> Any:
     if key not in section:
-        raise ReportError(f"{path}: key '{prefix}{key}' is missing; run `hkd score` again")
+        raise ReportError(f"{path}: key '{prefix}{key}' is missing; run `hkd metrics` again")
     return section[key]
 
 

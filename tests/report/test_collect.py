@@ -53,7 +53,7 @@ def test_a_method_without_its_group_is_refused(metrics_file):
 
 
 def test_a_missing_or_broken_file_names_the_stage(tmp_path):
-    with pytest.raises(ArtifactError, match="hkd score"):
+    with pytest.raises(ArtifactError, match="hkd metrics"):
         collect([tmp_path / "absent.json"])
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"broken\.json: not valid JSON"):
@@ -70,7 +70,7 @@ def test_the_same_run_twice_is_refused(metrics_file):
 
 def test_a_file_changed_after_its_record_is_refused(metrics_file):
     path = metrics_file()
-    Record("score").write(path)
+    Record("metrics").write(path)
     assert collect([path])["wall_seconds"].notna().all()
     path.write_text(path.read_text().replace("3.0", "2.0"))
     with pytest.raises(ArtifactError, match="damaged"):
