@@ -14,7 +14,7 @@ from hkd.metrics.inputs import MetricError
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A pinned file: `size` in bytes, `sha256` in hexadecimal."""
+    """A pinned file: `size` in bytes, 0 where only the digest is published; `sha256` in hexadecimal."""
 
     name: str
     filename: str
@@ -23,6 +23,9 @@ class WeightFile:
     sha256: str
     used_for: str
 
+
+_CLIP = "https://openaipublic.azureedge.net/clip/models"
+_TORCHVISION = "https://download.pytorch.org/models"
 
 WEIGHTS: dict[str, WeightFile] = {
     entry.name: entry
@@ -43,6 +46,46 @@ WEIGHTS: dict[str, WeightFile] = {
             95_607_719,
             "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
             "clean-fid's own network (mode clean)",
+        ),
+        WeightFile(
+            "lpips-alex",
+            "alexnet-owt-7be5be79.pth",
+            f"{_TORCHVISION}/alexnet-owt-7be5be79.pth",
+            244_408_911,
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            "LPIPS on AlexNet",
+        ),
+        WeightFile(
+            "lpips-vgg",
+            "vgg16-397923af.pth",
+            f"{_TORCHVISION}/vgg16-397923af.pth",
+            553_433_881,
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            "LPIPS on VGG-16",
+        ),
+        WeightFile(
+            "dinov2-vit-s-14",
+            "dinov2_vits14_pretrain.pth",
+            "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+            88_283_115,
+            "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+            "FD on DINOv2 features",
+        ),
+        WeightFile(
+            "clip-vit-b-32",
+            "ViT-B-32.pt",
+            f"{_CLIP}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+            0,
+            "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+            "FD on CLIP features",
+        ),
+        WeightFile(
+            "clip-vit-l-14",
+            "ViT-L-14.pt",
+            f"{_CLIP}/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+            0,
+            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+            "FD on CLIP features",
         ),
     )
 }
@@ -66,7 +109,8 @@ def verified(path: Path, entry: WeightFile) -> Path:
     Raises:
         MetricError: naming the file, its digest and the command that fetches it.
     """
-    remedy = f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}, {entry.size} bytes)"
+    size = f", {entry.size} bytes" if entry.size else ""
+    remedy = f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}{size})"
     if not path.is_file():
         raise MetricError(f"{path}: weights for {entry.used_for} are absent; {remedy}")
     found = file_digest(path)

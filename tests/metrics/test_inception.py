@@ -1,4 +1,4 @@
-"""The fast network equals torch-fidelity's and pytorch-fid's on the same seeded random weights, on real-looking images."""
+"""The fast network equals torch-fidelity's and pytorch-fid's on the same seeded random weights."""
 
 from __future__ import annotations
 
