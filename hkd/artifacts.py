@@ -208,7 +208,7 @@ class Record:
             "settings_digest": self.settings_digest,
             "settings": dict(self.settings),
             "seed": self.seed,
-            "inputs": {str(i): _recorded_digest(i) for i in self.inputs},
+            "inputs": {str(i): recorded_digest(i) for i in self.inputs},
             "commit": commit(),
             "versions": versions(),
             "device": self.device,
@@ -224,7 +224,7 @@ class Record:
         return content
 
 
-def _recorded_digest(path: Path | str) -> str:
+def recorded_digest(path: Path | str) -> str:
     """Return the digest of an input: from its record when it has one, else from its bytes."""
     if record_path(path).exists():
         return str(read_json(record_path(path), "prepare")["sha256"])

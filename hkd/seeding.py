@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,7 @@ def stream(seed: int, purpose: str, *index: int) -> torch.Generator:
     return torch.Generator().manual_seed(address(seed, purpose, *index))
 
 
+@lru_cache(maxsize=4)
 def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray:
     """Return the order, int64 of shape (n,), in which epoch number `epoch` visits n items."""
     return numpy_stream(seed, purpose, epoch).permutation(n)

@@ -1,0 +1,33 @@
+# Entry point: `snakemake --cores all results/table1.csv`. One file of rules per stage in rules/.
+
+
+configfile: "configs/embedded.yaml"
+
+
+include: "rules/runs.smk"
+include: "rules/prepare.smk"
+include: "rules/trajectories.smk"
+include: "rules/train.smk"
+include: "rules/sample.smk"
+include: "rules/score.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    tables,
+    figures,
+    manifest,
+    table,
+    samples_figure,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+
+
+onsuccess:
+    shell(SHOW)

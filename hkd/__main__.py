@@ -1,0 +1,46 @@
+"""The `hkd` command: turns mistakes into one line each, and a request to stop into exit code 85."""
+
+from __future__ import annotations
+
+import sys
+
+from hkd import interrupt
+
+
+def main() -> None:
+    """Run the command line."""
+    interrupt.install()  # before the slow imports: a signal during start-up must not be lost
+    sys.exit(_run())
+
+
+def _run() -> int:
+    import click
+
+    from hkd.artifacts import ArtifactError
+    from hkd.cli.main import app
+    from hkd.config import ConfigError
+
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except interrupt.Interrupted:
+        print("hkd: stopped on request; what is finished is saved, the same command goes on from here", file=sys.stderr)
+        return interrupt.EXIT_CODE
+    except (ConfigError, ArtifactError, *_user_errors()) as error:
+        for line in str(error).splitlines():
+            print(f"hkd: {line}", file=sys.stderr)
+        return 1
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Errors of stages that were loaded, which speak to the user: their modules are not imported for this."""
+    named = (("hkd.data.sources", "DataError"), ("hkd.training.loop", "Diverged"), ("hkd.metrics.inputs", "InputError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
+
+
+if __name__ == "__main__":
+    main()

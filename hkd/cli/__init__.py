@@ -1,0 +1,1 @@
+"""The `hkd` command: one file of commands per file of rules."""

@@ -1,0 +1,20 @@
+"""The parser: one file of commands per file of rules."""
+
+from __future__ import annotations
+
+import typer
+
+from hkd.cli import prepare, report, sample, score, settings, train, trajectories
+
+app = typer.Typer(
+    name="hkd",
+    help="Reproduce Hierarchical Koopman Diffusion and its baselines, stage by stage.\n\n"
+    "Each command is one stage of the workflow: `snakemake --cores all results/table1.csv` runs them all.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for module in (prepare, trajectories, train, sample, score, report, settings):
+    module.register(app)

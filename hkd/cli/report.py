@@ -1,0 +1,103 @@
+"""`hkd table`, `hkd show`, `hkd figure`: what was measured beside what was printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hkd.artifacts import Record
+from hkd.cli.options import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
+from hkd.plan import CONFIGS, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(table)
+    app.command()(show)
+    app.command()(figure)
+
+
+def table(
+    name: TableArgument,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    expect_digest: DigestOption = None,
+) -> None:
+    """Write a table as CSV and Markdown from the metrics of its runs."""
+    from hkd.report.tables import write
+
+    chosen = plan(profile, config)
+    expect(chosen.table_digest(name), expect_digest, name)
+    record = Record("table", seed=None, inputs=chosen.metrics(name))
+    record.settings_digest = chosen.table_digest(name)
+    frame, paper = _frame(chosen, name)
+    for path in write(chosen.layout.table(name), frame, chosen.rows(name), paper):
+        record.write(path)
+
+
+def show(
+    names: Annotated[list[str], typer.Argument(help="Tables of the profile.")],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+) -> None:
+    """Print finished tables to the terminal."""
+    from hkd.report.terminal import show as print_view
+    from hkd.report.view import view
+
+    chosen = plan(profile, config)
+    for name in names:
+        frame, paper = _frame(chosen, name)
+        stem = chosen.layout.table(name)
+        print_view(view(frame, paper), [f"{stem}.csv", f"{stem}.md"])
+
+
+def figure(
+    table: TableArgument,
+    out: Annotated[Path, typer.Option(help="The figure without its suffix; PDF, PNG and a caption are written.")],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+) -> None:
+    """Draw the sample grid of a table: a row of images per method, every column from the same noise."""
+    import numpy as np
+
+    from hkd.figures.samples import Row, sample_grid
+    from hkd.report.collect import collect
+
+    chosen = plan(profile, config)
+    shown, files = chosen.profile.samples_shown, chosen.samples(table)
+    metrics = [path.replace("/samples/", "/metrics/").removesuffix("npz") + "json" for path in files]
+    record = Record("figure", inputs=[*files, *metrics])
+    lines = collect(metrics).to_dict("records")
+    rows = []
+    for path, line in zip(files, lines, strict=True):
+        with np.load(path, allow_pickle=False) as arrays:
+            rows.append(Row(line["title"], line["nfe"], arrays["images"][:shown], line["fdn"]))
+    for written in sample_grid(out, rows, caption=_caption(chosen, table)):
+        record.write(written)
+
+
+def _caption(chosen: Plan, table: str) -> str:
+    dataset = chosen.dataset(chosen.table(table).dataset)
+    return (
+        f"Samples on {dataset.title}, profile {chosen.profile.profile}, seed 0, averaged weights at the end of "
+        "training. Columns share their starting noise wherever methods start from noise of one shape."
+    )
+
+
+def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:
+    from hkd.report.collect import collect
+    from hkd.report.compare import Paper
+    from hkd.report.tables import table as build
+
+    spec = chosen.table(name)
+    rows: Sequence[Any] = chosen.rows(name)
+    paper = Paper.read(CONFIGS / "reported" / f"{spec.reported}.yaml", spec.rows)
+    return build(rows, collect(chosen.metrics(name)), paper), paper

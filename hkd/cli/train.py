@@ -1,0 +1,156 @@
+"""`hkd train`: the weights of one run, trained here or adopted from the shipped ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hkd import interrupt
+from hkd.artifacts import Record, read_json, save_weights, write_text
+from hkd.cli.options import (
+    DEFAULT_PROFILE,
+    CodeOption,
+    DatasetArgument,
+    DeviceOption,
+    DigestOption,
+    MethodArgument,
+    OverrideOption,
+    ProfileOption,
+    SeedOption,
+    expect,
+    plan,
+)
+from hkd.config import to_yaml
+from hkd.plan import Plan
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(train)
+
+
+def train(
+    dataset: DatasetArgument,
+    method: MethodArgument,
+    seed: SeedOption = 0,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    device: DeviceOption = "auto",
+    checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two checkpoints.")] = 60.0,
+    expect_digest: DigestOption = None,
+    expect_code: CodeOption = None,
+) -> None:
+    """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
+    chosen = plan(profile, config)
+    expect(chosen.train_digest(dataset, method), expect_digest, f"{method} on {dataset}")
+    expect(chosen.train_code(dataset, method), expect_code, f"code of {method}")
+    folder = Path(chosen.layout.run(dataset, method, seed))
+    with interrupt.only_writer(folder):
+        if chosen.shipped(dataset, method):
+            _adopt(chosen, dataset, method, seed, folder)
+        else:
+            _train(chosen, dataset, method, seed, folder, device, checkpoint_seconds)
+
+
+def _train(
+    chosen: Plan, dataset: str, method: str, seed: int, folder: Path, device: str, checkpoint_seconds: float
+) -> None:
+    from hkd import experiment
+    from hkd.methods.evaluations import networks
+    from hkd.training.checkpoint import Checkpoints
+    from hkd.training.loop import Trainer
+    from hkd.training.loop import train as run_loop
+
+    run, digest, to = chosen.run(dataset, method), chosen.train_digest(dataset, method), experiment.device(device)
+    record = Record("train", run.model_dump(mode="json"), digest, seed, chosen.needs(dataset, method), str(to))
+    images = Path(chosen.layout.data(dataset, "train"))
+    shape = experiment.image_shape(images)
+    built = experiment.method(run, shape, seed=seed, parts=_parts(chosen, dataset, method)).to(to)
+    trajectories = _trajectories(chosen, dataset, method)
+    feed = experiment.batches(run, images=images, trajectories=trajectories, seed=seed, to=to)
+    trainer = Trainer(built, run.training, seed=seed)
+    identity = f"{digest}-{_inputs_digest(record)}"
+    checkpoints = Checkpoints(folder / "checkpoints", identity)
+    run_loop(trainer, feed, checkpoints, title=f"{method} seed {seed}", checkpoint_seconds=checkpoint_seconds)
+    evals = trainer.progress.network_evals
+    if trajectories:
+        evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
+    budget = {
+        "params": sum(p.numel() for net in networks(built) for p in net.parameters() if p.requires_grad),
+        "steps": trainer.progress.step,
+        "train_images": trainer.progress.step * run.training.batch,
+        "network_evals": evals,
+        "train_seconds": round(trainer.progress.seconds, 1),
+    }
+    _finish(chosen, dataset, method, folder, trainer.averaged(), built.artefact(), shape, record, budget, "train")
+
+
+def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> None:
+    from hkd.experiment import ImageShape
+    from hkd.shipping import shipped_weights
+
+    name = str(chosen.shipped(dataset, method))
+    state, card = shipped_weights(name)
+    record = Record("train", chosen.run(dataset, method).model_dump(mode="json"), seed=seed)
+    record.settings_digest = chosen.train_digest(dataset, method)
+    print(f"{method} on {dataset}: adopting the shipped weights {name}", file=sys.stderr)
+    shape = ImageShape(**card["shape"])
+    _finish(chosen, dataset, method, folder, state, state, shape, record, card["budget"], "shipped")
+
+
+def _finish(
+    chosen: Plan,
+    dataset: str,
+    method: str,
+    folder: Path,
+    averaged: dict[str, Any],
+    raw: dict[str, Any],
+    shape: Any,
+    record: Record,
+    budget: dict[str, Any],
+    route: str,
+) -> None:
+    """Write config, raw and averaged weights, and their record, the weights last."""
+    from hkd.experiment import run_document
+
+    document = run_document(
+        chosen.run(dataset, method),
+        shape,
+        dataset=dataset,
+        method=method,
+        seed=record.seed,
+        scale=chosen.profile.scale,
+        route=route,
+        train_digest=record.settings_digest,
+    )
+    write_text(folder / "config.yaml", to_yaml(document))
+    save_weights(folder / "raw.safetensors", raw)
+    record.write(folder / "raw.safetensors", route=route, budget=budget)
+    save_weights(folder / "weights.safetensors", averaged)
+    record.write(folder / "weights.safetensors", route=route, budget=budget)
+
+
+def _parts(chosen: Plan, dataset: str, method: str) -> Any:
+    from hkd.experiment import Parts
+
+    run = chosen.run(dataset, method)
+    init, teacher = (Path(chosen.base_weights(dataset, b)) if b else None for b in (run.init, run.teacher))
+    perceptual = Path(chosen.layout.extractor(dataset, "perceptual")) if run.perceptual else None
+    return Parts(init, teacher, perceptual)
+
+
+def _trajectories(chosen: Plan, dataset: str, method: str) -> Path | None:
+    feed = chosen.run(dataset, method).feed
+    kind, _, name = feed.partition("/")
+    return Path(chosen.layout.trajectories(dataset, name)) if kind == "trajectories" else None
+
+
+def _inputs_digest(record: Record) -> str:
+    """Name the bytes of what a training reads: a state from other inputs must not be resumed."""
+    from hkd.artifacts import recorded_digest
+    from hkd.config import digest
+
+    return digest([recorded_digest(path) for path in record.inputs])

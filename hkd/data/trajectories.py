@@ -1,0 +1,181 @@
+"""Stored teacher trajectories: format, writer, reader, and the batch that methods train on.
+
+A set is a folder of shards and a manifest. A shard is a `.npy` file, float16 (trajectories, states, C, H, W),
+with state k divided by sqrt(sigma_k^2 + sigma_data^2): at sigma 80 a bare float16 would keep three digits of 350,
+scaled it keeps three digits of 1. State 0 is x_T, the last but one x_eps, the last x_0 after the final Euler step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hkd.artifacts import ArtifactError, atomic_path, read_json, sha256
+
+STAGE = "trajectories"
+
+
+def shard_name(number: int) -> str:
+    """Return the file name of shard `number`."""
+    return f"shard{number}.npy"
+
+
+def labels_path(shard: Path) -> Path:
+    """Return where the class indices of a shard lie, if its teacher is conditional."""
+    return shard.with_name(shard.stem + ".labels.npy")
+
+
+def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
+    """Return what each stored state is divided by, float64 (states,)."""
+    return (sigmas**2 + sigma_data**2).sqrt()
+
+
+def write_shard(path: Path, states: np.ndarray, labels: np.ndarray | None) -> None:
+    """Write scaled float16 states (n, states, C, H, W), and the class indices (n,) of a conditional teacher."""
+    if labels is not None:
+        with atomic_path(labels_path(path)) as temporary, open(temporary, "wb") as file:
+            np.save(file, labels)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, states)
+
+
+@dataclass(frozen=True)
+class TrajectoryBatch:
+    """Some trajectories of a set; states are read when they are asked for.
+
+    Attributes:
+        sigmas: (S,) float64, descending, the last one 0.
+        labels: (B, label_dim) one-hot, or None.
+    """
+
+    rows: list[np.ndarray]
+    sigmas: Tensor
+    scales: Tensor
+    labels: Tensor | None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def state(self, k: int | Tensor) -> Tensor:
+        """Return the states number k (one for all, or a number per trajectory), float32 (B, C, H, W)."""
+        index = torch.as_tensor(k).expand(len(self.rows)).tolist()
+        stored = np.stack([row[i] for row, i in zip(self.rows, index, strict=True)])
+        scale = self.scales[index].to(torch.float32)[:, None, None, None]
+        return (torch.from_numpy(stored).to(torch.float32) * scale).to(self.device)
+
+    def at(self, sigma: Tensor) -> Tensor:
+        """Return the states at noise levels (B,) within [sigma_eps, sigma_max], float32 (B, C, H, W).
+
+        Cubic Hermite interpolation in sigma between the two stored neighbours, with slopes from three-point
+        differences: trajectories are nearly straight in sigma where the grid is coarse.
+
+        Raises:
+            ValueError: a noise level lies outside the stored ones.
+        """
+        grid = self.sigmas[:-1]
+        sigma = sigma.to("cpu", torch.float64)
+        if bool(((sigma > grid[0] * (1 + 1e-9)) | (sigma < grid[-1] * (1 - 1e-9))).any()):
+            raise ValueError(f"noise levels must lie in [{grid[-1]:g}, {grid[0]:g}]")
+        upper = (torch.searchsorted(-grid, -sigma, right=True) - 1).clamp(0, len(grid) - 2)
+        lower = upper + 1
+        a, b = grid[upper], grid[lower]
+        u = ((sigma - a) / (b - a))[:, None, None, None].to(torch.float32).to(self.device)
+        step = (b - a)[:, None, None, None].to(torch.float32).to(self.device)
+        x, y = self.state(upper), self.state(lower)
+        dx, dy = self._slope(upper, grid), self._slope(lower, grid)
+        return (
+            (2 * u**3 - 3 * u**2 + 1) * x
+            + (u**3 - 2 * u**2 + u) * step * dx
+            + (3 * u**2 - 2 * u**3) * y
+            + (u**3 - u**2) * step * dy
+        )
+
+    @property
+    def noise(self) -> Tensor:
+        """The unit normal noise in which the trajectories start."""
+        return self.state(0) / float(self.sigmas[0])
+
+    @property
+    def clean(self) -> Tensor:
+        """x_0, the end after the final Euler step."""
+        return self.state(len(self.sigmas) - 1)
+
+    @property
+    def near_clean(self) -> Tensor:
+        """x_eps, the state at the smallest positive noise level."""
+        return self.state(len(self.sigmas) - 2)
+
+    def _slope(self, k: Tensor, grid: Tensor) -> Tensor:
+        """dx/dsigma at grid points k: the parabola through the point and its neighbours, one-sided at the ends."""
+        left, right = (k - 1).clamp(min=0), (k + 1).clamp(max=len(grid) - 1)
+        h1, h2 = grid[k] - grid[left], grid[right] - grid[k]
+        w1 = torch.where(h1 == 0, torch.zeros_like(h1), torch.where(h2 == 0, torch.ones_like(h1), h2 / (h1 + h2)))
+        w2 = 1 - w1
+        here = self.state(k)
+        rise1 = (here - self.state(left)) / _column(torch.where(h1 == 0, torch.ones_like(h1), h1), here)
+        rise2 = (self.state(right) - here) / _column(torch.where(h2 == 0, torch.ones_like(h2), h2), here)
+        return _column(w1, here) * rise1 + _column(w2, here) * rise2
+
+
+class Trajectories:
+    """A finished set, memory-mapped.
+
+    Raises:
+        ArtifactError: the manifest or a shard is missing or of another size; `verify` also compares digests.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json", STAGE)
+        self.sigmas = torch.tensor(self.manifest["sigmas"], dtype=torch.float64)
+        self.scales = state_scales(self.sigmas, self.manifest["sigma_data"])
+        self.label_dim: int = self.manifest["label_dim"]
+        self._shards = [self._open(shard) for shard in self.manifest["shards"]]
+        self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
+        self._labels = self._open_labels() if self.label_dim else None
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def verify(self) -> None:
+        """Compare every shard with its digest."""
+        for shard in self.manifest["shards"]:
+            path = self.folder / shard["file"]
+            if sha256(path) != shard["sha256"]:
+                raise ArtifactError(f"{path}: damaged; delete it and run `hkd {STAGE}` (or snakemake) again")
+
+    def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
+        """Return trajectories by index."""
+        shard = np.searchsorted(self._starts, indices, side="right") - 1
+        rows = [self._shards[s][i - self._starts[s]] for s, i in zip(shard, indices, strict=True)]
+        labels = None
+        if self._labels is not None:
+            classes = torch.from_numpy(self._labels[indices]).to(torch.int64)
+            labels = torch.nn.functional.one_hot(classes, self.label_dim).to(device, torch.float32)
+        return TrajectoryBatch(rows, self.sigmas, self.scales, labels, torch.device(device))
+
+    def _open(self, shard: dict[str, Any]) -> np.ndarray:
+        path = self.folder / shard["file"]
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path}: missing or damaged ({error}); run `hkd {STAGE}` (or snakemake)") from None
+        if list(array.shape[:2]) != [shard["count"], len(self.sigmas)] or array.dtype != np.float16:
+            raise ArtifactError(
+                f"{path}: holds {array.dtype} {array.shape}, not what the manifest says; run `hkd {STAGE}`"
+            )
+        return array
+
+    def _open_labels(self) -> np.ndarray:
+        paths = [labels_path(self.folder / shard["file"]) for shard in self.manifest["shards"]]
+        return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values[:, None, None, None].to(like)

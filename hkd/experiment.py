@@ -1,0 +1,193 @@
+"""A resolved config to live objects: the one module that knows every part."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hkd.artifacts import ArtifactError, load_weights, weights_about
+from hkd.config import check, digest, from_mapping, read_yaml
+from hkd.data.images import ImageSet, one_hot
+from hkd.data.trajectories import Trajectories
+from hkd.methods.base import Method
+from hkd.methods.distances import LPIPS, PerceptualDistance
+from hkd.nets.config import NetworkConfig, build
+from hkd.seeding import ImageStreams, stream, visit
+from hkd.settings import Run
+from hkd.source import constructor_arguments
+
+BACKBONES = {"lpips-vgg": ("vgg", "vgg16-397923af.pth"), "lpips-alex": ("alex", "alexnet-owt-7be5be79.pth")}
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """What a network must know of a data set."""
+
+    resolution: int
+    channels: int
+    label_dim: int
+
+    @property
+    def chw(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return (self.channels, self.resolution, self.resolution)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Files of finished stages that a method is built from; None where its config asks for none."""
+
+    init: Path | None = None
+    teacher: Path | None = None
+    perceptual: Path | None = None
+
+
+def device(name: str) -> torch.device:
+    """Return the device: `auto` is a GPU when there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def network(run: Run, shape: ImageShape, seed: int) -> nn.Module:
+    """Return the run's network with fresh weights, drawn from the seed."""
+    label_dim = shape.label_dim if run.conditional else 0
+    config = NetworkConfig(**run.network)
+    return build(config, resolution=shape.resolution, channels=shape.channels, label_dim=label_dim, seed=seed)
+
+
+def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Method:
+    """Return the method that a run names.
+
+    Args:
+        parts: the finished stages it starts from; None builds it for sampling alone, whose weights follow.
+    """
+    module, _, name = run.target.rpartition(".")
+    made: type[Method] = getattr(importlib.import_module(module), name)
+    wanted = constructor_arguments(run.target)
+    given: dict[str, Any] = {"student": network(run, shape, seed), "total_steps": run.training.steps}
+    given["teacher"] = base(parts.teacher).student if parts and parts.teacher else nn.Module()
+    given["distance"] = perceptual(run, parts.perceptual) if parts and run.perceptual else None
+    built = made(**{key: value for key, value in given.items() if key in wanted}, **run.params)
+    if parts and parts.init:
+        built.initialise("student", base(parts.init).student.state_dict())
+    for frozen in built.frozen:
+        if isinstance(getattr(built, frozen, None), nn.Module):
+            getattr(built, frozen).requires_grad_(False)
+    return built
+
+
+def base(weights: Path) -> Any:
+    """Return the finished run whose weights lie at `weights`, as a method in evaluation mode."""
+    run, shape, about = read_run(weights.with_name("config.yaml"))
+    built = method(run, shape, seed=about["seed"], parts=None)
+    load(built, weights)
+    return built.eval().requires_grad_(False)
+
+
+def load(built: Method, weights: Path) -> None:
+    """Load finished weights into a method.
+
+    Raises:
+        ArtifactError: they are weights of another configuration.
+    """
+    state = load_weights(weights)
+    try:
+        built.load_artefact(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ArtifactError(
+            f"{weights}: not the weights of the config beside it ({first}); train the run again"
+        ) from None
+
+
+def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
+    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone."""
+    if run.perceptual_backbone == "cnn":
+        assert weights is not None
+        network = feature_network(weights)
+        return PerceptualDistance(network, network.maps)
+    backbone, file = BACKBONES[run.perceptual_backbone]
+    path = Path(run.weights_folder) / file
+    if not path.exists():
+        raise ArtifactError(f"{path}: missing; `hkd fetch {run.perceptual_backbone}` says where to get it")
+    return LPIPS(backbone, path, run.perceptual_resize)
+
+
+def feature_network(weights: Path) -> Any:
+    """Return a feature network with its finished weights, in evaluation mode."""
+    from hkd.nets.cnn import FeatureCNN
+
+    state = load_weights(weights, "extractor")
+    built = FeatureCNN(**weights_about(weights)["network"])
+    built.load_state_dict(state)
+    return built.eval().requires_grad_(False)
+
+
+def batches(run: Run, *, images: Path, trajectories: Path | None, seed: int, to: torch.device) -> Callable[[int], Any]:
+    """Return the feed of a training: step number -> batch. A shuffled visit without end, a function of the step."""
+    size = run.training.batch
+    if trajectories is not None:
+        stored = Trajectories(trajectories)
+        stored.verify()
+        return lambda step: stored.batch(visit(seed, "order", len(stored), step * size, size), to)
+    data = ImageSet(images, use_labels=run.conditional)
+    data.verify()
+
+    def batch(step: int) -> Any:
+        flips = stream(seed, "flip", step) if run.training.flip else None
+        return data.batch(visit(seed, "order", len(data), step * size, size), to, flip=flips)
+
+    return batch
+
+
+def image_shape(folder: Path) -> ImageShape:
+    """Return the shape of a prepared data set."""
+    data = ImageSet(folder)
+    return ImageShape(data.resolution, data.channels, data.label_dim)
+
+
+def run_document(run: Run, shape: ImageShape, **about: Any) -> dict[str, Any]:
+    """Return what `config.yaml` beside the weights holds: enough to repeat the run."""
+    settings = run.model_dump(mode="json")
+    return {**about, "shape": asdict(shape), "settings_digest": digest(settings), "run": settings}
+
+
+def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
+    """Return the settings, image shape and facts of the run whose `config.yaml` this is."""
+    layers = read_yaml(path)
+    run = check(Run, from_mapping(layers.values["run"], str(path)))
+    return run, ImageShape(**layers.values["shape"]), layers.values
+
+
+def classes(seed: int, indices: Sequence[int], label_dim: int) -> Tensor:
+    """Return a class for each image, from the stream (seed, "class", index), one-hot (B, label_dim)."""
+    drawn = [int(torch.randint(label_dim, (1,), generator=stream(seed, "class", int(i)))) for i in indices]
+    return one_hot(torch.tensor(drawn), label_dim)
+
+
+@torch.no_grad()
+def sample(
+    built: Method,
+    run: Run,
+    shape: ImageShape,
+    indices: Sequence[int],
+    *,
+    seed: int,
+    nfe: int,
+    to: torch.device,
+) -> Tensor:
+    """Return the images (B, C, H, W) in [-1, 1] that belong to (seed, index), whatever the batch they are made in.
+
+    One-step methods of one data set start image i from the same noise.
+    """
+    streams = ImageStreams(seed, indices)
+    noise = streams.randn(shape.chw).to(to)
+    labels = classes(seed, indices, shape.label_dim).to(to) if run.conditional else None
+    return built.sample(noise, labels=labels, nfe=nfe, streams=streams)

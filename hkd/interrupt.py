@@ -1,0 +1,87 @@
+"""Stopping in good order: signals, and the death of the process that started us.
+
+A stage asks `requested()` between units of work, saves and raises `Interrupted`. The handlers are installed before
+the slow imports. A job whose workflow was killed would go on writing beside its own restart; so a watcher asks
+once a second whether the parent still lives, and otherwise stops the job as SIGTERM would.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
+
+_stop = threading.Event()
+
+
+class Interrupted(Exception):
+    """Work was stopped on request; what was finished is saved."""
+
+
+def install() -> None:
+    """Turn SIGINT and SIGTERM into a request, and watch over the parent process."""
+    signal.signal(signal.SIGINT, _handle)
+    signal.signal(signal.SIGTERM, _handle)
+    threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def requested() -> bool:
+    """Return whether somebody asked us to stop."""
+    return _stop.is_set()
+
+
+def check() -> None:
+    """Raise `Interrupted` when somebody asked us to stop."""
+    if requested():
+        raise Interrupted
+
+
+def ask() -> None:
+    """Ask for a stop, as a signal would."""
+    _stop.set()
+
+
+def reset() -> None:
+    """Forget an earlier request."""
+    _stop.clear()
+
+
+@contextmanager
+def only_writer(folder: Path | str) -> Iterator[None]:
+    """Hold `folder` for this process alone; wait while another writer, an orphan say, still holds it.
+
+    The kernel drops the lock with its holder, so a killed holder never blocks the next one.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".writer.lock", "w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check()
+                time.sleep(0.2)
+        yield
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _stop.is_set():  # asked twice: leave at once
+        os._exit(128 + number)
+    _stop.set()
+
+
+def _watch_parent(parent: int) -> None:
+    if parent == 1:  # started by init itself, as in a container: nobody to watch
+        return
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""One class per method: its objective and its sampler."""

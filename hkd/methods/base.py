@@ -1,0 +1,91 @@
+"""What the training loop and the sampler ask of a method."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hkd.seeding import ImageStreams
+
+
+class Method(nn.Module):
+    """One method of the tables: an objective for training and a sampler.
+
+    A method is built by `hkd.experiment`. Its constructor takes keyword arguments without defaults. Those named
+    `student`, `teacher`, `distance`, `total_steps` are handed to it; all others are the `params` of its config.
+
+    Attributes:
+        trains: attributes that hold a network with an optimiser of its own; empty when nothing is trained.
+        samples_with: attributes whose averaged weights are the artefact of a training.
+        frozen: attributes that never change, so that no checkpoint keeps them.
+    """
+
+    trains: ClassVar[tuple[str, ...]] = ("student",)
+    samples_with: ClassVar[tuple[str, ...]] = ("student",)
+    frozen: ClassVar[tuple[str, ...]] = ("teacher", "distance")
+
+    def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return one scalar per trained network, in the order in which the networks are stepped.
+
+        Args:
+            batch: what the method's feed yields (`ImageBatch` or `TrajectoryBatch`), on the training device.
+            step: optimiser steps made so far.
+            generator: CPU stream of this step; draw from it, then move to the device.
+        """
+        raise TypeError(f"{type(self).__name__} trains nothing")
+
+    def after_step(self, step: int) -> None:
+        """Update targets, curricula and rounds after optimiser step number `step` (counted from 1)."""
+
+    def parameter_groups(self, name: str) -> list[dict[str, Any]]:
+        """Return the optimiser groups of network `name`; `lr_scale` multiplies the learning rate of a group."""
+        return [{"params": list(getattr(self, name).parameters()), "lr_scale": 1.0}]
+
+    def initialise(self, name: str, state: dict[str, Tensor]) -> None:
+        """Load the weights of the base run named by `init` into network `name`."""
+        getattr(self, name).load_state_dict(state)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return numbers worth logging beside the loss."""
+        return {}
+
+    def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
+        """Return images in [-1, 1] from unit normal noise, both (B, C, H, W), in `nfe` network evaluations.
+
+        Args:
+            labels: one-hot classes (B, label_dim) of a conditional model, else None.
+            streams: further randomness of each image, for samplers that need it.
+        """
+        raise TypeError(f"{type(self).__name__} has no sampler")
+
+    def artefact(self) -> dict[str, Tensor]:
+        """Return the tensors that sampling needs, by name."""
+        state = {}
+        for name in self.samples_with:
+            state |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
+        return state
+
+    def load_artefact(self, state: dict[str, Tensor]) -> None:
+        """Load what `artefact` returned; every name must be there and no other."""
+        for name in self.samples_with:
+            part = {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")}
+            getattr(self, name).load_state_dict(part)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return every tensor that training may change, by name."""
+        skip = tuple(f"{name}." for name in self.frozen)
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(skip)}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Load what `training_state` returned."""
+        own = self.training_state()
+        if own.keys() != state.keys():
+            raise ValueError(f"the state lacks or adds: {sorted(own.keys() ^ state.keys())[:4]}")
+        self.load_state_dict(state, strict=False)
+
+
+def refuse_nfe(method: Method, nfe: int, allowed: str) -> ValueError:
+    """Return the error of a sampler that is asked for a number of evaluations that it cannot make."""
+    return ValueError(f"{type(method).__name__} samples with {allowed} network evaluations, not {nfe}")

@@ -1,0 +1,99 @@
+"""Distances between images that objectives use: perceptual distances, and the norms of consistency models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Features = list[Tensor]
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS's distance on the feature maps of any frozen network, with equal channel weights.
+
+    Each map is normalised over channels; squared differences are summed over channels, averaged over places and
+    summed over maps (Zhang et al. 2018, Eq. 1, with w = 1). It is not LPIPS, whose network and channel weights are
+    learned from human judgements, and no result calls it so.
+
+    Args:
+        network: images in [0, 255] -> list of maps (B, C, h, w); it is frozen here.
+    """
+
+    def __init__(self, network: nn.Module, maps: Callable[[Tensor], Sequence[Tensor]]) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self._maps = maps
+
+    def features(self, images: Tensor) -> Features:
+        """Return the normalised maps of images in [-1, 1]; compute those of a target once."""
+        return [_unit(m) for m in self._maps(127.5 * (images + 1))]
+
+    def forward(self, images: Tensor, target: Features) -> Tensor:
+        """Return the distance (B,) of images in [-1, 1] to the target that has these features."""
+        terms = [
+            (a - b).square().sum(dim=1).mean(dim=(1, 2)) for a, b in zip(self.features(images), target, strict=True)
+        ]
+        return torch.stack(terms).sum(dim=0)
+
+    def train(self, mode: bool = True) -> PerceptualDistance:
+        """Stay in evaluation mode: the network is a measuring instrument."""
+        return super().train(False)
+
+
+class LPIPS(PerceptualDistance):
+    """LPIPS proper: the `lpips` package's heads on a backbone read from a local file.
+
+    Args:
+        backbone: `vgg` or `alex`.
+        weights: torchvision's state dict of the backbone, as a file.
+        resize: side in pixels to which images are brought first (bilinear), or None.
+    Raises:
+        FileNotFoundError: the backbone's file is not there.
+    """
+
+    def __init__(self, backbone: str, weights: Path, resize: int | None) -> None:
+        import lpips
+
+        model = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
+        source = torch.load(weights, map_location="cpu", weights_only=True)
+        model.net.load_state_dict(_backbone_state(model.net.state_dict(), source))
+        super().__init__(model, self._backbone_maps)
+        self.model, self.resize = model.eval().requires_grad_(False), resize
+
+    def features(self, images: Tensor) -> Features:
+        """Return the normalised maps of images in [-1, 1]."""
+        if self.resize and images.shape[-1] != self.resize:
+            images = F.interpolate(images, size=(self.resize, self.resize), mode="bilinear", align_corners=False)
+        return [_unit(m) for m in self._backbone_maps(images)]
+
+    def forward(self, images: Tensor, target: Features) -> Tensor:
+        """Return LPIPS (B,), with the learned channel weights."""
+        terms = []
+        for a, b, head in zip(self.features(images), target, self.model.lins, strict=True):
+            terms.append(head((a - b).square()).mean(dim=(1, 2, 3)))
+        return torch.stack(terms).sum(dim=0)
+
+    def _backbone_maps(self, images: Tensor) -> Sequence[Tensor]:
+        return self.model.net(self.model.scaling_layer(images))
+
+
+def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:
+    """Return sqrt(|a - b|^2 + c^2) - c, one norm over each whole image, (B,). Source: Song and Dhariwal (2024), Eq. 7."""
+    return ((a - b).square().sum(dim=(1, 2, 3)) + c**2).sqrt() - c
+
+
+def _unit(features: Tensor) -> Tensor:
+    return features / (features.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
+
+
+def _backbone_state(own: dict[str, Tensor], source: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename torchvision's `features.<i>.<rest>` to the package's `slice<k>.<i>.<rest>`."""
+    renamed = {}
+    for name in own:
+        _, _, rest = name.partition(".")
+        renamed[name] = source[f"features.{rest}"]
+    return renamed

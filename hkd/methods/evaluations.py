@@ -1,0 +1,44 @@
+"""Network evaluations, counted by a hook rather than assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from torch import nn
+
+from hkd.nets.precond import Precond
+
+
+class EvaluationCounter:
+    """Count images that pass through networks while active: one image through one network is one evaluation."""
+
+    def __init__(self, networks: Iterable[nn.Module], counted: int = 0) -> None:
+        self.counted = counted
+        self._networks = list({id(n): n for n in networks}.values())
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> EvaluationCounter:
+        self._handles = [network.register_forward_hook(self._count, with_kwargs=True) for network in self._networks]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _count(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        images = args[0] if args else next(iter(kwargs.values()))
+        self.counted += len(images)
+
+
+NETWORKS = ("student", "teacher", "target", "fake")
+
+
+def networks(method: nn.Module) -> list[nn.Module]:
+    """Return the networks of a method whose calls count as evaluations.
+
+    A preconditioned network is counted at the bare network inside, whatever wrapper calls it.
+    """
+    found = [getattr(method, name) for name in NETWORKS if isinstance(getattr(method, name, None), nn.Module)]
+    return [network.model if isinstance(network, Precond) else network for network in found]

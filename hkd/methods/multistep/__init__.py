@@ -1,0 +1,1 @@
+"""Multi-step diffusion models."""

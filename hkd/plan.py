@@ -1,0 +1,366 @@
+"""Which runs exist, what each needs and what names its settings: the run table behind the workflow.
+
+Loads neither torch nor pandas, so that the workflow starts in a moment. Settings of a run are merged in this
+order, later wins: the bodies of base, data set, method (parents first) and its `per_dataset` section; then the
+`scales` sections of the same files; then the profile's `set` and `methods`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from hkd.config import ConfigError, Layers, Section, check, digest, from_mapping, nearest, read_yaml
+from hkd.layout import Layout
+from hkd.nets.config import NetworkConfig
+from hkd.settings import Dataset, Extractor, Profile, Run, Table, TrajectorySet
+from hkd.source import code_digest, constructor_arguments
+
+CONFIGS = Path("configs")
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+PARTS = frozenset(
+    {"student", "teacher", "distance", "total_steps", "init_state"}
+)  # given by `experiment`, not by `params`
+_NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")
+_META = ("inherits", "scales", "per_dataset")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: what a paper printed, and the run that answers it (None: no such run yet)."""
+
+    category: str
+    label: str
+    nfe: int
+    method: str | None
+    fid: float | None
+    note: str = ""
+
+
+class Plan:
+    """The resolved profile and everything that follows from it.
+
+    Raises:
+        ConfigError: the profile, or any run in its tables, has settings that cannot be used.
+    """
+
+    def __init__(self, profile: Mapping[str, Any], where: str = "profile", configs: Path = CONFIGS) -> None:
+        self._configs = configs
+        self._profile_layers = from_mapping(profile, where)
+        self.profile: Profile = check(Profile, self._profile_layers)
+        self.layout = Layout(self.profile.results)
+        self._methods: dict[tuple[str, str], Run] = {}
+
+    @classmethod
+    def load(cls, source: str, overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
+        """Return the plan of a profile given as a YAML path or as the JSON text that the workflow hands on."""
+        if source.lstrip().startswith("{"):
+            layers = from_mapping(json.loads(source), "profile")
+        else:
+            layers = profile_layers(Path(source))
+        layers.put(from_mapping(overrides or {}, "--config"))
+        return cls(layers.values, source if len(source) < 80 else "profile", configs)
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of every row."""
+        return range(self.profile.seeds)
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """Tables that this profile makes."""
+        return dict(self.profile.tables)
+
+    def table(self, name: str) -> Table:
+        """Return the table `name`, or refuse with the nearest one."""
+        if name not in self.tables:
+            raise ConfigError(
+                f"table '{name}' is not in profile '{self.profile.profile}'. {nearest(name, list(self.tables))}"
+            )
+        return self.tables[name]
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of a table in the paper's order, then our extra ones."""
+        table = self.table(name)
+        return [*self._reported_rows(table), *self._extra_rows(table)]
+
+    def cells(self, name: str) -> Iterator[tuple[Row, list[str]]]:
+        """Yield each row of a table with the metrics files, one per seed, that answer it."""
+        dataset = self.table(name).dataset
+        for row in self.rows(name):
+            seeds = self.seeds if row.method else []
+            yield row, [f"{self.layout.run(dataset, str(row.method), s)}/metrics/nfe{row.nfe}.json" for s in seeds]
+
+    def metrics(self, name: str) -> list[str]:
+        """Return every metrics file that a table needs."""
+        return list(dict.fromkeys(path for _, paths in self.cells(name) for path in paths))
+
+    def samples(self, name: str) -> list[str]:
+        """Return the samples of the first seed of every row, for the figure that shows them side by side."""
+        found = (paths[0] for _, paths in self.cells(name) if paths)
+        return list(dict.fromkeys(p.replace("/metrics/", "/samples/").removesuffix("json") + "npz" for p in found))
+
+    def table_digest(self, name: str) -> str:
+        """Return the digest of what defines a table besides its metrics files."""
+        table = self.table(name)
+        titles = [self.run(table.dataset, row.method).title for row in self.rows(name) if row.method]
+        rows = [vars(row) for row in self.rows(name)]
+        return digest([rows, titles, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")])
+
+    # -- data sets -----------------------------------------------------------------------------------------------
+
+    def dataset(self, name: str) -> Dataset:
+        """Return the settings of a data set; the profile's `source` is its path where it has none of its own."""
+        return self._checked_dataset(name)
+
+    def data_digest(self, name: str) -> str:
+        """Return the digest of what defines the images of a data set."""
+        return digest([self.dataset(name).data.model_dump(), code_digest("hkd.data.shapes", "hkd.data.sources")])
+
+    def reference_split(self, name: str) -> str:
+        """Return which split the metrics compare with: fresh images when procedural, else the training set."""
+        return "reference" if self.dataset(name).data.reference else "train"
+
+    def splits(self, name: str) -> list[str]:
+        """Return the splits that `prepare` writes."""
+        return ["train", "reference"] if self.dataset(name).data.reference else ["train"]
+
+    def extractor(self, dataset: str, role: str) -> Extractor:
+        """Return the settings of a feature network; `role` is metric or perceptual."""
+        layers = self.extractor_layers(dataset, role)
+        return check(Extractor, layers)
+
+    def extractor_needs(self, dataset: str, role: str) -> list[str]:
+        """Return the files that the training of a feature network reads."""
+        return (
+            []
+            if self.shipped(dataset, f"extractors/{role}")
+            else [f"{self.layout.data(dataset, 'train')}/manifest.json"]
+        )
+
+    def extractor_digest(self, dataset: str, role: str) -> str:
+        """Return the digest of what defines the weights of a feature network."""
+        if shipped := self.shipped(dataset, f"extractors/{role}"):
+            return digest(["shipped", shipped_digest(shipped)])
+        settings = self.extractor(dataset, role).model_dump()
+        return digest([settings | {"title": ""}, code_digest("hkd.readings", "hkd.nets.cnn", "hkd.training.loop")])
+
+    def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
+        """Return the settings of a set of trajectories."""
+        return check(TrajectorySet, self._stack(f"trajectories/{name}", dataset, None))
+
+    def trajectory_teacher(self, dataset: str, name: str) -> str:
+        """Return the weights whose probability-flow ODE a set of trajectories solves."""
+        return self.base_weights(dataset, self.trajectory_set(dataset, name).teacher)
+
+    def shards(self, dataset: str, name: str) -> list[str]:
+        """Return the shards of a set of trajectories."""
+        folder = self.layout.trajectories(dataset, name)
+        return [f"{folder}/shard{number}.npy" for number in range(self.trajectory_set(dataset, name).shards)]
+
+    def trajectory_digest(self, dataset: str, name: str) -> str:
+        """Return the digest of what defines the trajectories."""
+        settings = self.trajectory_set(dataset, name).model_dump()
+        return digest([settings | {"title": ""}, code_digest("hkd.diffusion.solve")])
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def run(self, dataset: str, method: str) -> Run:
+        """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
+        if (dataset, method) not in self._methods:
+            layers = self.run_layers(dataset, method)
+            run = check(Run, layers)
+            self._check_params(run, layers)
+            self._check_network(layers)
+            self._methods[dataset, method] = run
+        return self._methods[dataset, method]
+
+    def run_layers(self, dataset: str, method: str) -> Layers:
+        """Return the merged settings of a run with the origin of each value."""
+        return self._stack(method, dataset, method)
+
+    def shipped(self, dataset: str, what: str) -> str | None:
+        """Return the name of the shipped weights that answer `what` on this data set, or None: it is trained."""
+        routes = {"methods": self.profile.teacher, "extractors": self.profile.extractors}
+        if routes.get(what.split("/")[0]) != "shipped":
+            return None
+        return self.dataset(dataset).shipped.get(what)
+
+    def route(self, dataset: str, method: str) -> str:
+        """Return how the weights of a run come to be: `shipped` or `train`."""
+        return "shipped" if self.shipped(dataset, method) else "train"
+
+    def train_digest(self, dataset: str, method: str) -> str:
+        """Return the digest of what defines the weights of a run: settings of other stages do not count."""
+        run = self.run(dataset, method)
+        settings = {k: v for k, v in run.model_dump().items() if k not in _NOT_TRAINING}
+        if shipped := self.shipped(dataset, method):
+            # the network must still be built to read the weights, and the parameters still steer the sampler
+            settings = {
+                "shipped": shipped_digest(shipped),
+                "network": settings["network"],
+                "params": settings["params"],
+            }
+        return digest(settings)
+
+    def train_code(self, dataset: str, method: str) -> str:
+        """Return the digest of the code that defines the weights of a run."""
+        target = self.run(dataset, method).target.rpartition(".")[0]
+        return code_digest(target) if self.shipped(dataset, method) else code_digest(target, "hkd.training.loop")
+
+    def sample_digest(self, dataset: str, method: str) -> str:
+        """Return the digest of what defines the samples, besides weights, seed and nfe."""
+        sampling = self.run(dataset, method).sampling
+        return digest([sampling.n_samples, sampling.batch])
+
+    def needs(self, dataset: str, method: str) -> list[str]:
+        """Return the files that the training of a run reads."""
+        if self.shipped(dataset, method):
+            return []
+        run, layout = self.run(dataset, method), self.layout
+        files = [f"{layout.data(dataset, 'train')}/manifest.json"]
+        if run.feed.startswith("trajectories/"):
+            files.append(f"{layout.trajectories(dataset, run.feed.split('/')[1])}/manifest.json")
+        files += [self.base_weights(dataset, base) for base in (run.init, run.teacher) if base]
+        if run.perceptual and run.perceptual_backbone == "cnn":
+            files.append(layout.extractor(dataset, "perceptual"))
+        return list(dict.fromkeys(files))
+
+    def metrics_code(self) -> str:
+        """Return the digest of the code that turns images into numbers."""
+        return code_digest("hkd.metrics.measure", "hkd.nets.cnn")
+
+    def gpus(self) -> int:
+        """Return how many GPUs a job asks for: 0 on the CPU default."""
+        return self.profile.gpus
+
+    def base_weights(self, dataset: str, base: str) -> str:
+        """Return the weights of a run that others start from: always its seed 0."""
+        return f"{self.layout.run(dataset, base, 0)}/weights.safetensors"
+
+    def extractor_layers(self, dataset: str, role: str) -> Layers:
+        """Return the merged settings of a feature network with the origin of each value."""
+        return self._stack(f"extractors/{role}", dataset, None)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _stack(self, name: str, dataset: str, method: str | None) -> Layers:
+        scale = self.profile.scale
+        chain = self._chain(name)
+        if method:
+            files = [read_yaml(self._configs / "base.yaml"), self._dataset_run(dataset), *chain]
+        else:
+            files = chain
+        merged = Layers()
+        for file in files:
+            merged.put(file.without(*_META))
+        for file in chain:
+            merged.put(file.pick("per_dataset", dataset))
+        for file in files:
+            merged.put(file.pick("scales", scale))
+        if method:
+            merged.put(self._profile_layers.pick("set"))
+            merged.put(self._profile_layers.pick("methods", method.split("/")[1]))
+        else:
+            merged.put(self._profile_layers.pick(f"set_{name.split('/')[0]}"))
+        return merged
+
+    def _chain(self, name: str) -> list[Layers]:
+        file = read_yaml(self._configs / f"{name}.yaml")
+        parent = file.values.get("inherits")
+        return [*(self._chain(str(parent)) if parent else []), file]
+
+    def _dataset_run(self, dataset: str) -> Layers:
+        """The part of a data set's file that speaks of runs: its `run` section as body, its `scales`."""
+        file = read_yaml(self._configs / f"datasets/{dataset}.yaml")
+        body = file.pick("run")
+        scales = file.pick("scales")
+        nested = Layers({"scales": scales.values}, {("scales", *p): w for p, w in scales.origins.items()})
+        return body.put(nested)
+
+    @cache  # noqa: B019  (a plan lives as long as its process)
+    def _checked_dataset(self, name: str) -> Dataset:
+        layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
+        if self.profile.source and layers.values.get("data", {}).get("kind") == "images":
+            layers.put(from_mapping({"data": {"path": self.profile.source}}, "--config source"))
+        return check(Dataset, layers)
+
+    def _check_params(self, run: Run, layers: Layers) -> None:
+        """Hold `params` against the constructor of the target, before anything is loaded or trained."""
+        taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
+        fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
+        model = create_model("params", __base__=Section, **fields)
+        check(model, _Named(layers.pick("params"), layers))
+
+    def _check_network(self, layers: Layers) -> None:
+        section = layers.pick("network")
+        fields = constructor_arguments("hkd.nets.config.NetworkConfig")
+        for key in section.values:
+            if key not in fields:
+                where = layers.origin(("network", key))
+                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, sorted(fields))}")
+        try:
+            NetworkConfig(**section.values)
+        except (TypeError, ValueError) as error:
+            key = str(error).split(":")[0].removeprefix("network.")
+            raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
+
+    def _reported_rows(self, table: Table) -> list[Row]:
+        path = self._configs / f"reported/{table.reported}.yaml"
+        tables = read_yaml(path).values.get("tables", {})
+        if table.rows not in tables:
+            raise ConfigError(f"{path}: no table '{table.rows}'. {nearest(table.rows, list(tables))}")
+        rows = []
+        for item in tables[table.rows]["rows"]:
+            method = item["run"] if (self._configs / f"{item['run']}.yaml").exists() else None
+            rows.append(Row(item["category"], item["method"], item["nfe"], method, item["fid"], item.get("note", "")))
+        return rows
+
+    def _extra_rows(self, table: Table) -> list[Row]:
+        rows = []
+        for method in table.extra:
+            run = self.run(table.dataset, method)
+            rows += [Row(run.category, run.title, nfe, method, None) for nfe in run.sampling.nfe]
+        return rows
+
+
+class _Named(Layers):
+    """The `params` section, whose errors name the key within the whole file."""
+
+    def __init__(self, section: Layers, whole: Layers) -> None:
+        super().__init__(section.values, section.origins)
+        self._whole = whole
+
+    def origin(self, path: tuple[str, ...]) -> str:
+        return self._whole.origin(("params", *path))
+
+
+def profile_layers(path: Path) -> Layers:
+    """Return a profile with what it inherits."""
+    file = read_yaml(path)
+    parent = file.values.get("inherits")
+    if not parent:
+        return file
+    return profile_layers(path.parent / f"{parent}.yaml").put(file)
+
+
+@cache
+def shipped_digest(name: str) -> str:
+    """Return the digest on the card of shipped weights.
+
+    Raises:
+        ConfigError: there are no such weights.
+    """
+    card = SHIPPED / f"{name}.json"
+    if not card.exists():
+        known = [p.stem for p in SHIPPED.glob("*.json")]
+        raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
+    return str(json.loads(card.read_text())["sha256"])

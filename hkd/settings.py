@@ -1,0 +1,181 @@
+"""The checked sections of every settings file: data sets, networks' budgets, runs, trajectories, profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from hkd.config import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+Scale = Literal["embedded", "cpu", "paper"]
+Route = Literal["train", "shipped"]
+
+
+class Data(Section):
+    """Where the images come from and how many there are."""
+
+    kind: Literal["shapes", "images"]
+    path: str | None = None
+    resolution: Annotated[int, Field(ge=8)] | None = None
+    count: Positive | None = None
+    reference: Positive | None = None
+    seed: int = 0
+
+
+class Dataset(Section):
+    """One file of configs/datasets, less its `run` and `scales` sections."""
+
+    title: str
+    data: Data
+    reported: str | None = None
+    stands_for: str | None = None
+    shipped: dict[str, str] = {}
+
+
+class Optimizer(Section):
+    """An optimiser of torch.optim, by name, with its settings."""
+
+    name: Literal["adam", "adamw", "radam"]
+    lr: Rate
+    betas: tuple[Fraction, Fraction]
+    eps: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Ema(Section):
+    """The averaged weights that are evaluated: per-step decay, or a half-life in images with a ramp."""
+
+    kind: Literal["none", "constant", "warmup", "halflife"]
+    decay: Fraction | None = None
+    halflife_images: Positive | None = None
+    ramp: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Ema:
+        if self.kind in ("constant", "warmup") and self.decay is None:
+            raise ValueError(f"kind '{self.kind}' needs 'decay'")
+        if self.kind == "halflife" and (self.halflife_images is None or self.ramp is None):
+            raise ValueError("kind 'halflife' needs 'halflife_images' and 'ramp'")
+        return self
+
+
+class Training(Section):
+    """Length, batch, optimiser and learning-rate law of a training."""
+
+    steps: Annotated[int, Field(ge=0)]
+    batch: Positive
+    optimizer: Optimizer
+    warmup_steps: Annotated[int, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "linear"]
+    final_lr: Fraction
+    clip: Rate | None
+    ema: Ema
+    flip: bool
+
+
+class Sampling(Section):
+    """What is generated for measurement. `nfe`: each value is a row of the table."""
+
+    nfe: tuple[Positive, ...]
+    n_samples: Positive
+    batch: Positive
+
+
+class Resources(Section):
+    """What a training job asks of the machine; not part of what it computes."""
+
+    mem_mb: Positive
+    minutes: Positive
+
+
+class Run(Section):
+    """The resolved settings of one method on one data set at one scale."""
+
+    title: str
+    category: str
+    target: str
+    feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
+    init: str | None
+    teacher: str | None
+    perceptual: bool
+    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex"]
+    perceptual_resize: Positive | None
+    conditional: bool
+    weights_folder: str
+    network: dict[str, Any]
+    params: dict[str, Any]
+    training: Training
+    sampling: Sampling
+    resources: Resources
+
+
+class TrajectorySet(Section):
+    """A set of stored solutions of a teacher's probability-flow ODE."""
+
+    title: str
+    teacher: str
+    solver: Literal["heun", "euler"]
+    steps: Annotated[int, Field(ge=2)]
+    sigma_min: Rate
+    sigma_max: Rate
+    rho: Rate
+    count: Positive
+    shards: Positive
+    chunk: Positive
+    seed: int
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrajectorySet:
+        if self.count % self.shards:
+            raise ValueError(f"count {self.count} is not a multiple of shards {self.shards}")
+        return self
+
+
+class Extractor(Section):
+    """A small feature network, trained by the workflow: for the metric, or for the perceptual distance."""
+
+    title: str
+    task: Literal["auto", "factors", "labels", "rotation"]
+    width: Positive
+    features: Positive
+    image_size_factor: Rate
+    preprocessing: Literal["A", "B", "C", "E"]
+    steps: Positive
+    batch: Positive
+    lr: Rate
+    seed: int
+
+
+class Table(Section):
+    """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows."""
+
+    dataset: str
+    reported: str
+    rows: str
+    extra: tuple[str, ...] = ()
+    title: str = ""
+
+
+class Profile(Section):
+    """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds."""
+
+    profile: str
+    inherits: str | None = None
+    scale: Scale
+    results: str
+    figures: str
+    seeds: Positive
+    teacher: Route
+    extractors: Route
+    source: str | None = None
+    tables: dict[str, Table]
+    set: dict[str, Any] = {}
+    set_trajectories: dict[str, Any] = {}
+    set_extractors: dict[str, Any] = {}
+    methods: dict[str, dict[str, Any]] = {}
+    samples_shown: Positive
+    gpus: Annotated[int, Field(ge=0)] = 0

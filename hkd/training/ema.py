@@ -1,0 +1,42 @@
+"""Exponential moving averages of weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hkd.settings import Ema
+
+
+def ema_decay(settings: Ema, *, step: int, batch: int) -> float:
+    """Return the weight of the old average at optimiser step `step`, counted from 0.
+
+    `constant`: the decay itself. `warmup`: min(decay, (1 + k) / (10 + k)) with k = step + 1, the ramp of Score SDE (Song et al. 2021, code).
+    `halflife`: 0.5^(batch / h) with h the half-life in images, at first `ramp` times the images seen
+    (Karras et al. 2022, Appendix F.3). `none`: 0, so that the average is the current weights.
+    """
+    if settings.kind == "none":
+        return 0.0
+    if settings.kind == "halflife":
+        assert settings.halflife_images is not None and settings.ramp is not None
+        horizon = min(float(settings.halflife_images), settings.ramp * step * batch)
+        return 0.5 ** (batch / max(horizon, 1e-8))
+    assert settings.decay is not None
+    return settings.decay if settings.kind == "constant" else min(settings.decay, (2 + step) / (11 + step))
+
+
+class Average:
+    """The running average of a network's parameters; buffers are taken as they are."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, decay: float) -> None:
+        """Move towards the network: ema = decay · ema + (1 - decay) · weights."""
+        current = dict(network.named_parameters())
+        torch._foreach_lerp_(list(self.values.values()), [current[name].detach() for name in self.values], 1.0 - decay)
+
+    def state(self, network: nn.Module) -> dict[str, Tensor]:
+        """Return the network's state dict with averaged parameters."""
+        return {name: self.values.get(name, value) for name, value in network.state_dict().items()}

@@ -1,0 +1,172 @@
+"""The only training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hkd import interrupt
+from hkd.methods.base import Method
+from hkd.methods.evaluations import EvaluationCounter, networks
+from hkd.seeding import address, stream
+from hkd.settings import Training
+from hkd.training.checkpoint import Checkpoints, Progress
+from hkd.training.ema import Average, ema_decay
+from hkd.training.optim import load_named_state, named_state, optimizer, set_learning_rate
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+class Trainer:
+    """A method on its way: weights, averages, optimisers, and the step reached.
+
+    Step k draws from the streams (seed, ..., k) alone, so a training that was stopped and resumed makes the same
+    steps as one that ran through, to the bit on one CPU thread.
+    """
+
+    def __init__(self, method: Method, settings: Training, *, seed: int) -> None:
+        self.method, self.settings, self.seed = method, settings, seed
+        self.progress = Progress()
+        self.averages = {name: Average(getattr(method, name)) for name in method.trains}
+        self.optimizers = {name: optimizer(settings.optimizer, method.parameter_groups(name)) for name in method.trains}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every tensor that a resumed training needs."""
+        tensors = {f"method/{k}": v for k, v in self.method.training_state().items()}
+        for name in self.method.trains:
+            tensors |= {f"ema/{name}/{k}": v for k, v in self.averages[name].values.items()}
+            tensors |= {f"optim/{name}/{k}": v for k, v in named_state(self.optimizers[name]).items()}
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor], progress: Progress) -> None:
+        """Go on from a state that `state` returned."""
+        self.method.load_training_state(_below("method/", tensors))
+        for name in self.method.trains:
+            for key, value in _below(f"ema/{name}/", tensors).items():
+                self.averages[name].values[key].copy_(value)
+            load_named_state(self.optimizers[name], _below(f"optim/{name}/", tensors))
+        self.progress = progress
+
+    def step(self, batch: Any) -> dict[str, float]:
+        """Make one optimiser step of every trained network and return what is worth logging."""
+        step = self.progress.step
+        torch.manual_seed(address(self.seed, "dropout", step))
+        losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
+        facts = {}
+        for name, loss in losses.items():
+            optim = self.optimizers[name]
+            rate = set_learning_rate(optim, self.settings, step, self.settings.optimizer.lr)
+            optim.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = _clip(getattr(self.method, name), self.settings.clip)
+            optim.step()
+            facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm, "lr": rate}
+        if not all(math.isfinite(value) for value in facts.values()):
+            raise Diverged(f"step {step}: {facts}; lower training.optimizer.lr or set training.clip")
+        decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
+        for name, average in self.averages.items():
+            average.update(getattr(self.method, name), decay)
+        self.progress.step += 1
+        self.method.after_step(self.progress.step)
+        return facts
+
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the method's artefact with averaged weights."""
+        state = dict(self.method.artefact())
+        for name, average in self.averages.items():
+            if name in self.method.samples_with:
+                network = getattr(self.method, name)
+                state |= {f"{name}.{key}": value for key, value in average.state(network).items()}
+        return state
+
+
+def train(
+    trainer: Trainer,
+    batches: Callable[[int], Any],
+    checkpoints: Checkpoints,
+    *,
+    title: str,
+    checkpoint_seconds: float = 60.0,
+) -> None:
+    """Train to the last step, from the newest checkpoint if there is one.
+
+    Args:
+        batches: step number -> the batch of that step.
+        checkpoints: where states are kept; one is written every `checkpoint_seconds`, when asked to stop, and at the end.
+
+    Raises:
+        Interrupted: after a request to stop, with the state saved.
+        Diverged: the loss is not finite.
+    """
+    found = checkpoints.load()
+    for reason in checkpoints.passed_over:
+        print(f"checkpoint passed over: {reason}", file=sys.stderr)
+    if found:
+        trainer.load_state(*found)
+        print(f"{title}: going on from step {trainer.progress.step}", file=sys.stderr)
+    total, progress = trainer.settings.steps, trainer.progress
+    trainer.method.train()
+    before, start = progress.seconds, time.monotonic()
+    saved = start
+    history = _History(checkpoints.folder / "history.jsonl", progress.step)
+    counter = EvaluationCounter(networks(trainer.method), progress.network_evals)
+    with counter, tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None) as bar:
+        while progress.step < total:
+            facts = trainer.step(batches(progress.step))
+            bar.update()
+            now = time.monotonic()
+            progress.network_evals, progress.seconds = counter.counted, before + now - start
+            if progress.step % max(total // 20, 1) == 0 or progress.step == total:
+                history.add(title, progress, total, facts | trainer.method.diagnostics())
+            if interrupt.requested() or now - saved > checkpoint_seconds or progress.step == total:
+                checkpoints.save(trainer.state(), progress)
+                saved = now
+            if progress.step < total:
+                interrupt.check()
+    trainer.method.eval()
+
+
+class _History:
+    """Losses over time, beside the checkpoints; one line per twentieth of the training."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= step]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in kept))
+
+    def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": progress.step, **facts}) + "\n")
+        shown = "  ".join(f"{key} {value:.4g}" for key, value in facts.items())
+        tqdm.write(f"{title}: step {progress.step}/{total}  {progress.seconds:.0f} s  {shown}", file=sys.stderr)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut short by a kill
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _clip(network: torch.nn.Module, limit: float | None) -> float:
+    gradients = [p for p in network.parameters() if p.grad is not None]
+    if not gradients:
+        return 0.0
+    return float(torch.nn.utils.clip_grad_norm_(gradients, limit if limit else math.inf))

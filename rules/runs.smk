@@ -1,0 +1,98 @@
+# What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
+import hkd.plan
+from hkd.workflow import clear_stale_lock, prefix, show_command
+
+PLAN = hkd.plan.Plan(config, "the workflow's config")
+LAYOUT = PLAN.layout
+RUN = LAYOUT.run()
+SHOW = show_command(PLAN)
+FIGURES = PLAN.profile.figures
+
+# `hkd` in shell commands is the one beside this interpreter, and sees the merged profile
+shell.prefix(prefix(config))
+clear_stale_lock()
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9-]+",
+    group=r"methods|ablations",
+    method=r"[a-z0-9_]+",
+    seed=r"\d+",
+    nfe=r"\d+",
+    shard=r"\d+",
+    split=r"train|reference",
+    role=r"metric|perceptual",
+    trajectories=r"[a-z0-9_-]+",
+    table=r"table\d+",
+
+
+def data_digest(wildcards):
+    return PLAN.data_digest(wildcards.dataset)
+
+
+def extractor_digest(wildcards):
+    return PLAN.extractor_digest(wildcards.dataset, wildcards.role)
+
+
+def extractor_needs(wildcards):
+    return PLAN.extractor_needs(wildcards.dataset, wildcards.role)
+
+
+def trajectory_digest(wildcards):
+    return PLAN.trajectory_digest(wildcards.dataset, wildcards.trajectories)
+
+
+def teacher_weights(wildcards):
+    return PLAN.trajectory_teacher(wildcards.dataset, wildcards.trajectories)
+
+
+def shards(wildcards):
+    return PLAN.shards(wildcards.dataset, wildcards.trajectories)
+
+
+def train_needs(wildcards):
+    return PLAN.needs(wildcards.dataset, f"{wildcards.group}/{wildcards.method}")
+
+
+def train_digest(wildcards):
+    return PLAN.train_digest(wildcards.dataset, f"{wildcards.group}/{wildcards.method}")
+
+
+def train_code(wildcards):
+    return PLAN.train_code(wildcards.dataset, f"{wildcards.group}/{wildcards.method}")
+
+
+def sample_digest(wildcards):
+    return PLAN.sample_digest(wildcards.dataset, f"{wildcards.group}/{wildcards.method}")
+
+
+def reference_images(wildcards):
+    return f"{LAYOUT.data(wildcards.dataset, PLAN.reference_split(wildcards.dataset))}/manifest.json"
+
+
+def metrics_code(wildcards):
+    return PLAN.metrics_code()
+
+
+def table_metrics(wildcards):
+    return PLAN.metrics(wildcards.table)
+
+
+def table_digest(wildcards):
+    return PLAN.table_digest(wildcards.table)
+
+
+def table_samples(wildcards):
+    return PLAN.samples("table1")
+
+
+def gpus(wildcards):
+    return PLAN.gpus()
+
+
+def train_memory(wildcards, attempt):
+    return PLAN.run(wildcards.dataset, f"{wildcards.group}/{wildcards.method}").resources.mem_mb * attempt
+
+
+def train_minutes(wildcards):
+    return PLAN.run(wildcards.dataset, f"{wildcards.group}/{wildcards.method}").resources.minutes

@@ -1,0 +1,69 @@
+rule reference:
+    input:
+        images=reference_images,
+        extractor=LAYOUT.extractor(role="metric"),
+    output:
+        features=LAYOUT.reference(),
+        record=f"{LAYOUT.reference()}.record.json",
+    log:
+        f"{LAYOUT.root}/{{dataset}}/reference/logs/reference.log",
+    benchmark:
+        f"{LAYOUT.root}/{{dataset}}/reference/logs/reference.jsonl"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        code=metrics_code,
+    shell:
+        "exec hkd reference {wildcards.dataset} --expect-code {params.code} 2> {log}"
+
+
+rule features:
+    input:
+        samples=f"{RUN}/samples/nfe{{nfe}}.npz",
+        extractor=LAYOUT.extractor(role="metric"),
+    output:
+        features=f"{RUN}/features/nfe{{nfe}}.npz",
+        record=f"{RUN}/features/nfe{{nfe}}.npz.record.json",
+    log:
+        f"{RUN}/logs/features-nfe{{nfe}}.log",
+    benchmark:
+        f"{RUN}/logs/features-nfe{{nfe}}.jsonl"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=metrics_code,
+    shell:
+        "exec hkd features {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
+        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
+
+
+rule metrics:
+    input:
+        samples=f"{RUN}/samples/nfe{{nfe}}.npz",
+        features=f"{RUN}/features/nfe{{nfe}}.npz",
+        weights=f"{RUN}/weights.safetensors",
+        reference=LAYOUT.reference(),
+        extractor=LAYOUT.extractor(role="metric"),
+    output:
+        metrics=f"{RUN}/metrics/nfe{{nfe}}.json",
+        record=f"{RUN}/metrics/nfe{{nfe}}.json.record.json",
+    log:
+        f"{RUN}/logs/metrics-nfe{{nfe}}.log",
+    benchmark:
+        f"{RUN}/logs/metrics-nfe{{nfe}}.jsonl"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=metrics_code,
+    shell:
+        "exec hkd metrics {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
+        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
