@@ -16,7 +16,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from hkd.koopman.evolution import Pairing, join_pairs, split_pairs
+from hkd.koopman.evolution import Pairing, evolve, join_pairs, split_pairs
+from hkd.koopman.polar import polar
 
 CPU_BLOCK_BYTES: Final = 2**21
 """Images are processed on a CPU in groups of about this size, so that a group stays in cache between passes."""
@@ -25,14 +26,16 @@ CPU_BLOCK_BYTES: Final = 2**21
 def evolve_fast(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing = "half") -> Tensor:
     """Return `evolution.evolve(z, alpha, beta, dt, pairing)`, computed in float32 or better whatever the type of z.
 
-    Differentiable once in z, alpha, beta and dt. `torch.compile` and `torch.export` trace the formula itself.
+    Differentiable once in z, alpha, beta and dt. `torch.export` traces the formula itself.
 
     Raises:
         RuntimeError: when differentiated with create_graph=True, unless compiled.
     """
     with torch.autocast(z.device.type, enabled=False):
+        if torch.compiler.is_dynamo_compiling():
+            return _CompiledEvolution.apply(z, alpha, beta, dt.reshape(-1), pairing)
         if torch.compiler.is_compiling():
-            return _traced(z, alpha, beta, dt, pairing)
+            return evolve(z, alpha, beta, dt, pairing)
         return _Evolution.apply(z, alpha, beta, dt.reshape(-1), pairing)
 
 
@@ -75,17 +78,43 @@ class _Evolution(torch.autograd.Function):
         return h, d_alpha, d_beta, times, None
 
 
-def _traced(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) -> Tensor:
-    """The formula of `evolve`, with the tables of a shared dt joined: a compiler keeps what is joined in memory,
-    instead of computing exp, cos and sin again for every image."""
-    shared = dt.numel() == 1
-    dt = dt.reshape(-1, 1, 1, 1)
-    growth, angle = torch.exp(alpha * dt), beta * dt
-    cos, sin = growth * torch.cos(angle), growth * torch.sin(angle)
-    if shared:
-        cos, sin = torch.cat((cos, sin), dim=1).chunk(2, dim=1)
-    u, v = split_pairs(z, pairing)
-    return join_pairs(cos * u - sin * v, sin * u + cos * v, pairing).to(z.dtype)
+class _CompiledEvolution(torch.autograd.Function):
+    """The same for a compiler: whole tensors, which it fuses into one pass each way."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) -> Tensor:
+        ctx.save_for_backward(z, alpha, beta, dt)
+        ctx.pairing = pairing
+        cos, sin = _fused_tables(alpha, beta, dt)
+        u, v = split_pairs(z, pairing)
+        return join_pairs(cos * u - sin * v, sin * u + cos * v, pairing).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        z, alpha, beta, dt = ctx.saved_tensors
+        cos, sin = _fused_tables(alpha, beta, dt)
+        (u, v), (g_u, g_v) = split_pairs(z, ctx.pairing), split_pairs(g, ctx.pairing)
+        h_u, h_v = cos * g_u + sin * g_v, cos * g_v - sin * g_u
+        along, across = h_u * u + h_v * v, h_v * u - h_u * v
+        weights = dt.reshape(-1, 1, 1, 1)
+        times = (along * alpha + across * beta).flatten(1).sum(1).sum_to_size(dt.shape) if dt.requires_grad else None
+        h = join_pairs(h_u, h_v, ctx.pairing).to(z.dtype)
+        if dt.numel() == 1:
+            return h, along.sum(0) * dt, across.sum(0) * dt, times, None
+        return h, (along * weights).sum(0), (across * weights).sum(0), times, None
+
+
+def _fused_tables(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tables (1 or B, K, H, W). Those of a shared dt are joined, because a compiler keeps in memory what is
+    joined, instead of computing exp, cos and sin again for every image."""
+    steps = dt.reshape(-1, 1, 1, 1)
+    growth, angle = alpha * steps, beta * steps
+    if dt.numel() == 1:
+        cos, sin = torch.cat((growth.exp() * angle.cos(), growth.exp() * angle.sin()), dim=1).chunk(2, dim=1)
+        return cos, sin
+    if growth.device.type == "cpu" and growth.dtype == torch.float32:
+        return polar(growth, angle)
+    return growth.exp() * angle.cos(), growth.exp() * angle.sin()
 
 
 def _as_pairs(pairing: Pairing, *latents: Tensor) -> tuple[int, list[Tensor]]:
