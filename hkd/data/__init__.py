@@ -2,4 +2,11 @@
 
 
 class DataError(ValueError):
-    """Input images cannot be used. The message names the file, what was found, what was expected and the remedy."""
+    """Input images cannot be used. The message names the file, what was found, what was expected and the remedy.
+
+    It quotes file names and library errors, which anyone may have written, so it is kept to one printable line.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line))

@@ -1,13 +1,15 @@
 """The python archive of CIFAR-10, read without trusting it.
 
 Its batches are pickles, and a pickle may call anything. Here they may only build numbers, strings, lists, dictionaries
-and arrays of bytes; every other name in them is refused. Members are read from the archive and never unpacked.
+and arrays of bytes: operations and names that this does not need are refused before anything is built. Members are
+read from the archive and never unpacked.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -22,6 +24,12 @@ BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # the test batch is no 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
 MAX_MEMBER_BYTES = 64 << 20  # a genuine batch has 31 million
+MAX_MEMO = 1 << 20  # a genuine batch remembers some ten thousand objects
+OPERATIONS = (  # what a batch needs
+    "PROTO MARK STOP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINSTRING SHORT_BINSTRING BINUNICODE EMPTY_DICT "
+    "EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT BINGET "
+    "LONG_BINGET GLOBAL REDUCE BUILD"
+)
 REMEDY = "give the original cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
@@ -79,17 +87,26 @@ def _read_batch(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int
 
 def _load(content: bytes, where: str) -> Any:
     try:
+        _check_operations(content)
         return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except _ForbiddenNameError as error:
-        raise DataError(
-            f"{where}: refused, it wants to load '{error}', which no CIFAR-10 batch does; {REMEDY}"
-        ) from None
+    except _ForbiddenError as error:
+        raise DataError(f"{where}: refused, it uses '{error}', which no CIFAR-10 batch does; {REMEDY}") from None
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise DataError(f"{where}: damaged ({error}); download it again: {REMEDY}") from None
 
 
-class _ForbiddenNameError(Exception):
-    """A pickle names something other than the parts of a byte array."""
+def _check_operations(content: bytes) -> None:
+    """Refuse operations that batches do not need; some of them could claim memory without bound."""
+    allowed = frozenset(OPERATIONS.split())
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name not in allowed:
+            raise _ForbiddenError(operation.name)
+        if operation.name == "LONG_BINPUT" and (argument or 0) > MAX_MEMO:
+            raise _ForbiddenError(f"{operation.name} {argument}")
+
+
+class _ForbiddenError(Exception):
+    """A pickle does or names something that plain values and byte arrays do not need."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -104,7 +121,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes for Python 2
         }
         if (module, name) not in stand_ins:
-            raise _ForbiddenNameError(f"{module}.{name}")
+            raise _ForbiddenError(f"{module}.{name}")
         return stand_ins[module, name]
 
 

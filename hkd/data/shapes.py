@@ -7,7 +7,7 @@ the shape and weak on the background. All lengths are in units of the image's wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,6 +110,15 @@ def factors(seed: int, split: str, indices: Iterable[int]) -> Factors:
 def images(seed: int, split: str, indices: Iterable[int], resolution: int = NATIVE_RESOLUTION) -> NDArray[np.uint8]:
     """Return the images (seed, split, index) as uint8 (N, 3, R, R)."""
     return render(factors(seed, split, indices), resolution)
+
+
+def items(
+    seed: int, split: str, indices: Sequence[int], resolution: int = NATIVE_RESOLUTION
+) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Yield the images (seed, split, index), uint8 (3, R, R), each with its class: a labelled set, in little memory."""
+    for first in range(0, len(indices), CHUNK):
+        values = factors(seed, split, indices[first : first + CHUNK])
+        yield from zip(render(values, resolution), values["class"].tolist(), strict=True)
 
 
 def render(values: Mapping[str, np.ndarray], resolution: int = NATIVE_RESOLUTION) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ are read and never unpacked, and sizes are checked before anything is decoded.
 from __future__ import annotations
 
 import json
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -196,7 +197,7 @@ class ZipImages(ImageFiles):
     def _members(self) -> list[str]:
         try:
             self._archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, struct.error) as error:
             raise DataError(f"{self.path}: truncated or not a zip ({error}); copy or download it again") from None
         names = {info.filename for info in self._archive.infolist() if not info.is_dir()}
         for name in names:

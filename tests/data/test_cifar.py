@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from hkd.data import DataError, cifar
+from hkd.data.sources import open_source
+
+PER_BATCH = 4
+
+
+def batch(number: int) -> dict[bytes, object]:
+    pixels = np.random.default_rng(number).integers(0, 256, (PER_BATCH, 3072), dtype=np.uint8)
+    return {
+        b"batch_label": b"training batch",
+        b"labels": [(number + k) % 10 for k in range(PER_BATCH)],
+        b"data": pixels,
+    }
+
+
+def python2_pickle(content: dict[bytes, object]) -> bytes:
+    """Write a batch as Python 2's cPickle did: byte strings as strings, the array by numpy.core."""
+
+    def text(value: bytes) -> bytes:
+        return b"U" + bytes([len(value)]) + value
+
+    pixels, labels = content[b"data"], content[b"labels"]
+    assert isinstance(pixels, np.ndarray) and isinstance(labels, list)
+    raw = pixels.tobytes()
+    rows, columns = (b"M" + struct.pack("<H", n) for n in pixels.shape)
+    kind = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|")
+    kind += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
+    array += b"(K\x01" + rows + columns + b"\x86" + kind + b"\x89T" + struct.pack("<i", len(raw)) + raw + b"tb"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def members(**changes: bytes) -> dict[str, bytes]:
+    usual = {name: pickle.dumps(batch(k), protocol=2) for k, name in enumerate(cifar.BATCHES, start=1)}
+    extra = {"batches.meta": pickle.dumps({b"label_names": []}), "test_batch": pickle.dumps(batch(9), protocol=2)}
+    return extra | dict(reversed(usual.items())) | changes
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cifar-10-python.tar.gz"
+
+
+@pytest.mark.parametrize("write", [python2_pickle, lambda content: pickle.dumps(content, protocol=2)])
+def test_batches_one_to_five_are_read_in_order_without_the_test_batch(path, write):
+    names = {name: write(batch(k)) for k, name in enumerate(cifar.BATCHES, start=1)}
+    source = open_source(archive(path, members(**names)))
+    expected = np.concatenate([np.asarray(batch(k)[b"data"]) for k in range(1, 6)]).reshape(-1, 3, 32, 32)
+    assert (len(source), source.kind, source.resolution, source.channels) == (20, "cifar10", 32, 3)
+    assert_array_equal(np.stack([image for image, _ in source.items()]), expected)
+    assert [label for _, label in source.items()] == [(b + k) % 10 for b in range(1, 6) for k in range(4)]
+    assert source.label_dim == 10 and source.class_names[6] == "frog"
+
+
+def test_an_archive_can_be_read_at_another_resolution(path):
+    source = open_source(archive(path, members()), resolution=16)
+    assert source.image(0).shape == (3, 16, 16) and source.resolution == 16
+
+
+class Payload:
+    """A pickle that would create a file when loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("wrap", [lambda p: p, lambda p: {**batch(1), b"more": p}, lambda p: {b"data": [p]}])
+def test_a_pickle_that_calls_something_is_refused_before_it_does(path, tmp_path, wrap):
+    harmful = pickle.dumps(wrap(Payload(tmp_path / "touched")), protocol=2)
+    with pytest.raises(DataError, match="data_batch_1: refused, it uses"):
+        open_source(archive(path, members(data_batch_1=harmful)))
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cposix\nsystem\n(S'true'\ntR.",
+        b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93.",
+        b"cnumpy\nload\n.",
+        b"\x80\x02N" + b"r" + struct.pack("<I", 2**31) + b".",  # a memo of 2^31 entries
+        b"\x80\x05\x96" + struct.pack("<Q", 2) + b"ab.",  # a bytearray
+        b"I1\n" * 5 + b".",
+        b"cnumpy.core.multiarray\nfromfile\n.",
+    ],
+)
+def test_only_what_byte_arrays_need_is_allowed(path, content):
+    with pytest.raises(DataError, match="refused, it uses"):
+        open_source(archive(path, members(data_batch_3=content)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({b"data": np.zeros((4, 3072), np.float32)}, "damaged .*expected bytes"),
+        ({b"data": np.array([{}], dtype=object)}, "damaged .*expected bytes"),
+        ({b"data": np.zeros((4, 3000), np.uint8)}, r"'data' is not a uint8 array of shape \(N, 3072\)"),
+        ({b"data": b"pixels"}, "'data' is not a uint8 array"),
+        ({b"labels": [0, 1, 2]}, "3 labels for 4 images"),
+        ({b"labels": None}, "no labels for 4 images"),
+        ({b"labels": [0, 1, 2, 10]}, "labels that are not whole numbers from 0 to 9"),
+        ({b"labels": [0, 1, 2, True]}, "labels that are not whole numbers from 0 to 9"),
+    ],
+)
+def test_batches_of_other_content_are_refused(path, change, message):
+    with pytest.raises(DataError, match=f"data_batch_2: {message}") as caught:
+        open_source(archive(path, members(data_batch_2=pickle.dumps(batch(2) | change, protocol=2))))
+    assert "\n" not in str(caught.value) and "cifar-10-python.tar.gz" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"not a pickle", pickle.dumps(batch(4), protocol=2)[:900]])
+def test_a_damaged_batch_is_named(path, content):
+    with pytest.raises(DataError, match="data_batch_4: damaged"):
+        open_source(archive(path, members(data_batch_4=content)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_change_to_a_batch_gets_past_the_reader(data):
+    content = bytearray(data.draw(st.sampled_from([python2_pickle(batch(1)), pickle.dumps(batch(1), protocol=2)])))
+    header = st.one_of(st.integers(0, 150), st.integers(len(content) - 80, len(content) - 1))
+    for position in data.draw(st.lists(header, min_size=1, max_size=4)):
+        content[position] = data.draw(st.integers(0, 255))
+    try:
+        pixels, labels = cifar._read_batch(bytes(content), "batch")
+    except DataError as error:
+        assert str(error).isprintable()
+    else:
+        assert pixels.shape == (len(labels), 3, 32, 32)
+
+
+def test_a_batch_that_is_no_dictionary_is_refused(path):
+    with pytest.raises(DataError, match="holds list, expected a dictionary"):
+        open_source(archive(path, members(data_batch_5=pickle.dumps([1], protocol=2))))
+
+
+def test_an_incomplete_archive_says_what_is_missing(path):
+    parts = members()
+    del parts["data_batch_3"]
+    with pytest.raises(DataError, match="no member data_batch_3; expected data_batch_1 to data_batch_5"):
+        open_source(archive(path, parts))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_truncated_archive_is_refused(path, share):
+    content = archive(path, members()).read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match="truncated or not a tar archive"):
+        open_source(path)
+
+
+def test_a_member_that_claims_too_much_is_refused_unread(path, monkeypatch):
+    monkeypatch.setattr(cifar, "MAX_MEMBER_BYTES", 1000)
+    with pytest.raises(DataError, match="more than any CIFAR-10 batch has"):
+        open_source(archive(path, members()))
