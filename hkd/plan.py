@@ -19,6 +19,7 @@ from pydantic import create_model
 from hkd.config import ConfigError, Layers, Section, check, digest, from_mapping, nearest, read_yaml
 from hkd.layout import Layout
 from hkd.nets.config import NetworkConfig
+from hkd.report.bars import Bar
 from hkd.settings import Dataset, Extractor, Profile, Run, Table, TrajectorySet
 from hkd.source import code_digest, constructor_arguments
 
@@ -27,6 +28,7 @@ SHIPPED = Path(__file__).resolve().parent / "shipped"
 PARTS = frozenset(
     {"student", "teacher", "distance", "total_steps", "init_state"}
 )  # given by `experiment`, not by `params`
+HELD_OUT = "edm-heldout"  # the trajectories that no method trains on
 _NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")
 _META = ("inherits", "scales", "per_dataset")
 
@@ -113,7 +115,35 @@ class Plan:
         table = self.table(name)
         titles = [self.run(table.dataset, row.method).title for row in self.rows(name) if row.method]
         rows = [vars(row) for row in self.rows(name)]
-        return digest([rows, titles, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")])
+        paper = read_yaml(self._configs / f"reported/{table.reported}.yaml").values
+        return digest([rows, titles, paper, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")])
+
+    def trajectory_errors(self) -> dict[str, list[str]]:
+        """Return the files of errors over time, one per seed, of the methods that the profile asks for."""
+        dataset = self.tables["table1"].dataset
+        return {
+            method: [f"{self.layout.run(dataset, method, s)}/metrics/trajectory_error.json" for s in self.seeds]
+            for method in self.profile.trajectory_errors
+        }
+
+    def bars(self) -> list[Bar]:
+        """Return the quality bars that the profile must meet."""
+        path = self._configs / "bars.yaml"
+        known = read_yaml(path).values["bars"]
+        for name in self.profile.bars:
+            if name not in known:
+                raise ConfigError(f"{path}: no bar '{name}'. {nearest(name, list(known))}")
+        return [Bar(name, **known[name]) for name in self.profile.bars]
+
+    def bar_inputs(self) -> list[str]:
+        """Return the files that the quality bars are read from."""
+        dataset = self.tables["table1"].dataset
+        errors = [path for paths in self.trajectory_errors().values() for path in paths]
+        return [*self.metrics("table1"), *errors, self.layout.reference(dataset), self.layout.extractor(dataset, "metric")]
+
+    def bars_digest(self) -> str:
+        """Return the digest of what defines the quality bars."""
+        return digest([vars(bar) for bar in self.bars()])
 
     # -- data sets -----------------------------------------------------------------------------------------------
 
@@ -320,7 +350,8 @@ class Plan:
             raise ConfigError(f"{path}: no table '{table.rows}'. {nearest(table.rows, list(tables))}")
         rows = []
         for item in tables[table.rows]["rows"]:
-            method = item["run"] if (self._configs / f"{item['run']}.yaml").exists() else None
+            asked = table.run is None or item["run"] in table.run
+            method = item["run"] if asked and (self._configs / f"{item['run']}.yaml").exists() else None
             rows.append(Row(item["category"], item["method"], item["nfe"], method, item["fid"], item.get("note", "")))
         return rows
 

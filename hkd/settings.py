@@ -151,11 +151,16 @@ class Extractor(Section):
 
 
 class Table(Section):
-    """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows."""
+    """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
+
+    `run` names the printed rows that this profile runs; without it, every row that has a config. The others stay
+    visible, without numbers.
+    """
 
     dataset: str
     reported: str
     rows: str
+    run: tuple[str, ...] | None = None
     extra: tuple[str, ...] = ()
     title: str = ""
 
@@ -178,4 +183,6 @@ class Profile(Section):
     set_extractors: dict[str, Any] = {}
     methods: dict[str, dict[str, Any]] = {}
     samples_shown: Positive
+    trajectory_errors: tuple[str, ...] = ()
+    bars: tuple[str, ...] = ()
     gpus: Annotated[int, Field(ge=0)] = 0

@@ -33,9 +33,60 @@ rule samples_figure:
     output:
         pdf=f"{FIGURES}/samples.pdf",
         png=f"{FIGURES}/samples.png",
+        caption=f"{FIGURES}/samples.md",
     log:
         f"{FIGURES}/logs/samples.log",
     benchmark:
         f"{FIGURES}/logs/samples.jsonl"
+    params:
+        stem=f"{FIGURES}/samples",
     shell:
-        "exec hkd figure table1 --out {output.pdf} 2> {log}"
+        "exec hkd figure table1 --out {params.stem} 2> {log}"
+
+
+rule trajectory_error:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        config=f"{RUN}/config.yaml",
+        trajectories=f"{LAYOUT.trajectories(name=HELD_OUT)}/manifest.json",
+    output:
+        errors=f"{RUN}/metrics/trajectory_error.json",
+        record=f"{RUN}/metrics/trajectory_error.json.record.json",
+    log:
+        f"{RUN}/logs/trajectory_error.log",
+    benchmark:
+        f"{RUN}/logs/trajectory_error.jsonl"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "exec hkd trajectory-error {wildcards.dataset} {wildcards.group}/{wildcards.method}"
+        " --seed {wildcards.seed} 2> {log}"
+
+
+rule error_table:
+    input:
+        [path for paths in PLAN.trajectory_errors().values() for path in paths],
+    output:
+        table=f"{LAYOUT.root}/trajectory_error.csv",
+        record=f"{LAYOUT.root}/trajectory_error.csv.record.json",
+    log:
+        f"{LAYOUT.root}/logs/trajectory_error.log",
+    shell:
+        "exec hkd error-table 2> {log}"
+
+
+rule bars:
+    input:
+        PLAN.bar_inputs(),
+    output:
+        table=f"{LAYOUT.root}/bars.csv",
+        record=f"{LAYOUT.root}/bars.csv.record.json",
+    log:
+        f"{LAYOUT.root}/logs/bars.log",
+    params:
+        digest=PLAN.bars_digest(),
+    shell:
+        "exec hkd bars --expect-digest {params.digest} 2> {log}"

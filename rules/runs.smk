@@ -6,6 +6,7 @@ PLAN = hkd.plan.Plan(config, "the workflow's config")
 LAYOUT = PLAN.layout
 RUN = LAYOUT.run()
 SHOW = show_command(PLAN)
+HELD_OUT = hkd.plan.HELD_OUT
 FIGURES = PLAN.profile.figures
 
 # `hkd` in shell commands is the one beside this interpreter, and sees the merged profile

@@ -56,7 +56,7 @@ def show(
     for name in names:
         frame, paper = _frame(chosen, name)
         stem = chosen.layout.table(name)
-        print_view(view(frame, paper), [f"{stem}.csv", f"{stem}.md"])
+        print_view(view(frame, paper, _notes(chosen, name)), [f"{stem}.csv", f"{stem}.md"])
 
 
 def figure(
@@ -68,28 +68,24 @@ def figure(
     """Draw the sample grid of a table: a row of images per method, every column from the same noise."""
     import numpy as np
 
-    from hkd.figures.samples import Row, sample_grid
+    from hkd.figures.samples import SampleRow, caption, sample_grid
+    from hkd.figures.save import save
     from hkd.report.collect import collect
 
     chosen = plan(profile, config)
     shown, files = chosen.profile.samples_shown, chosen.samples(table)
     metrics = [path.replace("/samples/", "/metrics/").removesuffix("npz") + "json" for path in files]
     record = Record("figure", inputs=[*files, *metrics])
-    lines = collect(metrics).to_dict("records")
     rows = []
-    for path, line in zip(files, lines, strict=True):
+    for path, line in zip(files, collect(metrics).to_dict("records"), strict=True):
         with np.load(path, allow_pickle=False) as arrays:
-            rows.append(Row(line["title"], line["nfe"], arrays["images"][:shown], line["fdn"]))
-    for written in sample_grid(out, rows, caption=_caption(chosen, table)):
+            images = arrays["images"][:shown]
+        weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
+        rows.append(SampleRow(line["title"], images, nfe=line["nfe"], fdn=line["fdn"], checkpoint=weights))
+    dataset = chosen.dataset(chosen.table(table).dataset).title
+    text = caption(rows, columns=shown, dataset=dataset, seed=0)
+    for written in save(sample_grid(rows, columns=shown), out, text):
         record.write(written)
-
-
-def _caption(chosen: Plan, table: str) -> str:
-    dataset = chosen.dataset(chosen.table(table).dataset)
-    return (
-        f"Samples on {dataset.title}, profile {chosen.profile.profile}, seed 0, averaged weights at the end of "
-        "training. Columns share their starting noise wherever methods start from noise of one shape."
-    )
 
 
 def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:
@@ -101,3 +97,7 @@ def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:
     rows: Sequence[Any] = chosen.rows(name)
     paper = Paper.read(CONFIGS / "reported" / f"{spec.reported}.yaml", spec.rows)
     return build(rows, collect(chosen.metrics(name)), paper), paper
+
+
+def _notes(chosen: Plan, name: str) -> list[tuple[str, str]]:
+    return [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in chosen.rows(name) if row.note]

@@ -59,7 +59,7 @@ def reference(
     images = ImageSet(folder)
     images.verify()
     out = Path(chosen.layout.reference(dataset))
-    arrays = reference_features(np.asarray(images.pixels), _extractor(weights, device))
+    arrays = reference_features(np.asarray(images.pixels), extractor_of(weights, device))
     _save(out, arrays)
     record.write(out, n=len(images), extractor=str(arrays["extractor"]))
 
@@ -83,7 +83,7 @@ def features(
     run, weights = Path(chosen.layout.run(dataset, method, seed)), _weights(chosen, dataset)
     samples, out = run / "samples" / f"nfe{nfe}.npz", run / "features" / f"nfe{nfe}.npz"
     record = Record("features", seed=seed, inputs=[samples, weights], device=device)
-    extractor = _extractor(weights, device)
+    extractor = extractor_of(weights, device)
     images = _images(samples)
     _save(out, {name: extract(images, extractor, name) for name in OWN_CLASSES})
     record.write(out, n=len(images), extractor=extractor.name, extractor_digest=extractor.digest)
@@ -112,7 +112,7 @@ def metrics(
     numbers = measure(
         images,
         _arrays(reference_file, "reference"),
-        _extractor(weights, device),
+        extractor_of(weights, device),
         claimed=read_json(f"{samples}.record.json", "sample")["n"],
         own_features=_arrays(own, "features"),
     )
@@ -148,7 +148,8 @@ def _weights(chosen: Plan, dataset: str) -> Path:
     return Path(chosen.layout.extractor(dataset, "metric"))
 
 
-def _extractor(weights: Path, device: str) -> Extractor:
+def extractor_of(weights: Path, device: str) -> Extractor:
+    """Return the metric network whose weights these are, as an extractor."""
     from hkd.artifacts import weights_about
     from hkd.experiment import device as pick
     from hkd.experiment import feature_network

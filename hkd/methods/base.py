@@ -60,6 +60,10 @@ class Method(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no sampler")
 
+    def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        """Return the clean image that the method predicts, in one evaluation, from a state x at noise level sigma."""
+        return getattr(self, self.samples_with[0])(x, sigma, labels)
+
     def artefact(self) -> dict[str, Tensor]:
         """Return the tensors that sampling needs, by name."""
         state = {}

@@ -94,7 +94,7 @@ def _printed(row: PrintedRow) -> dict[str, Any]:
 
 def _measured(row: PrintedRow, metrics: pd.DataFrame, paper: Paper) -> dict[str, Any]:
     if row.method is None:
-        return {"comparable": "no", "why_not": "not run: method not implemented yet"}
+        return {"comparable": "no", "why_not": "not run: not a row of this profile"}
     lines = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
     if lines.empty:
         return {"comparable": "no", "why_not": f"not run: no metrics of {row.method} at {row.nfe} NFE"}

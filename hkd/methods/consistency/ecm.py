@@ -61,8 +61,11 @@ class ECM(Method):
         """One evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
-        f = ConsistencyPrecond(self.student.model, self.sigma_data, self.evaluation_sigma_min)
-        return f(self.sigma_max * noise, self.sigma_max, labels)
+        return self.one_step(self.sigma_max * noise, self.sigma_max, labels)
+
+    def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        """f(x, sigma) under the evaluation's preconditioning."""
+        return ConsistencyPrecond(self.student.model, self.sigma_data, self.evaluation_sigma_min)(x, sigma, labels)
 
 
 def nearer_level(t: Tensor, *, stage: int, q: float, k: float, b: float) -> Tensor:

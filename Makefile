@@ -1,0 +1,67 @@
+# `make help` lists the targets. The first two are all that a fresh machine needs: make table1, make test.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+PIP_ARGS ?=
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+
+.DEFAULT_GOAL := help
+.PHONY: help table1 table1-long test test-slow coverage lint format weights ship readme dag clean-state
+
+help:  ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "hkd needs Python 3.11 to 3.13; say make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	touch $@
+
+table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
+	$(SNAKEMAKE) results/table1.csv paper_figures/samples.pdf
+
+table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (up to an hour)
+	$(SNAKEMAKE) --configfile configs/embedded_long.yaml -- results/embedded_long/table1.csv \
+		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
+
+test: $(VENV)/.installed-test  ## the default tests (minutes)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-test  ## the longer proofs: full-size networks, kill and resume, end to end
+	$(BIN)/python -m pytest -m slow
+
+coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.installed-test  ## ruff, mypy, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.installed-test  ## rewrite sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (half an hour)
+	$(SNAKEMAKE) --configfile configs/weights.yaml -- results/weights/bars.csv
+	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml
+
+ship: weights  ## replace the shipped weights by the retrained ones
+	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml --write
+
+readme: table1  ## put the table and the sample grid of the embedded run into README.md
+	$(BIN)/hkd readme
+
+dag: $(VENV)/.installed  ## what the main job would run
+	$(BIN)/snakemake -n --quiet=rules results/table1.csv
+
+clean-state:  ## delete the training states of finished runs
+	find results -type d -name checkpoints -prune -exec rm -r {} +
