@@ -116,6 +116,11 @@ class Source(ABC):
     label_dim = 0
     class_names: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The name of the file or folder, without where it lies."""
+        return self.path.resolve().name
+
     @abstractmethod
     def __len__(self) -> int: ...
 

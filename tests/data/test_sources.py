@@ -79,6 +79,7 @@ def test_images_come_in_the_order_of_their_names_with_their_classes(packed):
     labels = [[name, k % 3] for k, name in enumerate(NAMES)]
     source = open_source(packed(dict(reversed(usual(labels).items()))))
     assert (len(source), source.resolution, source.channels, source.label_dim) == (COUNT, 16, 3, 3)
+    assert (source.name, source.kind) in {("set.zip", "edm-zip"), ("set", "folder")}
     assert_array_equal(np.stack([image for image, _ in source.items()]), pictures())
     assert [label for _, label in source.items([5, 0, 1])] == [2, 0, 1]
 
