@@ -4,6 +4,10 @@
 configfile: "configs/embedded.yaml"
 
 
+# used with `--sdm apptainer` only; configs/container/hkd.def says how to build it
+container: "configs/container/hkd.sif"
+
+
 include: "rules/runs.smk"
 include: "rules/prepare.smk"
 include: "rules/trajectories.smk"

@@ -30,15 +30,23 @@ def _run() -> int:
     except interrupt.Interrupted:
         print("hkd: stopped on request; what is finished is saved, the same command goes on from here", file=sys.stderr)
         return interrupt.EXIT_CODE
-    except (ConfigError, ArtifactError, *_user_errors()) as error:
-        for line in str(error).splitlines():
-            print(f"hkd: {line}", file=sys.stderr)
-        return 1
+    except (ConfigError, ArtifactError) as error:
+        return _tell(error)
+    except (ValueError, RuntimeError) as error:
+        if not isinstance(error, _spoken()):
+            raise
+        return _tell(error)
 
 
-def _user_errors() -> tuple[type[Exception], ...]:
-    """Errors of stages that were loaded, which speak to the user: their modules are not imported for this."""
-    named = (("hkd.data.sources", "DataError"), ("hkd.training.loop", "Diverged"), ("hkd.metrics.inputs", "InputError"))
+def _tell(error: Exception) -> int:
+    for line in str(error).splitlines():
+        print(f"hkd: {line}", file=sys.stderr)
+    return 1
+
+
+def _spoken() -> tuple[type[Exception], ...]:
+    """Errors of loaded stages that speak to the user; a module that is not loaded has raised nothing."""
+    named = (("hkd.data", "DataError"), ("hkd.training.loop", "Diverged"), ("hkd.metrics.inputs", "MetricError"))
     return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
 
 

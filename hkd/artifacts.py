@@ -152,7 +152,8 @@ def check_digest(path: Path | str, stage: str) -> None:
         recorded = read_json(record_path(path), stage)["sha256"]
         if recorded != sha256(path):
             raise ArtifactError(
-                f"{path}: damaged, its digest is not the recorded {recorded[:12]}…; delete it and run `hkd {stage}` again"
+                f"{path}: damaged, its digest is not the recorded {recorded[:12]}…; "
+                f"delete it and run `hkd {stage}` again"
             )
 
 

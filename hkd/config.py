@@ -112,7 +112,7 @@ def read_yaml(path: Path) -> Layers:
     if node is None:
         return Layers()
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found a {node.id}")
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {node.tag.rpartition(':')[2]}")
     origins: dict[KeyPath, str] = {}
     values = _construct(node, (), str(path), origins)
     return Layers(values, origins)

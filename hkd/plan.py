@@ -116,7 +116,9 @@ class Plan:
         titles = [self.run(table.dataset, row.method).title for row in self.rows(name) if row.method]
         rows = [vars(row) for row in self.rows(name)]
         paper = read_yaml(self._configs / f"reported/{table.reported}.yaml").values
-        return digest([rows, titles, paper, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")])
+        return digest(
+            [rows, titles, paper, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")]
+        )
 
     def trajectory_errors(self) -> dict[str, list[str]]:
         """Return the files of errors over time, one per seed, of the methods that the profile asks for."""
@@ -139,7 +141,12 @@ class Plan:
         """Return the files that the quality bars are read from."""
         dataset = self.tables["table1"].dataset
         errors = [path for paths in self.trajectory_errors().values() for path in paths]
-        return [*self.metrics("table1"), *errors, self.layout.reference(dataset), self.layout.extractor(dataset, "metric")]
+        return [
+            *self.metrics("table1"),
+            *errors,
+            self.layout.reference(dataset),
+            self.layout.extractor(dataset, "metric"),
+        ]
 
     def bars_digest(self) -> str:
         """Return the digest of what defines the quality bars."""

@@ -35,7 +35,7 @@ class ReadingTask:
         self._set, self._data, self._size, self._resize, self._seed = ImageSet(images), data, size, resize, seed
         self._set.verify()
         offered = (["factors"] if data.kind == "shapes" else []) + (["labels"] if self._set.label_dim else [])
-        self.task = (offered + ["rotation"])[0] if task == "auto" else task
+        self.task = ([*offered, "rotation"])[0] if task == "auto" else task
         if self.task not in (*offered, "rotation"):
             raise ArtifactError(f"{images}: has no {self.task} to learn from; set extractor task: auto")
         order = permutation(seed, "held-out", 0, len(self._set))

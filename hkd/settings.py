@@ -24,6 +24,8 @@ class Data(Section):
     count: Positive | None = None
     reference: Positive | None = None
     seed: int = 0
+    convert_to_rgb: bool = False
+    class_folders: bool = False
 
 
 class Dataset(Section):

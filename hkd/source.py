@@ -19,7 +19,7 @@ _NAMES = {"Literal": Literal, "int": int, "float": float, "str": str, "bool": bo
 
 
 def constructor_arguments(target: str) -> dict[str, Any]:
-    """Return the keyword arguments (or dataclass fields) that the class `target` takes: name -> annotated type (Any when it is not plain).
+    """Return the keyword arguments, or dataclass fields, of the class `target`: name -> type (Any if not plain).
 
     Raises:
         ConfigError: there is no such module or class.

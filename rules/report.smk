@@ -38,10 +38,8 @@ rule samples_figure:
         f"{FIGURES}/logs/samples.log",
     benchmark:
         f"{FIGURES}/logs/samples.jsonl"
-    params:
-        stem=f"{FIGURES}/samples",
     shell:
-        "exec hkd figure table1 --out {params.stem} 2> {log}"
+        "exec hkd figure table1 --out {output.pdf} 2> {log}"
 
 
 rule trajectory_error:

@@ -64,7 +64,9 @@ def train_code(wildcards):
 
 
 def sample_digest(wildcards):
-    return PLAN.sample_digest(wildcards.dataset, f"{wildcards.group}/{wildcards.method}")
+    return PLAN.sample_digest(
+        wildcards.dataset, f"{wildcards.group}/{wildcards.method}"
+    )
 
 
 def reference_images(wildcards):
@@ -92,8 +94,15 @@ def gpus(wildcards):
 
 
 def train_memory(wildcards, attempt):
-    return PLAN.run(wildcards.dataset, f"{wildcards.group}/{wildcards.method}").resources.mem_mb * attempt
+    return (
+        PLAN.run(
+            wildcards.dataset, f"{wildcards.group}/{wildcards.method}"
+        ).resources.mem_mb
+        * attempt
+    )
 
 
 def train_minutes(wildcards):
-    return PLAN.run(wildcards.dataset, f"{wildcards.group}/{wildcards.method}").resources.minutes
+    return PLAN.run(
+        wildcards.dataset, f"{wildcards.group}/{wildcards.method}"
+    ).resources.minutes

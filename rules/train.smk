@@ -13,8 +13,8 @@ rule train:
         f"{RUN}/logs/train.log",
     benchmark:
         f"{RUN}/logs/train.jsonl"
-    threads: 1
     priority: 5
+    threads: 1
     resources:
         gpu=gpus,
         mem_mb=train_memory,

@@ -8,8 +8,8 @@ rule shard:
         f"{LAYOUT.trajectories()}/logs/shard{{shard}}.log",
     benchmark:
         f"{LAYOUT.trajectories()}/logs/shard{{shard}}.jsonl"
-    threads: 1
     priority: 10
+    threads: 1
     resources:
         gpu=gpus,
         mem_mb=4000,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +26,7 @@ from hkd.settings import Data
 from hkd.shipping import adopt
 
 if TYPE_CHECKING:
-    import numpy as np
+    from torch import nn
 
 SplitArgument = Annotated[str, typer.Argument(help="train, or reference: fresh images of a procedural set.")]
 RoleArgument = Annotated[str, typer.Argument(help="metric or perceptual.")]
@@ -120,7 +119,7 @@ def _train_extractor(chosen: Plan, dataset: str, role: str, out: Path, device: s
     )
     checkpoints = Checkpoints(out.parent / "checkpoints", f"{digest}-{recorded_digest(images / 'images.npy')[:16]}")
     run_loop(trainer, lambda step: task.batch(step, settings.batch, to), checkpoints, title=f"{dataset} {role} network")
-    student = trainer.method.student
+    student: nn.Module = trainer.method.student  # type: ignore[assignment]
     quality = task.quality(student, to)
     save_weights(out, student.state_dict(), {"network": network, "name": NAMES[task.task], "task": task.task})
     record.write(out, quality=quality, name=NAMES[task.task], train_seconds=round(trainer.progress.seconds, 1))
@@ -136,19 +135,12 @@ def _draw(data: Data, split: str, folder: Path) -> dict[str, Any]:
     count = data.count if split == "train" else data.reference
     if count is None or data.resolution is None:
         raise ConfigError("a procedural data set needs data.resolution, data.count and data.reference")
-    resolution = data.resolution
-
-    def items() -> Iterator[tuple[np.ndarray, int]]:
-        for first in range(0, count, 1000):
-            values = shapes.factors(data.seed, split, range(first, min(first + 1000, count)))
-            yield from zip(shapes.render(values, resolution), values["class"].tolist(), strict=True)
-
     about = {"source": "shapes", "seed": data.seed, "split": split}
     return write_image_set(
         folder,
-        items(),
+        shapes.items(data.seed, split, range(count), data.resolution),
         count=count,
-        resolution=resolution,
+        resolution=data.resolution,
         channels=3,
         label_dim=len(shapes.CLASSES),
         about=about,
@@ -156,7 +148,7 @@ def _draw(data: Data, split: str, folder: Path) -> dict[str, Any]:
 
 
 def _convert(dataset: str, data: Data, folder: Path) -> dict[str, Any]:
-    from hkd.data.sources import open_source, source_items
+    from hkd.data.sources import open_source
 
     if data.path is None:
         raise ArtifactError(
@@ -165,7 +157,9 @@ def _convert(dataset: str, data: Data, folder: Path) -> dict[str, Any]:
         )
     from hkd.data.images import write_image_set
 
-    source = open_source(data.path, resolution=data.resolution)
+    source = open_source(
+        data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
+    )
     if data.count is not None and len(source) != data.count:
         raise ArtifactError(
             f"{data.path}: holds {len(source)} images, {dataset} has {data.count}; "
@@ -173,7 +167,7 @@ def _convert(dataset: str, data: Data, folder: Path) -> dict[str, Any]:
         )
     return write_image_set(
         folder,
-        source_items(source),
+        source.items(),
         count=len(source),
         resolution=source.resolution,
         channels=source.channels,

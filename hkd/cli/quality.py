@@ -105,7 +105,9 @@ def bars(
 
 def ship(
     dataset: DatasetArgument,
-    write: Annotated[bool, typer.Option(help="Replace the shipped weights; without it they are only compared.")] = False,
+    write: Annotated[
+        bool, typer.Option(help="Replace the shipped weights; without it they are only compared.")
+    ] = False,
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
 ) -> None:

@@ -61,7 +61,7 @@ def show(
 
 def figure(
     table: TableArgument,
-    out: Annotated[Path, typer.Option(help="The figure without its suffix; PDF, PNG and a caption are written.")],
+    out: Annotated[Path, typer.Option(help="The PDF; a PNG and the caption as .md are written beside it.")],
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
 ) -> None:
@@ -84,7 +84,7 @@ def figure(
         rows.append(SampleRow(line["title"], images, nfe=line["nfe"], fdn=line["fdn"], checkpoint=weights))
     dataset = chosen.dataset(chosen.table(table).dataset).title
     text = caption(rows, columns=shown, dataset=dataset, seed=0)
-    for written in save(sample_grid(rows, columns=shown), out, text):
+    for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
         record.write(written)
 
 

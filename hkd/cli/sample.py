@@ -73,6 +73,6 @@ def sample(
         identity = f"{record.settings_digest}-{recorded_digest(weights)[:12]}"
         arrays = in_parts(parts, identity, sampling.n_samples, sampling.batch, make, interrupt.check)
         with atomic_path(out) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]
     record.write(out, n=sampling.n_samples, nfe=nfe)
     clear(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -14,7 +15,7 @@ def euler_states(denoiser: Denoiser, x: Tensor, sigmas: Tensor) -> Iterator[Tens
     """Yield the state at each of `sigmas` (descending, last 0), float64; one evaluation per step."""
     x = x.to(torch.float64)
     yield x
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in itertools.pairwise(sigmas):
         x = x + (following - sigma) * slope(denoiser, x, sigma)
         yield x
 
@@ -32,7 +33,7 @@ def heun_states(denoiser: Denoiser, x: Tensor, sigmas: Tensor) -> Iterator[Tenso
     """
     x = x.to(torch.float64)
     yield x
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in itertools.pairwise(sigmas):
         step, here = following - sigma, slope(denoiser, x, sigma)
         ahead = x + step * here
         if following > 0:

@@ -31,12 +31,14 @@ def evolve_fast(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pai
     Raises:
         RuntimeError: when differentiated with create_graph=True, unless compiled.
     """
-    with torch.autocast(z.device.type, enabled=False):
-        if torch.compiler.is_dynamo_compiling():
-            return _CompiledEvolution.apply(z, alpha, beta, dt.reshape(-1), pairing)
-        if torch.compiler.is_compiling():
-            return evolve(z, alpha, beta, dt, pairing)
-        return _Evolution.apply(z, alpha, beta, dt.reshape(-1), pairing)
+    dt = dt.reshape(-1)
+    if torch.compiler.is_dynamo_compiling():
+        return _CompiledEvolution.apply(z, alpha, beta, dt, pairing)
+    if torch.compiler.is_compiling():
+        return evolve(z, alpha, beta, dt, pairing)
+    if not torch.is_grad_enabled():
+        return _flow(z, alpha, beta, dt, pairing)
+    return _Evolution.apply(z, alpha, beta, dt, pairing)
 
 
 class _Evolution(torch.autograd.Function):
@@ -46,11 +48,7 @@ class _Evolution(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) -> Tensor:
         ctx.save_for_backward(z, alpha, beta, dt)
         ctx.pairing = pairing
-        out = torch.empty_like(z)
-        axis, (pairs, out_pairs) = _as_pairs(pairing, z, out)
-        for part, cos, sin, _ in _tabulated(z, alpha, beta, dt):
-            _rotate(pairs[part], cos.unsqueeze(axis), sin, axis, out=out_pairs[part])
-        return out
+        return _flow(z, alpha, beta, dt, pairing)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -117,11 +115,20 @@ def _fused_tables(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tens
     return growth.exp() * angle.cos(), growth.exp() * angle.sin()
 
 
+def _flow(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) -> Tensor:
+    """Return exp(A·dt) z, in three passes over each part of the batch."""
+    out = torch.empty_like(z)
+    axis, (pairs, out_pairs) = _as_pairs(pairing, z, out)
+    for part, cos, sin, _ in _tabulated(z, alpha, beta, dt):
+        _rotate(pairs[part], cos.unsqueeze(axis), sin, axis, out=out_pairs[part])
+    return out
+
+
 def _as_pairs(pairing: Pairing, *latents: Tensor) -> tuple[int, list[Tensor]]:
     """Return the axis of the two coordinates, and the latents (B, 2K, H, W) with that axis split off (a view)."""
-    blocks = latents[0].shape[1] // 2
-    axis, shape = (1, (2, blocks)) if pairing == "half" else (2, (blocks, 2))
-    return axis, [z.unflatten(1, shape) for z in latents]
+    batch, channels, *size = latents[0].shape
+    axis, shape = (1, (batch, 2, channels // 2, *size)) if pairing == "half" else (2, (batch, channels // 2, 2, *size))
+    return axis, [z.view(shape) for z in latents]
 
 
 def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
@@ -131,12 +138,13 @@ def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[t
         size = max(1, CPU_BLOCK_BYTES // max(1, z[:1].numel() * z.element_size()))
     if z.is_contiguous(memory_format=torch.channels_last) and not z.is_contiguous():
         alpha, beta = (table.permute(1, 2, 0).contiguous().permute(2, 0, 1) for table in (alpha, beta))
-    cos, sin = _table(alpha, beta, dt) if len(dt) == 1 else (dt, dt)
+    if len(dt) == 1:
+        cos, sin = _table(alpha, beta, dt)
+        yield from ((slice(start, start + size), cos, sin, dt) for start in range(0, len(z), size))
+        return
     for start in range(0, len(z), size):
         part = slice(start, start + size)
-        if len(dt) > 1:
-            cos, sin = _table(alpha, beta, dt[part])
-        yield part, cos, sin, dt if len(dt) == 1 else dt[part]
+        yield part, *_table(alpha, beta, dt[part]), dt[part]
 
 
 def _table(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,7 +93,7 @@ class HKDNet(nn.Module):
         self._check_latents(latents)
         self._check(from_sigma)
         self._check(to_sigma)
-        dt = self.time(_flat(to_sigma)) - self.time(_flat(from_sigma))
+        dt = torch.as_tensor(self.time(_flat(to_sigma)) - self.time(_flat(from_sigma)), device=latents[0].device)
         return [z if (operator := self.operator(i)) is None else operator(z, dt) for i, z in enumerate(latents)]
 
     def decode(

@@ -30,7 +30,8 @@ class LevelOperator(nn.Module):
 
     def rates(self) -> Rates:
         """Return alpha and beta of every mode within their bounds, float32 or better."""
-        exact = self.generator.to(torch.promote_types(self.generator.dtype, torch.float32))
+        generator = self.generator
+        exact = generator.float() if generator.dtype in (torch.float16, torch.bfloat16) else generator
         return self.bounds(self._raw_rates(exact), self.span)
 
     def eigenvalues(self) -> Tensor:

@@ -66,7 +66,7 @@ class Method(nn.Module):
 
     def artefact(self) -> dict[str, Tensor]:
         """Return the tensors that sampling needs, by name."""
-        state = {}
+        state: dict[str, Tensor] = {}
         for name in self.samples_with:
             state |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
         return state

@@ -6,7 +6,9 @@ A wrong array scores as readily as a right one, so everything that enters a metr
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +86,18 @@ def check_features(features: Any, *, name: str = "features", dim: int | None = N
 
 
 def load_images(source: str | Path | np.ndarray, *, claimed: int | None = None) -> np.ndarray:
-    """Return uint8 (N, 3, H, W) from an array, an `.npy` or `.npz` file, or a folder of equally sized images.
+    """Return uint8 (N, 3, H, W) from an array, an `.npy` or `.npz` file, or a folder or zip of equally sized images.
 
-    Folders are read in sorted order, sub-folders included; NHWC arrays under `arr_0` (the ADM layout) are transposed.
+    Files are read in sorted order, sub-folders included; NHWC arrays under `arr_0` (the ADM layout) are transposed.
+    Raises:
+        MetricError: for what is absent, damaged, of mixed sizes or no image; see also `check_images`.
     """
     if isinstance(source, np.ndarray):
         return check_images(source, claimed=claimed)
     path = Path(source)
     if not path.exists():
         raise MetricError(f"{path}: no such file or folder; run the stage that writes it")
-    array = _read_folder(path) if path.is_dir() else _read_array(path)
+    array = _read_folder(path) if path.is_dir() else _read_zip(path) if path.suffix == ".zip" else _read_array(path)
     return check_images(array, name=str(path), claimed=claimed)
 
 
@@ -133,18 +137,31 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 def _read_folder(folder: Path) -> np.ndarray:
+    return _stack(folder, [(str(p), p) for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES])
+
+
+def _read_zip(path: Path) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in IMAGE_SUFFIXES)
+            return _stack(path, [(f"{path}, {name}", io.BytesIO(archive.read(name))) for name in names])
+    except zipfile.BadZipFile as error:
+        raise MetricError(f"{path}: not a whole zip file ({error}); fetch or write it again") from error
+
+
+def _stack(where: Path, files: Sequence[tuple[str, Path | io.BytesIO]]) -> np.ndarray:
+    """Return the images of (name, file) pairs as one array (N, 3, H, W)."""
     from PIL import Image, UnidentifiedImageError
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise MetricError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise MetricError(f"{where}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     images: list[np.ndarray] = []
-    for file in files:
+    for name, file in files:
         try:
             with Image.open(file) as image:
                 images.append(np.asarray(image.convert("RGB")))
         except (OSError, UnidentifiedImageError) as error:
-            raise MetricError(f"{file}: not a readable image ({error}); remove or replace it") from error
+            raise MetricError(f"{name}: not a readable image ({error}); remove or replace it") from error
         if images[-1].shape != images[0].shape:
-            raise MetricError(f"{file}: {images[-1].shape[:2]} pixels where {files[0].name} has {images[0].shape[:2]}")
+            raise MetricError(f"{name}: {images[-1].shape[:2]} pixels where the first has {images[0].shape[:2]}")
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))

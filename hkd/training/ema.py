@@ -11,7 +11,8 @@ from hkd.settings import Ema
 def ema_decay(settings: Ema, *, step: int, batch: int) -> float:
     """Return the weight of the old average at optimiser step `step`, counted from 0.
 
-    `constant`: the decay itself. `warmup`: min(decay, (1 + k) / (10 + k)) with k = step + 1, the ramp of Score SDE (Song et al. 2021, code).
+    `constant`: the decay itself. `warmup`: min(decay, (1 + k) / (10 + k)) with k = step + 1, the ramp of Score SDE
+    (Song et al. 2021, code).
     `halflife`: 0.5^(batch / h) with h the half-life in images, at first `ramp` times the images seen
     (Karras et al. 2022, Appendix F.3). `none`: 0, so that the average is the current weights.
     """

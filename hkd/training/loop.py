@@ -63,7 +63,7 @@ class Trainer:
         step = self.progress.step
         torch.manual_seed(address(self.seed, "dropout", step))
         losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
-        facts = {}
+        facts: dict[str, float] = {}
         for name, loss in losses.items():
             optim = self.optimizers[name]
             rate = set_learning_rate(optim, self.settings, step, self.settings.optimizer.lr)
@@ -103,7 +103,7 @@ def train(
 
     Args:
         batches: step number -> the batch of that step.
-        checkpoints: where states are kept; one is written every `checkpoint_seconds`, when asked to stop, and at the end.
+        checkpoints: where states are kept; written every `checkpoint_seconds`, when asked to stop, and at the end.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.

@@ -7,14 +7,14 @@ Source: Geng et al. (2024), "Consistency Models Made Easy", arXiv 2406.14548.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hkd.data.images import ImageBatch
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.consistency.objective import consistency_pair
 from hkd.methods.distances import pseudo_huber
 from hkd.methods.multistep.edm import log_normal
-from hkd.nets.precond import ConsistencyPrecond
+from hkd.nets.precond import ConsistencyPrecond, EDMPrecond
 from hkd.seeding import ImageStreams
 
 
@@ -24,7 +24,7 @@ class ECM(Method):
     def __init__(
         self,
         *,
-        student: nn.Module,
+        student: EDMPrecond,
         p_mean: float,
         p_std: float,
         q: float,

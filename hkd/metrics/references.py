@@ -1,0 +1,150 @@
+"""Reference statistics: built from all images of a data set or read from published files, and held side by side."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hkd.metrics.extractor import Extractor
+from hkd.metrics.frechet import Frechet, frechet
+from hkd.metrics.inputs import MetricError
+from hkd.metrics.moments import Gaussian
+from hkd.metrics.passes import stream_gaussians
+
+# layout: preprocessing class of the features behind it
+PUBLISHED_LAYOUTS = {"edm": "A", "ttur": "A", "adm": "A", "clean-fid": "C"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics of one side with what they are statistics of; `n` 0 and empty texts where a file does not say.
+
+    Attributes:
+        preprocessing: class A to E.
+        split: which images of the data set, for instance `train`.
+        digest: of the images (built) or of the file's name (published).
+    """
+
+    gaussian: Gaussian
+    preprocessing: str
+    extractor: str
+    extractor_digest: str
+    split: str
+    digest: str
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the reference in the EDM layout (mu, sigma), with everything else that identifies it beside them."""
+        texts = ("preprocessing", "extractor", "extractor_digest", "split", "digest")
+        return {
+            "mu": self.gaussian.mean,
+            "sigma": self.gaussian.covariance,
+            "n": np.array(self.gaussian.n),
+            **{key: np.array(getattr(self, key)) for key in texts},
+        }
+
+
+@dataclass(frozen=True)
+class ReferenceDistance:
+    """How far a built reference is from a published one, and what may explain it."""
+
+    frechet: Frechet
+    largest_mean_difference: float
+    same_class: bool
+
+
+def build_references(
+    shards: Iterable[np.ndarray],
+    extractor: Extractor,
+    classes: list[str],
+    *,
+    split: str,
+    digest: str,
+    claimed: int | None = None,
+    batch: int = 64,
+) -> dict[str, Reference]:
+    """Return one reference per preprocessing class from all images, in one pass with memory constant in n.
+
+    Raises:
+        MetricError: see `stream_gaussians`.
+    """
+    found = stream_gaussians(shards, extractor, classes, batch=batch, claimed=claimed)
+    return {
+        name: Reference(gaussian, name, extractor.name, extractor.digest, split, digest)
+        for name, gaussian in found.items()
+    }
+
+
+def load_reference(path: str | Path, *, layout: str | None = None, dim: int | None = None) -> Reference:
+    """Return the statistics of an npz file: ours, EDM's or TTUR's (mu, sigma), clean-fid's, or ADM's.
+
+    Args:
+        layout: a key of PUBLISHED_LAYOUTS; None recognises clean-fid's file names and takes EDM's otherwise.
+        dim: feature dimension that is due.
+    Raises:
+        MetricError: for an unreadable file, missing arrays, or statistics that cannot be ones.
+    """
+    path = Path(path)
+    arrays = _read_npz(path)
+    missing = [key for key in ("mu", "sigma") if key not in arrays]
+    if missing:
+        hint = "KID features, not FID statistics" if "feats" in arrays else f"it holds {', '.join(arrays) or 'nothing'}"
+        raise MetricError(f"{path}: no {' and no '.join(missing)} ({hint}); give a file with mu and sigma")
+    mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
+    _check(path, mean, covariance, dim)
+    gaussian = Gaussian(int(arrays["n"]) if "n" in arrays else 0, mean, covariance)
+    if "preprocessing" in arrays:
+        texts = {key: str(arrays[key]) for key in ("preprocessing", "extractor", "extractor_digest", "split", "digest")}
+        return Reference(gaussian, **texts)
+    kind = PUBLISHED_LAYOUTS[layout] if layout else _class_of_name(path.name)
+    split = next((part for part in ("train", "test", "val") if part in path.stem.lower()), "")
+    return Reference(gaussian, kind, "FID" if len(mean) == 2048 else "", "", split, path.name)
+
+
+def reference_distance(built: Reference, published: Reference) -> ReferenceDistance:
+    """Return the distance between two references, the second taken as the true one.
+
+    Raises:
+        MetricError: for references of different dimensions.
+    """
+    score = frechet(built.gaussian, published.gaussian)
+    gap = float(np.abs(built.gaussian.mean - published.gaussian.mean).max())
+    return ReferenceDistance(score, gap, built.preprocessing == published.preprocessing)
+
+
+def _class_of_name(name: str) -> str:
+    """Return the class that a file name tells: clean-fid writes its mode into it, every other publisher uses A."""
+    lower = name.lower()
+    if "_legacy_pytorch" in lower:
+        return "B"
+    return "C" if "_clean_" in lower else "A"
+
+
+def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
+    if not path.is_file():
+        raise MetricError(f"{path}: no such reference; build one from the data set, or copy the published file there")
+    if path.suffix != ".npz":
+        raise MetricError(f"{path}: only npz references are read; pickled ones can run code, convert them elsewhere")
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            keys = [key for key in loaded.files if key not in ("arr_0", "feats")]
+            return {key: loaded[key] for key in keys} | ({"feats": np.zeros(0)} if "feats" in loaded.files else {})
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise MetricError(f"{path}: not a readable npz file ({error}); fetch or build it again") from error
+
+
+def _check(path: Path, mean: np.ndarray, covariance: np.ndarray, dim: int | None) -> None:
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise MetricError(
+            f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together; fetch it again"
+        )
+    if dim is not None and len(mean) != dim:
+        raise MetricError(f"{path}: dimension {len(mean)} where {dim} is due; it is of another extractor or layer")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise MetricError(f"{path}: holds NaN or infinity; fetch or build it again")
+    scale = float(np.abs(covariance).max())
+    if np.abs(covariance - covariance.T).max() > 1e-6 * scale or (np.diagonal(covariance) < -1e-6 * scale).any():
+        raise MetricError(f"{path}: sigma is no covariance (asymmetric or of negative variance); fetch it again")

@@ -1,0 +1,110 @@
+"""The schema of a metrics file, and the rule that one table column holds numbers of one protocol only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hkd.metrics.inputs import MetricError
+
+SCHEMA_VERSION = 1
+ROUNDING = -1e-3  # library distances of equal sets come out slightly negative
+
+
+class ProtocolRecord(BaseModel):
+    """What a number is; see `protocols.NumberProtocol`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    preprocessing: str = Field(pattern="^[A-E]$")
+    resize: str
+    value_map: str
+    quantisation: str
+    layer: str
+    dtype: str
+    mean_dtype: str = Field(pattern="^float(32|64)$")
+    ddof: int = Field(ge=0, le=1)
+    root: str
+    extractor: str
+    extractor_digest: str = Field(min_length=8)
+    reference_digest: str
+    n_generated: int = Field(ge=2)
+    n_reference: int = Field(ge=0)
+    versions: dict[str, str]
+
+
+class MetricsRecord(BaseModel):
+    """One metrics file: the distances of `measure.measure`, each with its protocol, and whatever a stage adds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metric: str = Field(pattern="^(FID$|FD-)")
+    fid_own: float
+    fdn: float
+    n_generated: int = Field(ge=2)
+    n_reference: int = Field(ge=2)
+    estimate: bool
+    extractor: str
+    extractor_digest: str
+    generated_digest: str
+    reference_digest: str
+    protocols: dict[str, ProtocolRecord]
+
+    @model_validator(mode="after")
+    def _every_number_has_its_protocol(self) -> MetricsRecord:
+        numbers = {"fid_own": self.fid_own, **self._library_numbers()}
+        for key, value in numbers.items():
+            if not isinstance(value, float) or not math.isfinite(value) or value < ROUNDING:
+                raise ValueError(f"{key} is {value!r}, no distance")
+            if key not in self.protocols:
+                raise ValueError(f"{key} has no protocol")
+            if self.protocols[key].n_generated != self.n_generated:
+                raise ValueError(
+                    f"{key} is of {self.protocols[key].n_generated} images, the file of {self.n_generated}"
+                )
+        if self.metric == "FID" and self.extractor != "FID":
+            raise ValueError(f"called FID with the extractor '{self.extractor}'")
+        return self
+
+    def _library_numbers(self) -> dict[str, Any]:
+        extra = self.__pydantic_extra__ or {}
+        return {key: value for key, value in extra.items() if key.startswith("fid_") and key != "fid_own_by_class"}
+
+
+def check_metrics(content: Mapping[str, Any], *, where: str) -> MetricsRecord:
+    """Return the content of a metrics file if it fits the schema.
+
+    Raises:
+        MetricError: naming the file, the key and what is wrong with it.
+    """
+    try:
+        return MetricsRecord.model_validate(dict(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "file"
+        raise MetricError(f"{where}: {key}: {first['msg']}; rerun the scoring stage") from error
+
+
+def metrics_schema() -> dict[str, Any]:
+    """Return the JSON schema of a metrics file."""
+    return {"$id": f"hkd-metrics-{SCHEMA_VERSION}", **MetricsRecord.model_json_schema()}
+
+
+def check_column(protocols: Sequence[Mapping[str, Any]], *, column: str, ignore: Sequence[str] = ("versions",)) -> None:
+    """Accept the protocols of one table column if they are equal.
+
+    Args:
+        ignore: fields that may differ; library versions of one machine do not.
+    Raises:
+        MetricError: naming the first field that differs and its values.
+    """
+    for field in protocols[0] if protocols else ():
+        values = sorted({str(protocol.get(field)) for protocol in protocols})
+        if field not in ignore and len(values) > 1:
+            raise MetricError(
+                f"column {column}: mixes {field} {' and '.join(values)}; score all rows alike, or give each its column"
+            )
