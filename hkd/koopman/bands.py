@@ -1,0 +1,176 @@
+"""Bands of a spectrum: which modes belong to each, latents restricted to one, and what each adds to the image.
+
+Modes are sorted within every level, over all places and channel pairs. Latents without an operator have no modes:
+they belong to no band, and pass every projection unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hkd.koopman.operator import LevelOperator
+from hkd.koopman.spectrum import OrderBy, order_key
+
+Operators = Sequence[LevelOperator | None]
+BandIndex = list[Tensor | None]
+"""For every latent the band (modes...) of each of its modes, 0 the first; None for a latent without an operator."""
+Decode = Callable[[Sequence[Tensor]], Tensor]
+Substitute = Literal["zero", "mean"]
+TERTILES = (1 / 3, 2 / 3)
+
+
+def band_of(eigenvalues: Tensor, order_by: OrderBy, *, ascending: bool, edges: Sequence[float] = TERTILES) -> Tensor:
+    """Return the band, an integer like `eigenvalues`, of every mode of one level.
+
+    Args:
+        edges: increasing shares in (0, 1) at which the order is cut; n edges make n + 1 bands.
+    Equal modes share a band, so an operator that is still zero lies in band 0 as a whole.
+
+    Raises:
+        ValueError: for edges that do not increase within (0, 1).
+    Source: HKD, section 4.2 and Figure 4; the cuts are not stated there, tertiles are ours.
+    """
+    if any(not low < high for low, high in zip([0.0, *edges], [*edges, 1.0], strict=True)):
+        raise ValueError(f"edges: must increase within (0, 1), got {list(edges)}.")
+    key = order_key(eigenvalues, order_by).flatten()
+    key = key if ascending else -key
+    share = torch.searchsorted(key.sort().values, key) / key.numel()
+    return torch.bucketize(share, torch.tensor(edges, device=share.device), right=True).reshape(eigenvalues.shape)
+
+
+def bands(operators: Operators, order_by: OrderBy, *, ascending: bool, edges: Sequence[float] = TERTILES) -> BandIndex:
+    """Return the bands of every latent's modes, sorted per level."""
+    return [
+        None if operator is None else band_of(operator.eigenvalues(), order_by, ascending=ascending, edges=edges)
+        for operator in operators
+    ]
+
+
+def permuted(index: BandIndex, generator: torch.Generator) -> BandIndex:
+    """Return bands of the same sizes with their modes shuffled inside every latent: the null of a band's meaning."""
+    return [
+        None if band is None else band.flatten()[torch.randperm(band.numel(), generator=generator)].reshape(band.shape)
+        for band in index
+    ]
+
+
+def project(
+    operators: Operators,
+    latents: Sequence[Tensor],
+    index: BandIndex,
+    keep: int | Sequence[int],
+    substitute: Substitute = "zero",
+) -> list[Tensor]:
+    """Return P_B z: latents with all modes outside the bands `keep` replaced by zero, or by the mean of the batch.
+
+    Zeros lie outside of what a decoder with normalisation layers was trained on; the mean is the gentler variant.
+
+    Raises:
+        ValueError: for an unknown substitute.
+    Source: HKD, section 4.2 ("zero the rest"); the mean is ours.
+    """
+    if substitute not in ("zero", "mean"):
+        raise ValueError(f"substitute: '{substitute}' is not one of zero, mean.")
+    kept = torch.tensor([keep] if isinstance(keep, int) else list(keep))
+    out = []
+    for operator, z, band in zip(operators, latents, index, strict=True):
+        if operator is None or band is None:
+            out.append(z)
+            continue
+        mask = torch.isin(band, kept.to(band.device))
+        centre = z.mean(0, keepdim=True) if substitute == "mean" else torch.zeros_like(z[:1])
+        out.append(centre + operator.project(z - centre, mask))
+    return out
+
+
+def swap(
+    operators: Operators, hosts: Sequence[Tensor], donors: Sequence[Tensor], index: BandIndex, band: int
+) -> list[Tensor]:
+    """Return the hosts' latents with the modes of one band taken from the donors."""
+    out = []
+    for operator, host, donor, which in zip(operators, hosts, donors, index, strict=True):
+        if operator is None or which is None:
+            out.append(host)
+        else:
+            out.append(host + operator.project(donor - host, which == band))
+    return out
+
+
+def energy_shares(
+    operators: Operators, latents: Sequence[Tensor], index: BandIndex, steps: Sequence[float], n: int
+) -> list[Tensor]:
+    """Return for every latent the share (S, n) of each band in its energy after each step of mapped time.
+
+    CE_B(t) = sum over B of e^(2 alpha (s(t) - s(T))) |z_T|^2 over the same sum over all modes, averaged over the
+    batch. A latent without an operator yields nan.
+
+    Args:
+        latents: z_T.
+        steps: s(t) - s(T) for every t, thus not positive.
+    Source: our definition (a) of the cumulative effect, for which HKD gives no formula.
+    """
+    shares = []
+    for operator, z, band in zip(operators, latents, index, strict=True):
+        if operator is None or band is None:
+            shares.append(torch.full((len(steps), n), torch.nan))
+            continue
+        energy, alpha = operator.energy(z), operator.rates().alpha
+        curves = []
+        for step in steps:
+            size = (energy * torch.exp(2 * alpha * step)).flatten(1)
+            members = torch.nn.functional.one_hot(band.flatten(), n).to(size.dtype)
+            curves.append(((size @ members) / size.sum(1, keepdim=True)).mean(0))
+        shares.append(torch.stack(curves).detach())
+    return shares
+
+
+def decoded_contributions(
+    operators: Operators,
+    states: Sequence[Sequence[Tensor]],
+    index: BandIndex,
+    decode: Decode,
+    n: int,
+    substitute: Substitute = "zero",
+) -> Tensor:
+    """Return (S, n): |D(P_B z_t) - D(P_0 z_t)|^2 over its sum over bands, at every state of a trajectory.
+
+    P_0 keeps no band. Args: `states` are the latents z_t, one set per time.
+    Source: our definition (b) of the cumulative effect.
+    """
+    rows = []
+    for latents in states:
+        empty = decode(project(operators, latents, index, [], substitute))
+        parts = [decode(project(operators, latents, index, band, substitute)) for band in range(n)]
+        rows.append(torch.stack([(part - empty).square().flatten(1).sum(1) for part in parts], dim=-1))
+    sizes = torch.stack(rows)
+    return (sizes / sizes.sum(-1, keepdim=True)).mean(1)
+
+
+def leave_one_out(
+    operators: Operators,
+    states: Sequence[Sequence[Tensor]],
+    index: BandIndex,
+    decode: Decode,
+    n: int,
+    substitute: Substitute = "zero",
+) -> Tensor:
+    """Return (S, n): the mean over pixels of |D(z_t) - D((1 - P_B) z_t)|^2, summed over times up to each state.
+
+    Args:
+        states: the latents z_t from T down to eps, in this order.
+    Source: our definition (c) of the cumulative effect.
+    """
+    rows = []
+    for latents in states:
+        whole = decode(latents)
+        rest = [decode(project(operators, latents, index, _without(band, n), substitute)) for band in range(n)]
+        rows.append(torch.stack([(whole - part).square().mean() for part in rest]))
+    return torch.stack(rows).cumsum(0)
+
+
+def _without(band: int, n: int) -> list[int]:
+    return [other for other in range(n) if other != band]

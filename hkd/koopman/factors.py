@@ -1,0 +1,151 @@
+"""Do bands mean anything? Swap one band between two images, and read which factors of the image follow it.
+
+    W[band, factor] = share of pairs in which the factor, read from the decoded swap, is the donor's
+    separation      = mean over factors of (largest - median over bands of W)
+
+A separation says something only beside two others: that of bands with the same sizes whose modes were shuffled
+inside every latent (the null), and that of swapping whole resolutions (the positive control). The rule, fixed before
+looking: bands carry factors if the permutation p-value of the separation is below 0.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hkd.koopman.bands import BandIndex, Decode, Operators, permuted, swap
+
+SIGNIFICANCE: Final = 0.05
+MIN_DRAWS: Final = 100
+Read = Callable[[Tensor], Tensor]
+"""Reads the factors (B, F) from images (B, C, H, W)."""
+Exchange = Callable[[Sequence[Tensor], Sequence[Tensor], int], list[Tensor]]
+"""Returns the hosts' latents with one band taken from the donors."""
+
+
+class Factor(NamedTuple):
+    """How one factor's readings compare: on a line, on a circle of a period, or as classes.
+
+    Attributes:
+        tolerance: host and donor that lie closer than this (or share the class) are not counted.
+    """
+
+    name: str
+    kind: Literal["linear", "circular", "class"]
+    period: float = 1.0
+    tolerance: float = 0.0
+
+
+class BandFactors(NamedTuple):
+    """The outcome of the test.
+
+    Attributes:
+        weights: W (bands, factors); nan where no pair differs in the factor.
+        separation: of W.
+        null: (draws,) separations under permutation.
+        p_value: (1 + draws at least as large) / (1 + draws).
+        control: W (resolutions, factors) of swapping whole resolutions.
+        control_separation: of that.
+        carries: the decision, p_value < 0.05.
+    """
+
+    weights: Tensor
+    separation: float
+    null: Tensor
+    p_value: float
+    control: Tensor
+    control_separation: float
+    carries: bool
+
+
+@torch.no_grad()
+def band_factor_test(
+    operators: Operators,
+    hosts: Sequence[Tensor],
+    donors: Sequence[Tensor],
+    index: BandIndex,
+    n: int,
+    decode: Decode,
+    read: Read,
+    factors: Sequence[Factor],
+    *,
+    generator: torch.Generator,
+    draws: int = MIN_DRAWS,
+) -> BandFactors:
+    """Return which factors follow which band, with the permutation null and the swap of resolutions beside it.
+
+    Args:
+        hosts, donors: latents of two batches of images, at the time where `decode` reads them.
+        index, n: the bands and their number.
+        generator: draws the permutations.
+    Raises:
+        ValueError: for fewer than 100 draws, whose p-value would be too coarse for the rule.
+    """
+    if draws < MIN_DRAWS:
+        raise ValueError(f"draws: need at least {MIN_DRAWS} permutations for a p-value, got {draws}.")
+    readings = read(decode(hosts)), read(decode(donors))
+
+    def weights_of(exchange: Exchange, count: int) -> Tensor:
+        swapped = [read(decode(exchange(hosts, donors, band))) for band in range(count)]
+        return torch.stack([follows(*readings, reading, factors) for reading in swapped])
+
+    def by_band(which: BandIndex) -> Exchange:
+        return lambda host, donor, band: swap(operators, host, donor, which, band)
+
+    weights = weights_of(by_band(index), n)
+    null = torch.tensor([separation(weights_of(by_band(permuted(index, generator)), n)) for _ in range(draws)])
+    observed = separation(weights)
+    p_value = (1 + int((null >= observed).sum())) / (1 + draws)
+    control = weights_of(swap_resolution, len(resolutions(hosts)))
+    return BandFactors(weights, observed, null, p_value, control, separation(control), p_value < SIGNIFICANCE)
+
+
+def follows(host: Tensor, donor: Tensor, swapped: Tensor, factors: Sequence[Factor]) -> Tensor:
+    """Return for every factor the share of pairs whose swapped reading lies nearer to the donor's than the host's.
+
+    Args:
+        host, donor, swapped: readings (B, F).
+    Pairs whose host and donor do not differ in a factor do not count for it; ties count as staying with the host.
+    """
+    shares = []
+    for i, factor in enumerate(factors):
+        apart = difference(host[:, i], donor[:, i], factor) > factor.tolerance
+        nearer = difference(swapped[:, i], donor[:, i], factor) < difference(swapped[:, i], host[:, i], factor)
+        shares.append(nearer[apart].double().mean())
+    return torch.stack(shares)
+
+
+def difference(a: Tensor, b: Tensor, factor: Factor) -> Tensor:
+    """Return the distance of two readings of one factor; between classes it is 0 or 1."""
+    if factor.kind == "class":
+        return (a.round() != b.round()).double()
+    distance = (a - b).abs().double()
+    if factor.kind == "linear":
+        return distance
+    around = distance.remainder(factor.period)
+    return torch.minimum(around, factor.period - around)
+
+
+def separation(weights: Tensor) -> float:
+    """Return the mean over factors of (max - median over bands); factors without pairs are left out.
+
+    The median of an even number of bands is the mean of the middle two.
+    """
+    known = weights[:, ~weights.isnan().any(0)]
+    if known.shape[1] == 0:
+        return float("nan")
+    return float((known.amax(0) - known.quantile(0.5, dim=0)).mean())
+
+
+def resolutions(latents: Sequence[Tensor]) -> list[int]:
+    """Return the distinct heights of the latents, finest first."""
+    return sorted({z.shape[-2] for z in latents}, reverse=True)
+
+
+def swap_resolution(hosts: Sequence[Tensor], donors: Sequence[Tensor], which: int) -> list[Tensor]:
+    """Return the hosts' latents with all those of one resolution, by its number in `resolutions`, from the donors."""
+    height = resolutions(hosts)[which]
+    return [donor if donor.shape[-2] == height else host for host, donor in zip(hosts, donors, strict=True)]
