@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ PARTS = frozenset(
     {"student", "teacher", "distance", "total_steps", "init_state"}
 )  # given by `experiment`, not by `params`
 HELD_OUT = "edm-heldout"  # the trajectories that no method trains on
+_ABSENT = object()
 _NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")
 _META = ("inherits", "scales", "per_dataset")
 
@@ -52,10 +53,10 @@ class Plan:
         ConfigError: the profile, or any run in its tables, has settings that cannot be used.
     """
 
-    def __init__(self, profile: Mapping[str, Any], where: str = "profile", configs: Path = CONFIGS) -> None:
+    def __init__(self, profile: Layers, configs: Path = CONFIGS) -> None:
         self._configs = configs
-        self._profile_layers = from_mapping(profile, where)
-        self.profile: Profile = check(Profile, self._profile_layers)
+        self._profile_layers = profile
+        self.profile: Profile = check(Profile, profile)
         self.layout = Layout(self.profile.results)
         self._methods: dict[tuple[str, str], Run] = {}
 
@@ -63,11 +64,30 @@ class Plan:
     def load(cls, source: str, overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
         """Return the plan of a profile given as a YAML path or as the JSON text that the workflow hands on."""
         if source.lstrip().startswith("{"):
-            layers = from_mapping(json.loads(source), "profile")
-        else:
-            layers = profile_layers(Path(source))
-        layers.put(from_mapping(overrides or {}, "--config"))
-        return cls(layers.values, source if len(source) < 80 else "profile", configs)
+            return cls.of(json.loads(source), overrides, configs)
+        return cls(profile_layers(Path(source)).put(from_mapping(overrides or {}, "--config")), configs)
+
+    @classmethod
+    def of(cls, merged: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
+        """Return the plan of a profile that was merged elsewhere: values that its file holds keep their origin there."""
+        file = configs / f"{merged.get('profile')}.yaml"
+        known = profile_layers(file) if file.exists() else Layers()
+        layers = from_mapping(merged, "--config")
+        same = {path: known.origins[path] for path in layers.origins if _at(known, path) == _at(layers, path)}
+        layers.origins.update(same)
+        return cls(layers.put(from_mapping(overrides or {}, "--config")), configs)
+
+    def check(self) -> Plan:
+        """Check every run of every table, and return the plan.
+
+        Raises:
+            ConfigError: all that is wrong with the first run that is.
+        """
+        for name, table in self.tables.items():
+            for row in self.rows(name):
+                if row.method:
+                    self.run(table.dataset, row.method)
+        return self
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -339,11 +359,16 @@ class Plan:
 
     def _check_network(self, layers: Layers) -> None:
         section = layers.pick("network")
-        fields = constructor_arguments("hkd.nets.config.NetworkConfig")
+        known = [field.name for field in fields(NetworkConfig)]
         for key in section.values:
-            if key not in fields:
+            if key not in known:
                 where = layers.origin(("network", key))
-                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, sorted(fields))}")
+                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, known)}")
+        required = [f.name for f in fields(NetworkConfig) if f.default is MISSING and f.name not in section.values]
+        if required:
+            where = layers.origin(("network",))
+            lines = [f"{where}: key 'network.{key}' is missing; add it, or choose another scale" for key in required]
+            raise ConfigError("\n".join(lines))
         try:
             NetworkConfig(**section.values)
         except (TypeError, ValueError) as error:
@@ -402,3 +427,11 @@ def shipped_digest(name: str) -> str:
         known = [p.stem for p in SHIPPED.glob("*.json")]
         raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
     return str(json.loads(card.read_text())["sha256"])
+
+
+def _at(layers: Layers, path: tuple[str, ...]) -> Any:
+    """Return the value at a path that was written as a leaf, or a mark that equals nothing else."""
+    node: Any = layers.values
+    for key in path:
+        node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
+    return node if path in layers.origins else _ABSENT

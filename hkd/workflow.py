@@ -12,11 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from hkd.artifacts import write_json
+from hkd.config import ConfigError
 from hkd.plan import Plan
 
 # Tensors of some tens of megabytes come and go at every step; without these glibc returns their pages to the
 # kernel each time and faults them in again, which costs several times the arithmetic.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+
+
+def plan(config: Mapping[str, Any]) -> Plan:
+    """Return the plan of the workflow's merged config, all of whose runs are checked.
+
+    Raises:
+        WorkflowError: the config cannot be used; Snakemake prints it without a traceback.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        return Plan.of(config).check()
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def prefix(config: Mapping[str, Any]) -> str:

@@ -1,17 +1,16 @@
 # What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
-import hkd.plan
-from hkd.workflow import clear_stale_lock, prefix, show_command
+import hkd.workflow
+from hkd.plan import HELD_OUT
 
-PLAN = hkd.plan.Plan(config, "the workflow's config")
+PLAN = hkd.workflow.plan(config)
 LAYOUT = PLAN.layout
 RUN = LAYOUT.run()
-SHOW = show_command(PLAN)
-HELD_OUT = hkd.plan.HELD_OUT
+SHOW = hkd.workflow.show_command(PLAN)
 FIGURES = PLAN.profile.figures
 
 # `hkd` in shell commands is the one beside this interpreter, and sees the merged profile
-shell.prefix(prefix(config))
-clear_stale_lock()
+shell.prefix(hkd.workflow.prefix(config))
+hkd.workflow.clear_stale_lock()
 
 
 wildcard_constraints:

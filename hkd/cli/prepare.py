@@ -64,7 +64,7 @@ def extractor(
     device: DeviceOption = "auto",
     expect_digest: DigestOption = None,
 ) -> None:
-    """Train the small feature network that measures (metric) or that objectives use (perceptual), or adopt a shipped one."""
+    """Train the feature network that measures (metric) or that objectives use (perceptual), or adopt a shipped one."""
     chosen = plan(profile, config)
     digest = chosen.extractor_digest(dataset, role)
     expect(digest, expect_digest, f"extractor {role} of {dataset}")

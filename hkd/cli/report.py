@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hkd.artifacts import Record
+from hkd.artifacts import ArtifactError, Record
 from hkd.cli.options import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
 from hkd.plan import CONFIGS, Plan
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(table)
     app.command()(show)
     app.command()(figure)
+    app.command()(readme)
 
 
 def table(
@@ -86,6 +87,26 @@ def figure(
     text = caption(rows, columns=shown, dataset=dataset, seed=0)
     for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
         record.write(written)
+
+
+def readme(
+    file: Annotated[Path, typer.Option(help="File whose table1 section is replaced.")] = Path("README.md"),
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+) -> None:
+    """Put the measured rows of Table 1 into the README, and the sample grid beside it."""
+    from hkd.artifacts import write_bytes, write_text
+    from hkd.report.markdown import short
+    from hkd.report.view import view
+
+    chosen = plan(profile, config)
+    frame, paper = _frame(chosen, "table1")
+    before, start, rest = file.read_text().partition("<!-- table1:start -->\n")
+    _, end, after = rest.partition("<!-- table1:end -->")
+    if not (start and end):
+        raise ArtifactError(f"{file}: has no lines '<!-- table1:start -->' and '<!-- table1:end -->' to write between")
+    write_text(file, f"{before}{start}{short(view(frame, paper))}{end}{after}")
+    write_bytes(file.parent / "docs" / "samples.png", Path(f"{chosen.profile.figures}/samples.png").read_bytes())
 
 
 def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:

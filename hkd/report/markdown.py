@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hkd.report.view import View
+from hkd.report.view import MISSING, View
 
 LEFT = 2  # the first columns are words, the rest numbers
 
@@ -20,6 +20,19 @@ def markdown(shown: View) -> str:
     lines += _list("Why measured and printed numbers do not compare", shown.reasons)
     lines += _list("Remarks on the printed numbers", shown.notes)
     return "\n".join(lines) + "\n"
+
+
+def short(shown: View) -> str:
+    """Return the measured rows alone, without the columns that need the remarks below the whole table."""
+    dropped = {"torch-fidelity", "clean-fid", "Printed FID", "Comparable", "Seeds"}
+    kept = [k for k, header in enumerate(shown.headers) if header not in dropped]
+    score = shown.headers.index("FDn")
+    rows = [row for _, section in shown.sections for row in section if row[score] != MISSING]
+    body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
+    headers = [shown.headers[k] for k in kept]
+    widths = [max(len(line[k]) for line in (headers, *body)) for k in range(len(kept))]
+    rule = [f":{'-' * (w - 1)}" if k < LEFT else f"{'-' * (w - 1)}:" for k, w in enumerate(widths)]
+    return "\n".join(_row(cells, widths) for cells in (headers, rule, *body)) + "\n"
 
 
 def _row(cells: list[str], widths: list[int]) -> str:
