@@ -15,6 +15,8 @@ import numpy as np
 
 from hkd.metrics.inputs import MetricError, check_features
 
+STRIP = 128  # rows of a matrix that are updated while they are in cache
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -47,12 +49,17 @@ class _Block:
         centred = rows - mean
         return cls(len(rows), mean, centred.T @ centred)
 
-    def merge(self, other: _Block) -> _Block:
+    def merge(self, other: _Block, *, reuse: bool) -> _Block:
+        """Return the block of both; with `reuse` in the memory of this one, which is then spent."""
         n = self.n + other.n
         delta = other.mean - self.mean
         mean = self.mean + delta * (other.n / n)
-        m2 = self.m2 + other.m2
-        m2 += np.outer(delta, delta * (self.n * other.n / n))
+        m2 = self.m2 if reuse else self.m2.copy()
+        weighted = delta * (self.n * other.n / n)
+        for start in range(0, len(mean), STRIP):
+            strip = slice(start, start + STRIP)
+            m2[strip] += other.m2[strip]
+            m2[strip] += np.outer(delta[strip], weighted)
         return _Block(n, mean, m2)
 
 
@@ -96,7 +103,7 @@ class Moments:
                 self._place(chunk, first, rows)
         for key, block in other._blocks.items():
             self._check_free(key[1] << key[0], (key[1] + 1) << key[0])
-            self._insert(key, block)
+            self._insert(key, _Block(block.n, block.mean, block.m2.copy()))
 
     @property
     def n(self) -> int:
@@ -123,7 +130,7 @@ class Moments:
         ordered_pieces = [pieces[first] for first in sorted(pieces)]
         total = ordered_pieces[0]
         for piece in ordered_pieces[1:]:
-            total = total.merge(piece)
+            total = total.merge(piece, reuse=False)
         return Gaussian(total.n, total.mean, total.m2 / (total.n - 1))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -187,7 +194,7 @@ class Moments:
             self._blocks[key] = block
         else:
             left, right = (block, sibling) if j % 2 == 0 else (sibling, block)
-            self._insert((level + 1, j // 2), left.merge(right))
+            self._insert((level + 1, j // 2), left.merge(right, reuse=True))
 
 
 def gaussian_of(features: np.ndarray, *, name: str = "features") -> Gaussian:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,21 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     (folder / "b.png").write_text("no image")
     with pytest.raises(MetricError, match=r"b.png: not a readable image .*remove or replace it"):
         load_images(folder)
+
+
+def test_images_come_from_a_zip_and_a_cut_one_is_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("dataset.json", "{}")
+        for i, image in enumerate(GOOD):
+            Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "one.png")
+            archive.write(tmp_path / "one.png", f"0000{i // 2}/img{i}.png")
+    assert (load_images(tmp_path / "set.zip", claimed=4) == GOOD).all()
+    whole = (tmp_path / "set.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MetricError, match=r"cut.zip: not a whole zip file"):
+        load_images(tmp_path / "cut.zip")
 
 
 def test_a_corrupt_byte_changes_the_digest() -> None:

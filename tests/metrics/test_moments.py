@@ -54,6 +54,16 @@ def test_shards_merge_to_the_bit_also_through_a_file(cut: int, swap: bool) -> No
     assert (first.gaussian().covariance == streamed([], [0]).gaussian().covariance).all()
 
 
+def test_a_merged_shard_is_left_as_it_was() -> None:
+    first, second = Moments(6, 32), Moments(6, 32)
+    first.add(FEATURES[:96], start=0)
+    second.add(FEATURES[96:160], start=96)
+    before = second.gaussian()
+    first.merge(second)
+    first.add(FEATURES[160:], start=160)
+    assert (second.gaussian().covariance == before.covariance).all()
+
+
 def test_memory_stays_logarithmic_in_n() -> None:
     moments = Moments(2, 4)
     for start in range(0, 4 * 1000, 10):

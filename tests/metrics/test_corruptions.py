@@ -1,0 +1,71 @@
+"""Each corruption does what its name says and nothing else, and the calibration ranks them as it must."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hkd.metrics import corruptions
+from hkd.metrics.calibration import calibrate
+from hkd.metrics.corruptions import CORRUPTIONS
+from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.inputs import MetricError
+
+LABELS = np.arange(301) % 4
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_bytes_stay_bytes_and_a_seed_repeats(real: np.ndarray, name: str) -> None:
+    before = real.copy()
+    damaged = CORRUPTIONS[name](real, LABELS, 0)
+    assert damaged.dtype == np.uint8 and damaged.shape == real.shape
+    assert (damaged == CORRUPTIONS[name](real, LABELS, 0)).all()
+    assert (real == before).all()
+    assert (damaged == real).all() == (name == "none")
+
+
+def test_blur_keeps_the_mean_and_lowers_the_variance(real: np.ndarray) -> None:
+    weak, strong = corruptions.blur(real, 0.5), corruptions.blur(real, 1.5)
+    assert abs(strong.mean() - real.mean()) < 1.0
+    assert real.std() > weak.std() > strong.std()
+
+
+def test_blur_leaves_a_flat_image_flat() -> None:
+    flat = np.full((2, 3, 9, 11), 77, np.uint8)
+    assert (corruptions.blur(flat, 1.0) == 77).all()
+
+
+def test_rounding_errors_stay_within_one_level(real: np.ndarray) -> None:
+    off = corruptions.off_by_one(real).astype(int) - real
+    assert set(np.unique(off)) <= {0, 1} and (off[real < 255] == 1).all()
+    truncated = corruptions.truncated(real, 0).astype(int) - real
+    assert set(np.unique(truncated)) == {-1, 0}
+    assert truncated[real > 0].mean() == pytest.approx(-0.5, abs=0.01)
+
+
+def test_noise_has_its_standard_deviation() -> None:
+    grey = np.full((4, 3, 64, 64), 128, np.uint8)
+    assert (corruptions.noise(grey, 8.0, 0).astype(float) - 128).std() == pytest.approx(8.0, rel=0.02)
+
+
+def test_a_dropped_class_is_gone(real: np.ndarray) -> None:
+    left = corruptions.without_class(real, LABELS, dropped=1)
+    kept = {image.tobytes() for image in left}
+    assert not kept & {image.tobytes() for image in real[LABELS == 1]}
+    with pytest.raises(MetricError, match="have no labels"):
+        corruptions.without_class(real, None)
+
+
+def test_duplicates_leave_the_share_asked_for(real: np.ndarray) -> None:
+    assert len({image.tobytes() for image in corruptions.duplicated(real, 0.1, 0)}) == 30
+
+
+def test_calibration_grows_with_the_damage(real: np.ndarray, extractor: FunctionExtractor) -> None:
+    rows = calibrate(real, None, extractor, implementations=["hkd", "clean-fid", "stylegan2-ada"], splits=1)
+    excess = {(row["corruption"], row["implementation"]): row["excess"] for row in rows}
+    assert excess["none", "hkd"] == 0.0
+    assert excess["blur 1 px", "hkd"] > excess["blur 0.5 px", "hkd"] > 0
+    assert excess["nine tenths duplicated", "hkd"] > excess["half duplicated", "hkd"] > 0
+    assert ("one class dropped", "hkd") not in excess
+    assert len(rows) == 3 * (len(CORRUPTIONS) - 1)
+    assert {row["preprocessing"] for row in rows} == {"A", "C"}

@@ -1,0 +1,67 @@
+"""Streaming equals memory, to the bit, and the cache finds features by content alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hkd.metrics.extractor import FunctionExtractor, extract
+from hkd.metrics.inputs import MetricError
+from hkd.metrics.moments import gaussian_of
+from hkd.metrics.passes import FeatureCache, split_halves, stream_gaussians
+
+
+def test_streamed_statistics_equal_those_in_memory(real: np.ndarray, extractor: FunctionExtractor) -> None:
+    shards = (real[a:b] for a, b in ((0, 128), (128, 256), (256, 301)))
+    streamed = stream_gaussians(shards, extractor, ["A", "C"], claimed=301)
+    for name, gaussian in streamed.items():
+        expected = gaussian_of(extract(real, extractor, name))
+        np.testing.assert_allclose(gaussian.covariance, expected.covariance, rtol=1e-6, atol=1e-9)
+        assert gaussian.n == 301
+
+
+def test_a_missing_shard_is_noticed(real: np.ndarray, extractor: FunctionExtractor) -> None:
+    with pytest.raises(MetricError, match="301 claimed, 200 arrived"):
+        stream_gaussians([real[:200]], extractor, ["A"], claimed=301)
+
+
+def test_the_cache_computes_once_and_only_for_the_same_content(
+    real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
+) -> None:
+    calls = []
+
+    def counted(levels: torch.Tensor) -> torch.Tensor:
+        calls.append(len(levels))
+        return extractor.function(levels)
+
+    counting = replace(extractor, function=counted)
+    cache = FeatureCache(tmp_path)
+    first = cache.features(real[:50], counting)
+    assert (cache.features(real[:50].copy(), counting) == first).all()
+    assert sum(calls) == 50
+    changed = real[:50].copy()
+    changed[3, 0, 0, 0] ^= 1
+    cache.features(changed, counting)
+    cache.features(real[:50], counting, "C")
+    cache.features(real[:50], replace(counting, digest="f" * 64))
+    assert sum(calls) == 200
+
+
+def test_a_damaged_entry_is_made_anew(real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    first = cache.features(real[:20], extractor)
+    (entry,) = tmp_path.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-100])
+    assert (cache.features(real[:20], extractor) == first).all()
+
+
+def test_halves_are_disjoint_and_equal_in_size(real: np.ndarray) -> None:
+    a, b = split_halves(real, np.random.default_rng(0).permutation(len(real)))
+    assert len(a) == len(b) == 150
+    assert not {i.tobytes() for i in a} & {i.tobytes() for i in b}
+    with pytest.raises(MetricError, match="3 images are too few"):
+        split_halves(real[:3], np.arange(3))

@@ -1,0 +1,80 @@
+"""References survive the disk, published layouts load, damaged ones are refused, and two can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.inputs import MetricError
+from hkd.metrics.references import build_references, load_reference, reference_distance
+
+STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
+
+
+def test_a_built_reference_survives_the_disk(real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path) -> None:
+    built = build_references([real[:100], real[100:]], extractor, ["A", "C"], split="train", digest="d" * 64)
+    np.savez(tmp_path / "ours.npz", **built["C"].arrays())
+    loaded = load_reference(tmp_path / "ours.npz", dim=16)
+    assert loaded.preprocessing == "C"
+    assert (loaded.gaussian.n, loaded.extractor, loaded.split) == (301, "FD-tiny", "train")
+    same = reference_distance(built["C"], loaded)
+    assert same.frechet.fdn < 1e-10 and same.same_class and same.largest_mean_difference == 0
+    other = reference_distance(built["A"], loaded)
+    assert other.frechet.fdn > 1e-3 and not other.same_class
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "kind"),
+    [
+        ("cifar10-32x32.npz", None, "A"),
+        ("cifar10_clean_train_32.npz", None, "C"),
+        ("cifar10_legacy_pytorch_train_32.npz", None, "B"),
+        ("cifar10_legacy_tensorflow_train_32.npz", None, "A"),
+        ("fid_stats_cifar10_train.npz", "ttur", "A"),
+    ],
+)
+def test_published_layouts_load(tmp_path: Path, name: str, layout: str | None, kind: str) -> None:
+    np.savez(tmp_path / name, **STATISTICS)
+    loaded = load_reference(tmp_path / name, layout=layout)
+    assert loaded.preprocessing == kind
+    assert loaded.gaussian.n == 0
+    assert loaded.split == ("train" if "train" in name else "")
+
+
+def test_the_spatial_statistics_and_images_of_adm_files_are_left_alone(tmp_path: Path) -> None:
+    extra = {"mu_s": np.zeros(2), "sigma_s": np.eye(2), "arr_0": np.zeros((5, 8, 8, 3), np.uint8)}
+    np.savez(tmp_path / "adm.npz", **STATISTICS, **extra)
+    assert load_reference(tmp_path / "adm.npz", layout="adm").gaussian.dim == 4
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mu": STATISTICS["mu"]}, "no sigma"),
+        ({"feats": np.zeros((3, 4))}, "KID features, not FID statistics"),
+        ({**STATISTICS, "mu": np.zeros(3)}, "do not belong together"),
+        ({**STATISTICS, "sigma": np.triu(np.ones((4, 4)))}, "no covariance"),
+        ({**STATISTICS, "mu": np.full(4, np.nan)}, "NaN"),
+    ],
+)
+def test_bad_references_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(MetricError, match=f"bad.npz: .*{message}"):
+        load_reference(tmp_path / "bad.npz")
+
+
+def test_other_files_and_dimensions_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "ref.npz", **STATISTICS)
+    with pytest.raises(MetricError, match="dimension 4 where 2048 is due; it is of another extractor"):
+        load_reference(tmp_path / "ref.npz", dim=2048)
+    with pytest.raises(MetricError, match="no such reference; build one"):
+        load_reference(tmp_path / "absent.npz")
+    (tmp_path / "ref.pkl").write_bytes(b"x")
+    with pytest.raises(MetricError, match="pickled ones can run code"):
+        load_reference(tmp_path / "ref.pkl")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "ref.npz").read_bytes()[:200])
+    with pytest.raises(MetricError, match="not a readable npz file"):
+        load_reference(tmp_path / "cut.npz")

@@ -1,0 +1,56 @@
+"""A metrics file that lacks a protocol, or calls itself what it is not, is refused; so is a column that mixes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.inputs import MetricError
+from hkd.metrics.measure import measure, reference_features
+from hkd.metrics.schema import check_column, check_metrics, metrics_schema
+
+
+@pytest.fixture(scope="module")
+def content(generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor) -> dict[str, Any]:
+    reference = reference_features(real, extractor, libraries=["torch_fidelity"])
+    scores = measure(generated, reference, extractor, libraries=["torch_fidelity"])
+    return json.loads(json.dumps({**scores, "config_digest": "abc"}))
+
+
+def test_what_measure_writes_fits(content: dict[str, Any]) -> None:
+    record = check_metrics(content, where="metrics.json")
+    assert record.protocols["fid_torch_fidelity"].preprocessing == "A"
+    assert "fid_own" in metrics_schema()["properties"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fid_own": float("nan")}, "fid_own is nan, no distance"),
+        ({"fid_torch_fidelity": "low"}, "fid_torch_fidelity is 'low', no distance"),
+        ({"fid_clean_fid": 1.0}, "fid_clean_fid has no protocol"),
+        ({"metric": "IS"}, "metric: "),
+        ({"metric": "FID"}, "called FID with the extractor 'FD-tiny'"),
+        ({"n_generated": 50}, "fid_own is of 203 images, the file of 50"),
+    ],
+)
+def test_what_does_not_fit_is_named(content: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    with pytest.raises(MetricError, match=f"metrics.json: .*{message}.*; rerun the scoring stage"):
+        check_metrics({**content, **change}, where="metrics.json")
+
+
+def test_a_column_of_one_protocol_passes(content: dict[str, Any]) -> None:
+    own = content["protocols"]["fid_own"]
+    check_column([own, {**own, "versions": {"torch": "0"}}], column="fid_own")
+    check_column([], column="fid_own")
+
+
+@pytest.mark.parametrize("field", ["preprocessing", "n_generated", "extractor_digest", "reference_digest", "ddof"])
+def test_a_column_never_mixes_protocols(content: dict[str, Any], field: str) -> None:
+    own = content["protocols"]["fid_own"]
+    with pytest.raises(MetricError, match=f"column fid_own: mixes {field} .* and other"):
+        check_column([own, {**own, field: "other"}], column="fid_own")
