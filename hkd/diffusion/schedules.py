@@ -18,3 +18,8 @@ def edm_sigmas(n: int, *, sigma_min: float, sigma_max: float, rho: float) -> Ten
     fraction = torch.arange(n, dtype=torch.float64) / (n - 1)
     roots = sigma_max ** (1 / rho) + fraction * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
     return torch.cat((roots**rho, torch.zeros(1, dtype=torch.float64)))
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Return one number per image, (B,), in the shape that multiplies images, (B, 1, 1, 1)."""
+    return values[:, None, None, None]

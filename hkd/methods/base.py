@@ -39,6 +39,10 @@ class Method(nn.Module):
     def after_step(self, step: int) -> None:
         """Update targets, curricula and rounds after optimiser step number `step` (counted from 1)."""
 
+    def rate_factor(self, step: int) -> float:
+        """Return what multiplies the learning rate at step `step`, counted from 0, besides the law of the settings."""
+        return 1.0
+
     def parameter_groups(self, name: str) -> list[dict[str, Any]]:
         """Return the optimiser groups of network `name`; `lr_scale` multiplies the learning rate of a group."""
         return [{"params": list(getattr(self, name).parameters()), "lr_scale": 1.0}]
@@ -63,6 +67,15 @@ class Method(nn.Module):
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the clean image that the method predicts, in one evaluation, from a state x at noise level sigma."""
         return getattr(self, self.samples_with[0])(x, sigma, labels)
+
+    def train(self, mode: bool = True) -> Method:
+        """Switch dropout on or off; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen:
+            part = getattr(self, name, None)
+            if isinstance(part, nn.Module):
+                part.eval()
+        return self
 
     def artefact(self) -> dict[str, Tensor]:
         """Return the tensors that sampling needs, by name."""

@@ -64,9 +64,10 @@ class Trainer:
         torch.manual_seed(address(self.seed, "dropout", step))
         losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
         facts: dict[str, float] = {}
+        peak = self.settings.optimizer.lr * self.method.rate_factor(step)
         for name, loss in losses.items():
             optim = self.optimizers[name]
-            rate = set_learning_rate(optim, self.settings, step, self.settings.optimizer.lr)
+            rate = set_learning_rate(optim, self.settings, step, peak)
             optim.zero_grad(set_to_none=True)
             loss.backward()
             norm = _clip(getattr(self.method, name), self.settings.clip)
@@ -115,7 +116,7 @@ def train(
     if found:
         trainer.load_state(*found)
         print(f"{title}: going on from step {trainer.progress.step}", file=sys.stderr)
-    total, progress = trainer.settings.steps, trainer.progress
+    total, progress = trainer.settings.steps if trainer.method.trains else 0, trainer.progress
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
     saved = start
