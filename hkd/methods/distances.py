@@ -81,8 +81,22 @@ class LPIPS(PerceptualDistance):
         return self.model.net(self.model.scaling_layer(images))
 
 
+def perceptual_loss(distance: PerceptualDistance | None, images: Tensor, target: Tensor) -> Tensor:
+    """Return the distance of images to a target, both in [-1, 1], averaged over the batch.
+
+    Raises:
+        ValueError: there is no distance.
+    """
+    if distance is None:
+        raise ValueError("this loss is a perceptual distance: set `perceptual: true` in the method's config")
+    return distance(images, distance.features(target)).mean()
+
+
 def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:
-    """Return sqrt(|a - b|^2 + c^2) - c, one norm over each whole image, (B,). Source: Song and Dhariwal (2024), Eq. 7."""
+    """Return sqrt(|a - b|^2 + c^2) - c, one norm over each whole image, (B,).
+
+    Source: Song and Dhariwal (2024), Eq. 7.
+    """
     return ((a - b).square().sum(dim=(1, 2, 3)) + c**2).sqrt() - c
 
 

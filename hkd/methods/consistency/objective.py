@@ -9,9 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from hkd.diffusion.schedules import edm_sigmas
+from hkd.methods.base import Method, refuse_nfe
+from hkd.seeding import ImageStreams
 
 Consistency = Callable[[Tensor, Tensor], Tensor]
+
+
+class ConsistencyModel(Method):
+    """f(x, t) on a grid of noise levels: what CD, CT and iCT share besides their losses.
+
+    The network has f(x, sigma_min) = x by its preconditioning (`network.precond: consistency`).
+    """
+
+    def __init__(self, *, student: nn.Module, sigma_min: float, sigma_max: float, rho: float) -> None:
+        super().__init__()
+        self.student, self.sigma_min, self.sigma_max, self.rho = student, sigma_min, sigma_max, rho
+
+    def grid(self, points: int) -> Tensor:
+        """Return `points` noise levels ascending from sigma_min to sigma_max, float64. Source: CM, Section 3."""
+        sigmas = edm_sigmas(points, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
+        return sigmas[:-1].flip(0)
+
+    def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
+        """One evaluation at sigma_max."""
+        if nfe != 1:
+            raise refuse_nfe(self, nfe, "1")
+        return self.student(self.sigma_max * noise, self.sigma_max, labels)
 
 
 def consistency_pair(
