@@ -1,0 +1,90 @@
+"""CT: neighbours with one noise, an averaged target network, and the laws N(k) and mu(k)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd.methods.consistency.ct import CT, grid_points, target_decay
+from hkd.seeding import stream
+from tests.methods.stand_ins import Function, Squared
+
+LAW = {"s0": 2, "s1": 150}
+GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("step", "points"), [(0, 2), (1000, 6), (10000, 17), (100000, 54), (200000, 76), (400000, 107), (800000, 151)]
+)
+def test_the_number_of_points_is_the_papers(step, points):
+    assert grid_points(step, 800000, **LAW) == points
+
+
+@pytest.mark.parametrize(("step", "mu"), [(0, 0.9), (100000, 0.99611), (400000, 0.99803), (800000, 0.99861)])
+def test_the_decay_of_the_target_is_the_papers(step, mu):
+    assert target_decay(grid_points(step, 800000, **LAW), s0=2, mu0=0.9) == pytest.approx(mu, abs=5e-6)
+
+
+def trainer_of(student):
+    return CT(student=student, distance=Squared(), total_steps=800, mu0=0.9, **LAW, **GRID)
+
+
+def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):
+    image = single_image.clean[:1]
+    exact = Function(lambda x, t, labels: image + (x - image) * (0.002 / t)[:, None, None, None])
+    loss = trainer_of(exact).losses(single_image, step=400, generator=stream(0, "l"))["student"]
+    assert float(loss) < 1e-10  # fails unless both points share image and noise
+    identity = trainer_of(Function(lambda x, t, labels: x))
+    assert float(identity.losses(single_image, step=400, generator=stream(0, "l"))["student"]) > 1e-2
+
+
+def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build):
+    method = build(tiny_run("methods/ct", training={"steps": 100}))
+    assert_close(method.target.state_dict(), method.student.state_dict())
+    start = [p.clone() for p in method.target.parameters()]
+    with torch.no_grad():
+        for p in method.student.parameters():
+            p.add_(1.0)
+    method.after_step(31)
+    mu = target_decay(grid_points(30, 100, s0=2, s1=10), s0=2, mu0=0.9)
+    for was, now in zip(start, method.target.parameters(), strict=True):
+        assert_close(now, mu * was + (1 - mu) * (was + 1.0))
+        assert not now.requires_grad
+
+
+def test_the_target_network_makes_the_target(tiny_run, build, feed):
+    run = tiny_run("methods/ct")
+    method, batch = build(run), feed(run)(0)
+    same = float(method.losses(batch, step=3, generator=stream(0, "l"))["student"])
+    with torch.no_grad():
+        for p in method.target.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=stream(0, "p", p.numel())))
+    assert float(method.losses(batch, step=3, generator=stream(0, "l"))["student"]) != pytest.approx(same, rel=1e-3)
+
+
+def test_a_resumed_training_keeps_its_target(tiny_run, trained, build):
+    run = tiny_run("methods/ct")
+    method, fresh = trained(run), build(run)
+    fresh.load_training_state(method.training_state())
+    assert_close(fresh.target.state_dict(), method.target.state_dict())
+    assert not all(
+        torch.equal(a, b) for a, b in zip(method.target.parameters(), method.student.parameters(), strict=True)
+    )
+
+
+def test_one_evaluation_samples(tiny_run, trained, draw):
+    method = trained(tiny_run("methods/ct"))
+    assert_close(draw(method, [4], 1)[0], draw(method, [3, 4, 5], 1)[1], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="not 2"):
+        draw(method, [0], 2)
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_what_makes_it_ct_holds_at_every_scale(settings, scale):
+    run = settings("ct", scale)
+    assert (run.training.optimizer.name, run.training.optimizer.betas) == ("radam", (0.9, 0.999))
+    assert (run.init, run.teacher, run.perceptual) == (None, None, True)
+    assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")
+    assert (run.params["s0"], run.params["mu0"]) == (2, 0.9)
+    assert run.network.get("fourier_scale", 16.0) == 16.0
