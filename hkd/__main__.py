@@ -16,7 +16,7 @@ def main() -> None:
 def _run() -> int:
     import click
 
-    from hkd.artifacts import ArtifactError
+    from hkd.artifacts import ArtifactError, refusal
     from hkd.cli.main import app
     from hkd.config import ConfigError
 
@@ -36,6 +36,11 @@ def _run() -> int:
         if not isinstance(error, _spoken()):
             raise
         return _tell(error)
+    except OSError as error:
+        refused = refusal(error, error.filename or "output")
+        if refused is None:
+            raise
+        return _tell(refused)
 
 
 def _tell(error: Exception) -> int:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -51,13 +51,21 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ArtifactError(f"{path}: the disk is full; free some space and run the same command again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ArtifactError(f"{path}: cannot write here ({error.strerror}); make {path.parent} writable") from error
-        raise
+        raise refusal(error, path) or error from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
+    """Return the one-line error of a disk that is full or a folder that cannot be written; None for other trouble."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ArtifactError(f"{path}: the disk is full; free some space and run the same command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ArtifactError(f"{path}: cannot write here ({error.strerror}); make {Path(path).parent} writable")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return ArtifactError(f"{path}: cannot write here ({error.strerror}); a file stands where a folder should be")
+    return None
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -112,7 +112,8 @@ def read_yaml(path: Path) -> Layers:
     if node is None:
         return Layers()
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {node.tag.rpartition(':')[2]}")
+        kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
+        raise ConfigError(f"{path}: expected 'key: value' lines, found a {kind}")
     origins: dict[KeyPath, str] = {}
     values = _construct(node, (), str(path), origins)
     return Layers(values, origins)

@@ -43,7 +43,7 @@ def code_digest(*modules: str) -> str:
         module = queue.pop()
         if module not in seen:
             seen.add(module)
-            queue.extend(_imports(module) - seen)
+            queue.extend((_imports(module) | _packages(module)) - seen)
     text = "\n".join(f"{module} {_module_digest(module)}" for module in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -122,6 +122,12 @@ def _imports(module: str) -> set[str]:
             continue
         found.update(name for name in names if name.split(".")[0] == PACKAGE.name and _exists(name))
     return found
+
+
+def _packages(module: str) -> set[str]:
+    """The packages that are loaded on the way to a module, less the root, which holds the version alone."""
+    parts = module.split(".")
+    return {".".join(parts[:end]) for end in range(2, len(parts))}
 
 
 def _exists(module: str) -> bool:

@@ -1,0 +1,182 @@
+"""What the tests of runs share: smoke-sized settings, prepared images, a teacher's weights and its trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hkd import experiment
+from hkd.artifacts import save_weights, sha256, write_json, write_text
+from hkd.config import check, to_yaml
+from hkd.data import shapes
+from hkd.data.images import write_image_set
+from hkd.data.toy import GaussianData
+from hkd.data.trajectories import Trajectories, shard_name, state_scales, write_shard
+from hkd.diffusion.schedules import edm_sigmas
+from hkd.diffusion.solve import solve
+from hkd.nets.cnn import FeatureCNN
+from hkd.plan import Plan
+from hkd.seeding import stream
+from hkd.settings import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=0)
+NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def smoke_plan() -> Callable[..., Plan]:
+    """Build the plan of the smoke profile with some keys changed."""
+
+    def build(**overrides: Any) -> Plan:
+        return Plan.load(str(ROOT / "configs/smoke.yaml"), overrides, ROOT / "configs")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_run(smoke_plan: Callable[..., Plan]) -> Callable[..., Run]:
+    """Return a run's settings, cut down to 8-pixel images, an 8-channel network and four steps."""
+
+    def build(method: str, scale: str = "embedded", **sections: dict[str, Any]) -> Run:
+        training = {"steps": 4, "batch": 4, "warmup_steps": 1, **sections.pop("training", {})}
+        network = {**NETWORK, **sections.pop("network", {})}
+        changes = {"network": network, "training": training, "sampling": {"n_samples": 4, "batch": 2}, **sections}
+        plan = smoke_plan(scale=scale, set=changes)
+        layers = plan.run_layers("shapes8", method)
+        layers.values["perceptual_backbone"] = "cnn"
+        return check(Run, layers)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared set of 32 procedural images of 8 pixels, with classes."""
+    folder = tmp_path_factory.mktemp("images")
+    values = shapes.factors(0, "train", range(32))
+    items = zip(shapes.render(values, 8), values["class"].tolist(), strict=True)
+    write_image_set(folder, items, count=32, resolution=8, channels=3, label_dim=len(shapes.CLASSES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_run: Callable[..., Run]) -> Path:
+    """The weights of a tiny EDM, with the config beside them, as `hkd train` leaves them."""
+    folder = tmp_path_factory.mktemp("teacher")
+    run = tiny_run("methods/edm")
+    built = experiment.method(run, SHAPE, seed=3, parts=None)
+    state = {}
+    for index, (name, value) in enumerate(built.artefact().items()):
+        fresh = torch.randn(value.shape, generator=stream(5, "teacher", index)) if value.is_floating_point() else value
+        state[name] = value + 0.05 * fresh  # every tensor non-zero, as after training
+    document = experiment.run_document(run, SHAPE, dataset="shapes8", method="methods/edm", seed=3)
+    write_text(folder / "config.yaml", to_yaml(document))
+    save_weights(folder / "weights.safetensors", state)
+    return folder / "weights.safetensors"
+
+
+@pytest.fixture(scope="session")
+def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a tiny feature network."""
+    path = tmp_path_factory.mktemp("perceptual") / "weights.safetensors"
+    network = {"width": 4, "image_size": 8, "heads": {"class": 4}, "seed": 2, "features": 8}
+    save_weights(path, FeatureCNN(**network).state_dict(), {"network": network, "name": "FD-tiny"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_trajectories() -> Callable[..., Trajectories]:
+    """Store states (n, S, C, H, W) as a finished set of trajectories in two shards, and open it."""
+
+    def write(folder: Path, states: torch.Tensor, sigmas: torch.Tensor, sigma_data: float = 0.5) -> Trajectories:
+        scaled = states / state_scales(sigmas, sigma_data)[None, :, None, None, None]
+        shards = []
+        for number, part in enumerate(scaled.chunk(2)):
+            path = folder / shard_name(number)
+            write_shard(path, part.to(torch.float16).numpy(), None)
+            shards.append({"file": path.name, "count": len(part), "sha256": sha256(path)})
+        facts = {"sigmas": sigmas.tolist(), "sigma_data": sigma_data, "label_dim": 0, "count": len(states)}
+        write_json(folder / "manifest.json", {**facts, "network_evals": 0, "shards": shards})
+        return Trajectories(folder)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def gaussian() -> GaussianData:
+    """Gaussian images of 8 pixels, whose trajectories are known in closed form."""
+    mean = 0.3 * torch.randn((3, 8, 8), generator=stream(0, "mean"), dtype=torch.float64)
+    variance = 0.02 + 0.3 * torch.rand((3, 8, 8), generator=stream(0, "variance"), dtype=torch.float64)
+    return GaussianData(mean, variance)
+
+
+@pytest.fixture(scope="session")
+def trajectories(
+    tmp_path_factory: pytest.TempPathFactory, gaussian: GaussianData, write_trajectories: Callable[..., Trajectories]
+) -> Path:
+    """A finished set of 16 Heun trajectories of the Gaussian teacher, 18 steps."""
+    folder = tmp_path_factory.mktemp("trajectories")
+    sigmas = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
+    noise = torch.randn((16, 3, 8, 8), generator=stream(0, "trajectory-noise"))
+    write_trajectories(folder, solve(gaussian, noise, sigmas, "heun"), sigmas)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts(teacher: Path, perceptual: Path) -> experiment.Parts:
+    """The finished stages that any method may start from."""
+    return experiment.Parts(init=teacher, teacher=teacher, perceptual=perceptual)
+
+
+@pytest.fixture(scope="session")
+def build(parts: experiment.Parts) -> Callable[..., Any]:
+    """Build the method of a run from those stages."""
+
+    def made(run: Run, seed: int = 0) -> Any:
+        chosen = experiment.Parts(
+            init=parts.init if run.init else None,
+            teacher=parts.teacher if run.teacher else None,
+            perceptual=parts.perceptual if run.perceptual else None,
+        )
+        return experiment.method(run, SHAPE, seed=seed, parts=chosen)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def feed(images: Path, trajectories: Path) -> Callable[..., Callable[[int], Any]]:
+    """Return the batches of a run's training."""
+
+    def made(run: Run, seed: int = 0) -> Callable[[int], Any]:
+        stored = trajectories if run.feed.startswith("trajectories/") else None
+        return experiment.batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
+
+    return made
+
+
+@pytest.fixture
+def flip_byte() -> Callable[[Path], None]:
+    """Change one byte in the middle of a file."""
+
+    def damage(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(bytes(content))
+
+    return damage

@@ -1,0 +1,44 @@
+"""What starts in a moment must load none of the libraries that take seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SLOW = {"torch", "torchvision", "sklearn", "matplotlib", "scipy", "lpips"}
+
+
+def loaded(*arguments: str, cwd) -> set[str]:
+    """Top-level names of everything that a Python command imports."""
+    ran = subprocess.run([sys.executable, "-X", "importtime", *arguments], cwd=cwd, capture_output=True, text=True)
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 20, ran.stderr
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-m", "hkd", "--help"),
+        ("-c", "import hkd.plan, hkd.workflow, hkd.shipping"),
+        ("-m", "hkd", "config", "show", "methods/ecm"),
+        ("-m", "hkd", "config", "tables", "--profile", "configs/smoke.yaml"),
+        ("-m", "hkd", "table", "table1", "--config", "results=no-such-folder"),
+        ("-c", "import hkd.report.tables, hkd.report.terminal, hkd.report.view"),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_a_command_without_tensors_loads_no_slow_library(arguments, root):
+    names = loaded(*arguments, cwd=root)
+    assert "hkd" in names
+    assert not names & SLOW
+
+
+def test_snakemake_parses_the_rules_without_slow_libraries(root):
+    code = "import sys, hkd.plan, hkd.workflow; from pathlib import Path\n"
+    code += "plan = hkd.plan.Plan.load('configs/embedded.yaml')\n"
+    code += "[plan.metrics(t) for t in plan.tables]; [plan.table_digest(t) for t in plan.tables]\n"
+    code += "plan.train_code('shapes16', 'methods/hkd'); hkd.workflow.prefix({})"
+    assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})

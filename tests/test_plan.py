@@ -1,0 +1,333 @@
+"""The run table: every settings file resolves, digests follow what matters, and numbers say where they come from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hkd.config import ConfigError, read_yaml
+from hkd.plan import Plan, profile_layers
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
+DATASETS = sorted(path.stem for path in CONFIGS.glob("datasets/*.yaml"))
+PROFILES = sorted(p for p in CONFIGS.glob("*.yaml") if "profile" in read_yaml(p).values)
+SCALES = ("embedded", "cpu", "paper")
+SOURCED = sorted([*CONFIGS.glob("methods/*.yaml"), *CONFIGS.glob("trajectories/*.yaml")])
+
+
+def plan_of(profile: str = "embedded", **overrides) -> Plan:
+    return Plan.load(str(CONFIGS / f"{profile}.yaml"), overrides, CONFIGS)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the settings, to be edited."""
+    for path in CONFIGS.rglob("*.yaml"):
+        target = tmp_path / "configs" / path.relative_to(CONFIGS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    return tmp_path / "configs"
+
+
+def edited(configs: Path, file: str, old: str, new: str) -> Plan:
+    """The embedded plan after replacing a text in a copied file."""
+    path = configs / file
+    assert old in path.read_text(), f"{file} holds no '{old}'"
+    path.write_text(path.read_text().replace(old, new))
+    return Plan.load(str(configs / "embedded.yaml"), configs=configs)
+
+
+# -- every file resolves ---------------------------------------------------------------------------------------------
+
+
+def sized(dataset: str, scale: str) -> bool:
+    """A data set of somebody's own images, and the procedural ones, have no full-scale network of their own."""
+    return scale != "paper" or bool(read_yaml(CONFIGS / f"datasets/{dataset}.yaml").pick("run").values)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_resolves_on_every_data_set_at_every_scale(method, dataset, scale):
+    plan = plan_of(scale=scale, teacher="train", extractors="train")
+    if not sized(dataset, scale):
+        with pytest.raises(ConfigError, match=r"key 'network\.model_channels' is missing"):
+            plan.run(dataset, method)
+        return
+    run = plan.run(dataset, method)
+    assert run.title and run.category
+    assert run.training.steps > 0 or not run.feed.startswith(("images", "trajectories"))
+    assert len(plan.train_digest(dataset, method)) == 16
+    assert plan.needs(dataset, method)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("trajectories/*.yaml")))
+def test_every_set_of_trajectories_resolves(name, dataset, scale):
+    spec = plan_of(scale=scale).trajectory_set(dataset, name)
+    assert spec.count % spec.shards == 0
+    assert (CONFIGS / f"{spec.teacher}.yaml").exists()
+
+
+@pytest.mark.parametrize("role", sorted(path.stem for path in CONFIGS.glob("extractors/*.yaml")))
+def test_every_feature_network_resolves(role):
+    assert plan_of().extractor("shapes8", role).image_size_factor > 0
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_resolves_with_all_that_its_tables_need(path):
+    plan = Plan.load(str(path), configs=CONFIGS)
+    for name in plan.tables:
+        dataset = plan.table(name).dataset
+        assert plan.table_digest(name)
+        for row, files in plan.cells(name):
+            if row.method:
+                assert len(files) == len(plan.seeds)
+                assert plan.run(dataset, row.method).training.steps >= 0
+                assert plan.train_digest(dataset, row.method) and plan.train_code(dataset, row.method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_starts_from_another_has_its_network(method):
+    for dataset, scale in (("shapes16", "embedded"), ("images", "cpu"), ("cifar10", "paper"), ("ffhq64", "paper")):
+        plan = plan_of(scale=scale)
+        run = plan.run(dataset, method)
+        for base in filter(None, (run.init, run.teacher)):
+            own, other = dict(run.network), dict(plan.run(dataset, base).network)
+            assert {**own, "dropout": 0} == {**other, "dropout": 0}, f"{method} on {dataset} at {scale}"
+
+
+def weights_shape(network: dict) -> dict:
+    """The settings that decide which weights fit: neither dropout nor what is wrapped around the network."""
+    return {k: v for k, v in network.items() if k not in ("dropout", "precond", "sigma_data", "sigma_min")}
+
+
+def test_a_profile_inherits_what_it_does_not_say():
+    layers = profile_layers(CONFIGS / "smoke.yaml")
+    assert layers.values["scale"] == "embedded"
+    assert layers.origin(("scale",)).startswith(str(CONFIGS / "embedded.yaml"))
+    assert layers.origin(("samples_shown",)).startswith(str(CONFIGS / "smoke.yaml"))
+
+
+def test_settings_are_laid_over_one_another_in_the_documented_order():
+    plan = plan_of(set={"training": {"batch": 7, "clip": 2.0}}, methods={"ecm": {"training": {"clip": 3.0}}})
+    layers = plan.run_layers("shapes16", "methods/ecm")
+    training = layers.values["training"]
+    assert layers.values["params"]["q"] == 2.0  # the method's body over base
+    assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
+    assert layers.values["params"]["stage_steps"] == 38  # the method's scale over its body
+    assert training["batch"] == 7  # the profile's `set` over all scales
+    assert training["clip"] == 3.0  # the profile's `methods` over its `set`
+    assert plan.run("shapes16", "methods/edm").training.clip == 2.0
+
+
+def test_an_ablation_states_only_what_it_changes():
+    plan = plan_of(scale="paper")
+    parent, child = (plan.run("cifar10", m) for m in ("methods/hkd", "ablations/abl_no_traj"))
+    assert {**parent.params, "n_intermediate": 0} == child.params
+    assert child.training == parent.training
+
+
+# -- what an error says ----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest(copied):
+    with pytest.raises(
+        ConfigError, match=r"methods/ecm.yaml:\d+: unknown key 'stage_step'. Did you mean 'stage_steps'"
+    ):
+        edited(copied, "methods/ecm.yaml", "stage_steps", "stage_step").run("shapes16", "methods/ecm")
+
+
+def test_a_missing_parameter_is_named(copied):
+    with pytest.raises(ConfigError, match="key 'q' is missing"):
+        edited(copied, "methods/ecm.yaml", "  q: 2.0", "  # q").run("shapes16", "methods/ecm")
+
+
+def test_an_impossible_choice_names_the_choices(copied):
+    plan = edited(copied, "methods/hkd.yaml", "combine: mean_plus_recon", "combine: average")
+    with pytest.raises(ConfigError, match=r"hkd.yaml:\d+: combine = 'average' .*'mean_plus_recon' or 'sum'"):
+        plan.run("shapes16", "methods/hkd")
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("preset: ddpmpp", "preset: ddpmppp", "network.preset: expected one of"),
+        ("dropout: 0.13", "dropuot: 0.13", "unknown key 'network.dropuot'. Did you mean 'dropout'"),
+        ("steps: 390625", "steps: -1", "training.steps = -1 is not usable"),
+        ("kind: halflife", "kind: halflive", "training.ema.kind = 'halflive'"),
+        ("name: adam,", "name: adma,", "training.optimizer.name = 'adma'"),
+        ("multistep.edm.EDM", "multistep.edm.EMD", "no class 'EMD' in hkd.methods.multistep.edm. Did you mean 'EDM'"),
+        ("feed: images", "feed: pictures", "feed = 'pictures'"),
+        ("title: EDM", "titel: EDM", "unknown key 'titel'. Did you mean 'title'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
+    path = copied / "methods/edm.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    plan = Plan.load(str(copied / "embedded.yaml"), {"scale": "paper"}, copied)
+    with pytest.raises(ConfigError) as caught:
+        plan.run("cifar10", "methods/edm")
+    assert expected in str(caught.value)
+    assert "edm.yaml" in str(caught.value) or "base.yaml" in str(caught.value) or new.startswith("multistep")
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"seeds": 0}, "seeds = 0"),
+        ({"scale": "papr"}, "scale = 'papr'"),
+        ({"sedes": 2}, "unknown key 'sedes'. Did you mean 'seeds'"),
+        ({"tables": {"table1": {"dateset": "shapes8"}}}, "Did you mean 'dataset'"),
+    ],
+)
+def test_a_profile_that_cannot_be_used_is_named(changes, expected):
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        plan_of(**changes)
+
+
+@pytest.mark.parametrize(
+    "ask, expected",
+    [
+        (lambda plan: plan.table("table11"), "Did you mean 'table1'"),
+        (lambda plan: plan.run("shapes16", "methods/ecn"), "Did you mean 'ecm'"),
+        (lambda plan: plan.run("shape16", "methods/ecm"), "Did you mean 'shapes16'"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(ask, expected):
+    with pytest.raises(ConfigError, match=expected):
+        ask(plan_of())
+
+
+# -- what a digest follows -------------------------------------------------------------------------------------------
+
+
+def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
+    """Of the settings behind every stage, by stage; shipped weights are trained for this, so that settings count."""
+    trained = Plan({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, "test", plan._configs)
+    found = {f"train {m}": trained.train_digest(dataset, m) for m in METHODS}
+    found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in METHODS}
+    found |= {f"extractor {role}": trained.extractor_digest(dataset, role) for role in ("metric", "perceptual")}
+    found["data"] = trained.data_digest(dataset)
+    found["trajectories"] = trained.trajectory_digest(dataset, "edm-heun")
+    return found
+
+
+def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
+    before = digests(Plan.load(str(configs / "embedded.yaml"), configs=configs))
+    after = digests(edited(configs, file, old, new))
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "file, old, new, expected",
+    [
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 7.0  ", {"train methods/ecm"}),
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 8  ", set()),
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 8.0  # a comment ", set()),
+        ("methods/ecm.yaml", "title: ECM", "title: Easy", set()),
+        ("methods/ecm.yaml", "k: 8.0                       #", "c: 0.0 #", None),
+        ("base.yaml", "sampling: {n_samples: 2000, batch: 250}", "sampling: {n_samples: 1000, batch: 250}", "sample"),
+        ("base.yaml", "      steps: 300", "      steps: 301", "train"),
+        ("base.yaml", "resources: {mem_mb: 2000, minutes: 60}", "resources: {mem_mb: 1, minutes: 1}", set()),
+        ("datasets/shapes16.yaml", "count: 20000", "count: 10000", {"data"}),
+        ("datasets/shapes16.yaml", "title: shapes 16×16", "title: Shapes", set()),
+        ("trajectories/edm-heun.yaml", "seed: 1000", "seed: 1001", {"trajectories"}),
+        ("trajectories/edm-heun.yaml", "title: EDM, Heun", "title: Heun", set()),
+        ("extractors/perceptual.yaml", "width: 16", "width: 12", {"extractor perceptual"}),
+        ("extractors/metric.yaml", "steps: 1500", "steps: 1501", {"extractor metric", "extractor perceptual"}),
+    ],
+)
+def test_a_digest_changes_only_for_what_matters(copied, file, old, new, expected):
+    if expected is None:  # the order of keys
+        path = copied / file
+        lines = path.read_text().splitlines()
+        first, second = (next(i for i, line in enumerate(lines) if line.startswith(key)) for key in ("  q:", "  k:"))
+        swapped = list(lines)
+        swapped[first], swapped[second] = lines[second], lines[first]
+        assert changed(copied, file, "\n".join(lines), "\n".join(swapped)) == set()
+    elif isinstance(expected, str):  # every run but those whose own file says otherwise
+        found = changed(copied, file, old, new)
+        assert found and all(name.startswith(f"{expected} ") for name in found)
+        assert f"{expected} methods/ecm" in found
+    else:
+        assert changed(copied, file, old, new) == expected
+
+
+def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
+    assert digests(plan_of()) == digests(plan_of(results="elsewhere", gpus=4, seeds=3))
+
+
+def test_shipped_weights_are_named_by_their_card_and_train_nothing():
+    plan = plan_of()
+    known = plan.dataset("shapes16").shipped
+    if "methods/edm" not in known:
+        pytest.skip("no weights are shipped yet")
+    assert plan.route("shapes16", "methods/edm") == "shipped"
+    assert plan.needs("shapes16", "methods/edm") == []
+    assert plan.train_digest("shapes16", "methods/edm") != plan_of(teacher="train").train_digest(
+        "shapes16", "methods/edm"
+    )
+    assert plan.route("shapes16", "methods/ecm") == "train"
+
+
+def test_unknown_shipped_weights_are_refused(copied):
+    path = copied / "datasets/shapes8.yaml"
+    path.write_text(path.read_text() + "shipped: {methods/edm: no-such-weights}\n")
+    plan = Plan.load(str(copied / "embedded.yaml"), configs=copied)
+    with pytest.raises(ConfigError, match=r"no card no-such-weights\.json"):
+        plan.train_digest("shapes8", "methods/edm")
+
+
+def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
+    plan = plan_of(tables={"table1": {"run": None}})
+    cells = [(row, paths) for row, paths in plan.cells("table1")]
+    assert {row.method for row, _ in cells} > {None, "methods/ecm"}
+    assert all(bool(paths) == bool(row.method) for row, paths in cells)
+    assert all(len(paths) == 3 for row, paths in plan_of(seeds=3).cells("table1") if row.method)
+
+
+# -- numbers say where they come from --------------------------------------------------------------------------------
+
+MARK = re.compile(r"#.*\b(source:|choice:|unknown: chosen because)")
+LISTED = ("shards", "chunk", "seed")  # how a set is cut up: nothing to do with a paper
+
+
+def body(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file before its `scales`, which say why in words of their own."""
+    lines = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.startswith("scales:"):
+            break
+        lines.append((number, line))
+    return lines
+
+
+def holds_number(line: str) -> bool:
+    """Whether a line of YAML gives a key a value with a number in it."""
+    text = line.split("#")[0].strip()
+    if ":" not in text or text.endswith(":"):
+        return False
+    values = yaml.safe_load(text)
+    return any(isinstance(leaf, int | float) and not isinstance(leaf, bool) for leaf in leaves(values))
+
+
+def leaves(value):
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in leaves(item)]
+    return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("path", SOURCED, ids=lambda path: path.stem)
+def test_every_number_of_the_full_scale_says_where_it_comes_from(path):
+    bare = []
+    for number, line in body(path):
+        if holds_number(line) and not MARK.search(line) and line.split(":")[0].strip() not in LISTED:
+            bare.append(f"{path.name}:{number}: {line.strip()}")
+    assert not bare, "a number without source, choice or unknown:\n" + "\n".join(bare)
