@@ -36,7 +36,7 @@ def band_of(eigenvalues: Tensor, order_by: OrderBy, *, ascending: bool, edges: S
     """
     if any(not low < high for low, high in zip([0.0, *edges], [*edges, 1.0], strict=True)):
         raise ValueError(f"edges: must increase within (0, 1), got {list(edges)}.")
-    key = order_key(eigenvalues, order_by).flatten()
+    key = order_key(eigenvalues, order_by).flatten().contiguous()
     key = key if ascending else -key
     share = torch.searchsorted(key.sort().values, key) / key.numel()
     return torch.bucketize(share, torch.tensor(edges, device=share.device), right=True).reshape(eigenvalues.shape)

@@ -1,0 +1,149 @@
+"""Bands split the modes of every level, and their contributions add up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd.koopman.bands import (
+    band_of,
+    bands,
+    decoded_contributions,
+    energy_shares,
+    leave_one_out,
+    permuted,
+    project,
+    swap,
+)
+
+EPS, T = 0.002, 80.0
+COUPLINGS = pytest.mark.parametrize("coupling", ["none", "fourier"])
+
+
+def test_modes_are_sorted_and_cut_at_the_edges():
+    values = torch.tensor([5.0, -3.0, 1.0, 0.0, -1.0, 2.0]).to(torch.complex64)
+    assert band_of(values, "alpha", ascending=True).tolist() == [2, 0, 1, 1, 0, 2]
+    assert band_of(values, "alpha", ascending=False).tolist() == [0, 2, 1, 1, 2, 0]
+    assert band_of(values, "abs_alpha", ascending=True, edges=[0.5]).tolist() == [1, 1, 0, 0, 0, 1]
+
+
+def test_equal_modes_share_a_band():
+    assert band_of(torch.zeros(9, dtype=torch.complex64), "alpha", ascending=True).tolist() == [0] * 9
+
+
+@pytest.mark.parametrize("edges", [[0.0], [0.6, 0.4], [1.0]])
+def test_impossible_edges_are_refused(edges):
+    with pytest.raises(ValueError, match="edges: must increase"):
+        band_of(torch.zeros(3, dtype=torch.complex64), "alpha", ascending=True, edges=edges)
+
+
+@COUPLINGS
+def test_tertiles_of_every_level_are_of_equal_size(make_net, coupling):
+    net = make_net(coupling=coupling)
+    for index in bands(net.operators(), "alpha", ascending=True):
+        share = index.flatten().bincount(minlength=3) / index.numel()
+        assert (share - 1 / 3).abs().max() < 0.1
+
+
+@COUPLINGS
+@pytest.mark.parametrize("substitute", ["zero", "mean"])
+def test_projections_on_all_bands_add_up(make_net, noise, coupling, substitute):
+    net = make_net(coupling=coupling)
+    operators, latents = net.operators(), net.encode(T * noise, T)
+    index = bands(operators, "alpha", ascending=True)
+    parts = [project(operators, latents, index, band, substitute) for band in range(3)]
+    for i, z in enumerate(latents):
+        centre = z.mean(0, keepdim=True) if substitute == "mean" else 0
+        assert_close(sum(part[i] - centre for part in parts) + centre, z, rtol=1e-4, atol=1e-4)
+        assert_close(project(operators, latents, index, [0, 1, 2], substitute)[i], z, rtol=1e-4, atol=1e-4)
+
+
+@COUPLINGS
+def test_projection_commutes_with_the_flow(make_net, noise, coupling):
+    net = make_net(coupling=coupling)
+    operators, latents = net.operators(), net.encode(T * noise, T)
+    index = bands(operators, "abs_eig", ascending=True)
+    before = net.evolve(project(operators, latents, index, 1), T, EPS)
+    after = project(operators, net.evolve(latents, T, EPS), index, 1)
+    for a, b in zip(before, after, strict=True):
+        assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_latents_without_an_operator_pass_unchanged(make_net, noise):
+    net = make_net(levels="bottleneck_only")
+    latents = net.encode(T * noise, T)
+    index = bands(net.operators(), "alpha", ascending=True)
+    assert [band is None for band in index] == [True] * (len(latents) - 1) + [False]
+    kept = project(net.operators(), latents, index, 0)
+    assert all(a is b for a, b in zip(kept[:-1], latents[:-1], strict=True))
+    assert not torch.equal(kept[-1], latents[-1])
+
+
+def test_swapping_every_band_exchanges_the_latents(make_net, noise):
+    net = make_net()
+    hosts, donors = net.encode(T * noise, T), net.encode(T * noise.flip(0), T)
+    index = bands(net.operators(), "alpha", ascending=True)
+    mixed = hosts
+    for band in range(3):
+        mixed = swap(net.operators(), mixed, donors, index, band)
+    for a, b in zip(mixed, donors, strict=True):
+        assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_permutation_keeps_the_sizes_of_bands(make_net):
+    index = bands(make_net().operators(), "alpha", ascending=True)
+    shuffled = permuted(index, torch.Generator().manual_seed(0))
+    for a, b in zip(index, shuffled, strict=True):
+        assert not torch.equal(a, b)
+        assert torch.equal(a.flatten().bincount(), b.flatten().bincount())
+
+
+@COUPLINGS
+def test_energy_shares_are_those_of_the_evolved_latents(make_net, noise, coupling):
+    net = make_net(coupling=coupling, rates=2.0)
+    operators, latents = net.operators(), net.encode(T * noise, T)
+    index = bands(operators, "alpha", ascending=True)
+    sigmas = [T, 3.0, EPS]
+    shares = energy_shares(operators, latents, index, [net.time(s) - net.time(T) for s in sigmas], 3)
+    for k, sigma in enumerate(sigmas):
+        moved = net.evolve(latents, T, sigma)
+        for operator, z, band, share in zip(operators, moved, index, shares, strict=True):
+            energy = operator.energy(z).flatten(1)
+            expected = torch.stack([energy[:, band.flatten() == b].sum(1) for b in range(3)], 1)
+            assert_close(share[k], (expected / energy.sum(1, keepdim=True)).mean(0).detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_growing_modes_take_over_the_energy(make_net, noise):
+    """With time running backwards the lowest alpha grows most."""
+    net = make_net(rates=2.0)
+    index = bands(net.operators(), "alpha", ascending=True)
+    steps = [0.0, -0.5 * net.time.span, -net.time.span]
+    for share in energy_shares(net.operators(), net.encode(T * noise, T), index, steps, 3):
+        assert share[0, 0] < share[1, 0] < share[2, 0]
+        assert_close(share.sum(1), torch.ones(3))
+
+
+def test_contributions_of_a_linear_decoder_are_the_energy_of_bands(make_net, noise):
+    net = make_net()
+    operators, latents = net.operators(), net.encode(T * noise, T)
+    index = bands(operators, "alpha", ascending=True)
+
+    def decode(z):
+        return torch.cat([part.flatten(1) for part in z], dim=1).detach()
+
+    shares = decoded_contributions(operators, [latents, latents], index, decode, 3)
+    parts = [decode(project(operators, latents, index, band)).square().sum(1) for band in range(3)]
+    assert_close(shares[0], torch.stack([part / sum(parts) for part in parts], 1).mean(0))
+    dropped = leave_one_out(operators, [latents, latents], index, decode, 3)
+    assert_close(dropped[1], 2 * dropped[0])
+    assert_close(
+        dropped[0] * decode(latents).shape[1], torch.stack([part.mean() for part in parts]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_unknown_substitute_is_refused(make_net, noise):
+    net = make_net()
+    latents = net.encode(noise, 1.0)
+    with pytest.raises(ValueError, match="substitute: 'noise' is not one of"):
+        project(net.operators(), latents, bands(net.operators(), "alpha", ascending=True), 0, "noise")
