@@ -46,8 +46,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(path.parent, path.name)
         yield temporary
         with open(temporary, "rb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~_umask())  # some writers make files that only their owner can read
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
@@ -55,6 +57,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what killed writers of `name` left half-written in a folder."""
+    for leftover in folder.glob(f".{name}.*.tmp"):
+        writer = leftover.suffixes[-2].removeprefix(".")
+        if writer.isdigit() and int(writer) != os.getpid() and not Path(f"/proc/{writer}").exists():
+            leftover.unlink(missing_ok=True)
 
 
 def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
@@ -66,6 +76,12 @@ def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return ArtifactError(f"{path}: cannot write here ({error.strerror}); a file stands where a folder should be")
     return None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,11 @@ def flip_byte() -> Callable[[Path], None]:
         path.write_bytes(bytes(content))
 
     return damage
+
+
+@pytest.fixture(scope="session")
+def dead_process() -> int:
+    """The number of a process that is gone."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid

@@ -44,6 +44,14 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead_process):
+    left, running, other = (f".{name}.tmp" for name in (f"a.{dead_process}", f"a.{os.getppid()}", f"b.{dead_process}"))
+    for name in (left, running, other):
+        (tmp_path / name).write_text("half")
+    write_text(tmp_path / "a", "new")
+    assert {p.name for p in tmp_path.iterdir()} == {"a", running, other}
+
+
 FAILURES = [
     (errno.ENOSPC, "the disk is full; free some space"),
     (errno.EDQUOT, "the disk is full; free some space"),

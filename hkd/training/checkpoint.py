@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hkd.artifacts import ArtifactError, save_weights, sha256, write_json
+from hkd.artifacts import ArtifactError, clear_leftovers, save_weights, sha256, write_json
 
 KEEP = 2
 
@@ -38,6 +38,7 @@ class Checkpoints:
 
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Write a state, then list it, then drop all but the last two."""
+        clear_leftovers(self.folder)
         name = f"step{progress.step:09d}.safetensors"
         save_weights(self.folder / name, tensors)
         entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity, **asdict(progress)}

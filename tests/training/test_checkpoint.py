@@ -1,0 +1,120 @@
+"""States on disk: the newest whole one of these settings is taken, two are kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from hkd.artifacts import ArtifactError
+from hkd.training import checkpoint
+from hkd.training.checkpoint import Checkpoints, Progress
+
+
+def state(step: int) -> dict[str, torch.Tensor]:
+    return {"a": torch.full((50,), float(step)), "n": torch.tensor(step)}
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A folder after three saves."""
+    kept = Checkpoints(tmp_path, "id")
+    for step in (1, 2, 3):
+        kept.save(state(step), Progress(step, 10 * step, 0.5 * step))
+    return tmp_path
+
+
+def test_the_newest_state_comes_back_with_its_progress(three):
+    tensors, progress = Checkpoints(three, "id").load()
+    assert torch.equal(tensors["a"], state(3)["a"]) and tensors["n"].dtype == torch.int64
+    assert progress == Progress(3, 30, 1.5)
+
+
+def test_two_states_are_kept(three):
+    assert sorted(p.name for p in three.glob("*.safetensors")) == [f"step{n:09d}.safetensors" for n in (2, 3)]
+
+
+def test_an_empty_folder_has_no_state(tmp_path):
+    assert Checkpoints(tmp_path / "none", "id").load() is None
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "remove", "empty"])
+def test_a_damaged_newest_state_is_passed_over_for_the_one_before(three, flip_byte, how):
+    newest = three / "step000000003.safetensors"
+    if how == "flip":
+        flip_byte(newest)
+    elif how == "truncate":
+        newest.write_bytes(newest.read_bytes()[:100])
+    elif how == "remove":
+        newest.unlink()
+    else:
+        newest.write_bytes(b"")
+    kept = Checkpoints(three, "id")
+    _, progress = kept.load()
+    assert progress.step == 2
+    assert kept.passed_over == [f"{newest}: damaged"]
+
+
+def test_when_both_are_damaged_there_is_none(three, flip_byte):
+    for path in three.glob("*.safetensors"):
+        flip_byte(path)
+    kept = Checkpoints(three, "id")
+    assert kept.load() is None
+    assert len(kept.passed_over) == 2
+
+
+def test_states_of_other_settings_are_refused(three):
+    kept = Checkpoints(three, "other")
+    assert kept.load() is None
+    assert all("of other settings (id)" in reason for reason in kept.passed_over)
+
+
+def test_a_state_that_was_written_but_not_listed_does_not_count(three):
+    """Killed between the two renames."""
+    listed = (three / "checkpoints.json").read_text()
+    Checkpoints(three, "id").save(state(4), Progress(4))
+    (three / "checkpoints.json").write_text(listed)
+    kept = Checkpoints(three, "id")
+    assert kept.load()[1].step == 3
+    kept.save(state(4), Progress(4))
+    assert kept.load()[1].step == 4
+
+
+def test_a_state_that_replaces_one_of_the_same_step_and_is_not_listed_is_noticed(three):
+    """Killed between the two renames while step 3 was made again with other settings."""
+    listed = (three / "checkpoints.json").read_text()
+    Checkpoints(three, "other").save({"a": torch.zeros(50)}, Progress(3))
+    (three / "checkpoints.json").write_text(listed)
+    found = Checkpoints(three, "id").load()
+    assert found is None or found[1].step == 2
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", '[{"file": "x"}]', "\x00\x01"])
+def test_a_damaged_list_means_no_state(three, text):
+    (three / "checkpoints.json").write_text(text)
+    assert Checkpoints(three, "id").load() is None
+
+
+def test_a_full_disk_keeps_the_states_that_are_there(three, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hkd.artifacts.os.fsync", full)
+    with pytest.raises(ArtifactError, match="the disk is full"):
+        Checkpoints(three, "id").save(state(4), Progress(4))
+    monkeypatch.undo()
+    assert Checkpoints(three, "id").load()[1].step == 3
+    assert not list(three.glob(".*"))
+
+
+def test_what_a_killed_writer_left_is_cleared(three, dead_process):
+    (three / f".step000000004.safetensors.{dead_process}.tmp").write_bytes(b"half of a state")
+    Checkpoints(three, "id").save(state(5), Progress(5))
+    assert not list(three.glob(".*tmp"))
+
+
+def test_the_list_is_plain_json(three):
+    entries = json.loads((three / "checkpoints.json").read_text())
+    assert [entry["step"] for entry in entries] == [2, 3] and len(entries) == checkpoint.KEEP
+    assert all(entry["identity"] == "id" and len(entry["sha256"]) == 64 for entry in entries)

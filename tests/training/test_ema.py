@@ -1,0 +1,76 @@
+"""Averages of weights against their closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+from torch.testing import assert_close
+
+from hkd.settings import Ema
+from hkd.training.ema import Average, ema_decay
+
+
+def test_a_constant_decay_weighs_steps_geometrically():
+    decay, network = 0.8, nn.Linear(1, 1, bias=False)
+    history = [0.0, 1.0, -2.0, 5.0, 0.5]
+    network.weight.data.fill_(history[0])
+    average = Average(network)
+    for value in history[1:]:
+        network.weight.data.fill_(value)
+        average.update(network, decay)
+    n = len(history) - 1
+    expected = decay**n * history[0] + sum((1 - decay) * decay ** (n - i) * history[i] for i in range(1, n + 1))
+    assert_close(average.values["weight"].item(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_without_an_average_the_weights_themselves_are_kept():
+    network = nn.Linear(2, 2)
+    average = Average(network)
+    nn.init.normal_(network.weight)
+    average.update(network, ema_decay(Ema(kind="none"), step=3, batch=8))
+    assert torch.equal(average.values["weight"], network.weight)
+
+
+@pytest.mark.parametrize("batch", [8, 512])
+def test_half_of_an_old_weight_is_left_after_the_halflife(batch):
+    law = Ema(kind="halflife", halflife_images=500_000, ramp=1e9)
+    steps = 500_000 / batch
+    assert ema_decay(law, step=10**6, batch=batch) ** steps == pytest.approx(0.5)
+
+
+def test_the_halflife_starts_as_a_share_of_the_images_seen():
+    law = Ema(kind="halflife", halflife_images=500_000, ramp=0.05)
+    seen = 1000 * 512
+    assert ema_decay(law, step=1000, batch=512) == pytest.approx(0.5 ** (512 / (0.05 * seen)))
+    assert ema_decay(law, step=0, batch=512) == 0.0
+    assert ema_decay(law, step=20_000, batch=512) == pytest.approx(0.5 ** (512 / 500_000))
+
+
+@pytest.mark.parametrize("step, expected", [(0, 2 / 11), (1, 3 / 12), (89, 91 / 100), (10**6, 0.99)])
+def test_the_warm_up_is_that_of_score_sde(step, expected):
+    assert ema_decay(Ema(kind="warmup", decay=0.99), step=step, batch=8) == pytest.approx(expected)
+
+
+def test_a_constant_decay_does_not_depend_on_the_step():
+    law = Ema(kind="constant", decay=0.9999)
+    assert {ema_decay(law, step=step, batch=8) for step in (0, 1, 1000)} == {0.9999}
+
+
+def test_buffers_are_taken_as_they_are():
+    network = nn.BatchNorm1d(2)
+    average = Average(network)
+    network.running_mean.fill_(3.0)
+    network.weight.data.fill_(7.0)
+    average.update(network, 0.5)
+    state = average.state(network)
+    assert state.keys() == network.state_dict().keys()
+    assert torch.equal(state["running_mean"], torch.full((2,), 3.0))
+    assert torch.equal(state["weight"], torch.full((2,), 4.0))
+
+
+@pytest.mark.parametrize("settings", [{"kind": "constant"}, {"kind": "warmup"}, {"kind": "halflife", "ramp": 0.1}])
+def test_an_incomplete_law_is_refused(settings):
+    with pytest.raises(ValidationError, match="needs"):
+        Ema(**settings)

@@ -1,0 +1,136 @@
+"""The loop: what a step does, what is logged, when it stops."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from hkd.methods.base import Method
+from hkd.settings import Ema, Optimizer, Training
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.loop import Diverged, Trainer, train
+
+
+class Two(Method):
+    """Two networks, one loss each: the second's loss sees the first after its step."""
+
+    trains = ("student", "fake")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student, self.fake = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        self.after: list[int] = []
+        for net in (self.student, self.fake):
+            nn.init.ones_(net.weight)
+
+    def losses(self, batch, *, step, generator):
+        self.drawn = torch.randn(2, generator=generator)
+        self.dropped = torch.rand(2)  # what dropout would draw
+        return {"student": batch * self.student(torch.ones(1, 1)).sum(), "fake": self.fake(torch.ones(1, 1)).sum()}
+
+    def after_step(self, step: int) -> None:
+        self.after.append(step)
+
+
+def settings(**changes) -> Training:
+    values = {
+        "steps": 40,
+        "batch": 4,
+        "optimizer": Optimizer(name="adam", lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0),
+        "warmup_steps": 0,
+        "schedule": "constant",
+        "final_lr": 1.0,
+        "clip": None,
+        "ema": Ema(kind="constant", decay=0.5),
+        "flip": False,
+    }
+    return Training(**{**values, **changes})
+
+
+def test_every_trained_network_is_stepped_and_averaged():
+    trainer = Trainer(Two(), settings(), seed=0)
+    facts = trainer.step(2.0)
+    assert_close(trainer.method.student.weight.item(), 0.9, rtol=1e-5, atol=0)
+    assert_close(trainer.method.fake.weight.item(), 0.9, rtol=1e-5, atol=0)
+    assert_close(trainer.averages["fake"].values["weight"].item(), 0.95, rtol=1e-5, atol=0)
+    assert facts == pytest.approx(
+        {"loss/student": 2.0, "grad_norm/student": 2.0, "loss/fake": 1.0, "grad_norm/fake": 1.0, "lr": 0.1}
+    )
+    assert trainer.method.after == [1]
+
+
+def test_the_artefact_is_averaged_where_the_method_samples_with_it():
+    trainer = Trainer(Two(), settings(), seed=0)
+    trainer.step(2.0)
+    assert trainer.averaged().keys() == {"student.weight"}
+    assert_close(trainer.averaged()["student.weight"].item(), 0.95, rtol=1e-5, atol=0)
+
+
+def test_a_step_draws_from_its_own_number_alone():
+    a, b = (Trainer(Two(), settings(), seed=3) for _ in range(2))
+    a.step(1.0)
+    a.step(1.0)
+    b.progress.step = 1
+    torch.randn(7)
+    b.step(1.0)
+    assert torch.equal(a.method.drawn, b.method.drawn) and torch.equal(a.method.dropped, b.method.dropped)
+
+
+def test_a_gradient_beyond_the_limit_is_cut_to_it():
+    trainer = Trainer(Two(), settings(clip=0.5), seed=0)
+    assert trainer.step(2.0)["grad_norm/student"] == pytest.approx(2.0)  # logged as it was
+    assert trainer.method.student.weight.grad.abs().item() == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path, bad):
+    trainer = Trainer(Two(), settings(), seed=0)
+    with pytest.raises(Diverged, match=r"step 3: .*lower training.optimizer.lr"):
+        train(
+            trainer,
+            lambda step: bad if step == 3 else 1.0,
+            Checkpoints(tmp_path, "x"),
+            title="",
+            checkpoint_seconds=0,
+        )
+    tensors, progress = Checkpoints(tmp_path, "x").load()
+    assert progress.step == 3
+    assert all(bool(torch.isfinite(v).all()) for v in tensors.values())
+
+
+def test_twenty_lines_of_history_are_kept_whatever_the_length(tmp_path):
+    train(Trainer(Two(), settings(), seed=0), lambda step: 1.0, Checkpoints(tmp_path, "x"), title="")
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(2, 41, 2))
+    assert {"loss/student", "loss/fake", "lr"} <= lines[0].keys()
+
+
+def test_history_after_the_resumed_step_is_dropped_with_a_line_cut_short(tmp_path):
+    train(Trainer(Two(), settings(steps=20), seed=0), lambda step: 1.0, Checkpoints(tmp_path, "x"), title="")
+    path = tmp_path / "history.jsonl"
+    path.write_text(path.read_text() + json.dumps({"step": 25}) + '\n{"step": 3')
+    train(Trainer(Two(), settings(), seed=0), lambda step: 1.0, Checkpoints(tmp_path, "x"), title="")
+    steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == 40
+
+
+def test_a_method_that_trains_nothing_needs_no_batch(tmp_path):
+    class Frozen(Two):
+        trains = ()
+
+    trainer = Trainer(Frozen(), settings(steps=0), seed=0)
+    train(trainer, lambda step: pytest.fail("a batch was asked for"), Checkpoints(tmp_path, "x"), title="")
+    assert torch.equal(trainer.averaged()["student.weight"], torch.ones(1, 1))
+    assert not trainer.method.training
+
+
+def test_network_evaluations_are_counted_image_by_image(tmp_path, tiny_run, build, feed):
+    for method, per_image in (("methods/edm", 1), ("methods/ecm", 2), ("methods/hkd", 2)):
+        run = tiny_run(method)
+        trainer = Trainer(build(run), run.training, seed=0)
+        train(trainer, feed(run), Checkpoints(tmp_path / method, "x"), title=method)
+        assert trainer.progress.network_evals == per_image * run.training.steps * run.training.batch

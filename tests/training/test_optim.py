@@ -1,0 +1,112 @@
+"""Learning-rate laws against their formulas, and optimisers whose state survives being named."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from hkd.settings import Ema, Optimizer, Training
+from hkd.training.optim import learning_rate_factor, load_named_state, named_state, optimizer, set_learning_rate
+
+ADAM = Optimizer(name="adam", lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
+
+
+def training(**changes) -> Training:
+    settings = {
+        "steps": 100,
+        "batch": 4,
+        "optimizer": ADAM,
+        "warmup_steps": 0,
+        "schedule": "constant",
+        "final_lr": 0.0,
+        "clip": None,
+        "ema": Ema(kind="none"),
+        "flip": False,
+    }
+    return Training(**{**settings, **changes})
+
+
+def test_the_ramp_is_linear_from_zero():
+    law = training(warmup_steps=10)
+    assert [learning_rate_factor(law, k) for k in (0, 1, 5, 10, 50)] == pytest.approx([0, 0.1, 0.5, 1, 1])
+
+
+def test_without_a_ramp_the_first_step_has_the_whole_rate():
+    assert learning_rate_factor(training(), 0) == 1.0
+
+
+def test_the_cosine_goes_from_one_to_its_end():
+    law = training(schedule="cosine", final_lr=0.02)
+    assert learning_rate_factor(law, 0) == pytest.approx(1.0)
+    assert learning_rate_factor(law, 50) == pytest.approx(0.02 + 0.98 * 0.5)
+    assert learning_rate_factor(law, 25) == pytest.approx(0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate_factor(law, 100) == pytest.approx(0.02)
+
+
+def test_the_line_goes_from_one_to_its_end():
+    law = training(schedule="linear", final_lr=0.1)
+    assert [learning_rate_factor(law, k) for k in (0, 50, 100)] == pytest.approx([1.0, 0.55, 0.1])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_a_fall_never_rises(schedule):
+    law = training(schedule=schedule, final_lr=0.02)
+    rates = [learning_rate_factor(law, k) for k in range(101)]
+    assert all(later <= earlier for earlier, later in pairwise(rates))
+
+
+def test_a_group_has_its_own_scale_of_the_rate():
+    a, b = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    optim = optimizer(ADAM, [{"params": [a], "lr_scale": 1.0}, {"params": [b], "lr_scale": 10.0}])
+    assert set_learning_rate(optim, training(warmup_steps=10), 5, 0.1) == pytest.approx(0.05)
+    assert [group["lr"] for group in optim.param_groups] == pytest.approx([0.05, 0.5])
+
+
+@pytest.mark.parametrize(
+    "name, kind", [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("radam", torch.optim.RAdam)]
+)
+def test_an_optimiser_has_the_settings_of_its_section(name, kind):
+    settings = Optimizer(name=name, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.3)
+    optim = optimizer(settings, [{"params": [nn.Parameter(torch.ones(2))]}])
+    group = optim.param_groups[0]
+    assert type(optim) is kind
+    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (0.1, (0.8, 0.95), 1e-6, 0.3)
+
+
+def test_the_first_step_of_adam_has_the_length_of_the_rate():
+    weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+    optim = optimizer(ADAM, [{"params": [weight]}])
+    (weight * torch.tensor([3.0, -0.01])).sum().backward()
+    optim.step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([0.9, 2.1]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "radam"])
+def test_a_named_state_takes_up_where_it_was(name):
+    settings = Optimizer(name=name, lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+
+    def made(values):
+        parameters = [nn.Parameter(v.clone()) for v in values]
+        return parameters, optimizer(settings, [{"params": parameters[:1]}, {"params": parameters[1:]}])
+
+    def step(parameters, optim, k):
+        optim.zero_grad()
+        sum((p.sin() * (k + 1)).sum() for p in parameters).backward()
+        optim.step()
+
+    start = [torch.arange(3.0), torch.ones(2, 2)]
+    whole, optim = made(start)
+    for k in range(9):
+        step(whole, optim, k)
+        if k == 5:
+            middle, kept = [p.detach().clone() for p in whole], named_state(optim)
+            kept = {key: value.clone() for key, value in kept.items()}
+    resumed, other = made(middle)
+    load_named_state(other, kept)
+    for k in range(6, 9):
+        step(resumed, other, k)
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))

@@ -1,0 +1,134 @@
+"""A training that was stopped and resumed makes the same steps as one that ran through, to the bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hkd import interrupt
+from hkd.interrupt import Interrupted
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.loop import Trainer, train
+
+ADAM = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8}
+CASES = {
+    "edm adam": ("methods/edm", {"optimizer": {"name": "adam", **ADAM}, "flip": True}, 2, 4),
+    "hkd adamw": ("methods/hkd", {"optimizer": {"name": "adamw", **ADAM, "weight_decay": 0.1}}, 2, 4),
+    "regression halflife": (
+        "methods/regression",
+        {"optimizer": {"name": "adam", **ADAM}, "ema": {"kind": "halflife", "halflife_images": 20, "ramp": 0.5}},
+        2,
+        4,
+    ),
+    # RAdam switches to its rectified step at the sixth
+    "ecm radam": ("methods/ecm", {"optimizer": {"name": "radam", **ADAM}}, 4, 8),
+}
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked():
+    interrupt.reset()
+    yield
+    interrupt.reset()
+
+
+@pytest.fixture
+def trainer(tiny_run, build, feed):
+    """Return a fresh trainer of a case and its batches."""
+
+    def made(name: str):
+        method, training, _, steps = CASES[name]
+        run = tiny_run(method, training={"steps": steps, **training}, network={"dropout": 0.3})
+        return Trainer(build(run), run.training, seed=0), feed(run)
+
+    return made
+
+
+def stopping(batches, at: int):
+    """The same batches; somebody asks for a stop while step number `at` is being made."""
+
+    def batch(step: int):
+        if step == at - 1:
+            interrupt.ask()
+        return batches(step)
+
+    return batch
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list[str]:
+    assert a.keys() == b.keys()
+    return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_stopped_and_resumed_equals_uninterrupted(trainer, tmp_path, name):
+    whole, batches = trainer(name)
+    train(whole, batches, Checkpoints(tmp_path / "whole", "x"), title=name)
+
+    stop = CASES[name][2]
+    first, batches = trainer(name)
+    with pytest.raises(Interrupted):
+        train(first, stopping(batches, stop), Checkpoints(tmp_path / "cut", "x"), title=name)
+    assert first.progress.step == stop
+    interrupt.reset()
+    torch.manual_seed(1234)  # another process has another global stream
+
+    second, batches = trainer(name)
+    train(second, batches, Checkpoints(tmp_path / "cut", "x"), title=name)
+    assert second.progress.step == whole.progress.step == CASES[name][3]
+    assert second.progress.network_evals == whole.progress.network_evals > 0
+    assert not same(whole.state(), second.state())
+    assert not same(whole.averaged(), second.averaged())
+    assert not same(whole.method.artefact(), second.method.artefact())
+    kinds = {key.split("/")[0] for key in whole.state()}
+    assert kinds == {"method", "ema", "optim"}
+
+
+def test_the_kill_of_a_process_loses_only_what_came_after_the_last_checkpoint(trainer, tmp_path):
+    whole, batches = trainer("edm adam")
+    train(whole, batches, Checkpoints(tmp_path / "whole", "x"), title="whole")
+
+    class Killed(BaseException):
+        pass
+
+    def killing(step: int):
+        if step == 3:
+            raise Killed
+        return batches(step)
+
+    first, batches = trainer("edm adam")
+    with pytest.raises(Killed):
+        train(first, killing, Checkpoints(tmp_path / "cut", "x"), title="cut", checkpoint_seconds=0)
+    second, batches = trainer("edm adam")
+    asked = []
+    train(second, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path / "cut", "x"), title="cut")
+    assert asked == [3]
+    assert not same(whole.state(), second.state())
+
+
+def test_a_finished_training_is_not_made_again(trainer, tmp_path):
+    first, batches = trainer("edm adam")
+    train(first, batches, Checkpoints(tmp_path, "x"), title="first")
+    again, _ = trainer("edm adam")
+    train(again, lambda step: pytest.fail("a step was made"), Checkpoints(tmp_path, "x"), title="again")
+    assert not same(first.state(), again.state())
+
+
+def test_other_settings_start_from_nothing(trainer, tmp_path, capsys):
+    first, batches = trainer("edm adam")
+    train(first, batches, Checkpoints(tmp_path, "old settings"), title="first")
+    other, batches = trainer("edm adam")
+    asked = []
+    train(other, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path, "new"), title="other")
+    assert asked == [0, 1, 2, 3]
+    assert "of other settings (old settings)" in capsys.readouterr().err
+
+
+def test_another_seed_is_another_training(tiny_run, build, feed, tmp_path):
+    run = tiny_run("methods/edm")
+    states = []
+    for seed in (0, 1):
+        made = Trainer(build(run, seed), run.training, seed=seed)
+        train(made, feed(run, seed), Checkpoints(tmp_path / str(seed), "x"), title="")
+        states.append(made.state())
+    assert len(same(*states)) > len(states[0]) // 2
