@@ -1,6 +1,8 @@
-"""Noise levels."""
+"""Noise levels: EDM's, DDPM's and those of the variance-exploding SDE."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -18,6 +20,22 @@ def edm_sigmas(n: int, *, sigma_min: float, sigma_max: float, rho: float) -> Ten
     fraction = torch.arange(n, dtype=torch.float64) / (n - 1)
     roots = sigma_max ** (1 / rho) + fraction * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
     return torch.cat((roots**rho, torch.zeros(1, dtype=torch.float64)))
+
+
+def linear_betas(steps: int, *, first: float, last: float) -> Tensor:
+    """Return the variances beta_t that DDPM adds in its steps, float64 (steps,), scaled by 1000 / steps.
+
+    Source: Ho et al. (2020), Section 4, where steps is 1000; the scale keeps the whole process for fewer steps.
+    """
+    return (torch.linspace(first, last, steps, dtype=torch.float64) * (1000 / steps)).clamp(max=0.999)
+
+
+def exploding_sigmas(n: int, *, sigma_min: float, sigma_max: float) -> Tensor:
+    """Return n noise levels ascending geometrically from sigma_min to sigma_max, float64 (n,).
+
+    Source: Song et al. (2021), Section 3.1 and Appendix C.
+    """
+    return torch.logspace(math.log(sigma_min), math.log(sigma_max), n, base=math.e, dtype=torch.float64)
 
 
 def per_image(values: Tensor) -> Tensor:

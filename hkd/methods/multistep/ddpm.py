@@ -1,0 +1,71 @@
+"""DDPM: discrete variance-preserving diffusion whose network predicts the noise, sampled by its own Markov chain.
+
+Source: Ho et al. (2020), "Denoising Diffusion Probabilistic Models", arXiv 2006.11239.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hkd.data.images import ImageBatch
+from hkd.diffusion.schedules import linear_betas, per_image
+from hkd.methods.base import Method, refuse_nfe
+from hkd.seeding import ImageStreams
+
+
+class DDPM(Method):
+    """eps(x_t, t), x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) n, for t = 0 .. T - 1; abar_t falls from 1 to 4e-5.
+
+    Attributes:
+        betas, alpha_bars: float64 (T,).
+    """
+
+    def __init__(self, *, student: nn.Module, diffusion_steps: int, beta_first: float, beta_last: float) -> None:
+        super().__init__()
+        self.student = student
+        self.betas = linear_betas(diffusion_steps, first=beta_first, last=beta_last)
+        self.alpha_bars = (1 - self.betas).cumprod(0)
+
+    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean squared error of the noise, all steps equally likely and of weight 1 (Eq. 14)."""
+        clean = batch.clean
+        t = torch.randint(len(self.betas), (len(clean),), generator=generator)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        abar = per_image(self.alpha_bars[t]).to(clean)
+        error = self.noise(abar.sqrt() * clean + (1 - abar).sqrt() * noise, t, batch.labels) - noise
+        return {"student": error.square().mean()}
+
+    def noise(self, x: Tensor, t: int | Tensor, labels: Tensor | None) -> Tensor:
+        """Return eps(x_t, t) for steps t, one for all or (B,); the network counts time in thousandths."""
+        time = torch.as_tensor(t).reshape(-1) * (1000 / len(self.betas))
+        return self.student(x.to(torch.float32), time.to(x.device, torch.float32), labels)
+
+    def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
+        """Ancestral sampling (Algorithm 2): every step once, x_0 clipped, variance beta_t, no noise at the end."""
+        if nfe != len(self.betas):
+            raise refuse_nfe(self, nfe, str(len(self.betas)))
+        x = noise.to(torch.float64)
+        for t in reversed(range(nfe)):
+            mean = self.posterior_mean(x, self.clean(x, t, self.noise(x, t, labels)).clamp(-1, 1), t)
+            fresh = self.betas[t].sqrt() * streams.randn(x.shape[1:]).to(x) if t else 0.0
+            x = mean + fresh
+        return x.to(torch.float32)
+
+    def clean(self, x: Tensor, t: int, noise: Tensor) -> Tensor:
+        """Return the x_0 of which x_t is the noised state (Eq. 15)."""
+        abar = self.alpha_bars[t].to(x)
+        return (x - (1 - abar).sqrt() * noise) / abar.sqrt()
+
+    def posterior_mean(self, x: Tensor, clean: Tensor, t: int) -> Tensor:
+        """Return the mean of q(x_{t-1} | x_t, x_0) (Eq. 7)."""
+        beta, abar = float(self.betas[t]), float(self.alpha_bars[t])
+        before = float(self.alpha_bars[t - 1]) if t else 1.0
+        return (beta * before**0.5 * clean + (1 - before) * (1 - beta) ** 0.5 * x) / (1 - abar)
+
+    def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        """Return the x_0 of x / sqrt(1 + sigma²), at the step whose noise level is nearest."""
+        levels = ((1 - self.alpha_bars) / self.alpha_bars).sqrt()
+        t = int((levels - sigma).abs().argmin())
+        scaled = x / (1 + sigma**2) ** 0.5
+        return self.clean(scaled, t, self.noise(scaled, t, labels))
