@@ -123,7 +123,7 @@ def main() -> None:
             "clean-fid clean": ("C", clean_fid_program(images, "clean", clean, settings.batch)),
         }
         for kind in ("A", "B", "C"):
-            programs[f"hkd {kind}"] = (kind, lambda kind=kind: extract(images, ours, kind, batch=32))
+            programs[f"hkd {kind}"] = (kind, lambda kind=kind: extract(images, ours, kind, batch=8))
         times: dict[str, list[float]] = {key: [] for key in programs}
         found: dict[str, np.ndarray] = {}
         for _ in range(settings.repeats):

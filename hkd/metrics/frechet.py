@@ -145,7 +145,7 @@ def _trace_root(s1: np.ndarray, s2: np.ndarray) -> tuple[float, Conditioning]:
 
 
 def _congruent_spectrum(covariance: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Return the eigenvalues, ascending, of Lᵀ S L for the lower triangular L: those of S L Lᵀ, at half the products."""
+    """Return the eigenvalues, ascending, of Lᵀ S L for the lower triangular L; they are those of S L Lᵀ."""
     product, info = lapack.dsygst(covariance.T, factor.T, itype=3, lower=0)
     if info != 0:  # an argument of the wrong shape: cannot happen
         raise AssertionError(f"dsygst returned {info}")
