@@ -1,0 +1,172 @@
+"""What the loop and the sampler ask of a method, held for every config of configs/methods and configs/ablations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from hkd import experiment
+from hkd.artifacts import load_weights
+from hkd.methods.evaluations import EvaluationCounter, networks
+from hkd.plan import Plan
+from hkd.seeding import stream
+from hkd.training.loop import Trainer
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
+SHAPE = experiment.ImageShape(8, 3, 0)
+PLAN = Plan.load(str(CONFIGS / "smoke.yaml"), configs=CONFIGS)
+MANY = 100  # network evaluations an image, beyond which sampling is a longer proof
+
+
+def sampled(name: str) -> object:
+    """A method whose sampling is tested: at once when it is quick, else among the longer proofs."""
+    many = min(PLAN.run("shapes8", name).sampling.nfe) > MANY
+    return pytest.param(name, marks=pytest.mark.slow if many else ())
+
+
+every_method = pytest.mark.parametrize("name", METHODS)
+every_sampler = pytest.mark.parametrize("name", [sampled(name) for name in METHODS])
+
+
+@pytest.fixture
+def made(tiny_run, build):
+    """A method of that name, built as a training builds it, and its settings."""
+
+    def make(name: str, **sections):
+        run = tiny_run(name, **sections)
+        return build(run), run
+
+    return make
+
+
+def parameters(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+def sample(method, run, indices, nfe):
+    return experiment.sample(method, run, SHAPE, indices, seed=0, nfe=nfe, to=torch.device("cpu"))
+
+
+@every_method
+def test_there_is_one_finite_loss_per_trained_network(name, made, feed):
+    method, run = made(name)
+    if not method.trains:
+        pytest.skip("trains nothing")
+    method.train()
+    losses = method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
+    assert tuple(losses) == method.trains
+    for loss in losses.values():
+        assert loss.shape == () and loss.requires_grad and bool(torch.isfinite(loss))
+
+
+@every_method
+def test_a_loss_is_a_function_of_batch_step_and_stream(name, made, feed):
+    found = []
+    for _ in range(2):
+        method, run = made(name)
+        if not method.trains:
+            pytest.skip("trains nothing")
+        method.train()
+        torch.manual_seed(4)  # as the loop does, for dropout
+        losses = method.losses(feed(run)(0), step=1, generator=stream(0, "train", 1))
+        found.append({key: float(loss.detach()) for key, loss in losses.items()})
+    assert found[0] == found[1]
+
+
+@every_method
+def test_trained_networks_move_and_frozen_ones_do_not(name, made, feed):
+    method, run = made(name)
+    if not method.trains:
+        pytest.skip("trains nothing")
+    frozen = [getattr(method, part) for part in method.frozen if isinstance(getattr(method, part, None), nn.Module)]
+    before, still = {n: parameters(getattr(method, n)) for n in method.trains}, [parameters(part) for part in frozen]
+    trainer, batches = Trainer(method, run.training, seed=0), feed(run)
+    method.train()
+    for step in range(3):
+        facts = trainer.step(batches(step))
+        assert all(facts[f"grad_norm/{n}"] > 0 for n in method.trains)
+    for n in method.trains:
+        after = parameters(getattr(method, n))
+        moved = [key for key in after if not torch.equal(after[key], before[n][key])]
+        asked = [key for key, value in getattr(method, n).named_parameters() if value.requires_grad]
+        # a weight of 1 does not feel the first steps of a small rate
+        assert len(moved) > 0.5 * len(asked), f"only {len(moved)} of {len(asked)} tensors moved"
+    for part, values in zip(frozen, still, strict=True):
+        assert all(torch.equal(value, values[key]) for key, value in parameters(part).items())
+
+
+@every_method
+def test_every_parameter_of_a_trained_network_has_one_optimiser_group(name, made):
+    method, _ = made(name)
+    for n in method.trains:
+        grouped = [id(p) for group in method.parameter_groups(n) for p in group["params"]]
+        trainable = {id(p) for p in getattr(method, n).parameters() if p.requires_grad}
+        assert len(grouped) == len(set(grouped))
+        assert trainable <= set(grouped)
+
+
+@every_sampler
+def test_images_cost_the_evaluations_that_were_asked_for(name, made):
+    method, run = made(name)
+    method.eval()
+    nfe = min(run.sampling.nfe)
+    with EvaluationCounter(networks(method)) as counter:
+        images = sample(method, run, range(2), nfe)
+    assert counter.counted == 2 * nfe
+    assert images.shape == (2, 3, 8, 8) and images.dtype == torch.float32
+    assert bool(torch.isfinite(images).all())
+
+
+@every_sampler
+def test_an_image_does_not_depend_on_its_batch(name, made):
+    method, run = made(name)
+    method.eval()
+    nfe = min(run.sampling.nfe)
+    together = sample(method, run, [0, 1, 2], nfe)
+    alone = torch.cat([sample(method, run, [index], nfe) for index in (0, 1, 2)])
+    assert_close(together, alone, rtol=2e-4, atol=2e-4)  # sums of another batch size round differently
+    assert float((together[0] - together[1]).abs().max()) > 1e-3
+
+
+@every_method
+def test_a_number_of_evaluations_that_cannot_be_is_refused(name, made):
+    method, _ = made(name)
+    with pytest.raises(ValueError, match="0"):
+        method.sample(torch.zeros(1, 3, 8, 8), labels=None, nfe=0, streams=None)
+
+
+@every_method
+def test_a_training_that_starts_from_a_run_has_its_weights(name, made, base_weights):
+    method, run = made(name)
+    if not run.init:
+        pytest.skip("starts from nothing")
+    own = {key.rpartition("model.")[2]: value for key, value in method.artefact().items()}
+    for key, value in load_weights(base_weights(run.init)).items():
+        if "map_augment" not in key:
+            assert torch.equal(own[key.rpartition("model.")[2]], value), key
+
+
+@every_sampler
+def test_the_artefact_is_all_that_sampling_needs(name, made, tiny_run):
+    method, run = made(name)
+    other = experiment.method(run, SHAPE, seed=99, parts=None)
+    other.load_artefact(method.artefact())
+    nfe = min(run.sampling.nfe)
+    assert torch.equal(sample(method.eval(), run, [3], nfe), sample(other.eval(), run, [3], nfe))
+
+
+@every_method
+def test_the_training_state_is_whole_and_leaves_out_what_never_changes(name, made):
+    method, _ = made(name)
+    state = method.training_state()
+    assert not [key for key in state if key.startswith(tuple(f"{part}." for part in method.frozen))]
+    for n in method.trains:
+        assert {f"{n}.{key}" for key in getattr(method, n).state_dict()} <= state.keys()
+    method.load_training_state(state)
+    with pytest.raises(ValueError, match="lacks or adds"):
+        method.load_training_state({**state, "stray": torch.zeros(1)})
