@@ -61,19 +61,20 @@ class _Evolution(torch.autograd.Function):
         wants_rates, wants_dt = any(ctx.needs_input_grad[1:3]), ctx.needs_input_grad[3]
         h = torch.empty_like(z)
         axis, (pairs, h_pairs, g_pairs) = _as_pairs(ctx.pairing, z, h, g)
-        d_alpha, d_beta = torch.zeros_like(alpha), torch.zeros_like(beta)
+        d_alpha: list[Tensor] = []
+        d_beta: list[Tensor] = []
         d_dt: list[Tensor] = []
         for part, cos, sin, step in _tabulated(z, alpha, beta, dt):
-            _rotate(g_pairs[part], cos.unsqueeze(axis), -sin, axis, out=h_pairs[part])
+            _rotate(g_pairs[part], cos.unsqueeze(axis), sin, axis, out=h_pairs[part], sign=-1)
             if not (wants_rates or wants_dt):
                 continue
             along, across = _products(h_pairs[part].unbind(axis), pairs[part].unbind(axis), dtype=cos.dtype)
             if wants_dt:
                 d_dt.append((along * alpha + across * beta).flatten(1).sum(1))
-            d_alpha += _weighted_sum(along, step)
-            d_beta += _weighted_sum(across, step)
+            _accumulate(d_alpha, along, step)
+            _accumulate(d_beta, across, step)
         times = torch.cat(d_dt).sum_to_size(dt.shape).to(dt.dtype) if wants_dt else None
-        return h, d_alpha, d_beta, times, None
+        return h, d_alpha[0] if d_alpha else None, d_beta[0] if d_beta else None, times, None
 
 
 class _CompiledEvolution(torch.autograd.Function):
@@ -153,17 +154,17 @@ def _table(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
     return angle.cos().mul_(growth), angle.sin_().mul_(growth)
 
 
-def _rotate(z: Tensor, cos: Tensor, sin: Tensor, axis: int, *, out: Tensor) -> None:
-    """Write (cos·u - sin·v, sin·u + cos·v) into `out`, in three passes."""
+def _rotate(z: Tensor, cos: Tensor, sin: Tensor, axis: int, *, out: Tensor, sign: int = 1) -> None:
+    """Write (cos·u - sin·v, sin·u + cos·v) into `out`, in three passes; the inverse rotation for a sign of -1."""
     if z.dtype != cos.dtype:
         exact = torch.empty_like(z, dtype=cos.dtype)
-        _rotate(z.to(cos.dtype), cos, sin, axis, out=exact)
+        _rotate(z.to(cos.dtype), cos, sin, axis, out=exact, sign=sign)
         out.copy_(exact)
         return
     torch.mul(z, cos, out=out)
     (u, v), (out_u, out_v) = z.unbind(axis), out.unbind(axis)
-    out_u.addcmul_(sin, v, value=-1)
-    out_v.addcmul_(sin, u)
+    out_u.addcmul_(sin, v, value=-sign)
+    out_v.addcmul_(sin, u, value=sign)
 
 
 def _products(h: tuple[Tensor, ...], z: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -172,6 +173,10 @@ def _products(h: tuple[Tensor, ...], z: tuple[Tensor, ...], dtype: torch.dtype) 
     return (h_u * u).addcmul_(h_v, v), (h_v * u).addcmul_(h_u, v, value=-1)
 
 
-def _weighted_sum(x: Tensor, dt: Tensor) -> Tensor:
-    """Return the sum over the batch of dt·x."""
-    return x.sum(0).mul_(dt) if len(dt) == 1 else (x * dt.reshape(-1, 1, 1, 1)).sum(0)
+def _accumulate(total: list[Tensor], x: Tensor, dt: Tensor) -> None:
+    """Add the sum over the batch of dt·x to the one tensor of `total`, or make it the first."""
+    part = x.sum(0).mul_(dt) if len(dt) == 1 else (x * dt.reshape(-1, 1, 1, 1)).sum(0)
+    if total:
+        total[0] += part
+    else:
+        total.append(part)
