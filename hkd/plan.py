@@ -225,8 +225,11 @@ class Plan:
 
     def trajectory_digest(self, dataset: str, name: str) -> str:
         """Return the digest of what defines the trajectories."""
-        settings = self.trajectory_set(dataset, name).model_dump()
-        return digest([settings | {"title": ""}, code_digest("hkd.diffusion.solve")])
+        spec = self.trajectory_set(dataset, name)
+        code = ["hkd.diffusion.solve"]
+        if spec.solver in ("sampler", "adaptive"):
+            code.append(self.run(dataset, spec.teacher).target.rpartition(".")[0])
+        return digest([spec.model_dump(exclude_defaults=True) | {"title": ""}, code_digest(*code)])
 
     # -- runs ----------------------------------------------------------------------------------------------------
 

@@ -116,24 +116,37 @@ class Run(Section):
 
 
 class TrajectorySet(Section):
-    """A set of stored solutions of a teacher's probability-flow ODE."""
+    """Stored solutions of a base's probability-flow ODE, or pairs of its own sampler.
+
+    `solver`: `heun` and `euler` solve the ODE of an EDM's denoiser in `steps` steps over its noise levels. `sampler`
+    calls the base's own sampler with `steps` evaluations, `adaptive` its error-controlled one; both know the two ends
+    only. `keep`: all states, or the `ends` alone.
+    """
 
     title: str
     teacher: str
-    solver: Literal["heun", "euler"]
-    steps: Annotated[int, Field(ge=2)]
-    sigma_min: Rate
-    sigma_max: Rate
-    rho: Rate
+    solver: Literal["heun", "euler", "sampler", "adaptive"]
+    keep: Literal["all", "ends"] = "all"
+    steps: Annotated[int, Field(ge=2)] | None = None
+    sigma_min: Rate | None = None
+    sigma_max: Rate | None = None
+    rho: Rate | None = None
     count: Positive
     shards: Positive
     chunk: Positive
     seed: int
 
     @model_validator(mode="after")
-    def _divides(self) -> TrajectorySet:
+    def _complete(self) -> TrajectorySet:
         if self.count % self.shards:
             raise ValueError(f"count {self.count} is not a multiple of shards {self.shards}")
+        if self.solver != "adaptive" and self.steps is None:
+            raise ValueError(f"solver '{self.solver}' needs 'steps'")
+        levels = (self.sigma_min, self.sigma_max, self.rho)
+        if self.solver in ("heun", "euler") and None in levels:
+            raise ValueError(f"solver '{self.solver}' needs 'sigma_min', 'sigma_max' and 'rho'")
+        if self.solver in ("sampler", "adaptive") and self.keep != "ends":
+            raise ValueError(f"solver '{self.solver}' knows no states between the ends; set 'keep: ends'")
         return self
 
 

@@ -23,6 +23,8 @@ from hkd.config import ConfigError
 from hkd.parts import Arrays, clear, in_parts
 from hkd.plan import Plan
 
+SIGMA_DATA = 0.5  # what images are stored over, where the base names no such number
+
 NameArgument = Annotated[str, typer.Argument(help="Set of trajectories: the name of a file in configs/trajectories.")]
 
 
@@ -55,14 +57,14 @@ def trajectories(
 
 
 def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> None:
+    import numpy as np
     import torch
     from tqdm import tqdm
 
     from hkd.data.trajectories import shard_name, state_scales, write_shard
-    from hkd.diffusion.schedules import edm_sigmas
-    from hkd.diffusion.solve import evaluations, solve
-    from hkd.experiment import base, classes, read_run
+    from hkd.experiment import base, classes, read_run, solve_states, state_levels
     from hkd.experiment import device as pick
+    from hkd.methods.evaluations import EvaluationCounter, networks
     from hkd.seeding import ImageStreams
 
     spec, digest = chosen.trajectory_set(dataset, name), chosen.trajectory_digest(dataset, name)
@@ -72,17 +74,21 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
     record = Record("trajectories", spec.model_dump(), digest, spec.seed, [weights], str(to))
     method = base(weights).to(to)
     run, shape, _ = read_run(weights.with_name("config.yaml"))
-    sigmas = edm_sigmas(spec.steps, sigma_min=spec.sigma_min, sigma_max=spec.sigma_max, rho=spec.rho)
-    scales = state_scales(sigmas, run.params["sigma_data"])[None, :, None, None, None]
+    sigmas, sigma_data = state_levels(spec), run.params.get("sigma_data", SIGMA_DATA)
+    scales = state_scales(sigmas, sigma_data)[None, :, None, None, None]
     size = spec.count // spec.shards
 
     def make(first: int, count: int) -> Arrays:
         indices = range(shard * size + first, shard * size + first + count)
-        noise = ImageStreams(spec.seed, indices, "trajectory-noise").randn(shape.chw).to(to)
+        streams = ImageStreams(spec.seed, indices, "trajectory-noise")
+        noise = streams.randn(shape.chw).to(to)
         labels = classes(spec.seed, list(indices), shape.label_dim).to(to) if run.conditional else None
-        states = solve(lambda x, s: method.student(x, s, labels), noise, sigmas, spec.solver).cpu() / scales
+        with EvaluationCounter(networks(method)) as counter:
+            states = solve_states(method, spec, noise, labels, streams).cpu() / scales
         bar.update(count)
-        numbers = {} if labels is None else {"labels": labels.argmax(dim=1).cpu().numpy()}
+        numbers = {"nfe": np.full(count, counter.counted / count)}
+        if labels is not None:
+            numbers["labels"] = labels.argmax(dim=1).cpu().numpy()
         return {"states": states.to(torch.float16).numpy(), **numbers}
 
     parts = folder / f"parts{shard}"
@@ -93,9 +99,9 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
     record.write(
         out,
         count=size,
-        nfe=evaluations(spec.solver, sigmas),
+        nfe=float(arrays["nfe"].mean()),
         sigmas=sigmas.tolist(),
-        sigma_data=run.params["sigma_data"],
+        sigma_data=sigma_data,
         label_dim=shape.label_dim if run.conditional else 0,
     )
     clear(parts)
@@ -107,11 +113,12 @@ def _manifest(chosen: Plan, dataset: str, name: str) -> None:
     spec = chosen.trajectory_set(dataset, name)
     folder = Path(chosen.layout.trajectories(dataset, name))
     record = Record("trajectories", spec.model_dump(), chosen.trajectory_digest(dataset, name), spec.seed)
-    shards, facts = [], {}
+    shards, facts, evals = [], {}, 0.0
     for number in range(spec.shards):
         path = folder / shard_name(number)
         check_digest(path, "trajectories")
         facts = read_json(record_path(path), "trajectories")
+        evals += facts["nfe"] * facts["count"]
         shards.append({"file": path.name, "count": facts["count"], "sha256": facts["sha256"]})
     out = folder / "manifest.json"
     write_json(
@@ -119,8 +126,8 @@ def _manifest(chosen: Plan, dataset: str, name: str) -> None:
         {
             "teacher": spec.teacher,
             "solver": spec.solver,
-            "nfe": facts["nfe"],
-            "network_evals": facts["nfe"] * spec.count,
+            "nfe": evals / spec.count,
+            "network_evals": round(evals),
             "count": spec.count,
             "sigmas": facts["sigmas"],
             "sigma_data": facts["sigma_data"],

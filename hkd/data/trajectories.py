@@ -78,6 +78,7 @@ class TrajectoryBatch:
         Raises:
             ValueError: a noise level lies outside the stored ones.
         """
+        self._need_states_between()
         grid = self.sigmas[:-1]
         sigma = sigma.to("cpu", torch.float64)
         if bool(((sigma > grid[0] * (1 + 1e-9)) | (sigma < grid[-1] * (1 - 1e-9))).any()):
@@ -109,7 +110,12 @@ class TrajectoryBatch:
     @property
     def near_clean(self) -> Tensor:
         """x_eps, the state at the smallest positive noise level."""
+        self._need_states_between()
         return self.state(len(self.sigmas) - 2)
+
+    def _need_states_between(self) -> None:
+        if len(self.sigmas) < 3:
+            raise ValueError("only the ends of these trajectories are kept; set `keep: all` in configs/trajectories")
 
     def _slope(self, k: Tensor, grid: Tensor) -> Tensor:
         """dx/dsigma at grid points k: the parabola through the point and its neighbours, one-sided at the ends."""

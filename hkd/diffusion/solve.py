@@ -15,9 +15,3 @@ def solve(denoiser: Denoiser, noise: Tensor, sigmas: Tensor, solver: str) -> Ten
     """Return all states of the trajectories that start at sigmas[0] · noise, float64 (B, len(sigmas), C, H, W)."""
     start = sigmas[0] * noise.to(torch.float64)
     return torch.stack(list(SOLVERS[solver](denoiser, start, sigmas)), dim=1)
-
-
-def evaluations(solver: str, sigmas: Tensor) -> int:
-    """Return the network evaluations that one trajectory costs."""
-    steps = len(sigmas) - 1
-    return 2 * steps - 1 if solver == "heun" else steps

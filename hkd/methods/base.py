@@ -64,6 +64,10 @@ class Method(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no sampler")
 
+    def solve(self, noise: Tensor, *, labels: Tensor | None) -> Tensor:
+        """Return the images at the other end of the method's own ODE, solved to its own tolerance."""
+        raise TypeError(f"{type(self).__name__} has no adaptive solver")
+
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the clean image that the method predicts, in one evaluation, from a state x at noise level sigma."""
         return getattr(self, self.samples_with[0])(x, sigma, labels)

@@ -25,13 +25,14 @@ SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=0)
 
 
 @pytest.fixture(scope="session")
-def settings(root: Path, smoke_plan: Callable[..., Plan]) -> Callable[..., Run]:
-    """Return a run's settings at a scale, as a profile without `set` would see them."""
+def settings(root: Path) -> Callable[..., Run]:
+    """Return a run's settings at a scale, as a profile that overrides nothing would see them."""
 
     def resolved(method: str, scale: str = "paper", dataset: str = "cifar10") -> Run:
-        plan = smoke_plan(scale=scale)
-        plan._profile_layers = plan._profile_layers.without("set")
-        return plan.run(dataset, f"methods/{method}")
+        overrides = {"scale": scale, "teacher": "train", "extractors": "train"}
+        return Plan.load(str(root / "configs/embedded.yaml"), overrides, root / "configs").run(
+            dataset, f"methods/{method}"
+        )
 
     return resolved
 

@@ -1,0 +1,98 @@
+"""Sets of trajectories that keep their ends, and pairs that a base's own sampler makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd import experiment
+from hkd.cli.trajectories import trajectories as command
+from hkd.config import ConfigError
+from hkd.data.trajectories import Trajectories
+from hkd.methods.multistep.edm import EDM
+from hkd.seeding import ImageStreams
+from hkd.settings import TrajectorySet
+
+COUNTS = {"title": "", "teacher": "methods/edm", "count": 4, "shards": 2, "chunk": 2, "seed": 0}
+LEVELS = {"steps": 18, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+
+
+@pytest.fixture
+def edm(gaussian):
+    noise = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5}
+    return EDM(student=gaussian, **noise, **{k: v for k, v in LEVELS.items() if k != "steps"})
+
+
+def test_ends_are_the_ends_of_all_states(edm):
+    streams = ImageStreams(0, range(4))
+    noise = streams.randn((3, 8, 8))
+    whole, ends = (TrajectorySet(**COUNTS, **LEVELS, solver="heun", keep=keep) for keep in ("all", "ends"))
+    states = experiment.solve_states(edm, whole, noise, None, streams)
+    assert_close(experiment.solve_states(edm, ends, noise, None, streams), states[:, [0, -1]])
+    assert experiment.state_levels(ends).tolist() == [80.0, 0.0]
+    assert len(experiment.state_levels(whole)) == states.shape[1] == 19
+
+
+def test_a_samplers_pairs_are_its_own_images(edm):
+    streams = ImageStreams(0, range(4))
+    noise = streams.randn((3, 8, 8))
+    spec = TrajectorySet(**COUNTS, solver="sampler", keep="ends", steps=35)
+    states = experiment.solve_states(edm, spec, noise, None, streams)
+    assert_close(states[:, 0], noise)
+    assert_close(states[:, 1], edm.sample(noise, labels=None, nfe=35, streams=streams))
+    assert experiment.state_levels(spec).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"solver": "heun", "steps": 18}, "solver 'heun' needs 'sigma_min', 'sigma_max' and 'rho'"),
+        ({"solver": "sampler", "keep": "ends"}, "solver 'sampler' needs 'steps'"),
+        ({"solver": "adaptive"}, "set 'keep: ends'"),
+    ],
+)
+def test_a_set_that_cannot_be_made_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrajectorySet(**COUNTS, **changes)
+
+
+def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_weights, smoke_plan, root, monkeypatch):
+    monkeypatch.chdir(root)
+    results = tmp_path / "results"
+    shutil.copytree(base_weights("methods/ddim").parent, results / "shapes8/methods/ddim/seed0")
+    small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1}
+    config = [f"results={results}", f"set_trajectories={json.dumps(small)}"]
+    for shard in (0, 1, None):
+        command("shapes8", "ddim-pairs", shard, "configs/smoke.yaml", config, "cpu", None)
+    stored = Trajectories(results / "shapes8/trajectories/ddim-pairs")
+    assert (stored.manifest["nfe"], stored.manifest["network_evals"]) == (4.0, 16)
+    batch = stored.batch(np.arange(4))
+    ddim = experiment.base(base_weights("methods/ddim"))
+    streams = ImageStreams(3000, range(4), "trajectory-noise")
+    noise = streams.randn((3, 8, 8))
+    assert_close(batch.noise, noise, rtol=2e-3, atol=2e-3)
+    with torch.no_grad():
+        assert_close(batch.clean, ddim.sample(noise, labels=None, nfe=4, streams=streams), rtol=5e-3, atol=5e-3)
+    for ask in (lambda: batch.near_clean, lambda: batch.at(torch.full((4,), 0.5))):
+        with pytest.raises(ValueError, match="only the ends"):
+            ask()
+
+
+def test_the_digest_of_pairs_follows_the_samplers_code(smoke_plan, monkeypatch):
+    plan = smoke_plan()
+    seen: list[tuple[str, ...]] = []
+    monkeypatch.setattr("hkd.plan.code_digest", lambda *modules: seen.append(modules) or "")
+    plan.trajectory_digest("shapes8", "ddim-pairs")
+    plan.trajectory_digest("shapes8", "edm-heun")
+    assert seen == [("hkd.diffusion.solve", "hkd.methods.multistep.ddim"), ("hkd.diffusion.solve",)]
+
+
+def test_an_unusable_set_is_a_config_error(smoke_plan):
+    plan = smoke_plan(set_trajectories={"keep": "all"})
+    with pytest.raises(ConfigError, match="keep: ends"):
+        plan.trajectory_set("shapes8", "ddim-pairs")
