@@ -1,37 +1,27 @@
 """Which runs exist, what each needs and what names its settings: the run table behind the workflow.
 
-Loads neither torch nor pandas, so that the workflow starts in a moment. Settings of a run are merged in this
-order, later wins: the bodies of base, data set, method (parents first) and its `per_dataset` section; then the
-`scales` sections of the same files; then the profile's `set` and `methods`.
+Loads neither torch nor pandas, so that the workflow starts in a moment.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import create_model
-
-from hkd.config import ConfigError, Layers, Section, check, digest, from_mapping, nearest, read_yaml
+from hkd.config import ConfigError, Layers, digest, nearest, read_yaml
 from hkd.layout import Layout
-from hkd.nets.config import NetworkConfig
 from hkd.report.bars import Bar
-from hkd.settings import Dataset, Extractor, Profile, Run, Table, TrajectorySet
-from hkd.source import code_digest, constructor_arguments
+from hkd.resolve import CONFIGS, Resolver, loaded_profile, merged_profile
+from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
+from hkd.source import code_digest
 
-CONFIGS = Path("configs")
 SHIPPED = Path(__file__).resolve().parent / "shipped"
-PARTS = frozenset(
-    {"student", "teacher", "distance", "total_steps", "init_state"}
-)  # given by `experiment`, not by `params`
 HELD_OUT = "edm-heldout"  # the trajectories that no method trains on
-_ABSENT = object()
 _NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")
-_META = ("inherits", "scales", "per_dataset")
 
 
 @dataclass(frozen=True)
@@ -55,27 +45,19 @@ class Plan:
 
     def __init__(self, profile: Layers, configs: Path = CONFIGS) -> None:
         self._configs = configs
-        self._profile_layers = profile
-        self.profile: Profile = check(Profile, profile)
+        self._settings = Resolver(profile, configs)
+        self.profile = self._settings.profile
         self.layout = Layout(self.profile.results)
-        self._methods: dict[tuple[str, str], Run] = {}
 
     @classmethod
     def load(cls, source: str, overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
         """Return the plan of a profile given as a YAML path or as the JSON text that the workflow hands on."""
-        if source.lstrip().startswith("{"):
-            return cls.of(json.loads(source), overrides, configs)
-        return cls(profile_layers(Path(source)).put(from_mapping(overrides or {}, "--config")), configs)
+        return cls(loaded_profile(source, overrides, configs), configs)
 
     @classmethod
-    def of(cls, merged: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
-        """Return the plan of a profile that was merged elsewhere: values that its file holds keep their origin there."""
-        file = configs / f"{merged.get('profile')}.yaml"
-        known = profile_layers(file) if file.exists() else Layers()
-        layers = from_mapping(merged, "--config")
-        same = {path: known.origins[path] for path in layers.origins if _at(known, path) == _at(layers, path)}
-        layers.origins.update(same)
-        return cls(layers.put(from_mapping(overrides or {}, "--config")), configs)
+    def of(cls, merged: Mapping[str, Any], configs: Path = CONFIGS) -> Plan:
+        """Return the plan of a profile that was merged elsewhere."""
+        return cls(merged_profile(merged, configs), configs)
 
     def check(self) -> Plan:
         """Check every run of every table, and return the plan.
@@ -175,8 +157,8 @@ class Plan:
     # -- data sets -----------------------------------------------------------------------------------------------
 
     def dataset(self, name: str) -> Dataset:
-        """Return the settings of a data set; the profile's `source` is its path where it has none of its own."""
-        return self._checked_dataset(name)
+        """Return the settings of a data set."""
+        return self._settings.dataset(name)
 
     def data_digest(self, name: str) -> str:
         """Return the digest of what defines the images of a data set."""
@@ -192,8 +174,7 @@ class Plan:
 
     def extractor(self, dataset: str, role: str) -> Extractor:
         """Return the settings of a feature network; `role` is metric or perceptual."""
-        layers = self.extractor_layers(dataset, role)
-        return check(Extractor, layers)
+        return self._settings.extractor(dataset, role)
 
     def extractor_needs(self, dataset: str, role: str) -> list[str]:
         """Return the files that the training of a feature network reads."""
@@ -212,7 +193,7 @@ class Plan:
 
     def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
         """Return the settings of a set of trajectories."""
-        return check(TrajectorySet, self._stack(f"trajectories/{name}", dataset, None))
+        return self._settings.trajectory_set(dataset, name)
 
     def trajectory_teacher(self, dataset: str, name: str) -> str:
         """Return the weights whose probability-flow ODE a set of trajectories solves."""
@@ -235,17 +216,11 @@ class Plan:
 
     def run(self, dataset: str, method: str) -> Run:
         """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
-        if (dataset, method) not in self._methods:
-            layers = self.run_layers(dataset, method)
-            run = check(Run, layers)
-            self._check_params(run, layers)
-            self._check_network(layers)
-            self._methods[dataset, method] = run
-        return self._methods[dataset, method]
+        return self._settings.run(dataset, method)
 
     def run_layers(self, dataset: str, method: str) -> Layers:
         """Return the merged settings of a run with the origin of each value."""
-        return self._stack(method, dataset, method)
+        return self._settings.layers(dataset, method)
 
     def shipped(self, dataset: str, what: str) -> str | None:
         """Return the name of the shipped weights that answer `what` on this data set, or None: it is trained."""
@@ -306,78 +281,6 @@ class Plan:
         """Return the weights of a run that others start from: always its seed 0."""
         return f"{self.layout.run(dataset, base, 0)}/weights.safetensors"
 
-    def extractor_layers(self, dataset: str, role: str) -> Layers:
-        """Return the merged settings of a feature network with the origin of each value."""
-        return self._stack(f"extractors/{role}", dataset, None)
-
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def _stack(self, name: str, dataset: str, method: str | None) -> Layers:
-        scale = self.profile.scale
-        chain = self._chain(name)
-        if method:
-            files = [read_yaml(self._configs / "base.yaml"), self._dataset_run(dataset), *chain]
-        else:
-            files = chain
-        merged = Layers()
-        for file in files:
-            merged.put(file.without(*_META))
-        for file in chain:
-            merged.put(file.pick("per_dataset", dataset))
-        for file in files:
-            merged.put(file.pick("scales", scale))
-        if method:
-            merged.put(self._profile_layers.pick("set"))
-            merged.put(self._profile_layers.pick("methods", method.split("/")[1]))
-        else:
-            merged.put(self._profile_layers.pick(f"set_{name.split('/')[0]}"))
-        return merged
-
-    def _chain(self, name: str) -> list[Layers]:
-        file = read_yaml(self._configs / f"{name}.yaml")
-        parent = file.values.get("inherits")
-        return [*(self._chain(str(parent)) if parent else []), file]
-
-    def _dataset_run(self, dataset: str) -> Layers:
-        """The part of a data set's file that speaks of runs: its `run` section as body, its `scales`."""
-        file = read_yaml(self._configs / f"datasets/{dataset}.yaml")
-        body = file.pick("run")
-        scales = file.pick("scales")
-        nested = Layers({"scales": scales.values}, {("scales", *p): w for p, w in scales.origins.items()})
-        return body.put(nested)
-
-    @cache  # noqa: B019  (a plan lives as long as its process)
-    def _checked_dataset(self, name: str) -> Dataset:
-        layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
-        if self.profile.source and layers.values.get("data", {}).get("kind") == "images":
-            layers.put(from_mapping({"data": {"path": self.profile.source}}, "--config source"))
-        return check(Dataset, layers)
-
-    def _check_params(self, run: Run, layers: Layers) -> None:
-        """Hold `params` against the constructor of the target, before anything is loaded or trained."""
-        taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
-        fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
-        model = create_model("params", __base__=Section, **fields)
-        check(model, _Named(layers.pick("params"), layers))
-
-    def _check_network(self, layers: Layers) -> None:
-        section = layers.pick("network")
-        known = [field.name for field in fields(NetworkConfig)]
-        for key in section.values:
-            if key not in known:
-                where = layers.origin(("network", key))
-                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, known)}")
-        required = [f.name for f in fields(NetworkConfig) if f.default is MISSING and f.name not in section.values]
-        if required:
-            where = layers.origin(("network",))
-            lines = [f"{where}: key 'network.{key}' is missing; add it, or choose another scale" for key in required]
-            raise ConfigError("\n".join(lines))
-        try:
-            NetworkConfig(**section.values)
-        except (TypeError, ValueError) as error:
-            key = str(error).split(":")[0].removeprefix("network.")
-            raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
-
     def _reported_rows(self, table: Table) -> list[Row]:
         path = self._configs / f"reported/{table.reported}.yaml"
         tables = read_yaml(path).values.get("tables", {})
@@ -398,26 +301,6 @@ class Plan:
         return rows
 
 
-class _Named(Layers):
-    """The `params` section, whose errors name the key within the whole file."""
-
-    def __init__(self, section: Layers, whole: Layers) -> None:
-        super().__init__(section.values, section.origins)
-        self._whole = whole
-
-    def origin(self, path: tuple[str, ...]) -> str:
-        return self._whole.origin(("params", *path))
-
-
-def profile_layers(path: Path) -> Layers:
-    """Return a profile with what it inherits."""
-    file = read_yaml(path)
-    parent = file.values.get("inherits")
-    if not parent:
-        return file
-    return profile_layers(path.parent / f"{parent}.yaml").put(file)
-
-
 @cache
 def shipped_digest(name: str) -> str:
     """Return the digest on the card of shipped weights.
@@ -430,11 +313,3 @@ def shipped_digest(name: str) -> str:
         known = [p.stem for p in SHIPPED.glob("*.json")]
         raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
     return str(json.loads(card.read_text())["sha256"])
-
-
-def _at(layers: Layers, path: tuple[str, ...]) -> Any:
-    """Return the value at a path that was written as a leaf, or a mark that equals nothing else."""
-    node: Any = layers.values
-    for key in path:
-        node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
-    return node if path in layers.origins else _ABSENT

@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "report": set(),
     "figures": set(),
-    "plan": {"nets.config", "report.bars"},  # plain dataclasses, which load no torch
+    "resolve": {"nets.config"},
+    "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
     "workflow": {"plan"},
     "shipping": {"plan"},
     "koopman": {"nets"},

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from hkd.config import ConfigError, read_yaml
-from hkd.plan import Plan, profile_layers
+from hkd.plan import Plan
+from hkd.resolve import profile_layers
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -122,7 +123,7 @@ def test_settings_are_laid_over_one_another_in_the_documented_order():
     training = layers.values["training"]
     assert layers.values["params"]["q"] == 2.0  # the method's body over base
     assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
-    assert layers.values["params"]["stage_steps"] == 38  # the method's scale over its body
+    assert layers.values["params"]["stage_steps"] == 32  # the method's scale over its body
     assert training["batch"] == 7  # the profile's `set` over all scales
     assert training["clip"] == 3.0  # the profile's `methods` over its `set`
     assert plan.run("shapes16", "methods/edm").training.clip == 2.0
@@ -211,7 +212,7 @@ def test_an_unknown_name_suggests_the_nearest(ask, expected):
 
 def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
     """Of the settings behind every stage, by stage; shipped weights are trained for this, so that settings count."""
-    trained = Plan({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, "test", plan._configs)
+    trained = Plan.of({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, plan._configs)
     found = {f"train {m}": trained.train_digest(dataset, m) for m in METHODS}
     found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in METHODS}
     found |= {f"extractor {role}": trained.extractor_digest(dataset, role) for role in ("metric", "perceptual")}
@@ -235,7 +236,7 @@ def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
         ("methods/ecm.yaml", "title: ECM", "title: Easy", set()),
         ("methods/ecm.yaml", "k: 8.0                       #", "c: 0.0 #", None),
         ("base.yaml", "sampling: {n_samples: 2000, batch: 250}", "sampling: {n_samples: 1000, batch: 250}", "sample"),
-        ("base.yaml", "      steps: 300", "      steps: 301", "train"),
+        ("base.yaml", "      steps: 250", "      steps: 251", "train"),
         ("base.yaml", "resources: {mem_mb: 2000, minutes: 60}", "resources: {mem_mb: 1, minutes: 1}", set()),
         ("datasets/shapes16.yaml", "count: 20000", "count: 10000", {"data"}),
         ("datasets/shapes16.yaml", "title: shapes 16×16", "title: Shapes", set()),

@@ -1,0 +1,181 @@
+"""From settings files to checked settings.
+
+Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
+`per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
+trajectories and extractors: their own files, then the profile's `set_trajectories` and `set_extractors`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from hkd.config import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
+from hkd.nets.config import NetworkConfig
+from hkd.settings import Dataset, Extractor, Profile, Run, TrajectorySet
+from hkd.source import constructor_arguments
+
+CONFIGS = Path("configs")
+RUN_GROUPS = ("methods", "ablations")
+PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # given by `experiment`, not by `params`
+_META = ("inherits", "scales", "per_dataset")
+_ABSENT = object()
+
+
+class Resolver:
+    """The settings of everything that a profile names.
+
+    Attributes:
+        profile: the checked profile.
+    Raises:
+        ConfigError: settings that cannot be used.
+    """
+
+    def __init__(self, profile: Layers, configs: Path) -> None:
+        self._configs, self._profile_layers = configs, profile
+        self.profile: Profile = check(Profile, profile)
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._datasets: dict[str, Dataset] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """Return the settings of a data set; the profile's `source` is the path of one made of images."""
+        if name not in self._datasets:
+            self._datasets[name] = self._read_dataset(name)
+        return self._datasets[name]
+
+    def run(self, dataset: str, method: str) -> Run:
+        """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
+        if (dataset, method) not in self._runs:
+            layers = self.layers(dataset, method)
+            run = check(Run, layers)
+            self._check_params(run, layers)
+            self._check_network(layers)
+            self._runs[dataset, method] = run
+        return self._runs[dataset, method]
+
+    def extractor(self, dataset: str, role: str) -> Extractor:
+        """Return the settings of a feature network; `role` is metric or perceptual."""
+        return check(Extractor, self.layers(dataset, f"extractors/{role}"))
+
+    def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
+        """Return the settings of a set of trajectories."""
+        return check(TrajectorySet, self.layers(dataset, f"trajectories/{name}"))
+
+    def layers(self, dataset: str, name: str) -> Layers:
+        """Return the merged settings of `group/name` on a data set, with the origin of each value."""
+        method = name.split("/")[0] in RUN_GROUPS
+        scale = self.profile.scale
+        chain = self._chain(name)
+        if method:
+            files = [read_yaml(self._configs / "base.yaml"), self._dataset_run(dataset), *chain]
+        else:
+            files = chain
+        merged = Layers()
+        for file in files:
+            merged.put(file.without(*_META))
+        for file in chain:
+            merged.put(file.pick("per_dataset", dataset))
+        for file in files:
+            merged.put(file.pick("scales", scale))
+        if method:
+            merged.put(self._profile_layers.pick("set"))
+            merged.put(self._profile_layers.pick("methods", name.split("/")[1]))
+        else:
+            merged.put(self._profile_layers.pick(f"set_{name.split('/')[0]}"))
+        return merged
+
+    def _chain(self, name: str) -> list[Layers]:
+        file = read_yaml(self._configs / f"{name}.yaml")
+        parent = file.values.get("inherits")
+        return [*(self._chain(str(parent)) if parent else []), file]
+
+    def _dataset_run(self, dataset: str) -> Layers:
+        """The part of a data set's file that speaks of runs: its `run` section as body, its `scales`."""
+        file = read_yaml(self._configs / f"datasets/{dataset}.yaml")
+        body = file.pick("run")
+        scales = file.pick("scales")
+        nested = Layers({"scales": scales.values}, {("scales", *p): w for p, w in scales.origins.items()})
+        return body.put(nested)
+
+    def _check_params(self, run: Run, layers: Layers) -> None:
+        """Hold `params` against the constructor of the target, before anything is loaded or trained."""
+        taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
+        fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
+        model = create_model("params", __base__=Section, **fields)
+        check(model, _Named(layers.pick("params"), layers))
+
+    def _check_network(self, layers: Layers) -> None:
+        section = layers.pick("network")
+        known = [field.name for field in fields(NetworkConfig)]
+        for key in section.values:
+            if key not in known:
+                where = layers.origin(("network", key))
+                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, known)}")
+        required = [f.name for f in fields(NetworkConfig) if f.default is MISSING and f.name not in section.values]
+        if required:
+            where = layers.origin(("network",))
+            lines = [f"{where}: key 'network.{key}' is missing; add it, or choose another scale" for key in required]
+            raise ConfigError("\n".join(lines))
+        try:
+            NetworkConfig(**section.values)
+        except (TypeError, ValueError) as error:
+            key = str(error).split(":")[0].removeprefix("network.")
+            raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
+
+    def _read_dataset(self, name: str) -> Dataset:
+        layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
+        if self.profile.source and layers.values.get("data", {}).get("kind") == "images":
+            layers.put(from_mapping({"data": {"path": self.profile.source}}, "--config source"))
+        return check(Dataset, layers)
+
+
+def profile_layers(path: Path) -> Layers:
+    """Return a profile with what it inherits."""
+    file = read_yaml(path)
+    parent = file.values.get("inherits")
+    if not parent:
+        return file
+    return profile_layers(path.parent / f"{parent}.yaml").put(file)
+
+
+def loaded_profile(source: str, overrides: Mapping[str, Any] | None, configs: Path) -> Layers:
+    """Return a profile given as a YAML path, or as the JSON text that the workflow hands on, with overrides on top."""
+    if source.lstrip().startswith("{"):
+        layers = merged_profile(json.loads(source), configs)
+    else:
+        layers = profile_layers(Path(source))
+    return layers.put(from_mapping(overrides or {}, "--config"))
+
+
+def merged_profile(merged: Mapping[str, Any], configs: Path) -> Layers:
+    """Return a profile that was merged elsewhere: values that its file holds keep their origin there."""
+    file = configs / f"{merged.get('profile')}.yaml"
+    known = profile_layers(file) if file.exists() else Layers()
+    layers = from_mapping(merged, "--config")
+    same = {path: known.origins[path] for path in layers.origins if _at(known, path) == _at(layers, path)}
+    layers.origins.update(same)
+    return layers
+
+
+class _Named(Layers):
+    """The `params` section, whose errors name the key within the whole file."""
+
+    def __init__(self, section: Layers, whole: Layers) -> None:
+        super().__init__(section.values, section.origins)
+        self._whole = whole
+
+    def origin(self, path: tuple[str, ...]) -> str:
+        return self._whole.origin(("params", *path))
+
+
+def _at(layers: Layers, path: tuple[str, ...]) -> Any:
+    """Return the value at a path that was written as a leaf, or a mark that equals nothing else."""
+    node: Any = layers.values
+    for key in path:
+        node = node.get(key, _ABSENT) if isinstance(node, Mapping) else _ABSENT
+    return node if path in layers.origins else _ABSENT
