@@ -173,7 +173,7 @@ def operator_rows(rounds: int) -> list[tuple[str, float, str, float]]:
 
 
 def network_rows(
-    name: str, target: float, batch: int, rounds: int, **network: Any
+    name: str, target: float, batch: int, rounds: int, compile_too: bool, **network: Any
 ) -> list[tuple[str, float, str, float]]:
     """Return the share of all levels' evolution, without the network, in one pass of the plain U-Net, in per cent."""
     torch.manual_seed(0)
@@ -187,35 +187,29 @@ def network_rows(
     gradients = [torch.ones_like(z) for z in latents]
     weights, rates = list(unet.parameters()), list(net.koopman_parameters())
 
-    compiled = torch.compile(net.evolve, options=COMPILED, dynamic=False)
-
     def forward(run: Callable[[], Any]) -> Timed:
         return torch.no_grad()(run)
 
     def both(flow: Callable[..., list[Tensor]]) -> Timed:
         return lambda: torch.autograd.grad(flow(latents, 80.0, 0.002), [*latents, *rates], gradients)
 
-    seconds = medians(
-        {
-            "unet": forward(lambda: net.net(x, 80.0)),
-            "flow": forward(lambda: net.evolve(latents, 80.0, 0.002)),
-            "flow, compiled": forward(lambda: compiled(latents, 80.0, 0.002)),
-            "unet both": lambda: torch.autograd.grad(net.net(x, 80.0).sum(), weights),
-            "flow both": both(net.evolve),
-            "flow both, compiled": both(compiled),
-        },
-        rounds,
-    )
-    forward_share, both_share = (
-        [100 * seconds[f"{flow}{how}"] / seconds[unet] for how in ("", ", compiled")]
-        for flow, unet in (("flow", "unet"), ("flow both", "unet both"))
-    )
-    return [
-        (f"evolution / U-Net, {name}, forward, %", forward_share[0], "<=", target),
-        (f"evolution compiled / U-Net, {name}, forward, %", forward_share[1], "<=", target),
-        (f"evolution / U-Net, {name}, forward + backward, %", both_share[0], "<=", target),
-        (f"evolution compiled / U-Net, {name}, forward + backward, %", both_share[1], "<=", target),
-    ]
+    variants = {
+        "unet": forward(lambda: net.net(x, 80.0)),
+        "evolution": forward(lambda: net.evolve(latents, 80.0, 0.002)),
+        "unet both": lambda: torch.autograd.grad(net.net(x, 80.0).sum(), weights),
+        "evolution both": both(net.evolve),
+    }
+    if compile_too:
+        compiled = torch.compile(net.evolve, options=COMPILED, dynamic=False)
+        variants["evolution compiled"] = forward(lambda: compiled(latents, 80.0, 0.002))
+        variants["evolution compiled both"] = both(compiled)
+    seconds = medians(variants, rounds)
+    rows = []
+    for variant in [variant for variant in variants if variant.startswith("evolution")]:
+        direction, unet_pass = ("forward + backward", "unet both") if variant.endswith("both") else ("forward", "unet")
+        what = f"{variant.removesuffix(' both')} / U-Net, {name}, {direction}, %"
+        rows.append((what, 100 * seconds[variant] / seconds[unet_pass], "<=", target))
+    return rows
 
 
 def main() -> None:
@@ -224,16 +218,19 @@ def main() -> None:
     parser.add_argument("--without-networks", action="store_true", help="time one level only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = operator_rows(arguments.rounds)
+    show(operator_rows(arguments.rounds))
     if not arguments.without_networks:
         small = {"model_channels": 16, "channel_mult": (1, 2, 2), "num_blocks": 1, "attn_resolutions": (4,)}
-        rows += network_rows("56M, 32 px", 0.6, 8, 3, img_resolution=32, channel_mult=(2, 2, 2))
-        rows += network_rows("0.3M, 16 px", 1.5, 64, 3 * arguments.rounds, img_resolution=16, **small)
-    print(f"{'':<62}{'ratio':>8}  {'target':>8}")
+        show(network_rows("0.3M, 16 px", 1.5, 64, 3 * arguments.rounds, True, img_resolution=16, **small))
+        show(network_rows("56M, 32 px", 0.6, 8, 3, False, img_resolution=32, channel_mult=(2, 2, 2)))
+
+
+def show(rows: list[tuple[str, float, str, float]]) -> None:
+    """Print the rows of one section, and which of them miss their target."""
     for what, ratio, sense, target in rows:
         holds = {"<=": ratio <= target, ">=": ratio >= target, "": True}[sense]
         wanted = f"{sense} {target:g}" if sense else ""
-        print(f"{what:<62}{ratio:>8.2f}  {wanted:>8}  {'' if holds else 'misses'}")
+        print(f"{what:<62}{ratio:>8.2f}  {wanted:>8}  {'' if holds else 'misses'}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":
