@@ -139,16 +139,28 @@ class Plan:
                 raise ConfigError(f"{path}: no bar '{name}'. {nearest(name, list(known))}")
         return [Bar(name, **known[name]) for name in self.profile.bars]
 
+    def bar_values(self) -> dict[str, list[str]]:
+        """Return the values that the quality bars ask for, each with the files, one per seed, that it is read from.
+
+        `fdn/{group}/{method}/{nfe}` is read from metrics, `error/{group}/{method}/{state}` from errors over time,
+        all others from the reference and the metric network.
+        """
+        dataset = self.tables["table1"].dataset
+        named = [v for bar in self.bars() for v in (bar.value, bar.at_most, bar.at_least) if isinstance(v, str)]
+        found: dict[str, list[str]] = {}
+        for name in dict.fromkeys(named):
+            kind, _, rest = name.partition("/")
+            method, _, last = rest.rpartition("/")
+            file = {"fdn": f"nfe{last}.json", "error": "trajectory_error.json"}.get(kind)
+            if file:
+                found[name] = [f"{self.layout.run(dataset, method, s)}/metrics/{file}" for s in self.seeds]
+            else:
+                found[name] = [self.layout.reference(dataset), self.layout.extractor(dataset, "metric")]
+        return found
+
     def bar_inputs(self) -> list[str]:
         """Return the files that the quality bars are read from."""
-        dataset = self.tables["table1"].dataset
-        errors = [path for paths in self.trajectory_errors().values() for path in paths]
-        return [
-            *self.metrics("table1"),
-            *errors,
-            self.layout.reference(dataset),
-            self.layout.extractor(dataset, "metric"),
-        ]
+        return list(dict.fromkeys(path for paths in self.bar_values().values() for path in paths))
 
     def bars_digest(self) -> str:
         """Return the digest of what defines the quality bars."""

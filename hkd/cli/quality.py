@@ -176,25 +176,25 @@ def _shape(chosen: Plan, dataset: str) -> dict[str, int]:
 
 
 def _values(chosen: Plan) -> dict[str, float]:
-    """Return everything that bars may ask for, by name."""
+    """Return the values that the profile's bars ask for, by name: means over seeds."""
     import statistics
 
-    from hkd.report.collect import collect
-
-    values: dict[str, float] = {}
     dataset = chosen.table("table1").dataset
-    frame = collect(chosen.metrics("table1"))
-    for key, group in frame.groupby(["method", "nfe"]):
-        method, nfe = key
-        values[f"fdn/{method}/{nfe}"] = float(group["fdn"].mean())
-    for method, paths in chosen.trajectory_errors().items():
-        runs = [read_json(path, "trajectory-error")["mse_to_x_eps"] for path in paths]
-        values |= {f"error/{method}/{k}": statistics.mean(column) for k, column in enumerate(zip(*runs, strict=True))}
     quality = read_json(f"{chosen.layout.extractor(dataset, 'metric')}.record.json", "extractor")["quality"]
-    values |= {f"quality/{name}": value for name, value in quality.items()}
     accuracies = ("class", "stripe_orientation", "label", "rotation")
-    values["quality/worst_r2"] = min((v for k, v in quality.items() if k not in accuracies), default=1.0)
-    values["real_vs_real"] = _real_vs_real(chosen, dataset)
+    worst = min((value for name, value in quality.items() if name not in accuracies), default=1.0)
+    values: dict[str, float] = {}
+    for name, paths in chosen.bar_values().items():
+        kind, _, last = name.partition("/")[0], *name.rpartition("/")[1:]
+        if kind == "fdn":
+            values[name] = statistics.mean(read_json(path, "metrics")["metrics"]["fdn"] for path in paths)
+        elif kind == "error":
+            found = [read_json(path, "trajectory-error")["mse_to_x_eps"][int(last)] for path in paths]
+            values[name] = statistics.mean(found)
+        elif kind == "quality":
+            values[name] = worst if last == "worst_r2" else quality[last]
+        else:
+            values[name] = _real_vs_real(chosen, dataset)
     return values
 
 
