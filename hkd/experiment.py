@@ -118,7 +118,7 @@ def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
     backbone, file = BACKBONES[run.perceptual_backbone]
     path = Path(run.weights_folder) / file
     if not path.exists():
-        raise ArtifactError(f"{path}: missing; `hkd fetch {run.perceptual_backbone}` says where to get it")
+        raise ArtifactError(f"{path}: missing; run `hkd fetch {run.perceptual_backbone}`, or copy it there")
     return LPIPS(backbone, path, run.perceptual_resize)
 
 

@@ -6,6 +6,7 @@ PLAN = hkd.workflow.plan(config)
 LAYOUT = PLAN.layout
 RUN = LAYOUT.run()
 SHOW = hkd.workflow.show_command(PLAN)
+CALIBRATED = PLAN.tables["table1"].dataset
 FIGURES = PLAN.profile.figures
 
 # `hkd` in shell commands is the one beside this interpreter, and sees the merged profile

@@ -67,3 +67,29 @@ rule metrics:
     shell:
         "exec hkd metrics {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
         " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
+
+
+rule calibration:
+    input:
+        images=f"{LAYOUT.data(CALIBRATED, PLAN.reference_split(CALIBRATED))}/manifest.json",
+        extractor=LAYOUT.extractor(CALIBRATED, "metric"),
+    output:
+        table=f"{LAYOUT.root}/calibration.csv",
+        record=f"{LAYOUT.root}/calibration.csv.record.json",
+        pdf=f"{FIGURES}/calibration.pdf",
+        png=f"{FIGURES}/calibration.png",
+        caption=f"{FIGURES}/calibration.md",
+    log:
+        f"{LAYOUT.root}/logs/calibration.log",
+    benchmark:
+        f"{LAYOUT.root}/logs/calibration.jsonl"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        dataset=CALIBRATED,
+        code=metrics_code,
+    shell:
+        "exec hkd calibrate {params.dataset} --expect-code {params.code} 2> {log}"

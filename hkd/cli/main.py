@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hkd.cli import prepare, quality, report, sample, score, settings, train, trajectories
+from hkd.cli import calibrate, fetch, prepare, quality, report, sample, score, settings, train, trajectories
 
 app = typer.Typer(
     name="hkd",
@@ -16,5 +16,5 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for module in (prepare, trajectories, train, sample, score, report, quality, settings):
+for module in (prepare, trajectories, train, sample, score, report, quality, calibrate, fetch, settings):
     module.register(app)

@@ -72,7 +72,7 @@ def _train(
     trajectories = _trajectories(chosen, dataset, method)
     feed = experiment.batches(run, images=images, trajectories=trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed)
-    identity = f"{digest}-{_inputs_digest(record)}"
+    identity = f"{digest}-{chosen.train_code(dataset, method)}-{_inputs_digest(record)}"
     checkpoints = Checkpoints(folder / "checkpoints", identity)
     run_loop(trainer, feed, checkpoints, title=f"{method} seed {seed}", checkpoint_seconds=checkpoint_seconds)
     evals = trainer.progress.network_evals

@@ -1,0 +1,72 @@
+"""`hkd calibrate`: what a difference in the score is worth."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hkd.artifacts import Record, write_text
+from hkd.cli.options import (
+    DEFAULT_PROFILE,
+    CodeOption,
+    DatasetArgument,
+    DeviceOption,
+    OverrideOption,
+    ProfileOption,
+    expect,
+    plan,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(calibrate)
+
+
+def calibrate(
+    dataset: DatasetArgument,
+    splits: Annotated[int, typer.Option(help="Random splits of the real images into halves.")] = 3,
+    n: Annotated[int, typer.Option(help="Real images taken, in a seeded order; each half has n/2.")] = 4000,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    device: DeviceOption = "auto",
+    expect_code: CodeOption = None,
+) -> None:
+    """Score real images against real ones, clean and corrupted, in every implementation; table and figure."""
+    import numpy as np
+
+    from hkd.cli.score import extractor_of
+    from hkd.data.images import ImageSet
+    from hkd.data.sources import shuffled_subset
+    from hkd.figures.calibration import calibration, caption
+    from hkd.figures.save import save
+    from hkd.metrics.calibration import calibrate as measure
+    from hkd.report.bars import to_csv
+
+    chosen = plan(profile, config)
+    expect(chosen.metrics_code(), expect_code, "code of the metrics")
+    folder = Path(chosen.layout.data(dataset, chosen.reference_split(dataset)))
+    weights = Path(chosen.layout.extractor(dataset, "metric"))
+    record = Record("calibrate", {"n": n, "splits": splits}, inputs=[folder / "images.npy", weights], device=device)
+    images = ImageSet(folder)
+    images.verify()
+    kept = np.sort(shuffled_subset(0, len(images), min(n, len(images))))
+    labels = None if images.class_numbers is None else np.asarray(images.class_numbers)[kept]
+    rows = measure(np.asarray(images.pixels)[kept], labels, extractor_of(weights, device), splits=splits)
+    out = Path(f"{chosen.layout.root}/calibration.csv")
+    write_text(out, to_csv([{k: _digits(v) for k, v in row.items()} for row in rows], tuple(rows[0])))
+    record.write(out)
+    shown = []
+    for key in dict.fromkeys((row["corruption"], row["implementation"]) for row in rows):
+        values = [row["distance"] for row in rows if (row["corruption"], row["implementation"]) == key]
+        shown.append((*key, statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0))
+    text = caption(dataset=chosen.dataset(dataset).title, metric=rows[0]["metric"], n=len(kept) // 2, splits=splits)
+    for path in save(calibration(shown, metric=rows[0]["metric"]), f"{chosen.profile.figures}/calibration", text):
+        record.write(path)
+
+
+def _digits(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value
