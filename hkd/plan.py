@@ -261,7 +261,8 @@ class Plan:
     def train_code(self, dataset: str, method: str) -> str:
         """Return the digest of the code that defines the weights of a run."""
         target = self.run(dataset, method).target.rpartition(".")[0]
-        return code_digest(target) if self.shipped(dataset, method) else code_digest(target, "hkd.training.loop")
+        loop = [] if self.shipped(dataset, method) else ["hkd.training.loop"]
+        return code_digest(target, "hkd.nets.config", *loop)
 
     def sample_digest(self, dataset: str, method: str) -> str:
         """Return the digest of what defines the samples, besides weights, seed and nfe."""

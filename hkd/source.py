@@ -43,8 +43,10 @@ def code_digest(*modules: str) -> str:
         module = queue.pop()
         if module not in seen:
             seen.add(module)
-            queue.extend((_imports(module) | _packages(module)) - seen)
-    text = "\n".join(f"{module} {_module_digest(module)}" for module in sorted(seen))
+            queue.extend(_imports(module) - seen)
+    # packages on the way are loaded too, but what they pass on is imported by name above
+    packages = {package for module in seen for package in _packages(module)}
+    text = "\n".join(f"{module} {_module_digest(module)}" for module in sorted(seen | packages))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

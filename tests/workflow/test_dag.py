@@ -1,0 +1,224 @@
+"""The graph of jobs: which there are, what feeds what, and what an edit makes again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("snakemake.api")
+
+RUN = "results/smoke/shapes8"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{path} holds no '{old}'"
+    path.write_text(text.replace(old, new))
+
+
+def methods_of(keys) -> set[str]:
+    return {f"{dict(w)['group']}/{dict(w)['method']}" for rule, w in keys if "method" in dict(w)}
+
+
+def test_every_stage_has_its_jobs(graph):
+    made = graph()
+    counts = Counter(rule for rule, _ in made.params)
+    runs = {(w["group"], w["method"]) for w in made.of("train")}
+    assert {("methods", m) for m in ("edm", "ecm", "hkd", "regression")} < runs
+    assert counts["train"] == len(runs)
+    assert counts["prepare"] == 2 and counts["reference"] == 1
+    assert counts["shard"] == 2 and counts["manifest"] == 1
+    assert counts["extractor"] == 2
+    assert counts["sample"] == counts["features"] == counts["metrics"] >= len(runs) + 1  # EDM is sampled twice
+    assert counts["table"] == 2 and counts["samples_figure"] == 1
+
+
+def test_an_output_has_one_maker(graph):
+    made = graph()
+    outputs = Counter(path for files in made.outputs.values() for path in files)
+    assert max(outputs.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "method, through, without",
+    [
+        ("methods/edm", {"prepare", "train", "sample", "features", "reference", "extractor"}, {"shard", "manifest"}),
+        ("methods/ecm", {"prepare", "train"}, {"shard", "manifest"}),
+        ("methods/hkd", {"prepare", "train", "shard", "manifest", "extractor"}, set()),
+        ("methods/regression", {"prepare", "train", "shard", "manifest"}, set()),
+    ],
+)
+def test_a_number_is_made_through_the_stages_that_it_needs(graph, method, through, without):
+    nfe = 35 if method.endswith("edm") else 1
+    stages = graph().upstream(f"{RUN}/{method}/seed0/metrics/nfe{nfe}.json")
+    assert through <= stages and not without & stages
+
+
+def test_a_student_waits_for_its_base_its_trajectories_and_its_eye(graph):
+    made = graph()
+    (train,) = made.makers(f"{RUN}/methods/hkd/seed0/weights.safetensors")
+    assert set(made.inputs[train]) == {
+        f"{RUN}/data/train/manifest.json",
+        f"{RUN}/trajectories/edm-heun/manifest.json",
+        f"{RUN}/methods/edm/seed0/weights.safetensors",
+        f"{RUN}/extractors/perceptual/weights.safetensors",
+    }
+    (train,) = made.makers(f"{RUN}/methods/ecm/seed0/weights.safetensors")
+    assert f"{RUN}/trajectories/edm-heun/manifest.json" not in made.inputs[train]
+
+
+def test_training_state_is_declared_nowhere(graph):
+    made = graph()
+    paths = [path for files in (*made.outputs.values(), *made.inputs.values()) for path in files]
+    assert not [path for path in paths if "checkpoints" in path or "parts" in path]
+
+
+def test_shipped_weights_need_neither_data_nor_training(graph):
+    made = graph("embedded")
+    (teacher,) = made.makers("results/shapes16/methods/edm/seed0/weights.safetensors")
+    assert made.inputs[teacher] == []
+    (student,) = made.makers("results/shapes16/methods/ecm/seed0/weights.safetensors")
+    assert "results/shapes16/data/train/manifest.json" in made.inputs[student]
+
+
+def test_seeds_multiply_runs_and_leave_the_teacher_at_seed_0(graph):
+    made = graph(seeds=3)
+    assert Counter(w["method"] for w in made.of("train"))["ecm"] == 3
+    for key in made.makers(f"{RUN}/methods/hkd/seed2/weights.safetensors"):
+        assert f"{RUN}/methods/edm/seed0/weights.safetensors" in made.inputs[key]
+
+
+def test_a_single_number_is_a_target_of_its_own(graph):
+    made = graph(targets=(f"{RUN}/methods/ecm/seed0/metrics/nfe1.json",))
+    assert {w["method"] for w in made.of("train")} == {"edm", "ecm"}
+
+
+# -- resources -------------------------------------------------------------------------------------------------------
+
+
+def test_the_cpu_default_asks_for_no_gpu(graph):
+    for name in ("embedded", "smoke"):
+        assert {r.get("gpu", 0) for r in graph(name).resources.values()} == {0}
+
+
+def test_gpus_are_asked_for_by_the_profile_and_change_nothing_that_is_made(graph):
+    before, after = graph(), graph(gpus=1)
+    assert after.resources[("train", tuple(sorted(after.of("train")[0].items())))]["gpu"] == 1
+    assert before.changed(after) == set()
+
+
+def test_every_job_says_what_it_needs(graph):
+    made = graph()
+    for key, resources in made.resources.items():
+        if key[0] not in ("all", "tables", "figures", "table", "manifest", "samples_figure", "bars", "error_table"):
+            assert {"mem_mb", "runtime"} <= resources.keys(), key
+            assert key[0] == "prepare" or "gpu" in resources, key
+            assert resources["_cores"] == 1
+
+
+# -- what an edit makes again ----------------------------------------------------------------------------------------
+
+
+def test_building_twice_changes_nothing(graph):
+    assert graph().changed(graph()) == set()
+
+
+def test_the_learning_rate_of_ecm_reruns_ecm_only(graph, checkout):
+    before = graph()
+    path = checkout / "configs/methods/ecm.yaml"
+    edit(path, "scales:\n  embedded:\n", "scales:\n  embedded:\n    training: {optimizer: {lr: 1.5e-3}}\n")
+    changed = before.changed(graph())
+    assert {rule for rule, _ in changed} == {"train"}
+    assert methods_of(changed) == {"methods/ecm"}
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("params:\n", "# a comment\nparams:\n"),
+        ("  q: 2.0 ", "  q: 2 "),
+        ("stage_steps: 25000 ", "stage_steps: 25000.0 "),
+        ("  p_std: 2.0                   # source: ECT, Table 5\n", ""),
+        ("title: ECM\ncategory: Consistency Model\n", "category: Consistency Model\ntitle: ECM\n"),
+    ],
+    ids=["comment", "2.0 to 2", "25000 to 25000.0", "reordered values", "reordered keys"],
+)
+def test_what_means_the_same_reruns_nothing(graph, checkout, old, new):
+    before = graph()
+    edit(checkout / "configs/methods/ecm.yaml", old, new)
+    if not new:  # put the line back, before its neighbour
+        edit(checkout / "configs/methods/ecm.yaml", "  p_mean:", f"{old}  p_mean:")
+    assert before.changed(graph()) == set()
+
+
+def test_a_statement_in_ecm_reruns_ecm_only(graph, checkout):
+    before = graph()
+    path = checkout / "hkd/methods/consistency/ecm.py"
+    edit(path, "return (t * (1 - q ** -(stage + 1) * n))", "return (0.99 * t * (1 - q ** -(stage + 1) * n))")
+    changed = before.changed(graph())
+    assert {rule for rule, _ in changed} == {"train"}
+    assert methods_of(changed) == {"methods/ecm"}
+
+
+def test_a_comment_in_ecm_reruns_nothing(graph, checkout):
+    before = graph()
+    edit(checkout / "hkd/methods/consistency/ecm.py", "class ECM(", "# easy consistency tuning\nclass ECM(")
+    edit(checkout / "hkd/methods/consistency/ecm.py", '"""One evaluation at sigma_max."""', '"""One pass."""')
+    assert before.changed(graph()) == set()
+
+
+@pytest.mark.parametrize(
+    "file, old, new, rules",
+    [
+        ("training/optim.py", "ramp * fall", "ramp * fall * 1.0", {"train", "extractor"}),
+        ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", {"train"}),
+        ("metrics/frechet.py", "    return ", "    return 1.0 * ", {"reference", "features", "metrics"}),
+        ("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", {"train", "shard", "manifest"}),
+        ("report/tables.py", "def table(", "A = 1\n\n\ndef table(", {"table"}),
+    ],
+)
+def test_a_shared_module_reruns_what_it_makes(graph, checkout, file, old, new, rules):
+    before = graph()
+    edit(checkout / "hkd" / file, old, new)
+    changed = {rule for rule, _ in before.changed(graph())}
+    assert changed and changed <= rules
+    assert "train" in changed or "train" not in rules
+
+
+def test_the_number_of_samples_reruns_sampling_only(graph, checkout):
+    before = graph()
+    changed = before.changed(graph(set={"sampling": {"n_samples": 64}}))
+    assert {rule for rule, _ in changed} == {"sample"}
+
+
+def test_a_seed_more_adds_jobs_and_touches_the_tables_only(graph):
+    before, after = graph(), graph(seeds=2)
+    touched = {rule for rule, key in before.changed(after) if (rule, key) in before.params}
+    assert touched <= {"table", "samples_figure", "error_table", "bars", "tables", "figures", "all"}
+
+
+def test_results_elsewhere_are_the_same_results(graph):
+    before, after = graph(), graph(results="elsewhere", figures="elsewhere/figures")
+    assert before.params.keys() == after.params.keys()
+    assert before.params == after.params
+
+
+# -- mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file, old, new, expected",
+    [
+        ("methods/ecm.yaml", "stage_steps: 25000", "stage_step: 25000", "Did you mean 'stage_steps'"),
+        ("smoke.yaml", "teacher: train", "teacher: trained", "teacher = 'trained'"),
+        ("methods/hkd.yaml", "pairing: half", "pairing: halves", "'half' or 'adjacent'"),
+    ],
+)
+def test_a_mistake_stops_before_any_job(graph, checkout, file, old, new, expected):
+    from snakemake.exceptions import WorkflowError
+
+    edit(checkout / "configs" / file, old, new)
+    with pytest.raises(WorkflowError, match=expected):
+        graph()
