@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class Method(nn.Module):
         """Return the clean image that the method predicts, in one evaluation, from a state x at noise level sigma."""
         return getattr(self, self.samples_with[0])(x, sigma, labels)
 
-    def train(self, mode: bool = True) -> Method:
+    def train(self, mode: bool = True) -> Self:
         """Switch dropout on or off; what is frozen stays in evaluation mode."""
         super().train(mode)
         for name in self.frozen:
