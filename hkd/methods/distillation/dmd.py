@@ -1,0 +1,120 @@
+"""DMD: distribution matching distillation. The difference of two denoisers pushes a one-step generator to the data.
+
+Source: Yin et al. (2024), "One-step Diffusion with Distribution Matching Distillation", arXiv 2311.18828; its CIFAR-10
+code is not published, so that this follows the paper's appendix.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hkd.data.images import ImageBatch
+from hkd.data.trajectories import TrajectoryBatch
+from hkd.diffusion.schedules import edm_sigmas, per_image
+from hkd.methods.base import Method, refuse_nfe
+from hkd.methods.distances import PerceptualDistance, perceptual_loss
+from hkd.seeding import ImageStreams
+
+
+class DMD(Method):
+    """G(z) = D(T z; T), its fake denoiser, which is trained on what G makes, and the frozen real one.
+
+    `regression_weight`: of the perceptual distance to the teacher's images of stored noises; 0 leaves it out.
+    `levels`, `lowest`, `highest`: noise levels of the matching are the points of a grid of `levels`, less its ends.
+    """
+
+    trains: ClassVar[tuple[str, ...]] = ("student", "fake")
+
+    def __init__(
+        self,
+        *,
+        student: nn.Module,
+        teacher: nn.Module,
+        distance: PerceptualDistance | None,
+        regression_weight: float,
+        levels: int,
+        lowest: float,
+        highest: float,
+        sigma_data: float,
+        sigma_min: float,
+        sigma_max: float,
+        rho: float,
+    ) -> None:
+        super().__init__()
+        self.student, self.fake, self.teacher = student, copy.deepcopy(student), teacher
+        self.distance, self.regression_weight = distance, regression_weight
+        self.sigma_data, self.sigma_max = sigma_data, sigma_max
+        grid = edm_sigmas(levels, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)[:-1].flip(0)
+        self.sigmas = grid[round(lowest * levels) : round(highest * levels)].to(torch.float32)
+
+    def losses(
+        self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Matching on fresh noise plus regression on the batch's pairs; the fake denoiser's error on what G made."""
+        like, labels = batch.clean, batch.labels
+        image = self.generate(torch.randn(like.shape, generator=generator).to(like), labels)
+        loss = self.matching(image, labels, generator)
+        if self.regression_weight:
+            loss = loss + self.regression_weight * self.regression(batch)
+        return {"student": loss, "fake": self.denoising(image.detach(), labels, generator)}
+
+    def generate(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Return G(z) for unit noise z."""
+        return self.student(self.sigma_max * noise, self.sigma_max, labels)
+
+    def matching(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return half the squared error to sg(x - grad), so that its gradient is `grad` over the number of values."""
+        grad = self.direction(image.detach(), labels, generator)
+        return 0.5 * (image - (image - grad).detach()).square().mean()
+
+    @torch.no_grad()
+    def direction(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return (D_fake - D_real) / mean |x - D_real| at noised images, the mean over each image (Eq. 7 and 8)."""
+        noised, sigma = self.noised(image, generator)
+        real, fake = self.teacher(noised, sigma, labels), self.fake(noised, sigma, labels)
+        size = (image - real).abs().mean(dim=(1, 2, 3), keepdim=True)
+        return (fake - real) / size.clamp(min=1e-8)
+
+    def denoising(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return the fake denoiser's error with EDM's weight sigma^-2 + sigma_data^-2, averaged over pixels (Eq. 6)."""
+        noised, sigma = self.noised(image, generator)
+        error = (self.fake(noised, sigma, labels) - image).square().mean(dim=(1, 2, 3))
+        return ((sigma**-2 + self.sigma_data**-2) * error).mean()
+
+    def noised(self, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return images at levels of the grid, all equally likely, and the levels (B,)."""
+        sigma = self.sigmas[torch.randint(len(self.sigmas), (len(image),), generator=generator)].to(image)
+        return image + per_image(sigma) * torch.randn(image.shape, generator=generator).to(image), sigma
+
+    def regression(self, batch: TrajectoryBatch | ImageBatch) -> Tensor:
+        """Return the perceptual distance of G to the teacher's image of the same noise (Eq. 9)."""
+        if not isinstance(batch, TrajectoryBatch):
+            raise ValueError("regression needs pairs: set `feed: trajectories/...`, or `regression_weight: 0`")
+        return perceptual_loss(self.distance, self.generate(batch.noise, batch.labels), batch.clean)
+
+    def initialise(self, name: str, state: dict[str, Tensor]) -> None:
+        """Generator and fake denoiser from the same EDM."""
+        self.student.load_state_dict(state)
+        self.fake.load_state_dict(state)
+
+    def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
+        """One evaluation at sigma_max."""
+        if nfe != 1:
+            raise refuse_nfe(self, nfe, "1")
+        return self.generate(noise, labels)
+
+
+class DMDRegressionOnly(DMD):
+    """The ablation without distribution matching: nothing but the regression is left, and no fake denoiser learns."""
+
+    trains = ("student",)
+
+    def losses(
+        self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The perceptual distance to the teacher's images."""
+        return {"student": self.regression_weight * self.regression(batch)}

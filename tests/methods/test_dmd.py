@@ -1,0 +1,137 @@
+"""DMD: the normalised difference of two denoisers, the regression on pairs, and two networks with optimisers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from hkd.data.images import ImageBatch
+from hkd.data.toy import GaussianData
+from hkd.methods.distillation.dmd import DMD
+from hkd.seeding import stream
+from hkd.training.loop import Trainer
+from tests.methods.stand_ins import Function, Squared
+
+SETTINGS = {
+    "regression_weight": 0.5,
+    "levels": 1000,
+    "lowest": 0.02,
+    "highest": 0.98,
+    "sigma_data": 0.5,
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "rho": 7.0,
+}
+
+
+def matched(student, teacher, **changes):
+    return DMD(student=student, teacher=teacher, distance=Squared(), **(SETTINGS | changes))
+
+
+def made(count=16):
+    return 0.5 * torch.randn((count, 3, 8, 8), generator=stream(0, "made"))
+
+
+def test_the_gradient_is_zero_when_fake_and_real_agree(gaussian):
+    method = matched(nn.Identity(), gaussian)
+    method.fake = gaussian
+    image = made().requires_grad_()
+    method.matching(image, None, stream(0, "l")).backward()
+    assert float(image.grad.abs().max()) == 0.0
+
+
+def test_the_gradient_is_the_normalised_difference_of_the_denoisers(gaussian):
+    method, image = matched(nn.Identity(), gaussian), made().requires_grad_()
+    method.fake = GaussianData(gaussian.mean - 0.2, gaussian.variance)
+    method.matching(image, None, stream(0, "l")).backward()
+    noised, sigma = method.noised(image.detach(), stream(0, "l"))
+    real, fake = gaussian(noised, sigma), method.fake(noised, sigma)
+    size = torch.stack([(a - b).abs().mean() for a, b in zip(image.detach(), real, strict=True)])
+    assert_close(image.grad * image.numel(), (fake - real) / size[:, None, None, None])
+
+
+def test_following_the_gradient_moves_a_generator_to_the_data(gaussian):
+    """A generator that only shifts Gaussian images: its exact fake denoiser is known, and the data's mean is found."""
+    shift, fake = torch.full((3, 8, 8), 0.6, dtype=torch.float64), matched(nn.Identity(), gaussian)
+    for step in range(60):
+        fake.fake = GaussianData(gaussian.mean + shift, gaussian.variance)
+        images = gaussian.sample(64, stream(0, "g", step)) + shift
+        shift = shift - 0.1 * fake.direction(images, None, stream(0, "d", step)).mean(dim=0)
+    assert float(shift.abs().mean()) < 0.1
+
+
+def test_noise_levels_are_the_middle_of_a_grid_of_a_thousand():
+    sigmas = matched(nn.Identity(), nn.Identity()).sigmas
+    assert len(sigmas) == 960
+    full = torch.linspace(0.002 ** (1 / 7), 80 ** (1 / 7), 1000, dtype=torch.float64) ** 7
+    assert_close(sigmas[[0, 959]], full[[20, 979]].float())
+
+
+def test_the_fake_denoisers_loss_has_edms_weight(gaussian):
+    method, image = matched(nn.Identity(), gaussian), made(4096)[:, :, :2, :2]
+    method.fake = Function(lambda x, sigma, labels: torch.zeros_like(x))
+    loss = float(method.denoising(image, None, stream(0, "l")).detach())
+    weight = (method.sigmas.double() ** -2 + 4).mean()
+    assert loss == pytest.approx(float(weight * image.square().mean()), rel=0.15)
+
+
+def test_each_network_feels_its_own_loss_only(tiny_run, build, feed):
+    run = tiny_run("methods/dmd")
+    method = build(run)
+    losses = method.losses(feed(run)(0), step=0, generator=stream(0, "l"))
+    losses["student"].backward()
+    assert all(p.grad is None for p in method.fake.parameters())
+    student = [p.grad.clone() for p in method.student.parameters() if p.grad is not None]
+    losses["fake"].backward()
+    assert student and all(p.grad is not None for name, p in method.fake.named_parameters() if "augment" not in name)
+    after = [p.grad for p in method.student.parameters() if p.grad is not None]
+    assert all(torch.equal(a, b) for a, b in zip(student, after, strict=True))
+    assert all(p.grad is None for p in method.teacher.parameters())
+
+
+def test_all_three_networks_start_from_edm_and_one_is_kept(tiny_run, build, feed):
+    run = tiny_run("methods/dmd")
+    trainer = Trainer(build(run), run.training, seed=0)
+    method = trainer.method.train()
+    for network in (method.fake, method.teacher):
+        assert_close(method.student.state_dict(), network.state_dict())
+    trainer.step(feed(run)(0))
+    trainer.step(feed(run)(1))
+    for name in ("student", "fake"):
+        assert_close_not(getattr(method, name), method.teacher)
+    assert {key.split(".")[0] for key in trainer.averaged()} == {"student"}
+    assert {key.split(".")[0] for key in method.training_state()} == {"student", "fake"}
+
+
+def assert_close_not(network, other):
+    assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+
+
+def test_without_regression_no_pairs_are_needed_and_with_it_they_are(gaussian):
+    batch = ImageBatch(made(), None)
+    student = Function(lambda x, sigma, labels: x / 80)
+    losses = matched(student, gaussian, regression_weight=0.0).losses(batch, step=0, generator=stream(0, "l"))
+    assert losses.keys() == {"student", "fake"}
+    with pytest.raises(ValueError, match="set `feed: trajectories"):
+        matched(student, gaussian).losses(batch, step=0, generator=stream(0, "l"))
+
+
+def test_one_evaluation_samples(tiny_run, build, draw):
+    method = build(tiny_run("methods/dmd")).eval()
+    assert_close(draw(method, [4], 1)[0], draw(method, [3, 4, 5], 1)[1], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="not 2"):
+        draw(method, [0], 2)
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_what_makes_it_dmd_holds_at_every_scale(settings, scale):
+    run = settings("dmd", scale)
+    assert (run.training.optimizer.name, run.training.optimizer.weight_decay) == ("adamw", 0.01)
+    assert (run.init, run.teacher, run.perceptual) == ("methods/edm", "methods/edm", True)
+    assert run.feed.startswith("trajectories/edm-") and run.params == SETTINGS
+    bare, plain = settings("dmd_no_reg", scale), settings("dmd_no_kl", scale)
+    assert (bare.params["regression_weight"], bare.feed) == (0.0, "images")
+    assert bare.training.optimizer.lr == pytest.approx(run.training.optimizer.lr / 5)
+    assert plain.target.endswith("DMDRegressionOnly") and plain.params["regression_weight"] > 0
