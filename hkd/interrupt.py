@@ -1,6 +1,7 @@
 """Stopping in good order: signals, and the death of the process that started us.
 
-A stage asks `requested()` between units of work, saves and raises `Interrupted`. The handlers are installed before
+Within `graceful()` a signal is a request: the stage asks `requested()` between units of work, saves, and raises
+`Interrupted`. Elsewhere there is nothing to save, and the signal raises at once. The handlers are installed before
 the slow imports. A job whose workflow was killed would go on writing beside its own restart; so a watcher asks
 once a second whether the parent still lives, and otherwise stops the job as SIGTERM would.
 """
@@ -20,6 +21,7 @@ from types import FrameType
 EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
 
 _stop = threading.Event()
+_graceful = 0
 
 
 class Interrupted(Exception):
@@ -31,6 +33,17 @@ def install() -> None:
     signal.signal(signal.SIGINT, _handle)
     signal.signal(signal.SIGTERM, _handle)
     threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+
+
+@contextmanager
+def graceful() -> Iterator[None]:
+    """Let signals be requests while the block runs: it must call `check` or `requested` between units of work."""
+    global _graceful
+    _graceful += 1
+    try:
+        yield
+    finally:
+        _graceful -= 1
 
 
 def requested() -> bool:
@@ -77,6 +90,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if _stop.is_set():  # asked twice: leave at once
         os._exit(128 + number)
     _stop.set()
+    if not _graceful:
+        raise Interrupted
 
 
 def _watch_parent(parent: int) -> None:

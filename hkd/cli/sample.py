@@ -67,6 +67,7 @@ def sample(
 
     with (
         interrupt.only_writer(parts),
+        interrupt.graceful(),
         EvaluationCounter(networks(built)) as counter,
         tqdm(total=sampling.n_samples, desc=f"{method} seed {seed} nfe {nfe}", unit="image", disable=None) as bar,
     ):

@@ -93,7 +93,11 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
 
     parts = folder / f"parts{shard}"
     identity = f"{digest}-{sha256(weights)[:12]}"
-    with interrupt.only_writer(parts), tqdm(total=size, desc=f"{name} shard {shard}", disable=None) as bar:
+    with (
+        interrupt.only_writer(parts),
+        interrupt.graceful(),
+        tqdm(total=size, desc=f"{name} shard {shard}", disable=None) as bar,
+    ):
         arrays = in_parts(parts, identity, size, spec.chunk, make, interrupt.check)
         write_shard(out, arrays["states"], arrays.get("labels"))
     record.write(

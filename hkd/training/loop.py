@@ -122,7 +122,8 @@ def train(
     saved = start
     history = _History(checkpoints.folder / "history.jsonl", progress.step)
     counter = EvaluationCounter(networks(trainer.method), progress.network_evals)
-    with counter, tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None) as bar:
+    bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None)
+    with interrupt.graceful(), counter, bar:
         while progress.step < total:
             facts = trainer.step(batches(progress.step))
             bar.update()
