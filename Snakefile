@@ -24,6 +24,7 @@ localrules:
     manifest,
     table,
     samples_figure,
+    ablations_figure,
 
 
 rule all:

@@ -122,6 +122,11 @@ class Plan:
             [rows, titles, paper, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")]
         )
 
+    def figure_digest(self, kind: str, table: str) -> str:
+        """Return the digest of what defines a figure of a table besides the files that it draws."""
+        code = code_digest(f"hkd.figures.{kind}", "hkd.figures.save")
+        return digest([self.table_digest(table), self.profile.samples_shown, code])
+
     def trajectory_errors(self) -> dict[str, list[str]]:
         """Return the files of errors over time, one per seed, of the methods that the profile asks for."""
         dataset = self.tables["table1"].dataset

@@ -6,6 +6,7 @@ rule tables:
 rule figures:
     input:
         f"{FIGURES}/samples.pdf",
+        f"{FIGURES}/ablations.pdf",
 
 
 rule table:
@@ -28,7 +29,7 @@ rule table:
 
 rule samples_figure:
     input:
-        table_samples,
+        PLAN.samples("table1"),
         PLAN.metrics("table1"),
     output:
         pdf=f"{FIGURES}/samples.pdf",
@@ -38,8 +39,27 @@ rule samples_figure:
         f"{FIGURES}/logs/samples.log",
     benchmark:
         f"{FIGURES}/logs/samples.jsonl"
+    params:
+        digest=PLAN.figure_digest("samples", "table1"),
     shell:
-        "exec hkd figure table1 --out {output.pdf} 2> {log}"
+        "exec hkd figure samples table1 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+rule ablations_figure:
+    input:
+        PLAN.metrics("table3"),
+    output:
+        pdf=f"{FIGURES}/ablations.pdf",
+        png=f"{FIGURES}/ablations.png",
+        caption=f"{FIGURES}/ablations.md",
+    log:
+        f"{FIGURES}/logs/ablations.log",
+    benchmark:
+        f"{FIGURES}/logs/ablations.jsonl"
+    params:
+        digest=PLAN.figure_digest("bars", "table3"),
+    shell:
+        "exec hkd figure ablations table3 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
 
 
 rule trajectory_error:

@@ -11,7 +11,7 @@ FIGURES = PLAN.profile.figures
 
 # `hkd` in shell commands is the one beside this interpreter, and sees the merged profile
 shell.prefix(hkd.workflow.prefix(config))
-hkd.workflow.clear_stale_lock()
+hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 
 
 wildcard_constraints:
@@ -83,10 +83,6 @@ def table_metrics(wildcards):
 
 def table_digest(wildcards):
     return PLAN.table_digest(wildcards.table)
-
-
-def table_samples(wildcards):
-    return PLAN.samples("table1")
 
 
 def gpus(wildcards):

@@ -22,7 +22,6 @@ def register(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command()(table)
     app.command()(show)
-    app.command()(figure)
     app.command()(readme)
 
 
@@ -58,35 +57,6 @@ def show(
         frame, paper = _frame(chosen, name)
         stem = chosen.layout.table(name)
         print_view(view(frame, paper, _notes(chosen, name)), [f"{stem}.csv", f"{stem}.md"])
-
-
-def figure(
-    table: TableArgument,
-    out: Annotated[Path, typer.Option(help="The PDF; a PNG and the caption as .md are written beside it.")],
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-) -> None:
-    """Draw the sample grid of a table: a row of images per method, every column from the same noise."""
-    import numpy as np
-
-    from hkd.figures.samples import SampleRow, caption, sample_grid
-    from hkd.figures.save import save
-    from hkd.report.collect import collect
-
-    chosen = plan(profile, config)
-    shown, files = chosen.profile.samples_shown, chosen.samples(table)
-    metrics = [path.replace("/samples/", "/metrics/").removesuffix("npz") + "json" for path in files]
-    record = Record("figure", inputs=[*files, *metrics])
-    rows = []
-    for path, line in zip(files, collect(metrics).to_dict("records"), strict=True):
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"][:shown]
-        weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
-        rows.append(SampleRow(line["title"], images, nfe=line["nfe"], fdn=line["fdn"], checkpoint=weights))
-    dataset = chosen.dataset(chosen.table(table).dataset).title
-    text = caption(rows, columns=shown, dataset=dataset, seed=0)
-    for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
-        record.write(written)
 
 
 def readme(

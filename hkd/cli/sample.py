@@ -71,7 +71,8 @@ def sample(
         EvaluationCounter(networks(built)) as counter,
         tqdm(total=sampling.n_samples, desc=f"{method} seed {seed} nfe {nfe}", unit="image", disable=None) as bar,
     ):
-        identity = f"{record.settings_digest}-{recorded_digest(weights)[:12]}"
+        code = chosen.train_code(dataset, method)
+        identity = f"{record.settings_digest}-{code}-{recorded_digest(weights)[:12]}"
         arrays = in_parts(parts, identity, sampling.n_samples, sampling.batch, make, interrupt.check)
         with atomic_path(out) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]

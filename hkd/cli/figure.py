@@ -1,0 +1,80 @@
+"""`hkd figure`: pictures from stored arrays and tables; restyling one needs no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hkd.artifacts import Record
+from hkd.cli.options import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
+
+TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
+OutOption = Annotated[Path, typer.Option(help="The PDF; a PNG and the caption as .md are written beside it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    figure = typer.Typer(help="Draw a figure as PDF, PNG and caption.", no_args_is_help=True, rich_markup_mode=None)
+    figure.command()(samples)
+    figure.command()(ablations)
+    app.add_typer(figure, name="figure")
+
+
+def samples(
+    table: TableArgument,
+    out: OutOption,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    expect_digest: DigestOption = None,
+) -> None:
+    """A row of images for each row of a table, every column from the same noise."""
+    import numpy as np
+
+    from hkd.figures.samples import SampleRow, caption, sample_grid
+    from hkd.figures.save import save
+    from hkd.report.collect import collect
+
+    chosen = plan(profile, config)
+    expect(chosen.figure_digest("samples", table), expect_digest, "figure samples")
+    spec, shown, files = chosen.table(table), chosen.profile.samples_shown, chosen.samples(table)
+    metrics = [path.replace("/samples/", "/metrics/").removesuffix("npz") + "json" for path in files]
+    record = Record("figure", inputs=[*files, *metrics])
+    rows = []
+    for path, line in zip(files, collect(metrics).to_dict("records"), strict=True):
+        with np.load(path, allow_pickle=False) as arrays:
+            images = arrays["images"][:shown]
+        title = chosen.run(spec.dataset, line["method"]).title
+        weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
+        rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], checkpoint=weights))
+    text = caption(rows, columns=shown, dataset=chosen.dataset(spec.dataset).title, seed=0)
+    for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
+        record.write(written)
+
+
+def ablations(
+    table: TableArgument,
+    out: OutOption,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    expect_digest: DigestOption = None,
+) -> None:
+    """Bars: each variant's FDn, mean and spread over seeds, beside what the paper printed."""
+    from hkd.figures.bars import Bar, ablation_bars, caption
+    from hkd.figures.save import save
+    from hkd.report.collect import collect
+
+    chosen = plan(profile, config)
+    expect(chosen.figure_digest("bars", table), expect_digest, "figure ablations")
+    spec = chosen.table(table)
+    record = Record("figure", inputs=chosen.metrics(table))
+    bars = []
+    for row, paths in chosen.cells(table):
+        values = tuple(collect(paths)["fdn"].tolist()) if paths else ()
+        title = chosen.run(spec.dataset, row.method).title if row.method else row.label
+        bars.append(Bar((row.method or row.label).rpartition("/")[2], title, values, row.fid))
+    scale = f"profile {chosen.profile.profile}, averaged weights at the end of training"
+    text = caption(bars, quantity="FDn", dataset=chosen.dataset(spec.dataset).title, checkpoints=scale)
+    for written in save(ablation_bars(bars, quantity="FDn"), out.with_suffix(""), text):
+        record.write(written)
