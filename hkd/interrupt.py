@@ -24,8 +24,8 @@ _stop = threading.Event()
 _graceful = 0
 
 
-class Interrupted(Exception):
-    """Work was stopped on request; what was finished is saved."""
+class Interrupted(BaseException):
+    """Work was stopped on request; what was finished is saved. No library's `except Exception` swallows it."""
 
 
 def install() -> None:

@@ -8,10 +8,11 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hkd.artifacts import write_json
+from hkd.artifacts import ArtifactError, write_json
 from hkd.config import ConfigError
 from hkd.plan import Plan
 
@@ -46,32 +47,36 @@ def prefix(config: Mapping[str, Any]) -> str:
     return text.replace("{", "{{").replace("}", "}}")  # Snakemake formats it as it does commands
 
 
-def show_command(plan: Plan) -> str:
-    """Return the command that prints the finished tables."""
-    existing = [name for name in plan.tables if Path(f"{plan.layout.table(name)}.csv").exists()]
-    return f"hkd show {' '.join(existing or list(plan.tables)[:1])}"
+def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) -> bool:
+    """Remove the workflow's locks if every process that may have taken them is dead; note that we may take some.
 
+    A workflow that was killed leaves its locks, and Snakemake cannot tell them from those of a running one. Several
+    may run side by side on different files, and locks do not say whose they are. So each start leaves a note of who it
+    is; locks are removed only when all who left one are gone from this machine. Returns whether any were.
 
-def clear_stale_lock(folder: Path | str = ".snakemake") -> bool:
-    """Remove the workflow's locks if the process that took them is dead, and note that we are the next holder.
-
-    A workflow that was killed leaves its locks, and Snakemake cannot tell them from those of a running one. So each
-    start notes who it is; locks are removed only when that process is gone from this machine. Returns whether any were.
+    Args:
+        main: False in the processes that a running workflow starts for single jobs: they take no locks.
     """
-    folder = Path(folder)
-    holder, locks = folder / "hkd-holder.json", list((folder / "locks").glob("*.lock"))
-    known = _read(holder)
-    if known and _alive(known):
+    if not main:
         return False
-    if locks and known:
+    folder = Path(folder)
+    locks = list((folder / "locks").glob("*.lock"))
+    noted = {path: _read(path) for path in (folder / "hkd-holders").glob("*.json")}
+    living = {path for path, holder in noted.items() if holder and _alive(holder)}
+    stale = bool(locks and noted and not living)
+    if stale:
         for lock in locks:
             lock.unlink(missing_ok=True)
-        print(f"removed the lock of a workflow that was killed (process {known['pid']})", file=sys.stderr)
-    try:
-        write_json(holder, {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())})
-    except OSError:
-        return False  # a folder that cannot be written cannot be locked either; Snakemake says so itself
-    return bool(locks and known)
+        pids = ", ".join(str(holder["pid"]) for holder in noted.values() if holder)
+        print(f"removed the lock of a workflow that was killed (process {pids})", file=sys.stderr)
+    for path, holder in noted.items():
+        elsewhere = holder is not None and holder["host"] != socket.gethostname()
+        if path not in living or (elsewhere and not locks):
+            path.unlink(missing_ok=True)
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+    with suppress(OSError, ArtifactError):  # a folder that cannot be written cannot be locked: Snakemake says so itself
+        write_json(folder / "hkd-holders" / f"{own['host']}-{own['pid']}.json", own)
+    return stale
 
 
 def _read(path: Path) -> dict[str, Any] | None:
