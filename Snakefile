@@ -35,4 +35,4 @@ rule all:
 
 
 onsuccess:
-    shell(SHOW)
+    shell("hkd show")

@@ -5,7 +5,6 @@ from hkd.plan import HELD_OUT
 PLAN = hkd.workflow.plan(config)
 LAYOUT = PLAN.layout
 RUN = LAYOUT.run()
-SHOW = hkd.workflow.show_command(PLAN)
 CALIBRATED = PLAN.tables["table1"].dataset
 FIGURES = PLAN.profile.figures
 

@@ -44,7 +44,9 @@ def table(
 
 
 def show(
-    names: Annotated[list[str], typer.Argument(help="Tables of the profile.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tables of the profile; by default those that exist.")
+    ] = None,
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
 ) -> None:
@@ -53,7 +55,8 @@ def show(
     from hkd.report.view import view
 
     chosen = plan(profile, config)
-    for name in names:
+    finished = [name for name in chosen.tables if Path(f"{chosen.layout.table(name)}.csv").exists()]
+    for name in names or finished:
         frame, paper = _frame(chosen, name)
         stem = chosen.layout.table(name)
         print_view(view(frame, paper, _notes(chosen, name)), [f"{stem}.csv", f"{stem}.md"])
