@@ -36,12 +36,12 @@ ROWS = [
 GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_reference,extractor,fid_own,fid_torch_fidelity,fid_clean_fid,"
     "fid_sd,fdn,reported_fid,comparable,why_not,params,train_images,network_evals,train_seconds,seeds,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,3.17,no,not run: method not implemented yet,,,,,,\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,3.17,no,not run: not a row of this profile,,,,,,\n"
     'Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,10000,FD-shapes16,1.25,1.25,1.125,,6.5,1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "290000,384000,384000,,1,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,3.55,no,not run: method not implemented yet,,,,,,\n"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,3.55,no,not run: not a row of this profile,,,,,,\n"
     "Consistency Model,CD (LPIPS),,,1,,,,,,,,,3.55,no,printed twice: see the row under Diffusion Distillation,,,,,,\n"
     'Consistency Model,HKD,train,shapes16,1,2000,10000,FD-shapes16,4,3,2.5,1.41421,12,3.3,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
@@ -98,7 +98,7 @@ def test_golden_markdown(metrics, paper, tmp_path):
     assert by_name["DDPM"] == ["—", "1,000", "—", "—", "—", "—", "3.17", "no¹", "—", "—", "—", "—", "—"]
     assert by_name["EDM"][2] == "1.25", "one seed has no spread"
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
-    assert "- ¹ not run: method not implemented yet." in content
+    assert "- ¹ not run: not a row of this profile." in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
 
 
