@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hkd.artifacts import ArtifactError, load_weights, weights_about
-from hkd.config import check, digest, from_mapping, read_yaml
+from hkd.config import ConfigError, check, digest, from_mapping, read_yaml
 from hkd.data.images import ImageSet, one_hot
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
@@ -164,7 +164,10 @@ def run_document(run: Run, shape: ImageShape, **about: Any) -> dict[str, Any]:
 def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
     """Return the settings, image shape and facts of the run whose `config.yaml` this is."""
     layers = read_yaml(path)
-    run = check(Run, from_mapping(layers.values["run"], str(path)))
+    try:
+        run = check(Run, from_mapping(layers.values["run"], str(path)))
+    except (ConfigError, KeyError) as error:
+        raise ArtifactError(f"{path}: of another version ({error}); delete {path.parent} and train again") from None
     return run, ImageShape(**layers.values["shape"]), layers.values
 
 
