@@ -1,0 +1,89 @@
+"""An ODE solver that controls its error, with steps of its own for every image.
+
+Dormand and Prince's pair of orders 5 and 4, as in scipy's RK45; there the error norm runs over everything in a call,
+here over one image, so that an image does not depend on those beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+C = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+A = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),  # also the weights of order 5
+)
+E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)  # order 5 less order 4
+SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
+
+
+@torch.no_grad()
+def rk45(velocity: Velocity, x: Tensor, start: float, end: float, *, rtol: float, atol: float) -> Tensor:
+    """Return the states at time `end` > `start`, float64 (B, C, H, W), of dx/dt = velocity from x at `start`.
+
+    Args:
+        velocity: (x, t, rows) -> dx/dt, for the images number `rows` of the batch at their own times t, (n,) float64.
+        rtol, atol: a step is taken when the root mean square of its error over atol + rtol max(|x|, |x'|) is below 1.
+    Source: Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, Sections II.4 and II.5.
+    """
+    final = x.to(torch.float64).clone()
+    rows = torch.arange(len(x), device=x.device)
+    x, t = final.clone(), torch.full((len(x),), start, dtype=torch.float64, device=x.device)
+    slope = velocity(x, t, rows).to(torch.float64)
+    size = _first_size(velocity, x, t, rows, slope, rtol, atol)
+    while len(rows):
+        step = torch.minimum(size, end - t)
+        ahead, slopes = _stages(velocity, x, t, rows, slope, step)
+        error = _column(step) * sum(e * k for e, k in zip(E, slopes, strict=True))
+        norm = _rms(error / (atol + rtol * torch.maximum(x.abs(), ahead.abs())))
+        taken = norm < 1
+        factor = (SAFETY * norm.clamp(min=1e-10) ** -0.2).clamp(SHRINK, GROW)
+        size = step * torch.where(taken, factor, factor.clamp(max=1.0))
+        t = torch.where(taken, t + step, t)
+        x = torch.where(_column(taken), ahead, x)
+        slope = torch.where(_column(taken), slopes[-1], slope)
+        final[rows] = x
+        going = t < end - 1e-12 * (end - start)
+        rows, x, t, slope, size = rows[going], x[going], t[going], slope[going], size[going]
+    return final
+
+
+def _stages(
+    velocity: Velocity, x: Tensor, t: Tensor, rows: Tensor, slope: Tensor, step: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the state of order 5 after a step, and all seven slopes, the last one at that state."""
+    slopes, ahead = [slope], x
+    for c, weights in zip(C[1:], A[1:], strict=True):
+        ahead = x + _column(step) * sum(a * k for a, k in zip(weights, slopes, strict=True))
+        slopes.append(velocity(ahead, t + c * step, rows).to(torch.float64))
+    return ahead, slopes
+
+
+def _first_size(
+    velocity: Velocity, x: Tensor, t: Tensor, rows: Tensor, slope: Tensor, rtol: float, atol: float
+) -> Tensor:
+    """Return a first step for every image, (B,), from its slope and curvature (Hairer's rule)."""
+    scale = atol + rtol * x.abs()
+    small = 0.01 * _rms(x / scale) / _rms(slope / scale).clamp(min=1e-10)
+    ahead = velocity(x + _column(small) * slope, t + small, rows).to(torch.float64)
+    curvature = _rms((ahead - slope) / scale) / small.clamp(min=1e-10)
+    steepest = torch.maximum(_rms(slope / scale), curvature).clamp(min=1e-10)
+    return torch.minimum(100 * small, (0.01 / steepest) ** 0.2)
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def _column(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
