@@ -172,13 +172,15 @@ def _images(samples: Path) -> np.ndarray:
 
 
 def _arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+    from zipfile import BadZipFile
+
     import numpy as np
 
     check_digest(path, stage)
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ArtifactError(f"{path}: unreadable ({error}); delete it and run `hkd {stage}` again") from None
 
 

@@ -39,7 +39,9 @@ def train(
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
     device: DeviceOption = "auto",
-    checkpoint_seconds: Annotated[float, typer.Option(help="Longest time between two checkpoints.")] = 60.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(envvar="HKD_CHECKPOINT_SECONDS", help="Longest time between two checkpoints.")
+    ] = 60.0,
     expect_digest: DigestOption = None,
     expect_code: CodeOption = None,
 ) -> None:

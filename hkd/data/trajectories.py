@@ -154,7 +154,7 @@ class Trajectories:
         for shard in self.manifest["shards"]:
             path = self.folder / shard["file"]
             if sha256(path) != shard["sha256"]:
-                raise ArtifactError(f"{path}: damaged; delete it and run `hkd {STAGE}` (or snakemake) again")
+                raise ArtifactError(f"{path}: damaged; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`")
 
     def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
         """Return trajectories by index."""
@@ -168,10 +168,7 @@ class Trajectories:
 
     def _open(self, shard: dict[str, Any]) -> np.ndarray:
         path = self.folder / shard["file"]
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{path}: missing or damaged ({error}); run `hkd {STAGE}` (or snakemake)") from None
+        array = _read(path)
         if list(array.shape[:2]) != [shard["count"], len(self.sigmas)] or array.dtype != np.float16:
             raise ArtifactError(
                 f"{path}: holds {array.dtype} {array.shape}, not what the manifest says; run `hkd {STAGE}`"
@@ -180,7 +177,15 @@ class Trajectories:
 
     def _open_labels(self) -> np.ndarray:
         paths = [labels_path(self.folder / shard["file"]) for shard in self.manifest["shards"]]
-        return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+        return np.concatenate([_read(path) for path in paths])
+
+
+def _read(path: Path) -> np.ndarray:
+    """Return an array that this stage wrote, memory-mapped."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: missing or damaged ({error}); delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`") from None
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hkd import source
+from hkd.artifacts import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -17,11 +25,28 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a run needs: settings, rules, profiles and the package."""
-    for name in ("configs", "rules", "profiles", "hkd"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    return tmp_path
+    """A copy of the checkout, to be edited."""
+    return copy_checkout(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A checkout that is run without interruption, as far as tests ask for it."""
+    return Workflow(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Workflow]]:
+    """Return a fresh copy of the checkout, whose processes end with the test."""
+    made: list[Workflow] = []
+
+    def build() -> Workflow:
+        made.append(Workflow(tmp_path_factory.mktemp("workflow")))
+        return made[-1]
+
+    yield build
+    for workflow in made:
+        workflow.stop()
 
 
 @pytest.fixture
@@ -48,6 +73,78 @@ def graph(checkout: Path, own_source: Callable[[], None], monkeypatch: pytest.Mo
         return Graph(checkout, profile, targets, config)
 
     return built
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy what a run needs: settings, rules, profiles and the package."""
+    for name in ("configs", "rules", "profiles", "hkd"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+class Workflow:
+    """Real runs of the smoke profile in a copy of the checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copy_checkout(folder)
+        self.results = folder / "results/smoke"
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, *targets: str) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own, as a terminal does."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "configs/smoke.yaml"]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "HKD_CHECKPOINT_SECONDS": "0.5"}
+        with (self.folder / "log").open("a") as log:
+            process = subprocess.Popen(
+                [*command, "--", *targets],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                text=True,
+            )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def run(self, *targets: str) -> str:
+        """Run to the end and return what was printed."""
+        before = len(self.log())
+        status = self.start(*targets).wait(1800)
+        assert status == 0, self.log()[before:][-4000:]
+        return self.log()[before:]
+
+    def log(self) -> str:
+        """All that was printed so far."""
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    def contents(self) -> dict[str, Any]:
+        """Every result, without times: arrays and tensors to the bit, tables and metrics in their measured parts."""
+        found: dict[str, Any] = {}
+        for path in sorted(self.results.rglob("*")):
+            name = str(path.relative_to(self.results))
+            if path.suffix == ".npz" or (path.suffix == ".npy" and "parts" not in name):
+                loaded = np.load(path, allow_pickle=False)
+                arrays = dict(loaded) if path.suffix == ".npz" else {"": loaded}
+                found |= {f"{name}:{key}": (str(a.dtype), a.shape, a.tobytes()) for key, a in arrays.items()}
+            elif path.suffix == ".safetensors" and "checkpoints" not in name:
+                found |= {f"{name}:{key}": value.tolist() for key, value in load_weights(path).items()}
+            elif path.parent.name == "metrics" and not name.endswith("record.json"):
+                found[name] = json.loads(path.read_text())["metrics"]
+            elif path.name.startswith("table") and path.suffix == ".csv":
+                with path.open(newline="") as file:
+                    rows = list(csv.DictReader(file))
+                found[name] = [{key: cell for key, cell in row.items() if "seconds" not in key} for row in rows]
+        return found
 
 
 class Graph:
