@@ -14,6 +14,14 @@ def main() -> None:
 
 
 def _run() -> int:
+    try:
+        return _command()
+    except interrupt.Interrupted:
+        print("hkd: stopped on request; what is finished is saved, the same command goes on from here", file=sys.stderr)
+        return interrupt.EXIT_CODE
+
+
+def _command() -> int:
     import click
 
     from hkd.artifacts import ArtifactError, refusal
@@ -27,9 +35,6 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except interrupt.Interrupted:
-        print("hkd: stopped on request; what is finished is saved, the same command goes on from here", file=sys.stderr)
-        return interrupt.EXIT_CODE
     except (ConfigError, ArtifactError) as error:
         return _tell(error)
     except (ValueError, RuntimeError) as error:

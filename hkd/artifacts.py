@@ -109,7 +109,7 @@ def read_json(path: Path | str, stage: str) -> Any:
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run `hkd {stage}` (or snakemake) to make it") from None
+        raise ArtifactError(f"{path}: missing; run `hkd {stage}`, or `snakemake --cores all {path}`") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{path}: not valid JSON ({error}); delete it and run `hkd {stage}` again") from error
 
@@ -125,12 +125,12 @@ def sha256(path: Path | str) -> str:
 
 def save_weights(path: Path | str, state: Mapping[str, torch.Tensor], about: Mapping[str, Any] | None = None) -> None:
     """Write named tensors to a safetensors file atomically; `about` goes into its header as JSON."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # one tensor may stand under two names (shared networks); the file holds each name's own copy
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"about": json.dumps(about or {}, sort_keys=True)})
+    # as bytes through our own writer, which tells a full disk by name and leaves nothing behind when it is killed
+    write_bytes(path, save(tensors, metadata={"about": json.dumps(about or {}, sort_keys=True)}))
 
 
 def load_weights(path: Path | str, stage: str = "train") -> dict[str, torch.Tensor]:
@@ -171,13 +171,13 @@ def check_digest(path: Path | str, stage: str) -> None:
     """
     path = Path(path)
     if not path.exists():
-        raise ArtifactError(f"{path}: missing; run `hkd {stage}` (or snakemake) to make it")
+        raise ArtifactError(f"{path}: missing; run `hkd {stage}`, or `snakemake --cores all {path}`")
     if record_path(path).exists():
         recorded = read_json(record_path(path), stage)["sha256"]
         if recorded != sha256(path):
             raise ArtifactError(
                 f"{path}: damaged, its digest is not the recorded {recorded[:12]}…; "
-                f"delete it and run `hkd {stage}` again"
+                f"delete it and run `hkd {stage}`, or `snakemake --cores all {path}`"
             )
 
 

@@ -52,7 +52,7 @@ class Layers:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def put(self, other: Layers) -> Layers:
-        """Lay `other` on top and return self: mappings merge, everything else is replaced."""
+        """Lay `other` on top and return self: mappings merge, unless they state a `kind`; all else is replaced."""
         self._merge(self.values, other.values, (), other)
         return self
 
@@ -83,7 +83,7 @@ class Layers:
     def _merge(self, into: dict[str, Any], new: Mapping[str, Any], path: KeyPath, other: Layers) -> None:
         for key, value in new.items():
             here = (*path, key)
-            if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            if isinstance(value, Mapping) and isinstance(into.get(key), dict) and "kind" not in value:
                 self._merge(into[key], value, here, other)
                 continue
             into[key] = _copy(value)

@@ -54,14 +54,20 @@ def device(name: str) -> torch.device:
     """Return the device: `auto` is a GPU when there is one, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
 
 
 def network(run: Run, shape: ImageShape, seed: int) -> nn.Module:
     """Return the run's network with fresh weights, drawn from the seed."""
     label_dim = shape.label_dim if run.conditional else 0
     config = NetworkConfig(**run.network)
-    return build(config, resolution=shape.resolution, channels=shape.channels, label_dim=label_dim, seed=seed)
+    try:
+        return build(config, resolution=shape.resolution, channels=shape.channels, label_dim=label_dim, seed=seed)
+    except ValueError as error:
+        raise ConfigError(f"network for images of {shape.resolution} pixels: {error}") from None
 
 
 def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Method:

@@ -3,14 +3,16 @@
 Within `graceful()` a signal is a request: the stage asks `requested()` between units of work, saves, and raises
 `Interrupted`. Elsewhere there is nothing to save, and the signal raises at once. The handlers are installed before
 the slow imports. A job whose workflow was killed would go on writing beside its own restart; so a watcher asks
-once a second whether the parent still lives, and otherwise stops the job as SIGTERM would.
+once a second whether the workflow (its process number is in HKD_WORKFLOW_PID) still lives, and otherwise stops the job as SIGTERM would.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,10 +31,11 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """Turn SIGINT and SIGTERM into a request, and watch over the parent process."""
+    """Turn SIGINT and SIGTERM into a request, and watch over the workflow that started us, if one did."""
     signal.signal(signal.SIGINT, _handle)
     signal.signal(signal.SIGTERM, _handle)
-    threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    if workflow := os.environ.get("HKD_WORKFLOW_PID"):
+        threading.Thread(target=_watch, args=(int(workflow),), daemon=True).start()
 
 
 @contextmanager
@@ -75,6 +78,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    told = time.monotonic() + 1.0
     with open(folder / ".writer.lock", "w") as file:
         while True:
             try:
@@ -82,6 +86,9 @@ def only_writer(folder: Path | str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 check()
+                if time.monotonic() > told:
+                    print(f"{folder}: waiting for another writer to finish or to die", file=sys.stderr)
+                    told = math.inf
                 time.sleep(0.2)
         yield
 
@@ -94,9 +101,19 @@ def _handle(number: int, frame: FrameType | None) -> None:
         raise Interrupted
 
 
-def _watch_parent(parent: int) -> None:
-    if parent == 1:  # started by init itself, as in a container: nobody to watch
-        return
-    while os.getppid() == parent:
+def _watch(workflow: int) -> None:
+    """Ask for a stop when the workflow's process is gone."""
+    while _exists(workflow):
         time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not _stop.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

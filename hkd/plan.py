@@ -15,11 +15,13 @@ from typing import Any
 from hkd.config import ConfigError, Layers, digest, nearest, read_yaml
 from hkd.layout import Layout
 from hkd.report.bars import Bar
-from hkd.resolve import CONFIGS, Resolver, loaded_profile, merged_profile
+from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, loaded_profile, merged_profile
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
+SOLVED_BY = ("hkd.diffusion.solve", "hkd.diffusion.schedules", "hkd.data.trajectories", "hkd.experiment")
+DRAWN_BY = {"shapes": "hkd.data.shapes", "images": "hkd.data.sources"}
 HELD_OUT = "edm-heldout"  # the trajectories that no method trains on
 _NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")
 
@@ -65,11 +67,32 @@ class Plan:
         Raises:
             ConfigError: all that is wrong with the first run that is.
         """
+        self._check_names()
         for name, table in self.tables.items():
+            self.extractor(table.dataset, "metric")
             for row in self.rows(name):
                 if row.method:
-                    self.run(table.dataset, row.method)
+                    run = self.run(table.dataset, row.method)
+                    if run.perceptual:
+                        self.extractor(table.dataset, "perceptual")
+                    if run.feed.startswith("trajectories/"):
+                        self.trajectory_set(table.dataset, run.feed.split("/")[1])
+        self.bars()
         return self
+
+    def _check_names(self) -> None:
+        """Refuse names in the profile that mean nothing: a mistyped row would silently not run."""
+        methods = [path.stem for group in RUN_GROUPS for path in (self._configs / group).glob("*.yaml")]
+        for name in self.profile.methods:
+            if name not in methods:
+                raise ConfigError(f"profile, methods: there is no method '{name}'. {nearest(name, methods)}")
+        for name, table in self.tables.items():
+            printed = [item["run"] for item in self._printed(table)]
+            for method in table.run or ():
+                if method not in printed:
+                    raise ConfigError(f"tables.{name}.run: '{method}' is no printed row. {nearest(method, printed)}")
+        for method in self.profile.trajectory_errors:
+            self.run(self.tables["table1"].dataset, method)
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -118,9 +141,7 @@ class Plan:
         titles = [self.run(table.dataset, row.method).title for row in self.rows(name) if row.method]
         rows = [vars(row) for row in self.rows(name)]
         paper = read_yaml(self._configs / f"reported/{table.reported}.yaml").values
-        return digest(
-            [rows, titles, paper, self.dataset(table.dataset).title, table.title, code_digest("hkd.report.tables")]
-        )
+        return digest([rows, titles, paper, self.dataset(table.dataset).title, code_digest("hkd.report.tables")])
 
     def figure_digest(self, kind: str, table: str) -> str:
         """Return the digest of what defines a figure of a table besides the files that it draws."""
@@ -179,7 +200,21 @@ class Plan:
 
     def data_digest(self, name: str) -> str:
         """Return the digest of what defines the images of a data set."""
-        return digest([self.dataset(name).data.model_dump(), code_digest("hkd.data.shapes", "hkd.data.sources")])
+        data = self.dataset(name).data
+        return digest([data.model_dump(), code_digest(DRAWN_BY[data.kind]), self._source_listing(data.path)])
+
+    def source_files(self, name: str) -> list[str]:
+        """Return the file that a data set is made from, so that another content at the same path is noticed."""
+        path = self.dataset(name).data.path
+        return [path] if path and Path(path).is_file() else []
+
+    def _source_listing(self, path: str | None) -> list[list[object]]:
+        """Return names, sizes and times of a folder of images: what changes when its content does."""
+        folder = Path(path) if path else None
+        if folder is None or not folder.is_dir():
+            return []
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        return [[str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
 
     def reference_split(self, name: str) -> str:
         """Return which split the metrics compare with: fresh images when procedural, else the training set."""
@@ -224,7 +259,7 @@ class Plan:
     def trajectory_digest(self, dataset: str, name: str) -> str:
         """Return the digest of what defines the trajectories."""
         spec = self.trajectory_set(dataset, name)
-        code = ["hkd.diffusion.solve"]
+        code = list(SOLVED_BY)
         if spec.solver in ("sampler", "adaptive"):
             code.append(self.run(dataset, spec.teacher).target.rpartition(".")[0])
         return digest([spec.model_dump(exclude_defaults=True) | {"title": ""}, code_digest(*code)])
@@ -266,13 +301,17 @@ class Plan:
     def train_code(self, dataset: str, method: str) -> str:
         """Return the digest of the code that defines the weights of a run."""
         target = self.run(dataset, method).target.rpartition(".")[0]
-        loop = [] if self.shipped(dataset, method) else ["hkd.training.loop"]
-        return code_digest(target, "hkd.nets.config", *loop)
+        used = ["hkd.nets.config"]
+        if not self.shipped(dataset, method):
+            used += ["hkd.training.loop", "hkd.experiment"]
+            used += ["hkd.nets.cnn"] if self.run(dataset, method).perceptual else []
+        return code_digest(target, *used)
 
     def sample_digest(self, dataset: str, method: str) -> str:
         """Return the digest of what defines the samples, besides weights, seed and nfe."""
         sampling = self.run(dataset, method).sampling
-        return digest([sampling.n_samples, sampling.batch])
+        code = code_digest(self.run(dataset, method).target.rpartition(".")[0], "hkd.experiment")
+        return digest([sampling.n_samples, code])
 
     def needs(self, dataset: str, method: str) -> list[str]:
         """Return the files that the training of a run reads."""
@@ -300,16 +339,19 @@ class Plan:
         return f"{self.layout.run(dataset, base, 0)}/weights.safetensors"
 
     def _reported_rows(self, table: Table) -> list[Row]:
-        path = self._configs / f"reported/{table.reported}.yaml"
-        tables = read_yaml(path).values.get("tables", {})
-        if table.rows not in tables:
-            raise ConfigError(f"{path}: no table '{table.rows}'. {nearest(table.rows, list(tables))}")
         rows = []
-        for item in tables[table.rows]["rows"]:
+        for item in self._printed(table):
             asked = table.run is None or item["run"] in table.run
             method = item["run"] if asked and (self._configs / f"{item['run']}.yaml").exists() else None
             rows.append(Row(item["category"], item["method"], item["nfe"], method, item["fid"], item.get("note", "")))
         return rows
+
+    def _printed(self, table: Table) -> list[dict[str, Any]]:
+        path = self._configs / f"reported/{table.reported}.yaml"
+        tables = read_yaml(path).values.get("tables", {})
+        if table.rows not in tables:
+            raise ConfigError(f"{path}: no table '{table.rows}'. {nearest(table.rows, list(tables))}")
+        return list(tables[table.rows]["rows"])
 
     def _extra_rows(self, table: Table) -> list[Row]:
         rows = []

@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import create_model
 
 from hkd.config import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
 from hkd.nets.config import NetworkConfig
-from hkd.settings import Dataset, Extractor, Profile, Run, TrajectorySet
+from hkd.settings import Dataset, Extractor, Profile, Run, Scale, TrajectorySet
 from hkd.source import constructor_arguments
 
 CONFIGS = Path("configs")
@@ -53,9 +53,9 @@ class Resolver:
         if (dataset, method) not in self._runs:
             layers = self.layers(dataset, method)
             run = check(Run, layers)
-            self._check_params(run, layers)
+            params = self._checked_params(run, layers)
             self._check_network(layers)
-            self._runs[dataset, method] = run
+            self._runs[dataset, method] = run.model_copy(update={"params": params})
         return self._runs[dataset, method]
 
     def extractor(self, dataset: str, role: str) -> Extractor:
@@ -91,8 +91,18 @@ class Resolver:
 
     def _chain(self, name: str) -> list[Layers]:
         file = read_yaml(self._configs / f"{name}.yaml")
+        self._check_sections(file)
         parent = file.values.get("inherits")
         return [*(self._chain(str(parent)) if parent else []), file]
+
+    def _check_sections(self, file: Layers) -> None:
+        """Refuse a scale or a data set that does not exist: its section would silently never apply."""
+        datasets = [path.stem for path in (self._configs / "datasets").glob("*.yaml")]
+        for section, known in (("scales", list(get_args(Scale))), ("per_dataset", datasets)):
+            for key in file.pick(section).values:
+                if key not in known:
+                    where = file.origin((section, key))
+                    raise ConfigError(f"{where}: unknown key '{section}.{key}'. {nearest(key, known)}")
 
     def _dataset_run(self, dataset: str) -> Layers:
         """The part of a data set's file that speaks of runs: its `run` section as body, its `scales`."""
@@ -102,12 +112,12 @@ class Resolver:
         nested = Layers({"scales": scales.values}, {("scales", *p): w for p, w in scales.origins.items()})
         return body.put(nested)
 
-    def _check_params(self, run: Run, layers: Layers) -> None:
-        """Hold `params` against the constructor of the target, before anything is loaded or trained."""
+    def _checked_params(self, run: Run, layers: Layers) -> dict[str, Any]:
+        """Return `params` as the types of the target's constructor, before anything is loaded or trained."""
         taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
         fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
         model = create_model("params", __base__=Section, **fields)
-        check(model, _Named(layers.pick("params"), layers))
+        return check(model, _Named(layers.pick("params"), layers)).model_dump()
 
     def _check_network(self, layers: Layers) -> None:
         section = layers.pick("network")
@@ -146,7 +156,10 @@ def profile_layers(path: Path) -> Layers:
 def loaded_profile(source: str, overrides: Mapping[str, Any] | None, configs: Path) -> Layers:
     """Return a profile given as a YAML path, or as the JSON text that the workflow hands on, with overrides on top."""
     if source.lstrip().startswith("{"):
-        layers = merged_profile(json.loads(source), configs)
+        try:
+            layers = merged_profile(json.loads(source), configs)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"profile given as text: not valid JSON ({error})") from None
     else:
         layers = profile_layers(Path(source))
     return layers.put(from_mapping(overrides or {}, "--config"))

@@ -10,6 +10,7 @@ from hkd.config import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 Scale = Literal["embedded", "cpu", "paper"]
 Route = Literal["train", "shipped"]
@@ -33,8 +34,6 @@ class Dataset(Section):
 
     title: str
     data: Data
-    reported: str | None = None
-    stands_for: str | None = None
     shipped: dict[str, str] = {}
 
 
@@ -43,7 +42,7 @@ class Optimizer(Section):
 
     name: Literal["adam", "adamw", "radam"]
     lr: Rate
-    betas: tuple[Fraction, Fraction]
+    betas: tuple[Momentum, Momentum]
     eps: Rate
     weight_decay: Annotated[float, Field(ge=0)]
 
@@ -177,7 +176,6 @@ class Table(Section):
     rows: str
     run: tuple[str, ...] | None = None
     extra: tuple[str, ...] = ()
-    title: str = ""
 
 
 class Profile(Section):

@@ -32,21 +32,28 @@ def constructor_arguments(target: str) -> dict[str, Any]:
     return _arguments(classes[name], classes, module, tree)
 
 
+# modules that carry results about but define no number in them: their edits must not retrain anything
+SILENT = {
+    f"hkd.{name}" for name in ("artifacts", "config", "interrupt", "layout", "parts", "plan", "resolve", "settings")
+}
+SILENT |= {"hkd.source", "hkd.shipping", "hkd.workflow"}
+
+
 def code_digest(*modules: str) -> str:
     """Return 16 hexadecimal digits over the syntax of `modules` and of all they import within the package.
 
-    Comments, docstrings and formatting do not count.
+    Comments, docstrings and formatting do not count, nor do the modules in `SILENT`.
     """
     seen: set[str] = set()
     queue = list(modules)
     while queue:
         module = queue.pop()
-        if module not in seen:
+        if module not in seen and module not in SILENT:
             seen.add(module)
             queue.extend(_imports(module) - seen)
     # packages on the way are loaded too, but what they pass on is imported by name above
     packages = {package for module in seen for package in _packages(module)}
-    text = "\n".join(f"{module} {_module_digest(module)}" for module in sorted(seen | packages))
+    text = "\n".join(f"{module} {_module_digest(module)}" for module in sorted((seen | packages) - SILENT))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

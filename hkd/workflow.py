@@ -30,9 +30,21 @@ def plan(config: Mapping[str, Any]) -> Plan:
     from snakemake.exceptions import WorkflowError
 
     try:
-        return Plan.of(config).check()
-    except ConfigError as error:
+        made = Plan.of(config).check()
+        for folder in (made.profile.results, made.profile.figures):
+            _check_writable(Path(folder))
+    except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
+    return made
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder in which no job could write, before any job runs."""
+    existing = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+    if not existing.is_dir():
+        raise ArtifactError(f"{existing}: a file stands where the folder for results should be; move it away")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ArtifactError(f"{existing}: cannot write here; make it writable, or name another folder in the profile")
 
 
 def prefix(config: Mapping[str, Any]) -> str:
@@ -41,7 +53,9 @@ def prefix(config: Mapping[str, Any]) -> str:
     The profile travels in the environment and not in the command, so that a change of an unrelated key reruns
     nothing: what a job depends on is in the digest that it is given.
     """
-    values = {**ENVIRONMENT, "HKD_PROFILE": json.dumps(config)}
+    values = {**ENVIRONMENT, "HKD_PROFILE": json.dumps(config), "HKD_WORKFLOW_PID": str(os.getpid())}
+    if not config.get("gpus"):
+        values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
     text = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH {exports}; "
     return text.replace("{", "{{").replace("}", "}}")  # Snakemake formats it as it does commands

@@ -1,4 +1,6 @@
 rule prepare:
+    input:
+        source_files,
     output:
         images=f"{LAYOUT.data()}/images.npy",
         record=f"{LAYOUT.data()}/images.npy.record.json",

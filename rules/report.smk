@@ -79,9 +79,11 @@ rule trajectory_error:
         gpu=gpus,
         mem_mb=4000,
         runtime=60,
+    params:
+        code=metrics_code,
     shell:
         "exec hkd trajectory-error {wildcards.dataset} {wildcards.group}/{wildcards.method}"
-        " --seed {wildcards.seed} 2> {log}"
+        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
 
 
 rule error_table:
@@ -92,6 +94,8 @@ rule error_table:
         record=f"{LAYOUT.root}/trajectory_error.csv.record.json",
     log:
         f"{LAYOUT.root}/logs/trajectory_error.log",
+    benchmark:
+        f"{LAYOUT.root}/logs/trajectory_error.jsonl"
     shell:
         "exec hkd error-table 2> {log}"
 
@@ -104,6 +108,8 @@ rule bars:
         record=f"{LAYOUT.root}/bars.csv.record.json",
     log:
         f"{LAYOUT.root}/logs/bars.log",
+    benchmark:
+        f"{LAYOUT.root}/logs/bars.jsonl"
     params:
         digest=PLAN.bars_digest(),
     shell:

@@ -26,6 +26,10 @@ wildcard_constraints:
     table=r"table\d+",
 
 
+def source_files(wildcards):
+    return PLAN.source_files(wildcards.dataset)
+
+
 def data_digest(wildcards):
     return PLAN.data_digest(wildcards.dataset)
 

@@ -41,8 +41,11 @@ def plan(profile: str, overrides: list[str] | None) -> Plan:
         section = merged
         *outer, leaf = key.split(".")
         for name in outer:
-            section = section.setdefault(name, {})
-        section[leaf] = yaml.safe_load(value)
+            section = section.setdefault(name, {}) if isinstance(section, dict) else {}
+        try:
+            section[leaf] = yaml.safe_load(value)
+        except (yaml.YAMLError, TypeError):
+            raise ConfigError(f"--config {item}: the value is not YAML, or the key lies inside a plain value") from None
     return Plan.load(profile, merged)
 
 

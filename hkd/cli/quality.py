@@ -10,6 +10,7 @@ import typer
 from hkd.artifacts import ArtifactError, Record, check_digest, read_json, write_json, write_text
 from hkd.cli.options import (
     DEFAULT_PROFILE,
+    CodeOption,
     DatasetArgument,
     DeviceOption,
     DigestOption,
@@ -38,6 +39,7 @@ def trajectory_error(
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
     device: DeviceOption = "auto",
+    expect_code: CodeOption = None,
 ) -> None:
     """Predict x_eps from every state of held-out trajectories, in one step, and measure the error."""
     import numpy as np
@@ -47,6 +49,7 @@ def trajectory_error(
     from hkd.data.trajectories import Trajectories
 
     chosen = plan(profile, config)
+    expect(chosen.metrics_code(), expect_code, "code of the metrics")
     run = Path(chosen.layout.run(dataset, method, seed))
     folder, to = Path(chosen.layout.trajectories(dataset, HELD_OUT)), experiment.device(device)
     record = Record("trajectory-error", seed=seed, inputs=[run / "weights.safetensors", folder / "manifest.json"])

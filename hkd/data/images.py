@@ -125,7 +125,7 @@ class ImageSet:
     def _open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> Any:
         path = self.folder / name
         if not path.exists():
-            raise ArtifactError(f"{path}: missing; run `hkd prepare` (or snakemake) to make it")
+            raise ArtifactError(f"{path}: missing; run `hkd prepare`, or `snakemake --cores all {path}`")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
@@ -212,4 +212,4 @@ def _checked(
 
 
 def _damaged(path: Path, what: str) -> ArtifactError:
-    return ArtifactError(f"{path}: damaged, {what}; delete it and run `hkd prepare` again")
+    return ArtifactError(f"{path}: damaged, {what}; delete it and run `hkd prepare`, or `snakemake --cores all {path}`")

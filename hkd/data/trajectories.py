@@ -154,7 +154,9 @@ class Trajectories:
         for shard in self.manifest["shards"]:
             path = self.folder / shard["file"]
             if sha256(path) != shard["sha256"]:
-                raise ArtifactError(f"{path}: damaged; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`")
+                raise ArtifactError(
+                    f"{path}: damaged; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
+                )
 
     def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
         """Return trajectories by index."""
@@ -185,7 +187,9 @@ def _read(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(f"{path}: missing or damaged ({error}); delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`") from None
+        raise ArtifactError(
+            f"{path}: missing or damaged ({error}); delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
+        ) from None
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

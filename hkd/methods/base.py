@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from hkd.config import ConfigError
 from hkd.seeding import ImageStreams
 
 
@@ -107,6 +108,6 @@ class Method(nn.Module):
         self.load_state_dict(state, strict=False)
 
 
-def refuse_nfe(method: Method, nfe: int, allowed: str) -> ValueError:
+def refuse_nfe(method: Method, nfe: int, allowed: str) -> ConfigError:
     """Return the error of a sampler that is asked for a number of evaluations that it cannot make."""
-    return ValueError(f"{type(method).__name__} samples with {allowed} network evaluations, not {nfe}")
+    return ConfigError(f"{type(method).__name__} samples with {allowed} network evaluations, not {nfe}")

@@ -35,6 +35,7 @@ class Checkpoints:
     def __init__(self, folder: Path | str, identity: str) -> None:
         self.folder, self.identity = Path(folder), identity
         self.passed_over: list[str] = []
+        self._refused: list[str] = []
 
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Write a state, then list it, then drop all but the last two."""
@@ -42,7 +43,8 @@ class Checkpoints:
         name = f"step{progress.step:09d}.safetensors"
         save_weights(self.folder / name, tensors)
         entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity, **asdict(progress)}
-        entries = [e for e in self._entries() if e["file"] != name]
+        refused = set(self._refused)
+        entries = [e for e in self._entries() if e["file"] != name and e["file"] not in refused]
         entries = [*entries, entry][-KEEP:]
         write_json(self.folder / "checkpoints.json", entries)
         listed = {e["file"] for e in entries}
@@ -55,12 +57,14 @@ class Checkpoints:
 
         States of another configuration are never resumed: their identity differs, so they are passed over.
         """
-        self.passed_over = []
+        self.passed_over, self._refused = [], []
         for entry in reversed(self._entries()):
             path = self.folder / entry["file"]
             if entry["identity"] != self.identity:
+                self._refused.append(entry["file"])
                 self.passed_over.append(f"{path}: of other settings ({entry['identity']})")
             elif not path.exists() or sha256(path) != entry["sha256"]:
+                self._refused.append(entry["file"])
                 self.passed_over.append(f"{path}: damaged")
             else:
                 try:
@@ -71,8 +75,12 @@ class Checkpoints:
         return None
 
     def _entries(self) -> list[dict[str, Any]]:
+        path = self.folder / "checkpoints.json"
         try:
-            entries = json.loads((self.folder / "checkpoints.json").read_text())
-        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+            entries = json.loads(path.read_text())
+        except FileNotFoundError:
+            return []
+        except (UnicodeDecodeError, json.JSONDecodeError):
+            self.passed_over.append(f"{path}: unreadable, so no state beside it can be trusted")
             return []
         return [e for e in entries if isinstance(e, dict) and "identity" in e] if isinstance(entries, list) else []
