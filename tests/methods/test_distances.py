@@ -1,0 +1,107 @@
+"""Distances that objectives use, against the formulas and the packages that define them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd import experiment
+from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
+from hkd.seeding import stream
+
+
+def pictures(index: int, size: int = 8) -> torch.Tensor:
+    return torch.rand((3, 3, size, size), generator=stream(0, "pictures", index)) * 2 - 1
+
+
+@pytest.fixture
+def distance(perceptual) -> PerceptualDistance:
+    network = experiment.feature_network(perceptual)
+    return PerceptualDistance(network, network.maps)
+
+
+def test_equal_images_are_at_no_distance(distance):
+    a = pictures(0)
+    assert_close(distance(a, distance.features(a)), torch.zeros(3))
+
+
+def test_the_distance_is_symmetric_and_positive(distance):
+    a, b = pictures(0), pictures(1)
+    there, back = distance(a, distance.features(b)), distance(b, distance.features(a))
+    assert_close(there, back)
+    assert bool((there > 0).all())
+
+
+def test_each_image_has_its_own_distance(distance):
+    a, b = pictures(0), pictures(1)
+    alone = torch.cat([distance(a[i : i + 1], distance.features(b[i : i + 1])) for i in range(3)])
+    assert_close(distance(a, distance.features(b)), alone)
+
+
+def test_the_distance_is_the_one_of_its_formula(distance):
+    a, b = pictures(0), pictures(1)
+    expected = torch.zeros(3)
+    maps = distance.network.maps
+    for x, y in zip(maps(127.5 * (a + 1)), maps(127.5 * (b + 1)), strict=True):
+        x, y = (m / (m.square().sum(dim=1, keepdim=True) + 1e-10).sqrt() for m in (x, y))
+        expected += (x - y).square().sum(dim=1).mean(dim=(1, 2))
+    assert_close(distance(a, distance.features(b)), expected)
+
+
+def test_a_measuring_instrument_does_not_learn_or_drift(distance):
+    distance.train()
+    assert not distance.network.training
+    assert not any(p.requires_grad for p in distance.parameters())
+    a = pictures(0).requires_grad_()
+    distance(a, distance.features(pictures(1))).sum().backward()
+    assert a.grad is not None and float(a.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize("c", [0.0, 0.03, 2.0])
+def test_pseudo_huber_is_one_norm_over_the_whole_image(c):
+    a, b = pictures(0), pictures(1)
+    norms = (a - b).flatten(1).norm(dim=1)
+    assert_close(pseudo_huber(a, b, c), (norms**2 + c**2).sqrt() - c)
+    assert_close(pseudo_huber(a, a, c), torch.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def alex(tmp_path_factory):
+    """The package's LPIPS on a random backbone, and ours from that backbone as torchvision would store it."""
+    lpips = pytest.importorskip("lpips")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Linear, "reset_parameters", lambda self: None)  # of the classifier, which is dropped
+        torch.manual_seed(0)
+        theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+        state = {f"features.{name.partition('.')[2]}": value for name, value in theirs.net.state_dict().items()}
+        path = tmp_path_factory.mktemp("lpips") / "alexnet.pth"
+        torch.save({**state, "classifier.1.weight": torch.zeros(2, 2)}, path)
+        return theirs, LPIPS("alex", path, None)
+
+
+def test_lpips_is_the_packages(alex):
+    theirs, ours = alex
+    a, b = pictures(0, 64), pictures(1, 64)
+    with torch.no_grad():
+        expected = theirs(a, b).flatten()
+        assert_close(ours(a, ours.features(b)), expected, rtol=1e-4, atol=1e-6)
+    assert float(expected.min()) > 0
+
+
+def test_lpips_resizes_where_it_is_told_to(alex, monkeypatch):
+    theirs, ours = alex
+    monkeypatch.setattr(ours, "resize", 64)
+    a, b = pictures(0, 32), pictures(1, 32)
+    up = [torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False) for x in (a, b)]
+    with torch.no_grad():
+        assert_close(ours(a, ours.features(b)), theirs(*up).flatten(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_missing_backbone_is_named(tiny_run, tmp_path):
+    from hkd.artifacts import ArtifactError
+
+    changes = {"perceptual_backbone": "lpips-vgg", "weights_folder": str(tmp_path)}
+    run = tiny_run("methods/hkd").model_copy(update=changes)
+    with pytest.raises(ArtifactError, match=r"vgg16-397923af.pth: missing"):
+        experiment.perceptual(run, None)

@@ -1,0 +1,253 @@
+"""HKD's loss: every choice that the paper leaves open is wired, and the laws are those it prints."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd.data.trajectories import Trajectories
+from hkd.diffusion.schedules import edm_sigmas
+from hkd.methods.hkd import grid_weights
+from hkd.seeding import stream
+
+BASE = {
+    "time_map": "rho",
+    "time_dist": "uniform_index",
+    "time_states": "interp",
+    "n_intermediate": 2,
+    "lambda1_law": "constant",
+    "lambda2": 0.3,
+}
+GRID = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)[:-1]
+
+
+@pytest.fixture
+def make(tiny_run, build):
+    """HKD with the base's settings but for some, and an operator that moves."""
+
+    def made(*, operator: float = 0.3, **params):
+        method = build(tiny_run("methods/hkd", params={**BASE, **params})).eval()
+        with torch.no_grad():
+            for value in method.student.koopman_parameters():
+                value.fill_(operator)
+        return method
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def batch(trajectories):
+    return Trajectories(trajectories).batch(np.arange(6))
+
+
+def loss(method, batch, step: int = 1) -> float:
+    with torch.no_grad():
+        return float(method.losses(batch, step=step, generator=stream(0, "train", step))["student"])
+
+
+def fingerprint(method, batch) -> str:
+    """All that a setting may change: the loss, the parameters, how they are trained, and the images."""
+    with torch.no_grad():
+        images = method.sample(torch.randn((2, 3, 8, 8), generator=stream(0, "n")), labels=None, nfe=1, streams=None)
+    parameters = [(name, tuple(p.shape), p.requires_grad) for name, p in method.student.named_parameters()]
+    groups = [(len(group["params"]), group["lr_scale"]) for group in method.parameter_groups("student")]
+    text = f"{loss(method, batch):.9e} {parameters} {groups} {images.flatten()[:9].tolist()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, str]:
+    return {}
+
+
+CHOICES = [
+    ("levels", "per_resolution"),
+    ("levels", "bottleneck_only"),
+    ("levels", "finest_only"),
+    ("levels", "skips_dropped"),
+    ("bottleneck_operator", "separate"),
+    ("coupling", "fourier"),
+    ("pairing", "adjacent"),
+    ("time_map", "sigma_unit"),
+    ("time_map", "log_sigma"),
+    ("time_map", "log_unit"),
+    ("encoder_sigma", "constant"),
+    ("decoder_sigma", "sigma_max"),
+    ("decoder_sigma", "same_as_input"),
+    ("output_wrapper", "raw"),
+    ("output_wrapper", "edm"),
+    ("conditioning", "separate"),
+    ("alpha_clamp", 0.05),
+    ("alpha_bound", 0.2),
+    ("radius_bound", 0.2),
+    ("frozen", True),
+    ("operator_lr_scale", 3.0),
+    ("time_dist", "uniform_t"),
+    ("time_dist", "uniform_log"),
+    ("time_dist", "lognormal"),
+    ("time_states", "grid"),
+    ("time_support", "zero_to_T"),
+    ("n_intermediate", 0),
+    ("n_intermediate", 4),
+    ("combine", "sum"),
+    ("target_state", "x_0"),
+    ("distance_form", "norms"),
+    ("mse_reduction", "sum"),
+    ("lambda1_law", "anneal"),
+    ("lambda1_law", "zero"),
+    ("lambda2", 1.0),
+    ("rho", 3.0),
+    ("sigma_min", 0.01),
+]
+
+
+@pytest.mark.parametrize("key, value", CHOICES)
+def test_every_choice_changes_loss_graph_or_image(make, batch, seen, key, value):
+    before = seen.setdefault("base", fingerprint(make(), batch))
+    assert fingerprint(make(**{key: value}), batch) != before
+
+
+def test_the_literal_time_differs_too(make, batch):
+    """In sigma-time the rates count 80 times as much, so the operator must be small."""
+    assert loss(make(operator=0.004, time_map="sigma"), batch) != loss(make(operator=0.004), batch)
+
+
+def test_a_fixed_batch_has_a_fixed_loss(make, batch):
+    assert loss(make(), batch) == loss(make(), batch)
+
+
+def test_every_parameter_of_the_config_is_tried_here(tiny_run):
+    untried = set(tiny_run("methods/hkd").params) - {key for key, _ in CHOICES} - set(BASE)
+    assert untried == {"sigma_max"}
+
+
+# -- times -----------------------------------------------------------------------------------------------------------
+
+
+def test_uniform_in_t_weighs_a_grid_point_by_its_stretch():
+    weights = grid_weights(GRID, "uniform_t")
+    assert len(weights) == 17  # every point but T itself
+    for i in range(1, 17):
+        assert float(weights[i - 1]) == pytest.approx(float(GRID[i - 1] - GRID[i + 1]) / 2)
+    assert float(weights[-1]) == pytest.approx(float(GRID[16] - GRID[17]) / 2)
+
+
+def test_uniform_in_index_weighs_all_alike():
+    assert torch.equal(grid_weights(GRID, "uniform_index"), torch.ones(17, dtype=torch.float64))
+
+
+def test_uniform_in_log_weighs_by_the_ratio_of_neighbours():
+    weights = grid_weights(GRID, "uniform_log")
+    assert float(weights[4]) == pytest.approx(float((GRID[4] / GRID[6]).log()) / 2)
+
+
+def test_log_normal_weighs_most_where_images_form():
+    weights = grid_weights(GRID, "lognormal")
+    assert 0.1 < float(GRID[1:][weights.argmax()]) < 1.0
+
+
+@pytest.mark.parametrize("law", ["uniform_t", "uniform_index", "uniform_log", "lognormal"])
+def test_points_are_drawn_as_often_as_their_weights_say(make, batch, law):
+    method = make(time_states="grid", time_dist=law)
+    counts, generator, total = torch.zeros(18), stream(0, "draws"), 0
+    lookup = {float(value): k for k, value in enumerate(GRID.float())}
+    for _ in range(400):
+        _, sigma = method.intermediate(batch, generator)
+        for value in sigma.tolist():
+            counts[lookup[value]] += 1
+            total += 1
+    weights = grid_weights(GRID, law)
+    expected = torch.cat((torch.zeros(1), (weights / weights.sum()).float()))
+    spread = (expected * (1 - expected) / total).sqrt()
+    assert bool(((counts / total - expected).abs() <= 5 * spread + 1e-9).all())
+    assert counts[0] == 0  # T has a term of its own
+
+
+@pytest.mark.parametrize("states", ["grid", "interp"])
+def test_an_intermediate_state_lies_on_its_own_trajectory(make, batch, gaussian, states):
+    state, sigma = make(time_states=states).intermediate(batch, stream(0, "x"))
+    truth = gaussian.solution(batch.state(0), 80.0, sigma.double()).float()
+    scale = (sigma**2 + 0.25).sqrt()[:, None, None, None]
+    assert float(((state - truth) / scale).abs().mean()) < 0.02  # the stored ones are Heun's
+
+
+@pytest.mark.parametrize(
+    "law, of",
+    [("uniform_t", lambda s: s), ("uniform_log", torch.log), ("uniform_index", lambda s: s ** (1 / 7))],
+)
+def test_times_are_uniform_in_their_own_variable(make, law, of):
+    u = torch.linspace(0, 1, 11, dtype=torch.float64)
+    steps = of(make(time_dist=law).draw(u, stream(0, "x"))).diff()
+    assert_close(steps, steps.mean().expand(10), rtol=1e-6, atol=1e-9)
+    assert_close(make(time_dist=law).draw(u, stream(0, "x"))[[0, -1]], torch.tensor([0.002, 80.0]).double())
+
+
+# -- the distance ----------------------------------------------------------------------------------------------------
+
+
+def test_lambda1_falls_over_three_decades(make):
+    method = make(lambda1_law="anneal")
+    total = method.total_steps
+    assert [method.lambda1(step) for step in (0, total // 2, total)] == pytest.approx([1, 10**-1.5, 1e-3])
+    assert {make(lambda1_law="constant").lambda1(step) for step in (0, total)} == {1.0}
+
+
+def test_the_loss_is_the_term_at_T_plus_the_mean_of_the_others(make, batch):
+    one, other = make(combine="mean_plus_recon"), make(combine="sum")
+    terminal = loss(make(n_intermediate=0), batch)
+    assert loss(one, batch) - terminal == pytest.approx((loss(other, batch) - terminal) / 2, rel=1e-4)
+
+
+def test_terminal_only_is_the_ablation_without_the_trajectory_loss(make, batch, tiny_run, build):
+    method = make(n_intermediate=0)
+    target, features = batch.near_clean, method.distance.features(batch.near_clean)
+    with torch.no_grad():
+        image = method.student(batch.state(0), 80.0)
+        expected = (image - target).square().mean() + 0.3 * method.distance(image, features).mean()
+    assert loss(method, batch) == pytest.approx(float(expected), rel=1e-5)
+
+    ablation = build(tiny_run("ablations/abl_no_traj")).eval()
+    full = build(tiny_run("methods/hkd", params={"n_intermediate": 0})).eval()
+    assert loss(ablation, batch) == loss(full, batch)
+
+
+def test_mse_only_sees_no_perceptual_distance(tiny_run, build, batch):
+    method = build(tiny_run("ablations/abl_mse_only", params={"n_intermediate": 0})).eval()
+    assert method.distance is None
+    with torch.no_grad():
+        expected = (method.student(batch.state(0), 80.0) - batch.near_clean).square().mean()
+    assert loss(method, batch) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_sum_over_pixels_is_the_mean_times_their_number(make, batch):
+    mean, total = (make(mse_reduction=how, lambda2=0.0) for how in ("mean", "sum"))
+    assert loss(total, batch) == pytest.approx(3 * 8 * 8 * loss(mean, batch), rel=1e-4)
+
+
+def test_the_operator_has_its_own_rate(make):
+    network, operators = make(operator_lr_scale=10.0).parameter_groups("student")
+    assert (network["lr_scale"], operators["lr_scale"]) == (1.0, 10.0)
+    assert {id(p) for p in operators["params"]}.isdisjoint({id(p) for p in network["params"]})
+
+
+def test_a_frozen_operator_stays_zero_and_has_no_group(tiny_run, build):
+    method = build(tiny_run("ablations/abl_no_koopman"))
+    assert len(method.parameter_groups("student")) == 1
+    assert all(not bool(p.any()) and not p.requires_grad for p in method.student.koopman_parameters())
+
+
+def test_training_starts_with_an_operator_that_does_nothing(tiny_run, build, batch):
+    method = build(tiny_run("methods/hkd")).eval()
+    assert all(not bool(p.any()) for p in method.student.koopman_parameters())
+    x = batch.state(0)
+    latents = method.student.encode(x, 80.0)
+    assert all(torch.equal(a, b) for a, b in zip(latents, method.student.evolve(latents, 80.0, 0.002), strict=True))
+
+
+def test_numbers_worth_logging_are_finite(make):
+    facts = make().diagnostics()
+    assert facts["max_abs_alpha"] == pytest.approx(0.3) and np.isfinite(facts["max_exponent"])
