@@ -169,6 +169,8 @@ def run_document(run: Run, shape: ImageShape, **about: Any) -> dict[str, Any]:
 
 def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
     """Return the settings, image shape and facts of the run whose `config.yaml` this is."""
+    if not path.exists():
+        raise ArtifactError(f"{path}: missing; run `hkd train`, or `snakemake --cores all {path}`")
     layers = read_yaml(path)
     try:
         run = check(Run, from_mapping(layers.values["run"], str(path)))
