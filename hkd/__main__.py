@@ -22,7 +22,7 @@ def _run() -> int:
 
 
 def _command() -> int:
-    import click
+    import typer
 
     from hkd.artifacts import ArtifactError, refusal
     from hkd.cli.main import app
@@ -30,11 +30,12 @@ def _command() -> int:
 
     try:
         return int(app(standalone_mode=False) or 0)
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except typer.TyperException as error:
+        show = getattr(error, "show", None)
+        show() if show else print(f"hkd: {error}", file=sys.stderr)
+        return int(getattr(error, "exit_code", 1))
     except (ConfigError, ArtifactError) as error:
         return _tell(error)
     except (ValueError, RuntimeError) as error:
