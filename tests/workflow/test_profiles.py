@@ -1,0 +1,64 @@
+"""Profiles say how jobs run and nothing else: they dry-run, and the rules lint."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+TARGET = "results/smoke/shapes8/methods/ecm/seed0/metrics/nfe1.json"
+
+
+def dry_run(checkout, *arguments: str) -> str:
+    command = [*SNAKEMAKE, "-n", "--configfile", "configs/smoke.yaml", *arguments, "--", TARGET]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def test_the_default_profile_has_harmless_switches_only(root):
+    keys = yaml.safe_load((root / "profiles/default/config.yaml").read_text()).keys()
+    assert keys <= {"rerun-incomplete", "show-failed-logs", "scheduler", "keep-going"}
+
+
+@pytest.mark.parametrize("name", ["default", "local", "slurm"])
+def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
+    if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        pytest.skip("the executor plugin of SLURM is not installed")
+    chosen = [] if name == "default" else ["--cores", "2", "--workflow-profile", f"configs/profiles/{name}"]
+    out = dry_run(checkout, *chosen)
+    assert "mem_mb=" in out and "runtime=" in out and "gpu=0" in out
+    assert "rule train:" in out and "rule metrics:" in out
+
+
+@pytest.mark.parametrize("name", ["local", "slurm"])
+def test_a_profile_names_no_setting_of_a_run(root, name):
+    text = (root / f"configs/profiles/{name}/config.yaml").read_text()
+    assert "configfile" not in yaml.safe_load(text)
+    for word in ("learning", "steps:", "batch:"):
+        assert word not in text
+
+
+def test_the_rules_lint(checkout):
+    ran = subprocess.run([*SNAKEMAKE, "--lint"], cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_rules_are_formatted(root):
+    pytest.importorskip("snakefmt")
+    ran = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules"], cwd=root, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_wrong_config_stops_snakemake_with_one_line(checkout):
+    command = [*SNAKEMAKE, "-n", "--config", "sedes=2", "--", TARGET]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert "unknown key 'sedes'. Did you mean 'seeds'?" in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
