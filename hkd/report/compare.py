@@ -89,7 +89,7 @@ def _images(line: Mapping[str, Any], paper: Paper) -> str:
     if line["data_kind"] == "shapes":
         return f"procedural images, not {paper.dataset_title}"
     if line["dataset"] != paper.dataset:
-        return f"images of {line['dataset']}, not {paper.dataset_title}"
+        return f"data set '{line['dataset']}', not {paper.dataset_title}"
     return ""
 
 
