@@ -30,7 +30,7 @@ def test_the_papers_own_protocol_is_comparable(paper):
     ("change", "reason"),
     [
         ({"extractor": "FD-cifar10"}, "extractor FD-cifar10, not Inception"),
-        ({"dataset": "cats"}, "images of cats, not CIFAR-10"),
+        ({"dataset": "cats"}, "data set 'cats', not CIFAR-10"),
         ({"n_generated": 2000}, "2,000 generated images, not 50,000"),
         ({"n_reference": 5000}, "5,000 reference images, not 50,000"),
         ({"scale": "cpu"}, "training budget of scale 'cpu', not the paper's"),
