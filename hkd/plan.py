@@ -137,16 +137,20 @@ class Plan:
 
     def table_digest(self, name: str) -> str:
         """Return the digest of what defines a table besides its metrics files."""
+        return digest([self._printed_side(name), code_digest("hkd.report.tables")])
+
+    def _printed_side(self, name: str) -> list[Any]:
+        """Return what stands in a table or figure that was not measured: titles, printed rows, the paper."""
         table = self.table(name)
         titles = [self.run(table.dataset, row.method).title for row in self.rows(name) if row.method]
         rows = [vars(row) for row in self.rows(name)]
         paper = read_yaml(self._configs / f"reported/{table.reported}.yaml").values
-        return digest([rows, titles, paper, self.dataset(table.dataset).title, code_digest("hkd.report.tables")])
+        return [rows, titles, paper, self.dataset(table.dataset).title]
 
     def figure_digest(self, kind: str, table: str) -> str:
         """Return the digest of what defines a figure of a table besides the files that it draws."""
         code = code_digest(f"hkd.figures.{kind}", "hkd.figures.save")
-        return digest([self.table_digest(table), self.profile.samples_shown, code])
+        return digest([self._printed_side(table), self.profile.samples_shown, code])
 
     def trajectory_errors(self) -> dict[str, list[str]]:
         """Return the files of errors over time, one per seed, of the methods that the profile asks for."""

@@ -138,7 +138,7 @@ def test_one_flipped_bit_is_named_with_its_stage(tmp_path, flip_byte):
     Record("train").write(path)
     check_digest(path, "train")
     flip_byte(path)
-    with pytest.raises(ArtifactError, match=r"w.safetensors: damaged, .* run `hkd train` again"):
+    with pytest.raises(ArtifactError, match=r"w.safetensors: damaged, .* run `hkd train`"):
         load_weights(path)
 
 

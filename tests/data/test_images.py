@@ -113,7 +113,7 @@ def test_a_long_set_is_written_in_little_memory(tmp_path):
 def test_a_truncated_file_is_named_on_opening(folder, name, kept):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:kept])
-    with pytest.raises(ArtifactError, match=rf"{name}: damaged, .*run `hkd prepare` again"):
+    with pytest.raises(ArtifactError, match=rf"{name}: damaged, .*run `hkd prepare`, or `snakemake"):
         ImageSet(folder)
 
 
@@ -129,7 +129,7 @@ def test_a_changed_byte_is_found_by_its_digest(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(ArtifactError, match=rf"{name}: damaged, its digest .*run `hkd prepare` again"):
+    with pytest.raises(ArtifactError, match=rf"{name}: damaged, its digest .*run `hkd prepare`, or `snakemake"):
         ImageSet(folder).verify()
 
 

@@ -15,6 +15,7 @@ from hkd.cli.trajectories import trajectories as command
 from hkd.config import ConfigError
 from hkd.data.trajectories import Trajectories
 from hkd.methods.multistep.edm import EDM
+from hkd.plan import SOLVED_BY
 from hkd.seeding import ImageStreams
 from hkd.settings import TrajectorySet
 
@@ -89,7 +90,7 @@ def test_the_digest_of_pairs_follows_the_samplers_code(smoke_plan, monkeypatch):
     monkeypatch.setattr("hkd.plan.code_digest", lambda *modules: seen.append(modules) or "")
     plan.trajectory_digest("shapes8", "ddim-pairs")
     plan.trajectory_digest("shapes8", "edm-heun")
-    assert seen == [("hkd.diffusion.solve", "hkd.methods.multistep.ddim"), ("hkd.diffusion.solve",)]
+    assert seen == [(*SOLVED_BY, "hkd.methods.multistep.ddim"), SOLVED_BY]
 
 
 def test_an_unusable_set_is_a_config_error(smoke_plan):

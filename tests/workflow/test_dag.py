@@ -109,10 +109,13 @@ def test_gpus_are_asked_for_by_the_profile_and_change_nothing_that_is_made(graph
     assert before.changed(after) == set()
 
 
+LIGHT = {"all", "tables", "figures", "table", "manifest", "samples_figure", "ablations_figure", "bars", "error_table"}
+
+
 def test_every_job_says_what_it_needs(graph):
     made = graph()
     for key, resources in made.resources.items():
-        if key[0] not in ("all", "tables", "figures", "table", "manifest", "samples_figure", "bars", "error_table"):
+        if key[0] not in LIGHT:
             assert {"mem_mb", "runtime"} <= resources.keys(), key
             assert key[0] == "prepare" or "gpu" in resources, key
             assert resources["_cores"] == 1
@@ -158,7 +161,7 @@ def test_a_statement_in_ecm_reruns_ecm_only(graph, checkout):
     path = checkout / "hkd/methods/consistency/ecm.py"
     edit(path, "return (t * (1 - q ** -(stage + 1) * n))", "return (0.99 * t * (1 - q ** -(stage + 1) * n))")
     changed = before.changed(graph())
-    assert {rule for rule, _ in changed} == {"train"}
+    assert {rule for rule, _ in changed} == {"train", "sample"}
     assert methods_of(changed) == {"methods/ecm"}
 
 
@@ -173,9 +176,9 @@ def test_a_comment_in_ecm_reruns_nothing(graph, checkout):
     "file, old, new, rules",
     [
         ("training/optim.py", "ramp * fall", "ramp * fall * 1.0", {"train", "extractor"}),
-        ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", {"train"}),
+        ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", {"train", "sample", "shard", "manifest"}),
         ("metrics/frechet.py", "    return ", "    return 1.0 * ", {"reference", "features", "metrics"}),
-        ("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", {"train", "shard", "manifest"}),
+        ("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", {"train", "sample", "shard", "manifest"}),
         ("report/tables.py", "def table(", "A = 1\n\n\ndef table(", {"table"}),
     ],
 )
@@ -196,7 +199,7 @@ def test_the_number_of_samples_reruns_sampling_only(graph, checkout):
 def test_a_seed_more_adds_jobs_and_touches_the_tables_only(graph):
     before, after = graph(), graph(seeds=2)
     touched = {rule for rule, key in before.changed(after) if (rule, key) in before.params}
-    assert touched <= {"table", "samples_figure", "error_table", "bars", "tables", "figures", "all"}
+    assert touched <= LIGHT
 
 
 def test_results_elsewhere_are_the_same_results(graph):

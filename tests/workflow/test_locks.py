@@ -242,8 +242,10 @@ def test_a_second_signal_leaves_at_once():
 
 def test_a_job_stops_when_its_workflow_was_killed(tmp_path):
     out = tmp_path / "out"
-    parent_code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]], "
-    parent_code += "stdout=open(sys.argv[2], 'w')); time.sleep(60)"
+    parent_code = "import os, subprocess, sys, time; os.environ['HKD_WORKFLOW_PID'] = str(os.getpid()); "
+    parent_code += (
+        "subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=open(sys.argv[2], 'w')); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", parent_code, WORK, str(out)])
     wait_for(lambda: out.exists() and out.read_text() == "ready\n")
     parent.send_signal(signal.SIGKILL)
