@@ -1,9 +1,10 @@
-"""Stopping in good order: signals, and the death of the process that started us.
+"""Stopping in good order: signals, and the death of the workflow that started us.
 
 Within `graceful()` a signal is a request: the stage asks `requested()` between units of work, saves, and raises
 `Interrupted`. Elsewhere there is nothing to save, and the signal raises at once. The handlers are installed before
-the slow imports. A job whose workflow was killed would go on writing beside its own restart; so a watcher asks
-once a second whether the workflow (its process number is in HKD_WORKFLOW_PID) still lives, and otherwise stops the job as SIGTERM would.
+the slow imports. A job whose workflow was killed would go on writing beside its own restart; so a watcher asks once
+a second whether the workflow still lives (HKD_WORKFLOW_PID is its process number), and otherwise stops the job as
+SIGTERM would.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def slope(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
 
 def last(states: Iterator[Tensor]) -> Tensor:
     """Return the final state, as float32."""
-    x = None
-    for x in states:
-        pass
-    assert x is not None
-    return x.to(torch.float32)
+    final = None
+    for state in states:
+        final = state
+    assert final is not None
+    return final.to(torch.float32)

@@ -14,7 +14,7 @@ from hkd.seeding import address
 if TYPE_CHECKING:
     from torch import nn
 
-PRESETS = ("ddpmpp", "ncsnpp", "adm", "ddpm")
+PRESETS = ("ddpmpp", "ncsnpp", "adm", "ddpm", "kdm")
 PRECONDITIONERS = ("edm", "consistency", "vp", "ve", "none")
 
 _SONG: dict[str, dict[str, Any]] = {
@@ -38,7 +38,8 @@ class NetworkConfig:
     """Size and kind of a U-Net.
 
     Attributes:
-        preset: the published architecture: `ddpmpp` and `ncsnpp` (EDM's VP and VE), `adm`, or `ddpm` (DDPM's own).
+        preset: the published architecture: `ddpmpp` and `ncsnpp` (EDM's VP and VE), `adm`,
+            `ddpm` (DDPM's own), or `kdm` (KDM's three U-Nets).
         precond: the wrapper that makes the network a function of image and noise level; `none` leaves it bare.
         model_channels: width that `channel_mult` multiplies, level by level from the finest.
         num_blocks: residual blocks per level of the encoder; the decoder has one more.
@@ -50,6 +51,7 @@ class NetworkConfig:
         fourier_scale: standard deviation of the frequencies of `ncsnpp`'s noise-level embedding.
         sigma_data: standard deviation of the data, for `edm` and `consistency`.
         sigma_min: noise level at which `consistency` is the identity.
+        latent_size: of `kdm`, the numbers that a latent is projected to; None for a plane of the image's size.
 
     Raises:
         ValueError: naming the key, for a value that no network can have.
@@ -68,6 +70,7 @@ class NetworkConfig:
     fourier_scale: float = 16.0
     sigma_data: float = 0.5
     sigma_min: float = 0.002
+    latent_size: int | None = None
 
     def __post_init__(self) -> None:
         for key in ("channel_mult", "attn_resolutions"):
@@ -85,6 +88,8 @@ class NetworkConfig:
             _check(key, getattr(self, key), lambda v: 0 <= v < 1, "a probability in [0, 1)")
         for key in ("fourier_scale", "sigma_data", "sigma_min"):
             _check(key, getattr(self, key), lambda v: v > 0, "a positive number")
+        if self.latent_size is not None:
+            _check("latent_size", self.latent_size, lambda v: isinstance(v, int) and v > 0, "a positive integer")
         if self.preset == "ddpm" and (self.augment_dim or self.label_dropout):
             raise ValueError("network.preset: 'ddpm' takes neither augment_dim nor label_dropout; leave both at 0")
 
@@ -109,6 +114,7 @@ def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: i
 
 def _bare(config: NetworkConfig, resolution: int, channels: int, label_dim: int) -> nn.Module:
     from hkd.nets.ddpm_unet import DDPMUNet
+    from hkd.nets.kdm import KDMNet
     from hkd.nets.unet import DhariwalUNet, SongUNet
 
     size: dict[str, Any] = {
@@ -128,6 +134,9 @@ def _bare(config: NetworkConfig, resolution: int, channels: int, label_dim: int)
     size |= {"augment_dim": config.augment_dim, "label_dropout": config.label_dropout}
     if config.preset == "adm":
         return DhariwalUNet(**size)
+    if config.preset == "kdm":
+        del size["in_channels"], size["out_channels"]
+        return KDMNet(**size, img_channels=channels, latent_size=config.latent_size, **_SONG["ddpmpp"])
     return SongUNet(**size, **_SONG[config.preset], fourier_scale=config.fourier_scale)
 
 

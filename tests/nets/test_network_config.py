@@ -37,7 +37,7 @@ def test_lists_become_tuples():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("preset", "vp", "expected one of ddpmpp, ncsnpp, adm, ddpm, found 'vp'"),
+        ("preset", "vp", "expected one of ddpmpp, ncsnpp, adm, ddpm, kdm, found 'vp'"),
         ("precond", "iddpm", "expected one of edm, consistency, vp, ve, none, found 'iddpm'"),
         ("model_channels", 0, "expected a positive integer, found 0"),
         ("model_channels", 18, "expected a multiple of 4"),

@@ -1,0 +1,87 @@
+"""KDM: two encoders, a dense operator, three terms of reconstruction, and a discriminator of its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd.nets import NetworkConfig, build
+from hkd.nets.kdm import KDMNet
+from hkd.seeding import ImageStreams, stream
+from tests.methods.stand_ins import Squared
+
+TINY = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4], "dropout": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label_dim", "count"), [("cifar10", 0, 47476165), ("cifar10", 10, 47489541), ("ffhq64", 0, 18203365)]
+)
+def test_the_full_network_has_the_known_number_of_parameters(settings, dataset, label_dim, count):
+    resolution = {"cifar10": 32, "ffhq64": 64}[dataset]
+    config = NetworkConfig(**settings("kdm", dataset=dataset).network)
+    with torch.device("meta"):
+        network = build(config, resolution=resolution, channels=3, label_dim=label_dim)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+def test_the_latent_evolves_linearly():
+    net = KDMNet(8, 3, **TINY)
+    a, b = torch.randn((2, 4, 64), generator=stream(0, "z"))
+    zero = net.evolve(torch.zeros(4, 64))
+    assert_close(net.evolve(2 * a - 3 * b) - zero, 2 * (net.evolve(a) - zero) - 3 * (net.evolve(b) - zero))
+
+
+def test_the_loss_is_the_sum_of_its_terms(tiny_run, build, feed):
+    run = tiny_run("methods/kdm")
+    method, batch = build(run).eval(), feed(run)(0)
+    method.distance = Squared()
+    method.latent_noise = 0.0
+    found = method.losses(batch, step=0, generator=stream(0, "l"))
+    net = method.student
+    with torch.no_grad():
+        z0 = net.encode_clean(batch.clean)
+        pushed = net.evolve(net.encode_noise(batch.state(0), torch.zeros(1)))
+        made, kept = net.decode(pushed), net.decode(z0)
+        terms = [(image - batch.clean).square().sum(dim=(1, 2, 3)).mean() for image in (made, kept)]
+        fooled = -torch.sigmoid(method.discriminator(made)).log().mean()
+        expected = (z0 - pushed).square().mean() + sum(terms) + 0.01 * fooled
+        real = -torch.sigmoid(method.discriminator(batch.clean)).log().mean()
+        told = real - (1 - torch.sigmoid(method.discriminator(made))).log().mean()
+    assert_close(found["student"].detach(), expected)
+    assert_close(found["discriminator"].detach(), told)
+
+
+def test_noise_on_the_latents_is_drawn_from_the_steps_stream(tiny_run, build, feed):
+    run = tiny_run("methods/kdm")
+    method, batch = build(run).eval(), feed(run)(0)
+    losses = [float(method.losses(batch, step=0, generator=stream(0, "l", i))["student"].detach()) for i in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_one_evaluation_samples_without_the_clean_encoder(tiny_run, trained, draw):
+    method = trained(tiny_run("methods/kdm"))
+    with torch.no_grad():
+        for index, p in enumerate(method.student.parameters()):
+            p.add_(0.05 * torch.randn(p.shape, generator=stream(6, "moved", index)))
+    images = draw(method, [3, 4, 5], 1)
+    assert float((images[0] - images[1]).abs().max()) > 1e-3
+    assert_close(draw(method, [4], 1)[0], images[1], rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        for p in method.student.encoder_clean.parameters():
+            p.zero_()
+    assert_close(draw(method, [3, 4, 5], 1), images, rtol=0, atol=0)
+    noise = ImageStreams(0, [3]).randn((3, 8, 8))
+    with torch.no_grad():
+        assert_close(method.one_step(80 * noise, 80.0, None), images[:1], rtol=1e-2, atol=1e-3)
+    with pytest.raises(ValueError, match="not 2"):
+        draw(method, [0], 2)
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_what_makes_it_kdm_holds_at_every_scale(settings, scale):
+    run = settings("kdm", scale)
+    assert (run.init, run.teacher, run.perceptual) == (None, None, True)
+    assert (run.network["preset"], run.network["precond"]) == ("kdm", "none")
+    assert (run.training.optimizer.name, run.params["latent_noise"]) == ("adam", 0.4)
+    assert run.feed.startswith("trajectories/edm-")
