@@ -25,7 +25,7 @@ from hkd.seeding import stream
 from hkd.settings import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=0)
+SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from hkd import experiment
 from hkd.artifacts import save_weights, write_text
 from hkd.config import to_yaml
+from hkd.data import shapes
 from hkd.data.images import ImageBatch
 from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
@@ -21,7 +22,7 @@ from hkd.seeding import ImageStreams, stream
 from hkd.settings import Run
 from hkd.training.loop import Trainer
 
-SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=0)
+SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 
 
 @pytest.fixture(scope="session")

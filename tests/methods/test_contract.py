@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from hkd import experiment
 from hkd.artifacts import load_weights
+from hkd.data import shapes
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.plan import Plan
 from hkd.seeding import stream
@@ -18,7 +19,7 @@ from hkd.training.loop import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
-SHAPE = experiment.ImageShape(8, 3, 0)
+SHAPE = experiment.ImageShape(8, 3, len(shapes.CLASSES))
 PLAN = Plan.load(str(CONFIGS / "smoke.yaml"), configs=CONFIGS)
 MANY = 100  # network evaluations an image, beyond which sampling is a longer proof
 
