@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hkd import resolve
 from hkd.config import ConfigError, read_yaml
 from hkd.plan import Plan
 from hkd.resolve import profile_layers
@@ -52,6 +55,16 @@ def sized(method: str, dataset: str, scale: str) -> bool:
     return "model_channels" in layers.values["network"]
 
 
+once = cache(read_yaml)
+
+
+@pytest.fixture
+def parsed_once(monkeypatch):
+    """Parse each file of the checkout once for all combinations: they are many, and YAML is slow."""
+    monkeypatch.setattr(resolve, "read_yaml", lambda path: deepcopy(once(path)))
+
+
+@pytest.mark.usefixtures("parsed_once")
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("method", METHODS)
@@ -68,6 +81,7 @@ def test_every_method_resolves_on_every_data_set_at_every_scale(method, dataset,
     assert plan.needs(dataset, method)
 
 
+@pytest.mark.usefixtures("parsed_once")
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("trajectories/*.yaml")))
@@ -210,11 +224,14 @@ def test_an_unknown_name_suggests_the_nearest(ask, expected):
 # -- what a digest follows -------------------------------------------------------------------------------------------
 
 
+FOLLOWED = ("methods/edm", "methods/ecm", "methods/hkd", "methods/regression", "ablations/abl_no_traj")
+
+
 def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
     """Of the settings behind every stage, by stage; shipped weights are trained for this, so that settings count."""
     trained = Plan.of({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, plan._configs)
-    found = {f"train {m}": trained.train_digest(dataset, m) for m in METHODS}
-    found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in METHODS}
+    found = {f"train {m}": trained.train_digest(dataset, m) for m in FOLLOWED}
+    found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in FOLLOWED}
     found |= {f"extractor {role}": trained.extractor_digest(dataset, role) for role in ("metric", "perceptual")}
     found["data"] = trained.data_digest(dataset)
     found["trajectories"] = trained.trajectory_digest(dataset, "edm-heun")
