@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from hkd import experiment
 from hkd.artifacts import save_weights, sha256, write_json, write_text
@@ -27,6 +29,11 @@ from hkd.settings import Run
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
+
+# The same examples every time, so that a red test is red for everybody; HYPOTHESIS_PROFILE=explore draws new ones
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(autouse=True)

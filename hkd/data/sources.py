@@ -8,6 +8,7 @@ are read and never unpacked, and sizes are checked before anything is decoded.
 from __future__ import annotations
 
 import json
+import lzma
 import struct
 import tarfile
 import zipfile
@@ -32,6 +33,18 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LABEL_FILE = "dataset.json"
 MAX_FILE_BYTES = 256 << 20
 MAX_CLASSES = 1 << 16
+# All that a damaged zip has made the reader raise; UnicodeDecodeError is a ValueError
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
 ACCEPTED = f"an EDM-format zip, a folder of images ({', '.join(EXTENSIONS)}), or cifar-10-python.tar.gz"
 
 
@@ -202,11 +215,11 @@ class ZipImages(ImageFiles):
     def _members(self) -> list[str]:
         try:
             self._archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, struct.error) as error:
+        except ZIP_ERRORS as error:
             raise DataError(f"{self.path}: truncated or not a zip ({error}); copy or download it again") from None
-        names = {info.filename for info in self._archive.infolist() if not info.is_dir()}
+        names = {info.filename for info in self._archive.infolist() if not info.filename.endswith("/")}
         for name in names:
-            if name.startswith("/") or ".." in PurePosixPath(name).parts:
+            if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DataError(
                     f"{self._where(name)}: a path outside the archive; expected names like 00000/img00000000.png"
                 )
@@ -218,7 +231,7 @@ class ZipImages(ImageFiles):
             raise DataError(f"{self._where(name)}: {size:,} bytes, more than {MAX_FILE_BYTES:,}; remove it")
         try:
             return self._archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        except ZIP_ERRORS as error:
             raise DataError(f"{self._where(name)}: cannot be read ({error}); copy or download the zip again") from None
 
 

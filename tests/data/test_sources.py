@@ -223,6 +223,23 @@ def test_only_the_listed_decoders_can_be_reached():
         decoding.decode(encoded(kind="TIFF"), "a.png", False)
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    path = as_zip(tmp_path, usual())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 28 : content.index(b"PK\x01\x02") + 30] = bytes(2)
+    path.write_bytes(content)
+    assert str(path) in refusal(path)
+
+
+def test_a_name_that_is_not_text_is_refused(tmp_path):
+    path = as_zip(tmp_path, usual())
+    content = bytearray(path.read_bytes())
+    content[6:8] = b"\x00\x08"  # the local header says that its name is UTF-8
+    content[30] = 0xA4
+    path.write_bytes(content)
+    assert f"{NAMES[0]}: cannot be read" in refusal(path)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_change_to_a_zip_gets_past_the_reader(tmp_path_factory, data):
