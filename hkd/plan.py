@@ -12,10 +12,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from hkd.config import ConfigError, Layers, digest, nearest, read_yaml
+from hkd.config import ConfigError, Layers, Section, digest, nearest, read_yaml
 from hkd.layout import Layout
 from hkd.report.bars import Bar
-from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, loaded_profile, merged_profile
+from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, Study, loaded_profile, merged_profile
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
 
@@ -329,6 +329,14 @@ class Plan:
         if run.perceptual and run.perceptual_backbone == "cnn":
             files.append(layout.extractor(dataset, "perceptual"))
         return list(dict.fromkeys(files))
+
+    def study(self, name: str, kind: type[Study]) -> Study:
+        """Return the settings of a study of configs/studies, as the section `kind` of `hkd.studies`."""
+        return self._settings.study(name, kind)
+
+    def study_digest(self, name: str, kind: type[Section], *modules: str) -> str:
+        """Return the digest of a study's settings and of the modules that carry it out."""
+        return digest([self.study(name, kind).model_dump(mode="json"), code_digest(*modules)])
 
     def metrics_code(self) -> str:
         """Return the digest of the code that turns images into numbers."""

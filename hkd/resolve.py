@@ -2,7 +2,8 @@
 
 Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
 `per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
-trajectories and extractors: their own files, then the profile's `set_trajectories` and `set_extractors`.
+trajectories and extractors: their own files, then the profile's `set_trajectories` and `set_extractors`. Those of
+studies: their own files, then the profile's `studies.{name}`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import create_model
 
@@ -22,6 +23,7 @@ from hkd.source import constructor_arguments
 
 CONFIGS = Path("configs")
 RUN_GROUPS = ("methods", "ablations")
+Study = TypeVar("Study", bound=Section)
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # given by `experiment`, not by `params`
 _META = ("inherits", "scales", "per_dataset")
 _ABSENT = object()
@@ -65,6 +67,11 @@ class Resolver:
     def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
         """Return the settings of a set of trajectories."""
         return check(TrajectorySet, self.layers(dataset, f"trajectories/{name}"))
+
+    def study(self, name: str, kind: type[Study]) -> Study:
+        """Return the settings of a study: its file in configs/studies, then the profile's `studies.{name}`."""
+        layers = read_yaml(self._configs / f"studies/{name}.yaml")
+        return check(kind, layers.put(self._profile_layers.pick("studies", name)))
 
     def layers(self, dataset: str, name: str) -> Layers:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""

@@ -195,6 +195,7 @@ class Profile(Section):
     set_trajectories: dict[str, Any] = {}
     set_extractors: dict[str, Any] = {}
     methods: dict[str, dict[str, Any]] = {}
+    studies: dict[str, dict[str, Any]] = {}
     samples_shown: Positive
     trajectory_errors: tuple[str, ...] = ()
     bars: tuple[str, ...] = ()

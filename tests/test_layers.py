@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only.
-FOUNDATION = {"config", "settings", "seeding", "artifacts", "layout", "source", "parts", "interrupt"}
+FOUNDATION = {"config", "settings", "studies", "seeding", "artifacts", "layout", "source", "parts", "interrupt"}
 
 # Module or package -> what it may import besides the foundation and itself.
 MAY_IMPORT: dict[str, set[str]] = {
