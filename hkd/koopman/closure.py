@@ -72,9 +72,12 @@ def closure_loss(
     Source: ours, an optional term beside HKD's loss.
     """
     moved = net.evolve(net.encode(x_from, sigma_from, class_labels), sigma_from, sigma_to)
-    with torch.no_grad():
-        targets = net.encode(x_to, sigma_to, class_labels)
-    return torch.stack([_ratio(a, b) for a, b in zip(moved, targets, strict=True)]).mean()
+    return latent_gap(moved, net.encode(x_to, sigma_to, class_labels))
+
+
+def latent_gap(moved: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Return the mean over latents of |moved - sg(target)|^2 / |sg(target)|^2, a scalar: the loss, of given latents."""
+    return torch.stack([_ratio(a, b.detach()) for a, b in zip(moved, targets, strict=True)]).mean()
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:

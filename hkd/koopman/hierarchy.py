@@ -62,20 +62,31 @@ class HKDNet(nn.Module):
                 self.koopman[level] = self._operator(level, shapes[name])
         self.decoder_mapping = _mapping_of(net.model) if settings.conditioning == "separate" else None
 
-    def forward(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        sigma: Sigma,
+        class_labels: Tensor | None = None,
+        *,
+        latents: Latents | None = None,
+        to_sigma: Sigma | None = None,
+    ) -> Tensor:
         """Return the clean image x_hat at eps, float32 (B, C, H, W), from any state x_t in one step.
 
         Args:
             x: (B, C, H, W) states of trajectories at noise level sigma, x_0 + sigma n.
             sigma: noise level in [eps, T], a number or (B,). A shared number is cheaper.
             class_labels: (B, label_dim) one-hot rows; ignored by an unconditional network.
+            latents: those of x, where `encode` has already been called.
+            to_sigma: noise level to which the latents are moved before they are decoded, eps unless given.
         Raises:
             ValueError: for a noise level outside [eps, T], where it can be seen without waiting for a device.
         Source: HKD, Algorithm 2: D({exp((eps - t) A) E(x_t)}).
         """
-        latents = self.encode(x, sigma, class_labels)
-        latents = self.evolve(latents, sigma, self.settings.sigma_min)
-        return self.decode(latents, class_labels, x=x, sigma=sigma)
+        to_sigma = self.settings.sigma_min if to_sigma is None else to_sigma
+        latents = self.encode(x, sigma, class_labels) if latents is None else latents
+        latents = self.evolve(latents, sigma, to_sigma)
+        return self.decode(latents, class_labels, x=x, sigma=sigma, latent_sigma=to_sigma)
 
     def encode(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Latents:
         """Return the latents of x at noise level sigma."""
@@ -136,7 +147,7 @@ class HKDNet(nn.Module):
         if settings.output_wrapper == "raw":
             return raw
         if settings.output_wrapper == "scaled":
-            return self.sigma_data * raw
+            return self._scale(level, raw) * raw
         if x is None or sigma is None:
             raise ValueError("output_wrapper: edm needs 'x' and 'sigma': pass what was encoded to `decode`.")
         c_skip, c_out, *_ = self.net.coefficients(noise_levels(sigma, device))
@@ -240,6 +251,12 @@ class HKDNet(nn.Module):
             labels = class_labels.to(torch.float32).reshape(-1, self.label_dim)
         c_noise = self.net.coefficients(noise_levels(sigma, device)).c_noise
         return mapping.embed(c_noise, labels)  # type: ignore[operator]
+
+    def _scale(self, level: Sigma, like: Tensor) -> Tensor | float:
+        """Return the standard deviation of what is decoded: sigma_data, or that of the state at the level told."""
+        if self.settings.decoder_sigma != "latent_time":
+            return self.sigma_data
+        return (noise_levels(level, like.device).square() + self.sigma_data**2).sqrt().reshape(-1, 1, 1, 1)
 
     def _check(self, sigma: Sigma) -> None:
         on_device = isinstance(sigma, Tensor) and sigma.device.type != "cpu"

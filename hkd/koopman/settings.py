@@ -30,7 +30,8 @@ class KoopmanSettings:
         encoder_sigma: the noise level that the encoder is told, the `input`'s or a `constant` (sigma_max).
         decoder_sigma: the noise level that the decoder is told: `sigma_min`, `sigma_max`, that of the encoder's
             input (`same_as_input`), or that of the latents it decodes (`latent_time`).
-        output_wrapper: the image is F (`raw`), sigma_data·F (`scaled`), or c_skip x + c_out F (`edm`).
+        output_wrapper: the image is F (`raw`), sigma_data·F (`scaled`; sqrt(sigma^2 + sigma_data^2)·F at the level
+            of the latents under `decoder_sigma: latent_time`), or c_skip x + c_out F (`edm`).
         conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
         alpha_clamp, alpha_bound, radius_bound: see `stability.Bounds`.
         frozen: keep A = 0, the ablation without Koopman dynamics.

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
-from hkd.koopman.hierarchy import HKDNet
+from hkd.koopman.closure import latent_gap
+from hkd.koopman.hierarchy import HKDNet, Latents
 from hkd.koopman.settings import KoopmanSettings
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import Features, PerceptualDistance
 from hkd.nets.precond import EDMPrecond
-from hkd.seeding import ImageStreams
+from hkd.seeding import ImageStreams, stream
 
 
 class HKD(Method):
@@ -34,6 +35,12 @@ class HKD(Method):
     mse_reduction: over pixels.
     lambda1_law: from 1 to 1e-3, exponentially over the training, or constant 1.
     operator_lr_scale: learning rate of A over that of the network.
+    operator_init: standard deviation of the rates times s(T) before training; one draw for all seeds.
+    closure_weight: of the gap between the latents of x_T, evolved to an intermediate time, and those of the state
+        there; state_weight: of the difference between the decoded former and that state. Both ours, 0 in the paper.
+
+    Raises:
+        ValueError: a weight asks for intermediate states, and there are none; or a frozen operator is not zero.
     """
 
     def __init__(
@@ -69,6 +76,9 @@ class HKD(Method):
         mse_reduction: Literal["mean", "sum"],
         lambda1_law: Literal["anneal", "constant", "zero"],
         lambda2: float,
+        operator_init: float,
+        closure_weight: float,
+        state_weight: float,
     ) -> None:
         super().__init__()
         settings = KoopmanSettings(
@@ -95,7 +105,13 @@ class HKD(Method):
         self.time_dist, self.time_states, self.time_support = time_dist, time_states, time_support
         self.n_intermediate, self.combine, self.target_state = n_intermediate, combine, target_state
         self.distance_form, self.mse_reduction = distance_form, mse_reduction
-        self.lambda1_law, self.lambda2 = lambda1_law, lambda2
+        self.lambda1_law, self.lambda2, self.operator_init = lambda1_law, lambda2, operator_init
+        self.closure_weight, self.state_weight = closure_weight, state_weight
+        for key in ("closure_weight", "state_weight"):
+            if getattr(self, key) and not n_intermediate:
+                raise ValueError(f"{key}: {getattr(self, key):g} needs intermediate states; set n_intermediate above 0")
+        if frozen and operator_init:
+            raise ValueError(f"operator_init: {operator_init:g} is not the 0 at which 'frozen: true' holds A")
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """L_t-consist + L_recon (section 3.4), from one batched pass over T and the intermediate times."""
@@ -109,11 +125,33 @@ class HKD(Method):
         count = len(states)
         labels = None if batch.labels is None else batch.labels.repeat(count, 1)
         sigmas = torch.cat(levels).to(states[0]) if count > 1 else self.sigma_max
-        images = self.student(torch.cat(states), sigmas, labels).chunk(count)
+        x = torch.cat(states)
+        latents = self.student.encode(x, sigmas, labels)
+        images = self.student(x, sigmas, labels, latents=latents).chunk(count)
         terms = torch.stack([self.error(image, target, features, step) for image in images])
-        if self.combine == "sum" or count == 1:
-            return {"student": terms.sum()}
-        return {"student": terms[0] + terms[1:].mean()}
+        whole = terms.sum() if self.combine == "sum" or count == 1 else terms[0] + terms[1:].mean()
+        if self.closure_weight or self.state_weight:
+            whole = whole + self.between(states, levels, latents, batch.labels)
+        return {"student": whole}
+
+    def between(self, states: list[Tensor], levels: list[Tensor], latents: Latents, labels: Tensor | None) -> Tensor:
+        """Return what is asked of the latents of x_T at the intermediate times, weighted; neither term is in the paper.
+
+        Closure: that they are the latents of x_t. State: that they decode to x_t, in units of its standard deviation.
+        """
+        parts = [z.chunk(len(states)) for z in latents]
+        first, terms = [part[0] for part in parts], []
+        for k, (x, sigma) in enumerate(zip(states[1:], levels[1:], strict=True), start=1):
+            term = x.new_zeros(())
+            if self.closure_weight:
+                moved = self.student.evolve(first, self.sigma_max, sigma)
+                term = term + self.closure_weight * latent_gap(moved, [part[k] for part in parts])
+            if self.state_weight:
+                image = self.student(states[0], self.sigma_max, labels, latents=first, to_sigma=sigma)
+                size = (sigma.to(x).square() + self.student.sigma_data**2)[:, None, None, None]
+                term = term + self.state_weight * ((image - x).square() / size).mean()
+            terms.append(term)
+        return torch.stack(terms).mean()
 
     def error(self, image: Tensor, target: Tensor, features: Features | None, step: int) -> Tensor:
         """Return d(x, y), averaged over the batch: lambda1 · MSE + lambda2 · perceptual, or the sum of norms."""
@@ -164,8 +202,13 @@ class HKD(Method):
         return [*groups, {"params": generators, "lr_scale": self.operator_lr_scale}] if generators else groups
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
-        """Encoder and decoder from the teacher's halves, A = 0."""
+        """Encoder and decoder from the teacher's halves, A = 0 or drawn."""
         self.student.initialise_from(state)
+        if self.operator_init:
+            with torch.no_grad():
+                for index, rates in enumerate(self.student.koopman_parameters()):
+                    draw = torch.randn(rates.shape, generator=stream(0, "operator-init", index))
+                    rates.copy_(draw * self.operator_init / self.student.time.span)
 
     def diagnostics(self) -> dict[str, float]:
         """The largest rate and exponent over all levels: what explodes first when something does."""

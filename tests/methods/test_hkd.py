@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
+from hkd.koopman.closure import closure_loss
 from hkd.methods.hkd import grid_weights
 from hkd.seeding import stream
 
@@ -100,6 +101,8 @@ CHOICES = [
     ("lambda1_law", "anneal"),
     ("lambda1_law", "zero"),
     ("lambda2", 1.0),
+    ("closure_weight", 0.5),
+    ("state_weight", 0.5),
     ("rho", 3.0),
     ("sigma_min", 0.01),
 ]
@@ -122,7 +125,7 @@ def test_a_fixed_batch_has_a_fixed_loss(make, batch):
 
 def test_every_parameter_of_the_config_is_tried_here(tiny_run):
     untried = set(tiny_run("methods/hkd").params) - {key for key, _ in CHOICES} - set(BASE)
-    assert untried == {"sigma_max"}
+    assert untried == {"sigma_max", "operator_init"}  # of the latter, the tests of the start
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
@@ -246,6 +249,66 @@ def test_training_starts_with_an_operator_that_does_nothing(tiny_run, build, bat
     x = batch.state(0)
     latents = method.student.encode(x, 80.0)
     assert all(torch.equal(a, b) for a, b in zip(latents, method.student.evolve(latents, 80.0, 0.002), strict=True))
+
+
+def test_a_start_at_random_has_the_spread_that_was_asked_for(tiny_run, build):
+    method = build(tiny_run("ablations/abl_operator_init", params={"operator_init": 0.2, "time_map": "sigma"}))
+    rates = torch.cat([p.detach().flatten() for p in method.student.koopman_parameters()]) * method.student.time.span
+    assert float(rates.std()) == pytest.approx(0.2, rel=0.05) and abs(float(rates.mean())) < 0.02
+    other = build(tiny_run("ablations/abl_operator_init", params={"operator_init": 0.2, "time_map": "sigma"}), seed=7)
+    pairs = zip(method.student.koopman_parameters(), other.student.koopman_parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+# -- what the paper does not ask for ---------------------------------------------------------------------------------
+
+
+def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_state(make, batch):
+    method = make(closure_weight=0.5, n_intermediate=1)
+    x, sigma = method.intermediate(batch, stream(0, "train", 1))
+    with torch.no_grad():
+        gap = closure_loss(method.student, batch.state(0), 80.0, x, sigma)
+    without = loss(make(n_intermediate=1), batch)
+    assert loss(method, batch) - without == pytest.approx(0.5 * float(gap), rel=1e-4)
+
+
+def test_the_state_term_vanishes_for_a_decoder_that_returns_the_state(make, batch, monkeypatch):
+    method = make(state_weight=1.0, n_intermediate=2, decoder_sigma="latent_time")
+    generator = stream(0, "train", 1)
+    drawn = [method.intermediate(batch, generator) for _ in range(2)]
+    decode, told = method.student.decode, []
+
+    def exact(latents, labels=None, *, latent_sigma=None, **about):
+        image = decode(latents, labels, latent_sigma=latent_sigma, **about)
+        for k, (x, sigma) in enumerate(drawn):
+            if isinstance(latent_sigma, torch.Tensor) and torch.equal(sigma, latent_sigma):
+                told.append(k)
+                return x
+        return image
+
+    monkeypatch.setattr(method.student, "decode", exact)
+    assert loss(method, batch) == pytest.approx(loss(make(n_intermediate=2, decoder_sigma="latent_time"), batch))
+    assert told == [0, 1]
+
+
+def test_the_state_term_is_relative_to_the_size_of_the_state(make, batch, monkeypatch):
+    """A decoder that always returns zero is wrong by about 1 at every noise level."""
+    method = make(state_weight=1.0, n_intermediate=4, decoder_sigma="latent_time")
+    decode = method.student.decode
+
+    def nothing(latents, labels=None, *, latent_sigma=None, **about):
+        image = decode(latents, labels, latent_sigma=latent_sigma, **about)
+        return image if isinstance(latent_sigma, float) else torch.zeros_like(image)
+
+    monkeypatch.setattr(method.student, "decode", nothing)
+    added = loss(method, batch) - loss(make(n_intermediate=4, decoder_sigma="latent_time"), batch)
+    assert added == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize("key", ["closure_weight", "state_weight"])
+def test_a_term_between_the_ends_needs_states_there(make, key):
+    with pytest.raises(ValueError, match=f"{key}: 0.5 needs intermediate states"):
+        make(**{key: 0.5}, n_intermediate=0)
 
 
 def test_numbers_worth_logging_are_finite(make):
