@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
-from hkd.koopman.closure import latent_gap
+from hkd.koopman.closure_loss import latent_gap
 from hkd.koopman.hierarchy import HKDNet, Latents
 from hkd.koopman.settings import KoopmanSettings
 from hkd.methods.base import Method, refuse_nfe

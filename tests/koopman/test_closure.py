@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.koopman.closure import closure_error, closure_loss
+from hkd.koopman.closure import closure_error, pooled
+from hkd.koopman.closure_loss import closure_loss
+from hkd.koopman.operator import KoopmanOperator
+from hkd.koopman.settings import KoopmanSettings
 
 EPS, T = 0.002, 80.0
 
@@ -23,6 +27,58 @@ def test_the_start_of_a_trajectory_is_closed(make_net, noise):
     assert error.one_step[0] == 0
     assert (error.latent[1:] > 0).all()
     assert error.sigmas.tolist() == sigmas
+
+
+class LinearWorld:
+    """A made-up network that is exactly linear: latents are states, and A moves them as the trajectory does."""
+
+    def __init__(self, rate):
+        self.settings = KoopmanSettings(sigma_min=EPS, sigma_max=T, time_map="log_sigma")
+        self.operator = KoopmanOperator(2, 8, 8)
+        with torch.no_grad():
+            self.operator.generator[:1].fill_(rate)
+
+    def encode(self, x, sigma, labels=None):
+        return [x]
+
+    def evolve(self, latents, start, end):
+        time = self.settings.time
+        return [self.operator(z, time(end) - time(start)) for z in latents]
+
+    def decode(self, latents, labels=None, **about):
+        return latents[0]
+
+    def __call__(self, x, sigma, labels=None):
+        return self.decode(self.evolve(self.encode(x, sigma), sigma, EPS))
+
+
+@pytest.mark.parametrize("rate, closed", [(0.3, True), (0.2, False)])
+def test_an_exactly_linear_system_is_closed_and_its_states_are_accessible(rate, closed):
+    """x(sigma) = x(eps) (sigma / eps)^0.3 is linear in the time ln(sigma / eps)."""
+    clean = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(3))
+    sigmas = [T, 5.0, 0.5, EPS]
+    states = torch.stack([clean * (sigma / EPS) ** 0.3 for sigma in sigmas])
+    error = closure_error(LinearWorld(rate), states, sigmas)
+    for found in (error.latent[:, 0], error.state, error.one_step):
+        assert bool((found[1:] < 1e-5).all()) is closed
+    assert_close(error.size, states.double().square().mean((1, 2, 3, 4)).sqrt())
+
+
+def test_what_stays_is_wrong_by_how_far_the_encoding_moves(make_net, noise):
+    error = closure_error(make_net(), trajectory(noise, [T, 2.0, EPS]), [T, 2.0, EPS])
+    resting = closure_error(make_net(rates=0), trajectory(noise, [T, 2.0, EPS]), [T, 2.0, EPS])
+    assert_close(error.still, resting.latent)
+
+
+def test_pooled_errors_are_those_of_all_batches_together(make_net, noise):
+    """Exactly so for latents whose size is the same in both batches; here for two copies of one batch."""
+    net, sigmas = make_net(), [T, 2.0, EPS]
+    states = trajectory(noise, sigmas)
+    one, other = closure_error(net, states, sigmas), closure_error(net, -states, sigmas)
+    both = closure_error(net, torch.cat((states, states), dim=1), sigmas)
+    assert_close(pooled([one, one]).latent, both.latent, rtol=1e-5, atol=1e-6)
+    mean = (one.state.square() + other.state.square()) / 2
+    assert_close(pooled([one, other]).state.square(), mean)
 
 
 def test_an_operator_of_zero_is_closed_for_states_that_encode_alike(make_net, noise):

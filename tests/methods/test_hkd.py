@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
-from hkd.koopman.closure import closure_loss
+from hkd.koopman.closure_loss import closure_loss
 from hkd.methods.hkd import grid_weights
 from hkd.seeding import stream
 
