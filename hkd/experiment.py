@@ -24,7 +24,8 @@ from hkd.seeding import ImageStreams, stream, visit
 from hkd.settings import Run, TrajectorySet
 from hkd.source import constructor_arguments
 
-BACKBONES = {"lpips-vgg": ("vgg", "vgg16-397923af.pth"), "lpips-alex": ("alex", "alexnet-owt-7be5be79.pth")}
+VGG, ALEX = ("vgg", "vgg16-397923af.pth"), ("alex", "alexnet-owt-7be5be79.pth")
+BACKBONES = {"lpips-vgg": VGG, "lpips-alex": ALEX, "piq-vgg": VGG}
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
     if run.perceptual_backbone == "cnn":
         assert weights is not None
         network = feature_network(weights)
-        return PerceptualDistance(network, network.maps)
+        return PerceptualDistance(network, network.maps, run.perceptual_resize)
     backbone, file = BACKBONES[run.perceptual_backbone]
     path = Path(run.weights_folder) / file
     if not path.exists():
-        raise ArtifactError(f"{path}: missing; run `hkd fetch {run.perceptual_backbone}`, or copy it there")
-    return LPIPS(backbone, path, run.perceptual_resize)
+        raise ArtifactError(f"{path}: missing; run `hkd fetch lpips-{backbone}`, or copy it there")
+    return LPIPS(backbone, path, run.perceptual_resize, average=run.perceptual_backbone == "piq-vgg")
 
 
 def feature_network(weights: Path) -> Any:

@@ -71,11 +71,17 @@ class Training(Section):
     batch: Positive
     optimizer: Optimizer
     warmup_steps: Annotated[int, Field(ge=0)]
-    schedule: Literal["constant", "cosine", "linear"]
+    schedule: Literal["constant", "cosine", "linear", "exponential"]
     final_lr: Fraction
     clip: Rate | None
     ema: Ema
     flip: bool
+
+    @model_validator(mode="after")
+    def _complete(self) -> Training:
+        if self.schedule == "exponential" and not self.final_lr:
+            raise ValueError("schedule 'exponential' never reaches 'final_lr' 0; give the share of the rate it ends at")
+        return self
 
 
 class Sampling(Section):
@@ -103,7 +109,7 @@ class Run(Section):
     init: str | None
     teacher: str | None
     perceptual: bool
-    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex"]
+    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
     perceptual_resize: Positive | None
     conditional: bool
     weights_folder: str

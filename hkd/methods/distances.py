@@ -21,16 +21,19 @@ class PerceptualDistance(nn.Module):
 
     Args:
         network: images in [0, 255] -> list of maps (B, C, h, w); it is frozen here.
+        resize: side in pixels to which images are brought first (bilinear), or None.
     """
 
-    def __init__(self, network: nn.Module, maps: Callable[[Tensor], Sequence[Tensor]]) -> None:
+    def __init__(
+        self, network: nn.Module, maps: Callable[[Tensor], Sequence[Tensor]], resize: int | None = None
+    ) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
-        self._maps = maps
+        self._maps, self.resize = maps, resize
 
     def features(self, images: Tensor) -> Features:
         """Return the normalised maps of images in [-1, 1]; compute those of a target once."""
-        return [_unit(m) for m in self._maps(127.5 * (images + 1))]
+        return [_unit(m) for m in self._maps(127.5 * (self._resized(images) + 1))]
 
     def forward(self, images: Tensor, target: Features) -> Tensor:
         """Return the distance (B,) of images in [-1, 1] to the target that has these features."""
@@ -43,6 +46,11 @@ class PerceptualDistance(nn.Module):
         """Stay in evaluation mode: the network is a measuring instrument."""
         return super().train(False)
 
+    def _resized(self, images: Tensor) -> Tensor:
+        if self.resize is None or images.shape[-1] == self.resize:
+            return images
+        return F.interpolate(images, size=(self.resize, self.resize), mode="bilinear", align_corners=False)
+
 
 class LPIPS(PerceptualDistance):
     """LPIPS proper: the `lpips` package's heads on a backbone read from a local file.
@@ -51,24 +59,26 @@ class LPIPS(PerceptualDistance):
         backbone: `vgg` or `alex`.
         weights: torchvision's state dict of the backbone, as a file.
         resize: side in pixels to which images are brought first (bilinear), or None.
+        average: pool by averages instead of maxima, as the package PIQ does with `replace_pooling`, which is the
+            LPIPS of the code of CM, DMD and 2-Rectified flow++.
     Raises:
         FileNotFoundError: the backbone's file is not there.
     """
 
-    def __init__(self, backbone: str, weights: Path, resize: int | None) -> None:
+    def __init__(self, backbone: str, weights: Path, resize: int | None, *, average: bool = False) -> None:
         import lpips
 
         model = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
         source = torch.load(weights, map_location="cpu", weights_only=True)
         model.net.load_state_dict(_backbone_state(model.net.state_dict(), source))
-        super().__init__(model, self._backbone_maps)
-        self.model, self.resize = model.eval().requires_grad_(False), resize
+        if average:
+            _average_pooling(model.net)
+        super().__init__(model, self._backbone_maps, resize)
+        self.model = model.eval().requires_grad_(False)
 
     def features(self, images: Tensor) -> Features:
         """Return the normalised maps of images in [-1, 1]."""
-        if self.resize and images.shape[-1] != self.resize:
-            images = F.interpolate(images, size=(self.resize, self.resize), mode="bilinear", align_corners=False)
-        return [_unit(m) for m in self._backbone_maps(images)]
+        return [_unit(m) for m in self._backbone_maps(self._resized(images))]
 
     def forward(self, images: Tensor, target: Features) -> Tensor:
         """Return LPIPS (B,), with the learned channel weights."""
@@ -102,6 +112,13 @@ def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:
 
 def _unit(features: Tensor) -> Tensor:
     return features / (features.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
+
+
+def _average_pooling(network: nn.Module) -> None:
+    for stage in network.children():
+        for name, layer in stage.named_children():
+            if isinstance(layer, nn.MaxPool2d):
+                setattr(stage, name, nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding))
 
 
 def _backbone_state(own: dict[str, Tensor], source: dict[str, Tensor]) -> dict[str, Tensor]:

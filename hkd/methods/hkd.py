@@ -27,6 +27,7 @@ class HKD(Method):
 
     time_dist, time_states: the law of the intermediate times, and whether their states are the stored ones (`grid`)
         or interpolated between them (`interp`). On the grid each law is a weight per grid point.
+    time_draw: every trajectory of a batch has times of its own (`per_sample`), or all share them (`per_batch`).
     time_support: times from [eps, T) (Definition 3.1) or from [0, T] (Algorithm 1; below eps the state at eps is used).
     n_intermediate: times per trajectory besides T (appendix D.4: four).
     combine: mean over the intermediate times plus the term at T (appendix D.4), or the sum over all (Algorithm 1).
@@ -68,6 +69,7 @@ class HKD(Method):
         operator_lr_scale: float,
         time_dist: Literal["uniform_t", "uniform_index", "uniform_log", "lognormal"],
         time_states: Literal["grid", "interp"],
+        time_draw: Literal["per_sample", "per_batch"],
         time_support: Literal["eps_to_T", "zero_to_T"],
         n_intermediate: int,
         combine: Literal["mean_plus_recon", "sum"],
@@ -103,6 +105,7 @@ class HKD(Method):
         self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
         self.operator_lr_scale = operator_lr_scale
         self.time_dist, self.time_states, self.time_support = time_dist, time_states, time_support
+        self.time_draw = time_draw
         self.n_intermediate, self.combine, self.target_state = n_intermediate, combine, target_state
         self.distance_form, self.mse_reduction = distance_form, mse_reduction
         self.lambda1_law, self.lambda2, self.operator_init = lambda1_law, lambda2, operator_init
@@ -168,14 +171,16 @@ class HKD(Method):
         return laws[self.lambda1_law]
 
     def intermediate(self, batch: TrajectoryBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return one intermediate state per trajectory, each at its own time, and the noise levels (B,)."""
-        u = torch.rand(len(batch), generator=generator, dtype=torch.float64)
+        """Return one intermediate state per trajectory, at its own time or a shared one, and the noise levels (B,)."""
+        count = len(batch) if self.time_draw == "per_sample" else 1
+        u = torch.rand(count, generator=generator, dtype=torch.float64)
         if self.time_states == "interp":
-            sigma = self.draw(u, generator)
+            sigma = self.draw(u, generator).expand(len(batch))
             return batch.at(sigma), sigma.to(torch.float32)
         grid = batch.sigmas[:-1]
         weights = grid_weights(grid, self.time_dist)
         k = 1 + torch.searchsorted(weights.cumsum(0), u * weights.sum()).clamp(max=len(weights) - 1)
+        k = k.expand(len(batch))
         return batch.state(k), grid[k].to(torch.float32)
 
     def draw(self, u: Tensor, generator: torch.Generator) -> Tensor:

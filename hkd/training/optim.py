@@ -33,10 +33,13 @@ def learning_rate_factor(settings: Training, step: int) -> float:
     """Return what multiplies the learning rate at optimiser step `step`, counted from 0.
 
     A linear ramp over `warmup_steps`, that starts at 0 as EDM's does, times the schedule: constant, or from 1 to
-    `final_lr` along a cosine or a line over all steps.
+    `final_lr` along a cosine, a line or an exponential over all steps. A factor g per epoch, E epochs long, is the
+    exponential to g^E.
     """
     ramp = min(step / settings.warmup_steps, 1.0) if settings.warmup_steps else 1.0
     done = step / max(settings.steps, 1)
+    if settings.schedule == "exponential":
+        return ramp * settings.final_lr**done
     falls = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1.0 - done}
     fall = falls[settings.schedule]
     if settings.schedule != "constant":

@@ -91,6 +91,7 @@ CHOICES = [
     ("time_dist", "uniform_log"),
     ("time_dist", "lognormal"),
     ("time_states", "grid"),
+    ("time_draw", "per_batch"),
     ("time_support", "zero_to_T"),
     ("n_intermediate", 0),
     ("n_intermediate", 4),
@@ -176,6 +177,15 @@ def test_an_intermediate_state_lies_on_its_own_trajectory(make, batch, gaussian,
     truth = gaussian.solution(batch.state(0), 80.0, sigma.double()).float()
     scale = (sigma**2 + 0.25).sqrt()[:, None, None, None]
     assert float(((state - truth) / scale).abs().mean()) < 0.02  # the stored ones are Heun's
+
+
+@pytest.mark.parametrize("law", ["uniform_t", "uniform_index", "uniform_log", "lognormal"])
+@pytest.mark.parametrize("states", ["grid", "interp"])
+def test_a_batch_shares_its_times_or_not(make, batch, states, law):
+    many = make(time_states=states, time_dist=law).intermediate(batch, stream(0, "x"))[1]
+    one = make(time_states=states, time_dist=law, time_draw="per_batch").intermediate(batch, stream(0, "x"))[1]
+    assert one.shape == many.shape == (6,)
+    assert len(set(one.tolist())) == 1 < len(set(many.tolist()))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,19 @@ def test_the_line_goes_from_one_to_its_end():
     assert [learning_rate_factor(law, k) for k in (0, 50, 100)] == pytest.approx([1.0, 0.55, 0.1])
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_the_exponential_falls_by_the_same_factor_in_every_epoch():
+    law = training(schedule="exponential", final_lr=0.95**20)  # 20 epochs of 5 steps
+    assert [learning_rate_factor(law, 5 * epoch) for epoch in (0, 1, 2, 20)] == pytest.approx(
+        [1, 0.95, 0.95**2, 0.95**20]
+    )
+
+
+def test_an_exponential_does_not_end_at_nothing():
+    with pytest.raises(ValueError, match="never reaches 'final_lr' 0"):
+        training(schedule="exponential", final_lr=0.0)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential"])
 def test_a_fall_never_rises(schedule):
     law = training(schedule=schedule, final_lr=0.02)
     rates = [learning_rate_factor(law, k) for k in range(101)]
