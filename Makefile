@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long ablations test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,7 +18,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (half an hour)
+	$(SNAKEMAKE) --configfile configs/ablations.yaml -- results/ablations/table3.csv \
+		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
+
+test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test]'
 	touch $@
 
