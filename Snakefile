@@ -15,6 +15,7 @@ include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
 
 
 localrules:
@@ -25,6 +26,8 @@ localrules:
     table,
     samples_figure,
     ablations_figure,
+    ambiguity,
+    ambiguity_figure,
 
 
 rule all:

@@ -3,7 +3,8 @@
 Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
 `per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
 trajectories and extractors: their own files, then the profile's `set_trajectories` and `set_extractors`. Those of
-studies: their own files, then the profile's `studies.{name}`.
+studies: their own files, then the profile's `studies.{name}`. Those of a run of the ambiguity audit: the centre's, then
+the study's `set`, then the variation's.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from hkd.config import ConfigError, Layers, Section, check, from_mapping, neares
 from hkd.nets.config import NetworkConfig
 from hkd.settings import Dataset, Extractor, Profile, Run, Scale, TrajectorySet
 from hkd.source import constructor_arguments
+from hkd.studies import Ambiguity
 
 CONFIGS = Path("configs")
 RUN_GROUPS = ("methods", "ablations")
+AUDIT = "audit"  # the group of runs that the study `ambiguity` makes; they have no files of their own
 Study = TypeVar("Study", bound=Section)
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # given by `experiment`, not by `params`
 _META = ("inherits", "scales", "per_dataset")
@@ -70,11 +73,12 @@ class Resolver:
 
     def study(self, name: str, kind: type[Study]) -> Study:
         """Return the settings of a study: its file in configs/studies, then the profile's `studies.{name}`."""
-        layers = read_yaml(self._configs / f"studies/{name}.yaml")
-        return check(kind, layers.put(self._profile_layers.pick("studies", name)))
+        return check(kind, self._study_layers(name))
 
     def layers(self, dataset: str, name: str) -> Layers:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
+        if name.split("/")[0] == AUDIT:
+            return self._audit_layers(dataset, name.split("/")[1])
         method = name.split("/")[0] in RUN_GROUPS
         scale = self.profile.scale
         chain = self._chain(name)
@@ -94,6 +98,23 @@ class Resolver:
             merged.put(self._profile_layers.pick("methods", name.split("/")[1]))
         else:
             merged.put(self._profile_layers.pick(f"set_{name.split('/')[0]}"))
+        return merged
+
+    def _study_layers(self, name: str) -> Layers:
+        layers = read_yaml(self._configs / f"studies/{name}.yaml")
+        return layers.put(self._profile_layers.pick("studies", name))
+
+    def _audit_layers(self, dataset: str, name: str) -> Layers:
+        """Return the settings of an arm of the ambiguity audit: the centre, or one of its variations."""
+        study, layers = self.study("ambiguity", Ambiguity), self._study_layers("ambiguity")
+        merged = self.layers(dataset, study.centre).put(layers.pick("set"))
+        if name == "centre":
+            return merged
+        known = [other for other, variation in study.variations.items() if variation.set]
+        if name not in known:
+            raise ConfigError(f"{AUDIT}/{name}: the study 'ambiguity' runs no such variation. {nearest(name, known)}")
+        for step in (study.variations[name].against, name):
+            merged.put(layers.pick("variations", step, "set"))
         return merged
 
     def _chain(self, name: str) -> list[Layers]:

@@ -1,4 +1,5 @@
 # What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
+import hkd.ambiguity
 import hkd.workflow
 from hkd.plan import HELD_OUT
 
@@ -15,7 +16,7 @@ hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 
 wildcard_constraints:
     dataset=r"[a-z0-9-]+",
-    group=r"methods|ablations",
+    group=r"methods|ablations|audit",
     method=r"[a-z0-9_]+",
     seed=r"\d+",
     nfe=r"\d+",
@@ -86,6 +87,18 @@ def table_metrics(wildcards):
 
 def table_digest(wildcards):
     return PLAN.table_digest(wildcards.table)
+
+
+def audit_metrics(wildcards):
+    return hkd.ambiguity.metrics(PLAN)
+
+
+def audit_digest(wildcards):
+    return hkd.ambiguity.table_digest(PLAN)
+
+
+def audit_figure_digest(wildcards):
+    return hkd.ambiguity.figure_digest(PLAN)
 
 
 def gpus(wildcards):

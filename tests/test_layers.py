@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": set(),
     "resolve": {"nets.config"},
     "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
+    "ambiguity": {"plan", "resolve"},
     "workflow": {"plan"},
     "shipping": {"plan"},
     "koopman": {"nets"},
@@ -31,8 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"methods.base", "methods.evaluations"},
     "readings": {"data", "methods.feature_network"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
-    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "workflow", "shipping", "koopman", "diffusion",
-            "methods", "training", "readings", "experiment"},
+    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "workflow", "shipping", "koopman",
+            "diffusion", "methods", "training", "readings", "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hkd.artifacts import Record
+from hkd.artifacts import Record, check_digest, read_json
 from hkd.cli.options import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
 
 TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     figure = typer.Typer(help="Draw a figure as PDF, PNG and caption.", no_args_is_help=True, rich_markup_mode=None)
     figure.command()(samples)
     figure.command()(ablations)
+    figure.command()(ambiguity)
     app.add_typer(figure, name="figure")
 
 
@@ -77,4 +78,29 @@ def ablations(
     scale = f"profile {chosen.profile.profile}, averaged weights at the end of training"
     text = caption(bars, quantity="FDn", dataset=chosen.dataset(spec.dataset).title, checkpoints=scale)
     for written in save(ablation_bars(bars, quantity="FDn"), out.with_suffix(""), text):
+        record.write(written)
+
+
+def ambiguity(
+    out: OutOption,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    config: OverrideOption = None,
+    expect_digest: DigestOption = None,
+) -> None:
+    """Bars: what each open choice changes, beside the smallest change that the audit could have detected."""
+    from hkd import ambiguity as audit
+    from hkd.figures.save import save
+    from hkd.figures.tornado import caption, tornado
+    from hkd.report.ambiguity import from_csv
+
+    chosen = plan(profile, config)
+    expect(audit.figure_digest(chosen), expect_digest, "figure ambiguity")
+    table = Path(f"{chosen.layout.root}/ambiguity.csv")
+    record = Record("figure", inputs=[table])
+    check_digest(table, "ambiguity")
+    found, facts = from_csv(table), read_json(f"{table}.record.json", "ambiguity")
+    dataset, centre = audit.dataset(chosen), audit.study(chosen).centre
+    titles = {"dataset": chosen.dataset(dataset).title, "centre": chosen.run(dataset, centre).title}
+    text = caption(found, facts, **titles)
+    for written in save(tornado(found, detectable=facts["detectable_percent"] / 100), out.with_suffix(""), text):
         record.write(written)

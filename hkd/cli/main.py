@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from hkd.cli import calibrate, fetch, figure, prepare, quality, report, sample, score, settings, train, trajectories
+from hkd.cli import (
+    ambiguity,
+    calibrate,
+    fetch,
+    figure,
+    prepare,
+    quality,
+    report,
+    sample,
+    score,
+    settings,
+    train,
+    trajectories,
+)
 
 app = typer.Typer(
     name="hkd",
@@ -16,5 +29,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for module in (prepare, trajectories, train, sample, score, report, figure, quality, calibrate, fetch, settings):
+for module in (
+    prepare,
+    trajectories,
+    train,
+    sample,
+    score,
+    report,
+    figure,
+    quality,
+    calibrate,
+    ambiguity,
+    fetch,
+    settings,
+):
     module.register(app)

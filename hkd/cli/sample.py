@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hkd import interrupt
-from hkd.artifacts import ArtifactError, Record, atomic_path, recorded_digest
+from hkd.artifacts import ArtifactError, Record, atomic_path, read_json, recorded_digest
 from hkd.cli.options import (
     DEFAULT_PROFILE,
     DatasetArgument,
@@ -53,7 +53,7 @@ def sample(
     weights, to = folder / "weights.safetensors", experiment.device(device)
     record = Record("sample", sampling.model_dump(), chosen.sample_digest(dataset, method), seed, [weights], str(to))
     run, shape, _ = experiment.read_run(folder / "config.yaml")
-    built = experiment.base(weights).to(to)
+    built, diverged = experiment.base(weights).to(to), read_json(f"{weights}.record.json", "train").get("diverged_at")
     out, parts = folder / "samples" / f"nfe{nfe}.npz", folder / "samples" / f"nfe{nfe}.parts"
 
     def make(first: int, count: int) -> Arrays:
@@ -62,6 +62,8 @@ def sample(
         images = experiment.sample(built, run, shape, indices, seed=seed, nfe=nfe, to=to)
         if counter.counted - before != nfe * count:
             raise ArtifactError(f"{method}: {(counter.counted - before) / count:g} evaluations an image, not {nfe}")
+        if diverged is not None:  # its numbers are told apart by `diverged_at`, and no table takes them
+            images = images.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
         bar.update(count)
         return {"images": to_uint8(images).cpu().numpy()}
 

@@ -125,6 +125,7 @@ def metrics(
         "seed": seed,
         "nfe": nfe,
         "route": trained["route"],
+        "diverged_at": trained.get("diverged_at"),
         "scale": chosen.profile.scale,
         "data_kind": chosen.dataset(dataset).data.kind,
         **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest", "estimate")},

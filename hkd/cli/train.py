@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hkd import interrupt
+from hkd.ambiguity import is_arm
 from hkd.artifacts import Record, read_json, save_weights, write_text
 from hkd.cli.options import (
     DEFAULT_PROFILE,
@@ -63,7 +64,7 @@ def _train(
     from hkd import experiment
     from hkd.methods.evaluations import networks
     from hkd.training.checkpoint import Checkpoints
-    from hkd.training.loop import Trainer
+    from hkd.training.loop import Diverged, Trainer
     from hkd.training.loop import train as run_loop
 
     run, digest, to = chosen.run(dataset, method), chosen.train_digest(dataset, method), experiment.device(device)
@@ -76,7 +77,14 @@ def _train(
     trainer = Trainer(built, run.training, seed=seed)
     identity = f"{digest}-{chosen.train_code(dataset, method)}-{_inputs_digest(record)}"
     checkpoints = Checkpoints(folder / "checkpoints", identity)
-    run_loop(trainer, feed, checkpoints, title=f"{method} seed {seed}", checkpoint_seconds=checkpoint_seconds)
+    diverged_at = None
+    try:
+        run_loop(trainer, feed, checkpoints, title=f"{method} seed {seed}", checkpoint_seconds=checkpoint_seconds)
+    except Diverged as error:
+        if not is_arm(method):
+            raise
+        diverged_at = error.step  # of an arm of the audit that is its result; the weights are the last finite ones
+        print(f"{method} seed {seed}: diverged: {error}", file=sys.stderr)
     evals = trainer.progress.network_evals
     if trajectories:
         evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
@@ -87,7 +95,8 @@ def _train(
         "network_evals": evals,
         "train_seconds": round(trainer.progress.seconds, 1),
     }
-    _finish(chosen, dataset, method, folder, trainer.averaged(), built.artefact(), shape, record, budget, "train")
+    facts = {"route": "train", "budget": budget, "diverged_at": diverged_at}
+    _finish(chosen, dataset, method, folder, trainer.averaged(), built.artefact(), shape, record, facts)
 
 
 def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> None:
@@ -100,7 +109,8 @@ def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> 
     record.settings_digest = chosen.train_digest(dataset, method)
     print(f"{method} on {dataset}: adopting the shipped weights {name}", file=sys.stderr)
     shape = ImageShape(**card["shape"])
-    _finish(chosen, dataset, method, folder, state, state, shape, record, card["budget"], "shipped")
+    facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None}
+    _finish(chosen, dataset, method, folder, state, state, shape, record, facts)
 
 
 def _finish(
@@ -112,8 +122,7 @@ def _finish(
     raw: dict[str, Any],
     shape: Any,
     record: Record,
-    budget: dict[str, Any],
-    route: str,
+    facts: dict[str, Any],
 ) -> None:
     """Write config, raw and averaged weights, and their record, the weights last."""
     from hkd.experiment import run_document
@@ -125,14 +134,14 @@ def _finish(
         method=method,
         seed=record.seed,
         scale=chosen.profile.scale,
-        route=route,
+        route=facts["route"],
         train_digest=record.settings_digest,
     )
     write_text(folder / "config.yaml", to_yaml(document))
     save_weights(folder / "raw.safetensors", raw)
-    record.write(folder / "raw.safetensors", route=route, budget=budget)
+    record.write(folder / "raw.safetensors", **facts)
     save_weights(folder / "weights.safetensors", averaged)
-    record.write(folder / "weights.safetensors", route=route, budget=budget)
+    record.write(folder / "weights.safetensors", **facts)
 
 
 def _parts(chosen: Plan, dataset: str, method: str) -> Any:

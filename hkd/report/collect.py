@@ -38,7 +38,8 @@ def collect(paths: Iterable[Path | str]) -> pd.DataFrame:
 
     Raises:
         ArtifactError: a file is missing, damaged or no JSON.
-        ReportError: a file has another schema, lacks a key, holds a NaN, or repeats a run, NFE and seed.
+        ReportError: a file has another schema, lacks a key, holds a NaN, is of a training that diverged, or repeats
+            a run, NFE and seed.
     """
     lines = [_line(Path(path)) for path in paths]
     _check_repeats(lines)
@@ -105,6 +106,8 @@ def _line(path: Path) -> dict[str, Any]:
     if schema != SCHEMA:
         raise ReportError(f"{path}: schema = {schema!r}, this version reads {SCHEMA}; run `hkd metrics` again")
     line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
+    if content.get("diverged_at") is not None:
+        raise ReportError(f"{path}: of a training that diverged at step {content['diverged_at']}; train it otherwise")
     if "/" not in line["method"]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
     scores, budget = _take(content, "metrics", path), _take(content, "budget", path)

@@ -25,7 +25,11 @@ from hkd.training.optim import load_named_state, named_state, optimizer, set_lea
 
 
 class Diverged(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss, or its gradient, is no longer a number. The weights are those before the step that said so."""
+
+    def __init__(self, step: int, facts: dict[str, float]) -> None:
+        super().__init__(f"step {step}: {facts}; lower training.optimizer.lr or set training.clip")
+        self.step = step
 
 
 class Trainer:
@@ -71,10 +75,10 @@ class Trainer:
             optim.zero_grad(set_to_none=True)
             loss.backward()
             norm = _clip(getattr(self.method, name), self.settings.clip)
-            optim.step()
             facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm, "lr": rate}
-        if not all(math.isfinite(value) for value in facts.values()):
-            raise Diverged(f"step {step}: {facts}; lower training.optimizer.lr or set training.clip")
+            if not all(math.isfinite(value) for value in facts.values()):
+                raise Diverged(step, facts)
+            optim.step()
         decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
         for name, average in self.averages.items():
             average.update(getattr(self.method, name), decay)
@@ -108,7 +112,7 @@ def train(
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
-        Diverged: the loss is not finite.
+        Diverged: the loss or its gradient is not finite.
     """
     found = checkpoints.load()
     for reason in checkpoints.passed_over:

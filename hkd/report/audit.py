@@ -1,0 +1,94 @@
+"""What a one-at-a-time audit can say: changes, their spread pooled over all runs, and what would have been seen.
+
+Every arm (the centre, and each variation) is trained with the same seeds, so a change is a paired difference. It is
+taken of log FDn, whose spread does not grow with the distance as that of FDn does; e^change is a ratio.
+
+With y[arm, seed] = mean[arm] + effect[seed] + error and errors of one spread s in all arms, the mean of S paired
+differences has the standard error s sqrt(2 / S). A single arm has too few seeds to tell s; all together have
+(arms - 1)(S - 1) degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Design:
+    """The pooled spread of an audit and what follows from it.
+
+    Attributes:
+        sd: standard deviation of one paired difference, sqrt(2) s.
+        freedom: degrees of freedom of that estimate.
+        seeds: paired differences per change.
+        level, power: two-sided level of the test, and the probability with which it must see a change.
+    """
+
+    sd: float
+    freedom: int
+    seeds: int
+    level: float
+    power: float
+
+    @classmethod
+    def of(cls, arms: ArrayLike, *, level: float, power: float) -> Design:
+        """Return the design of log distances (arms, seeds): what remains beside the means of arms and of seeds.
+
+        Raises:
+            ValueError: for fewer than two arms or two seeds, which leave no spread to estimate.
+        """
+        y = np.asarray(arms, dtype=np.float64)
+        if y.ndim != 2 or min(y.shape) < 2:
+            raise ValueError(f"an audit needs two arms and two seeds or more, found (arms, seeds) = {y.shape}")
+        residual = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
+        freedom = (y.shape[0] - 1) * (y.shape[1] - 1)
+        return cls(math.sqrt(2 * float((residual**2).sum()) / freedom), freedom, y.shape[1], level, power)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of a mean paired difference."""
+        return self.sd / math.sqrt(self.seeds)
+
+    @cached_property
+    def detectable(self) -> float:
+        """The smallest change that a two-sided t-test of this level sees with this power.
+
+        The t statistic of a change d follows a noncentral t with noncentrality d / standard error: solve
+        P(|t| > t_crit) = power for d.
+        """
+        from scipy import optimize, stats
+
+        critical = stats.t.ppf(1 - self.level / 2, self.freedom)
+
+        def missing(shift: float) -> float:
+            seen = stats.nct.sf(critical, self.freedom, shift) + stats.nct.cdf(-critical, self.freedom, shift)
+            return float(seen) - self.power
+
+        upper = 1.0
+        while missing(upper) < 0:
+            upper *= 2
+        return float(optimize.brentq(missing, 0.0, upper)) * self.standard_error
+
+    def p_value(self, change: float) -> float:
+        """Return the two-sided p-value of a mean paired difference."""
+        from scipy import stats
+
+        return float(2 * stats.t.sf(abs(change) / self.standard_error, self.freedom))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for all that were tried together.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
