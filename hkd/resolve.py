@@ -160,10 +160,16 @@ class Resolver:
             lines = [f"{where}: key 'network.{key}' is missing; add it, or choose another scale" for key in required]
             raise ConfigError("\n".join(lines))
         try:
-            NetworkConfig(**section.values)
+            network = NetworkConfig(**section.values)
         except (TypeError, ValueError) as error:
             key = str(error).split(":")[0].removeprefix("network.")
             raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
+        stated = layers.pick("params").values.get("sigma_data", network.sigma_data)
+        if stated != network.sigma_data:
+            raise ConfigError(
+                f"{layers.origin(('params', 'sigma_data'))}: params.sigma_data is {stated}, but the network is built "
+                f"with network.sigma_data {network.sigma_data}; make them equal"
+            )
 
     def _read_dataset(self, name: str) -> Dataset:
         layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")

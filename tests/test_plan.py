@@ -96,6 +96,11 @@ def test_every_feature_network_resolves(role):
     assert plan_of().extractor("shapes8", role).image_size_factor > 0
 
 
+def test_a_loss_and_a_network_with_two_standard_deviations_of_the_data_are_refused():
+    with pytest.raises(ConfigError, match="params.sigma_data is 0.6, but .* network.sigma_data 0.5; make them equal"):
+        plan_of(methods={"edm": {"params": {"sigma_data": 0.6}}}).run("shapes8", "methods/edm")
+
+
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_resolves_with_all_that_its_tables_need(path):
     plan = Plan.load(str(path), configs=CONFIGS)
