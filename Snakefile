@@ -15,6 +15,7 @@ include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
+include: "rules/interpretability.smk"
 include: "rules/audit.smk"
 
 
@@ -26,6 +27,9 @@ localrules:
     table,
     samples_figure,
     ablations_figure,
+    interpretability,
+    spectrum_figure,
+    interpretability_figure,
     ambiguity,
     ambiguity_figure,
 

@@ -5,12 +5,15 @@ A study reads weights, trajectories or metrics that the workflow has made, and w
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hkd.config import Section, nearest
 from hkd.settings import Fraction, Positive
+
+OrderBy = Literal["alpha", "abs_alpha", "abs_eig"]
+Draws = Annotated[int, Field(ge=100)]
 
 
 class Variation(Section):
@@ -59,3 +62,77 @@ class Ambiguity(Section):
             if other != "centre" and other not in known:
                 raise ValueError(f"variations.{name}.against = '{other}'. {nearest(other, ['centre', *known])}")
         return self
+
+
+class Spectrum(Section):
+    """What the bands of a run's spectrum are, decode to, and add over time.
+
+    Attributes:
+        run: whose spectrum the figure shows.
+        order_by, ascending, edges: how modes are sorted within a level, and at which shares the order is cut.
+        images, batch: images that are decoded, and how many at once.
+        times: noise levels, equally spaced in mapped time.
+        substitutes: what stands for the modes outside a band.
+        shown: images in the figure.
+    """
+
+    run: str
+    order_by: OrderBy
+    ascending: bool
+    edges: tuple[Fraction, ...]
+    images: Positive
+    batch: Positive
+    times: Annotated[int, Field(ge=2)]
+    substitutes: tuple[Literal["zero", "mean"], ...]
+    shown: Positive
+
+
+class Rules(Section):
+    """What counts as an answer, fixed before looking.
+
+    Attributes:
+        closed_below: largest relative closure error of latents that counts as closed.
+        accessible_below: largest relative error of a decoded state that counts as that state.
+        apart: noise level above which a state and its clean image are not nearly the same.
+        determined_above: rank correlation of two spectra from which they count as the same.
+        significance: of permutation tests. confidence: of intervals over seeds.
+        middle: noise levels between which errors from the middle of a trajectory are averaged.
+    """
+
+    closed_below: Fraction
+    accessible_below: Fraction
+    apart: Annotated[float, Field(gt=0)]
+    determined_above: Fraction
+    significance: Fraction
+    confidence: Fraction
+    middle: tuple[float, float]
+
+
+class Interpretability(Section):
+    """Which runs answer which question about HKD's interpretability, and by which rules.
+
+    Attributes:
+        closure: runs whose intermediate states are held against the teacher's; trajectories: at most so many; batch: at
+            once.
+        spectra: runs whose spectra are compared between seeds; initialisations: and with the run named beside each,
+            whose operators started elsewhere. control: the one whose spectrum the loss can determine.
+        factors: runs whose bands are tested for factors, for each of `orders`; pairs: of images; draws: permutations;
+            tolerance: share of a factor's range within which two images count as alike.
+        trajectory_loss, equal_steps, equal_compute: the run with that loss, and those without.
+    """
+
+    closure: tuple[str, ...]
+    trajectories: Positive
+    batch: Positive
+    spectra: tuple[str, ...]
+    control: str
+    initialisations: dict[str, str]
+    factors: tuple[str, ...]
+    orders: tuple[OrderBy, ...]
+    pairs: Positive
+    draws: Draws
+    tolerance: Fraction
+    trajectory_loss: str
+    equal_steps: str
+    equal_compute: str
+    rules: Rules

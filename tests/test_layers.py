@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolve": {"nets.config"},
     "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
     "ambiguity": {"plan", "resolve"},
+    "interpretability": {"plan"},
     "workflow": {"plan"},
     "shipping": {"plan"},
     "koopman": {"nets"},
@@ -31,9 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": {"nets", "koopman", "diffusion", "data.images", "data.trajectories"},  # of data: the batch types
     "training": {"methods.base", "methods.evaluations"},
     "readings": {"data", "methods.feature_network"},
+    "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
     "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "workflow", "shipping", "koopman",
-            "diffusion", "methods", "training", "readings", "experiment"},
+            "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

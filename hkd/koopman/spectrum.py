@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -58,12 +59,50 @@ def agreement(first: Mapping[str, Tensor], second: Mapping[str, Tensor], order_b
     }
 
 
+class AgreementTest(NamedTuple):
+    """Do two spectra order modes alike?
+
+    Attributes:
+        levels: rank correlation of every level; nan where an operator is constant.
+        mean: over the levels that have one; nan if none has.
+        null: (draws,) means after the modes of one spectrum were shuffled inside every level.
+        p_value: (1 + draws at least as large) / (1 + draws).
+    """
+
+    levels: dict[str, float]
+    mean: float
+    null: Tensor
+    p_value: float
+
+
+def agreement_test(
+    first: Mapping[str, Tensor],
+    second: Mapping[str, Tensor],
+    order_by: OrderBy,
+    *,
+    generator: torch.Generator,
+    draws: int = 100,
+) -> AgreementTest:
+    """Return the agreement of two spectra beside its permutation null.
+
+    The null takes modes for independent; neighbouring places are not, so it is narrower than it should be.
+    """
+    levels = agreement(first, second, order_by)
+    known = [level for level, value in levels.items() if not math.isnan(value)]
+    if not known:
+        return AgreementTest(levels, math.nan, torch.full((draws,), math.nan), 1.0)
+    ranks = [[_standard_ranks(order_key(spectrum[level], order_by)) for level in known] for spectrum in (first, second)]
+    null = torch.zeros(draws, dtype=torch.float64)
+    for a, b in zip(*ranks, strict=True):
+        for draw in range(draws):
+            null[draw] += a @ b[torch.randperm(len(b), generator=generator)] / len(known)
+    mean = sum(levels[level] for level in known) / len(known)
+    return AgreementTest(levels, mean, null, (1 + int((null >= mean).sum())) / (1 + draws))
+
+
 def rank_correlation(a: Tensor, b: Tensor) -> float:
     """Return Spearman's correlation of two tensors of equal size, ties at average ranks; nan if one is constant."""
-    ranks = torch.stack([_ranks(a.flatten()), _ranks(b.flatten())])
-    centred = ranks - ranks.mean(1, keepdim=True)
-    size = centred.norm(dim=1)
-    return float(centred[0] @ centred[1] / (size[0] * size[1]))
+    return float(_standard_ranks(a) @ _standard_ranks(b))
 
 
 def radial_power_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,6 +125,13 @@ def frequency_rings(height: int, width: int) -> tuple[Tensor, Tensor]:
     rows, columns = torch.fft.fftfreq(height) * size, torch.fft.fftfreq(width) * size
     ring = torch.hypot(rows[:, None], columns[None]).round().long().clamp(max=size // 2)
     return ring, torch.bincount(ring.flatten()).double()
+
+
+def _standard_ranks(x: Tensor) -> Tensor:
+    """Return the ranks, centred and of length 1; nan if all are equal."""
+    centred = _ranks(x.flatten())
+    centred = centred - centred.mean()
+    return centred / centred.norm()
 
 
 def _ranks(x: Tensor) -> Tensor:
