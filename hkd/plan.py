@@ -293,6 +293,8 @@ class Plan:
         """Return the digest of what defines the weights of a run: settings of other stages do not count."""
         run = self.run(dataset, method)
         settings = {k: v for k, v in run.model_dump().items() if k not in _NOT_TRAINING}
+        if not run.training.milestones:
+            del settings["training"]["milestones"]
         if shipped := self.shipped(dataset, method):
             # the network must still be built to read the weights, and the parameters still steer the sampler
             settings = {

@@ -65,7 +65,7 @@ class Ema(Section):
 
 
 class Training(Section):
-    """Length, batch, optimiser and learning-rate law of a training."""
+    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start."""
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
@@ -76,6 +76,12 @@ class Training(Section):
     clip: Rate | None
     ema: Ema
     flip: bool
+    milestones: tuple[Fraction, ...] = ()
+
+    @property
+    def milestone_steps(self) -> tuple[int, ...]:
+        """The steps after which weights are kept, ascending: shares of the training, one step at least unless 0."""
+        return tuple(sorted({max(round(share * self.steps), 1) if share else 0 for share in self.milestones}))
 
     @model_validator(mode="after")
     def _complete(self) -> Training:

@@ -9,6 +9,7 @@ rule train:
         raw=f"{RUN}/raw.safetensors",
         raw_record=f"{RUN}/raw.safetensors.record.json",
         config=f"{RUN}/config.yaml",
+        milestones=directory(f"{RUN}/milestones"),
     log:
         f"{RUN}/logs/train.log",
     benchmark:

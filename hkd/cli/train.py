@@ -66,6 +66,7 @@ def _train(
     from hkd.training.checkpoint import Checkpoints
     from hkd.training.loop import Diverged, Trainer
     from hkd.training.loop import train as run_loop
+    from hkd.training.milestones import Milestones
 
     run, digest, to = chosen.run(dataset, method), chosen.train_digest(dataset, method), experiment.device(device)
     record = Record("train", run.model_dump(mode="json"), digest, seed, chosen.needs(dataset, method), str(to))
@@ -77,14 +78,18 @@ def _train(
     trainer = Trainer(built, run.training, seed=seed)
     identity = f"{digest}-{chosen.train_code(dataset, method)}-{_inputs_digest(record)}"
     checkpoints = Checkpoints(folder / "checkpoints", identity)
-    diverged_at = None
+    kept = run.training.milestone_steps if built.trains else ()
+    milestones = Milestones(folder / "checkpoints/milestones", identity, kept)
+    title, diverged_at = f"{method} seed {seed}", None
     try:
-        run_loop(trainer, feed, checkpoints, title=f"{method} seed {seed}", checkpoint_seconds=checkpoint_seconds)
+        run_loop(trainer, feed, checkpoints, title=title, checkpoint_seconds=checkpoint_seconds, milestones=milestones)
     except Diverged as error:
         if not is_arm(method):
             raise
         diverged_at = error.step  # of an arm of the audit that is its result; the weights are the last finite ones
-        print(f"{method} seed {seed}: diverged: {error}", file=sys.stderr)
+        milestones = Milestones(folder, identity, ())  # it does not reach them all
+        print(f"{title}: diverged: {error}", file=sys.stderr)
+    milestones.hand_over(folder / "milestones", record, run.training.steps)
     evals = trainer.progress.network_evals
     if trajectories:
         evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
@@ -102,6 +107,7 @@ def _train(
 def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> None:
     from hkd.experiment import ImageShape
     from hkd.shipping import shipped_weights
+    from hkd.training.milestones import Milestones
 
     name = str(chosen.shipped(dataset, method))
     state, card = shipped_weights(name)
@@ -109,6 +115,7 @@ def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> 
     record.settings_digest = chosen.train_digest(dataset, method)
     print(f"{method} on {dataset}: adopting the shipped weights {name}", file=sys.stderr)
     shape = ImageShape(**card["shape"])
+    Milestones(folder, "", ()).hand_over(folder / "milestones", record, 0)  # nobody kept any
     facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None}
     _finish(chosen, dataset, method, folder, state, state, shape, record, facts)
 

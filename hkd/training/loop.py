@@ -21,6 +21,7 @@ from hkd.seeding import address, stream
 from hkd.settings import Training
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay
+from hkd.training.milestones import Milestones
 from hkd.training.optim import load_named_state, named_state, optimizer, set_learning_rate
 
 
@@ -103,12 +104,14 @@ def train(
     *,
     title: str,
     checkpoint_seconds: float = 60.0,
+    milestones: Milestones | None = None,
 ) -> None:
     """Train to the last step, from the newest checkpoint if there is one.
 
     Args:
         batches: step number -> the batch of that step.
         checkpoints: where states are kept; written every `checkpoint_seconds`, when asked to stop, and at the end.
+        milestones: where averaged weights are kept on the way; a checkpoint that lacks one behind it is not resumed.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
@@ -117,6 +120,9 @@ def train(
     found = checkpoints.load()
     for reason in checkpoints.passed_over:
         print(f"checkpoint passed over: {reason}", file=sys.stderr)
+    if found and milestones and (lost := milestones.missing(found[1].step)):
+        print(f"checkpoint passed over: the weights of step {lost[0]} are gone", file=sys.stderr)
+        found = None
     if found:
         trainer.load_state(*found)
         print(f"{title}: going on from step {trainer.progress.step}", file=sys.stderr)
@@ -128,9 +134,13 @@ def train(
     counter = EvaluationCounter(networks(trainer.method), progress.network_evals)
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None)
     with interrupt.graceful(), counter, bar:
+        if milestones:
+            milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
             facts = trainer.step(batches(progress.step))
             bar.update()
+            if milestones:
+                milestones.reach(progress.step, trainer.averaged)
             now = time.monotonic()
             progress.network_evals, progress.seconds = counter.counted, before + now - start
             if progress.step % max(total // 20, 1) == 0 or progress.step == total:

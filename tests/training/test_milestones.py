@@ -1,0 +1,139 @@
+"""Milestones are the averaged weights that a training had at that step, whatever happened to it on the way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hkd import interrupt
+from hkd.artifacts import ArtifactError, Record, load_weights, read_json
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.loop import Trainer, train
+from hkd.training.milestones import Milestones, weights_name
+
+METHOD, STEPS = "methods/hkd", 6
+SHARES = (0.0, 0.01, 0.5, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def nobody_asked():
+    interrupt.reset()
+    yield
+    interrupt.reset()
+
+
+@pytest.fixture
+def trainer(tiny_run, build, feed):
+    run = tiny_run(METHOD, training={"steps": STEPS, "milestones": SHARES})
+    return lambda: (Trainer(build(run), run.training, seed=0), feed(run))
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def kept(milestones, folder):
+    milestones.hand_over(folder, Record("train"), STEPS)
+    return {step: load_weights(folder / weights_name(step)) for step in milestones.steps}
+
+
+def test_shares_become_steps(tiny_run):
+    run = tiny_run(METHOD, training={"steps": STEPS, "milestones": (1.0, *SHARES)})
+    assert run.training.milestone_steps == (0, 1, 3, 6)
+
+
+def test_milestones_are_the_averages_at_their_steps(trainer, tmp_path):
+    by_hand, batches = trainer()
+    expected = {0: {k: v.clone() for k, v in by_hand.averaged().items()}}
+    by_hand.method.train()
+    for step in range(STEPS):
+        by_hand.step(batches(step))
+        expected[step + 1] = {k: v.clone() for k, v in by_hand.averaged().items()}
+
+    made, batches = trainer()
+    milestones = Milestones(tmp_path / "kept", "x", made.settings.milestone_steps)
+    train(made, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
+    found = kept(milestones, tmp_path / "out")
+    assert list(found) == [0, 1, 3, 6]
+    assert [step for step in found if not same(found[step], expected[step])] == []
+    assert same(found[STEPS], made.averaged()) and not same(found[0], found[STEPS])
+
+
+def test_the_first_milestone_is_the_teacher(trainer, teacher, tmp_path):
+    made, batches = trainer()
+    milestones = Milestones(tmp_path / "kept", "x", (0,))
+    train(made, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
+    start, base = kept(milestones, tmp_path / "out")[0], load_weights(teacher)
+    network = {k.removeprefix("student.net."): v for k, v in start.items() if k.startswith("student.net.")}
+    assert same(network, {k.removeprefix("student."): v for k, v in base.items()})
+    assert not any(v.any() for k, v in start.items() if ".koopman." in k)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_a_stopped_training_keeps_the_same_milestones(trainer, tmp_path, stop):
+    whole, batches = trainer()
+    milestones = Milestones(tmp_path / "whole", "x", whole.settings.milestone_steps)
+    train(whole, batches, Checkpoints(tmp_path / "a", "x"), title="", milestones=milestones)
+    expected = kept(milestones, tmp_path / "expected")
+
+    milestones = Milestones(tmp_path / "cut", "x", milestones.steps)
+
+    def stopping(step):
+        if step == stop - 1:
+            interrupt.ask()
+        return batches(step)
+
+    first, batches = trainer()
+    with pytest.raises(interrupt.Interrupted):
+        train(first, stopping, Checkpoints(tmp_path / "b", "x"), title="", milestones=milestones)
+    interrupt.reset()
+    second, batches = trainer()
+    asked = []
+    train(second, lambda k: asked.append(k) or batches(k), Checkpoints(tmp_path / "b", "x"), title="",
+          milestones=milestones)  # fmt: skip
+    assert asked == list(range(stop, STEPS))
+    found = kept(milestones, tmp_path / "found")
+    assert all(same(found[step], expected[step]) for step in expected)
+
+
+@pytest.mark.parametrize("harm", ["lost", "damaged", "of other settings"])
+def test_a_milestone_that_is_not_there_is_made_again(trainer, tmp_path, flip_byte, capsys, harm):
+    first, batches = trainer()
+    steps = first.settings.milestone_steps
+    train(first, batches, Checkpoints(tmp_path / "states", "x"), title="",
+          milestones=Milestones(tmp_path / "kept", "y" if harm == "of other settings" else "x", steps))  # fmt: skip
+    path = tmp_path / "kept" / weights_name(3)
+    if harm == "lost":
+        path.unlink()
+    elif harm == "damaged":
+        flip_byte(path)
+    again, batches = trainer()
+    milestones = Milestones(tmp_path / "kept", "x", steps)
+    train(again, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
+    assert "checkpoint passed over: the weights of step" in capsys.readouterr().err
+    assert milestones.missing(STEPS) == []
+    assert same(kept(milestones, tmp_path / "out")[STEPS], first.averaged())
+
+
+def test_what_is_handed_over_is_listed_and_guarded(trainer, tmp_path, flip_byte):
+    made, batches = trainer()
+    milestones = Milestones(tmp_path / "kept", "x", (0, STEPS))
+    train(made, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
+    for _ in range(2):  # a second time changes nothing
+        milestones.hand_over(tmp_path / "out", Record("train"), STEPS)
+    assert read_json(tmp_path / "out/manifest.json", "train") == {"steps": STEPS, "milestones": [0, STEPS]}
+    assert not list((tmp_path / "out").glob(".*"))
+    flip_byte(tmp_path / "out" / weights_name(0))
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_weights(tmp_path / "out" / weights_name(0))
+
+
+def test_no_milestones_leave_an_empty_list(tmp_path):
+    Milestones(tmp_path / "kept", "x", ()).hand_over(tmp_path / "out", Record("train"), STEPS)
+    assert read_json(tmp_path / "out/manifest.json", "train")["milestones"] == []
+
+
+def test_milestones_change_the_digest_of_the_runs_that_have_them_alone(smoke_plan):
+    without, keeping = (smoke_plan(methods={"hkd": {"training": {"milestones": m}}}) for m in ([], [0.0, 1.0]))
+    digests = [[p.train_digest("shapes8", m) for m in ("methods/hkd", "methods/ecm")] for p in (without, keeping)]
+    assert digests[0][0] != digests[1][0] and digests[0][1] == digests[1][1]
