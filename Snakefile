@@ -17,6 +17,7 @@ include: "rules/score.smk"
 include: "rules/report.smk"
 include: "rules/interpretability.smk"
 include: "rules/audit.smk"
+include: "rules/budget.smk"
 
 
 localrules:
@@ -32,6 +33,7 @@ localrules:
     interpretability_figure,
     ambiguity,
     ambiguity_figure,
+    budget,
 
 
 rule all:

@@ -136,3 +136,17 @@ class Interpretability(Section):
     equal_steps: str
     equal_compute: str
     rules: Rules
+
+
+class Budget(Section):
+    """One-step methods at equal numbers of evaluations of the networks that they train.
+
+    Attributes:
+        evaluations: of student, target and fake denoiser together, that each training makes.
+        images, batch: measured at each milestone, and made at once.
+    """
+
+    methods: tuple[str, ...]
+    evaluations: Positive
+    images: Positive
+    batch: Positive

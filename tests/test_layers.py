@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolve": {"nets.config"},
     "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
     "ambiguity": {"plan", "resolve"},
+    "budgets": {"plan"},
     "interpretability": {"plan"},
     "workflow": {"plan"},
     "shipping": {"plan"},
@@ -34,8 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "readings": {"data", "methods.feature_network"},
     "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
-    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "workflow", "shipping", "koopman",
-            "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "experiment"},
+    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "shipping",
+            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

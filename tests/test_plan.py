@@ -97,7 +97,9 @@ def test_every_feature_network_resolves(role):
 
 
 def test_a_loss_and_a_network_with_two_standard_deviations_of_the_data_are_refused():
-    with pytest.raises(ConfigError, match=r"params\.sigma_data is 0\.6, but .* network\.sigma_data 0\.5; make them equal"):
+    with pytest.raises(
+        ConfigError, match=r"params\.sigma_data is 0\.6, but .* network\.sigma_data 0\.5; make them equal"
+    ):
         plan_of(methods={"edm": {"params": {"sigma_data": 0.6}}}).run("shapes8", "methods/edm")
 
 

@@ -6,6 +6,7 @@ import typer
 
 from hkd.cli import (
     ambiguity,
+    budget,
     calibrate,
     fetch,
     figure,
@@ -42,6 +43,7 @@ for module in (
     quality,
     calibrate,
     ambiguity,
+    budget,
     fetch,
     settings,
 ):

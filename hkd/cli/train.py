@@ -98,6 +98,7 @@ def _train(
         "steps": trainer.progress.step,
         "train_images": trainer.progress.step * run.training.batch,
         "network_evals": evals,
+        "teacher_evals": trainer.progress.teacher_evals,
         "train_seconds": round(trainer.progress.seconds, 1),
     }
     facts = {"route": "train", "budget": budget, "diverged_at": diverged_at}

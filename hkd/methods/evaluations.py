@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -35,10 +35,10 @@ class EvaluationCounter:
 NETWORKS = ("student", "teacher", "target", "fake")
 
 
-def networks(method: nn.Module) -> list[nn.Module]:
-    """Return the networks of a method whose calls count as evaluations.
+def networks(method: nn.Module, names: Sequence[str] = NETWORKS) -> list[nn.Module]:
+    """Return the networks of a method whose calls count as evaluations, all or those of some names.
 
     A preconditioned network is counted at the bare network inside, whatever wrapper calls it.
     """
-    found = [getattr(method, name) for name in NETWORKS if isinstance(getattr(method, name, None), nn.Module)]
+    found = [getattr(method, name) for name in names if isinstance(getattr(method, name, None), nn.Module)]
     return [network.model if isinstance(network, Precond) else network for network in found]

@@ -26,6 +26,7 @@ class Progress:
 
     step: int = 0
     network_evals: int = 0
+    teacher_evals: int = 0  # of those above
     seconds: float = 0.0
 
 
@@ -71,7 +72,7 @@ class Checkpoints:
                     tensors = load_file(path)
                 except SafetensorError as error:
                     raise ArtifactError(f"{path}: unreadable ({error}); delete {self.folder}") from error
-                return tensors, Progress(entry["step"], entry["network_evals"], entry["seconds"])
+                return tensors, Progress(**{name: entry[name] for name in asdict(Progress())})
         return None
 
     def _entries(self) -> list[dict[str, Any]]:

@@ -132,8 +132,9 @@ def train(
     saved = start
     history = _History(checkpoints.folder / "history.jsonl", progress.step)
     counter = EvaluationCounter(networks(trainer.method), progress.network_evals)
+    of_teacher = EvaluationCounter(networks(trainer.method, ("teacher",)), progress.teacher_evals)
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None)
-    with interrupt.graceful(), counter, bar:
+    with interrupt.graceful(), counter, of_teacher, bar:
         if milestones:
             milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
@@ -142,7 +143,8 @@ def train(
             if milestones:
                 milestones.reach(progress.step, trainer.averaged)
             now = time.monotonic()
-            progress.network_evals, progress.seconds = counter.counted, before + now - start
+            progress.network_evals, progress.teacher_evals = counter.counted, of_teacher.counted
+            progress.seconds = before + now - start
             if progress.step % max(total // 20, 1) == 0 or progress.step == total:
                 history.add(title, progress, total, facts | trainer.method.diagnostics())
             if interrupt.requested() or now - saved > checkpoint_seconds or progress.step == total:

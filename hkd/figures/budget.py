@@ -1,0 +1,62 @@
+"""FDn against network evaluations, of the training alone and with all that stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from hkd.figures.style import SMALL, WIDTH, colour, style
+
+HEIGHT = 3.6  # inches, with the legend below
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
+
+
+def budget_curves(curves: Mapping[str, Sequence[tuple[float, float, float]]], titles: Mapping[str, str]) -> Figure:
+    """Return the figure: one line per method in two panels that share the vertical axis.
+
+    Args:
+        curves: method -> (own evaluations, total evaluations, FDn), by rising budget.
+        titles: method -> what the legend says.
+    Raises:
+        ValueError: there is nothing to show.
+    """
+    if not curves:
+        raise ValueError("a figure of budgets needs at least one curve")
+    with style():
+        figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white", layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for number, (method, points) in enumerate(curves.items()):
+            marker = MARKERS[number % len(MARKERS)]
+            for axes, column in ((left, 0), (right, 1)):
+                axes.plot(
+                    [point[column] for point in points],
+                    [point[2] for point in points],
+                    color=colour(method),
+                    marker=marker,
+                    markersize=3.4,
+                    linewidth=1.6 if method.endswith("/hkd") else 0.9,
+                    label=titles[method],
+                )
+        left.set_ylabel("FDn, lower is better")
+        left.set_xlabel("network evaluations of the training itself")
+        right.set_xlabel("with teachers, bases and pairs")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.grid(which="both", linewidth=0.3, alpha=0.5)
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False)
+    return figure
+
+
+def caption(*, dataset: str, n: int, seeds: int, profile: str) -> str:
+    """Return the sentences that go under the figure."""
+    return (
+        f"FDn of one-step methods on {dataset} against network evaluations, on the way and at the end of trainings "
+        f"that spend the same number of evaluations of the networks they train (profile {profile}, averaged weights, "
+        f"{n:,} images, mean over seeds 0 to {seeds - 1}). Left: student, target and fake denoiser alone. Right: the "
+        "evaluations of frozen teachers, of every set of pairs or trajectories, and of the trainings of all bases are "
+        "added, each counted once for a method although several methods share them. The rate is constant, so that a "
+        "point on the way is the end of a shorter training; FDn is no FID."
+    )
