@@ -56,6 +56,7 @@ def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_the_length():
     assert {key for key in hkd if hkd[key] != settings("centre")[key]} == {
         ("training", "steps"),
         ("training", "warmup_steps"),
+        ("training", "milestones"),
     }
 
 

@@ -66,8 +66,10 @@ def _measured(paths: list[str]) -> dict[str, Any]:
     contents = [read_json(path, "metrics") for path in paths]
     if not contents:
         return {}
+    diverged = [content.get("diverged_at") is not None for content in contents]
+    scores = [float("nan") if lost else c["metrics"]["fdn"] for lost, c in zip(diverged, contents, strict=True)]
     return {
-        "scores": tuple(content["metrics"]["fdn"] for content in contents),
-        "diverged": sum(content.get("diverged_at") is not None for content in contents),
+        "scores": tuple(scores),
+        "diverged": sum(diverged),
         "network_evals": contents[0]["budget"]["network_evals"],
     }

@@ -53,8 +53,13 @@ def sample(
     weights, to = folder / "weights.safetensors", experiment.device(device)
     record = Record("sample", sampling.model_dump(), chosen.sample_digest(dataset, method), seed, [weights], str(to))
     run, shape, _ = experiment.read_run(folder / "config.yaml")
-    built, diverged = experiment.base(weights).to(to), read_json(f"{weights}.record.json", "train").get("diverged_at")
     out, parts = folder / "samples" / f"nfe{nfe}.npz", folder / "samples" / f"nfe{nfe}.parts"
+
+    if read_json(f"{weights}.record.json", "train").get("diverged_at") is not None:
+        _save(out, {"images": np.empty((0, shape.resolution, shape.resolution, shape.channels), np.uint8)})
+        record.write(out, n=0, nfe=nfe)  # there are no images of a training that diverged
+        return
+    built = experiment.base(weights).to(to)
 
     def make(first: int, count: int) -> Arrays:
         before = counter.counted
@@ -62,8 +67,6 @@ def sample(
         images = experiment.sample(built, run, shape, indices, seed=seed, nfe=nfe, to=to)
         if counter.counted - before != nfe * count:
             raise ArtifactError(f"{method}: {(counter.counted - before) / count:g} evaluations an image, not {nfe}")
-        if diverged is not None:  # its numbers are told apart by `diverged_at`, and no table takes them
-            images = images.nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
         bar.update(count)
         return {"images": to_uint8(images).cpu().numpy()}
 
@@ -76,7 +79,13 @@ def sample(
         code = chosen.train_code(dataset, method)
         identity = f"{record.settings_digest}-{code}-{recorded_digest(weights)[:12]}"
         arrays = in_parts(parts, identity, sampling.n_samples, sampling.batch, make, interrupt.check)
-        with atomic_path(out) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        _save(out, arrays)
     record.write(out, n=sampling.n_samples, nfe=nfe)
     clear(parts)
+
+
+def _save(path: Path, arrays: Arrays) -> None:
+    import numpy as np
+
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]

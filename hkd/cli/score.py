@@ -85,7 +85,7 @@ def features(
     record = Record("features", seed=seed, inputs=[samples, weights], device=device)
     extractor = extractor_of(weights, device)
     images = _images(samples)
-    _save(out, {name: extract(images, extractor, name) for name in OWN_CLASSES})
+    _save(out, {name: extract(images, extractor, name) for name in OWN_CLASSES} if len(images) else {})
     record.write(out, n=len(images), extractor=extractor.name, extractor_digest=extractor.digest)
 
 
@@ -108,14 +108,6 @@ def metrics(
     samples, own = run / "samples" / f"nfe{nfe}.npz", run / "features" / f"nfe{nfe}.npz"
     reference_file, out = Path(chosen.layout.reference(dataset)), run / "metrics" / f"nfe{nfe}.json"
     record = Record("metrics", seed=seed, inputs=[samples, own, reference_file, weights], device=device)
-    images = _images(samples)
-    numbers = measure(
-        images,
-        _arrays(reference_file, "reference"),
-        extractor_of(weights, device),
-        claimed=read_json(f"{samples}.record.json", "sample")["n"],
-        own_features=_arrays(own, "features"),
-    )
     trained = read_json(run / "weights.safetensors.record.json", "train")
     content: dict[str, Any] = {
         "schema": SCHEMA,
@@ -128,21 +120,27 @@ def metrics(
         "diverged_at": trained.get("diverged_at"),
         "scale": chosen.profile.scale,
         "data_kind": chosen.dataset(dataset).data.kind,
-        **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest", "estimate")},
-        "metrics": {key: numbers[key] for key in ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn")},
-        "fid_own_by_class": numbers["fid_own_by_class"],
-        "mean_term": numbers["mean_term"],
-        "trace_term": numbers["trace_term"],
-        "conditioning": numbers["conditioning"],
-        "protocols": numbers["protocols"],
         "budget": {k: trained["budget"][k] for k in ("params", "train_images", "network_evals", "train_seconds")},
         "settings_digest": trained["settings_digest"],
         "samples_sha256": digest_of(samples),
         "commit": commit(),
         "versions": versions(),
     }
+    if content["diverged_at"] is None:
+        images, claimed = _images(samples), read_json(f"{samples}.record.json", "sample")["n"]
+        arrays, eye = _arrays(reference_file, "reference"), extractor_of(weights, device)
+        content |= _numbers(measure(images, arrays, eye, claimed=claimed, own_features=_arrays(own, "features")))
     write_json(out, content)
     record.write(out)
+
+
+def _numbers(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured, in the order in which it is written."""
+    return {
+        **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest", "estimate")},
+        "metrics": {key: numbers[key] for key in ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn")},
+        **{key: numbers[key] for key in ("fid_own_by_class", "mean_term", "trace_term", "conditioning", "protocols")},
+    }
 
 
 def _weights(chosen: Plan, dataset: str) -> Path:

@@ -61,11 +61,17 @@ def caption(lines: Sequence[Line], facts: Mapping[str, Any], *, dataset: str, ce
         f"80 % power, spread pooled over all arms with {facts['degrees_of_freedom']} degrees of freedom). "
         "Coloured: beyond the band, orange worse, blue better; "
         f"{len(seen)} of {len(measured)}, of which {len(firm)} stay below 0.05 after Holm's correction "
-        "for all of them (marked *). ¶: the value that the full-scale settings take for the paper's. A short training "
-        "of a small network: a choice that matters here may not at full scale, and the reverse."
+        "for all of them (marked *). ¶: the value that the full-scale settings take for the paper's. ‡: against a "
+        f"variation that it builds on{_built_on(measured)}. A short training of a small network: a choice that matters here "
+        "may not at full scale, and the reverse."
     )
     rest = [f"- {line['choice']} = {line['value']}: {line['verdict']}" for line in lines if not line["change_percent"]]
     return "\n".join([head, "", *(["Without a bar:", ""] if rest else []), *rest]) + "\n"
+
+
+def _built_on(lines: Sequence[Line]) -> str:
+    found = [f"{line['choice']} on {line['against']}" for line in lines if line["against"] != "centre"]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _bar(axes: Axes, y: int, line: Line) -> None:
@@ -77,7 +83,7 @@ def _bar(axes: Axes, y: int, line: Line) -> None:
     star = "*" if line["verdict"] == "matters" and float(line["p_holm"]) < 0.05 else ""
     worse = ratio > 1
     axes.annotate(
-        f"{float(line['change_percent']):+.0f} %{star}",
+        f"{float(line['change_percent']):+.0f} %{star}".replace("-", "−"),
         ((max if worse else min)(1, ratio, *seeds), y),
         xytext=(4 if worse else -4, 0),
         textcoords="offset points",
@@ -114,8 +120,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _label(line: Line) -> str:
-    mark = " ¶" if line["paper"] == "yes" else ""
-    return f"{line['choice']}: {line['value']}{mark}"
+    marks = ("¶" if line["paper"] == "yes" else "") + ("‡" if line["against"] != "centre" else "")
+    return f"{line['choice']}: {line['value']} {marks}".rstrip()
 
 
 def _size(line: Line) -> float:

@@ -105,9 +105,9 @@ def _line(path: Path) -> dict[str, Any]:
     schema = _take(content, "schema", path)
     if schema != SCHEMA:
         raise ReportError(f"{path}: schema = {schema!r}, this version reads {SCHEMA}; run `hkd metrics` again")
-    line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
     if content.get("diverged_at") is not None:
         raise ReportError(f"{path}: of a training that diverged at step {content['diverged_at']}; train it otherwise")
+    line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
     if "/" not in line["method"]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
     scores, budget = _take(content, "metrics", path), _take(content, "budget", path)

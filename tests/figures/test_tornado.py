@@ -6,16 +6,16 @@ from matplotlib.colors import to_hex
 from hkd.figures.save import save
 from hkd.figures.tornado import BETTER, UNSEEN, WORSE, caption, tornado
 
+KEYS = ("choice", "value", "paper", "against", "change_percent", "ratios", "p_holm", "verdict")
 LINES = [
-    {"choice": "pairing", "value": "adjacent", "paper": "no", "change_percent": "1.2", "ratios": "1.03 0.99",
-     "p_holm": "1", "verdict": "below what this design detects"},
-    {"choice": "time_map", "value": "sigma", "paper": "yes", "change_percent": "300", "ratios": "3.5 4.6",
-     "p_holm": "0.0001", "verdict": "matters"},
-    {"choice": "lambda2", "value": "1", "paper": "yes", "change_percent": "-20", "ratios": "0.79 0.81",
-     "p_holm": "0.2", "verdict": "matters"},
-    {"choice": "teacher", "value": "VE", "paper": "no", "change_percent": "", "ratios": "", "p_holm": "",
-     "verdict": "not run: there is none"},
-]  # fmt: skip
+    dict(zip(KEYS, cells, strict=True))
+    for cells in (
+        ("pairing", "adjacent", "no", "x", "1.2", "1.03 0.99", "1", "below what this design detects"),
+        ("time_map", "sigma", "yes", "centre", "300", "3.5 4.6", "0.0001", "matters"),
+        ("lambda2", "1", "yes", "centre", "-20", "0.79 0.81", "0.2", "matters"),
+        ("teacher", "VE", "no", "centre", "", "", "", "not run: there is none"),
+    )
+]
 FACTS = {"steps": 80, "seeds": 2, "images": 2000, "detectable_percent": 12.3, "degrees_of_freedom": 29}
 
 
@@ -30,7 +30,7 @@ def test_bars_run_from_one_to_their_ratio_with_the_largest_first(axes):
     assert [bar.get_width() for bar in bars] == pytest.approx([3.0, -0.2, 0.012])
     assert [to_hex(bar.get_facecolor()) for bar in bars] == [WORSE, BETTER, UNSEEN]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "time_map: sigma ¶", "lambda2: 1 ¶", "pairing: adjacent"
+        "time_map: sigma ¶", "lambda2: 1 ¶", "pairing: adjacent ‡"
     ]  # fmt: skip
 
 
@@ -40,13 +40,14 @@ def test_the_band_is_as_wide_as_what_cannot_be_seen_in_both_directions(axes):
 
 
 def test_a_star_is_for_those_that_stay_after_the_correction(axes):
-    assert {text.get_text() for text in axes.texts} == {"+300 %*", "-20 %", "+1 %"}
+    assert {text.get_text() for text in axes.texts} == {"+300 %*", "−20 %", "+1 %"}
 
 
 def test_the_caption_says_how_it_was_measured_and_what_was_not(axes):
     text = caption(LINES, FACTS, dataset="shapes 16×16", centre="HKD")
     for part in ("shapes 16×16", "80 steps", "seeds 0 to 1", "12.3 %", "2 of 3", "1 stay below", "29 degrees"):
         assert part in text
+    assert "(pairing on x)" in text
     assert "- teacher = VE: not run: there is none" in text and "pairing =" not in text
 
 

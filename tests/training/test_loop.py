@@ -86,6 +86,16 @@ def test_a_gradient_beyond_the_limit_is_cut_to_it():
     assert trainer.method.student.weight.grad.abs().item() == pytest.approx(0.5, rel=1e-4)
 
 
+def test_a_step_that_is_no_number_is_not_made():
+    trainer = Trainer(Two(), settings(), seed=0)
+    trainer.step(1.0)
+    before = {key: value.clone() for key, value in trainer.method.state_dict().items()}
+    with pytest.raises(Diverged) as caught:
+        trainer.step(float("nan"))
+    assert caught.value.step == trainer.progress.step == 1
+    assert all(torch.equal(value, before[key]) for key, value in trainer.method.state_dict().items())
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path, bad):
     trainer = Trainer(Two(), settings(), seed=0)
