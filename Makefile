@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long ablations test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long table2 table4 budget ablations test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,15 @@ table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and
 	$(SNAKEMAKE) --configfile configs/embedded_long.yaml -- results/embedded_long/table1.csv \
 		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
 
+table2: $(VENV)/.installed  ## Table 2 on the 64-pixel stand-in, at a token size (a quarter of an hour of one core)
+	$(SNAKEMAKE) --configfile configs/table2.yaml -- results/table2.csv
+
+table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
+	$(SNAKEMAKE) --configfile configs/table4.yaml -- results/table4.csv
+
+budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about an hour)
+	$(SNAKEMAKE) --configfile configs/budget.yaml -- results/budget/budget.csv
+
 test: $(VENV)/.installed-test  ## the default tests (minutes)
 	$(BIN)/python -m pytest
 
@@ -54,8 +63,8 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (half an hour)
-	$(SNAKEMAKE) --configfile configs/weights.yaml -- results/weights/bars.csv
+weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (an hour of one core)
+	$(SNAKEMAKE) --configfile configs/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml
 
 ship: weights  ## replace the shipped weights by the retrained ones

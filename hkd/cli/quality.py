@@ -21,6 +21,7 @@ from hkd.cli.options import (
     expect,
     plan,
 )
+from hkd.config import ConfigError, nearest
 from hkd.plan import HELD_OUT, Plan
 
 
@@ -111,6 +112,9 @@ def ship(
     write: Annotated[
         bool, typer.Option(help="Replace the shipped weights; without it they are only compared.")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="One of the data set's shipped weights, as methods/edm; repeatable.")
+    ] = None,
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
 ) -> None:
@@ -119,7 +123,11 @@ def ship(
     from hkd.shipping import ship as put
 
     chosen = plan(profile, config)
-    for what, name in chosen.dataset(dataset).shipped.items():
+    names = chosen.dataset(dataset).shipped
+    for what in only or names:
+        if what not in names:
+            raise ConfigError(f"{dataset}: ships no '{what}'. {nearest(what, list(names))}")
+        name = names[what]
         weights, card = _card(chosen, dataset, what)
         known = SHIPPED / f"{name}.json"
         if write:
