@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
     "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "shipping",
-            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "experiment"},
+            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability",
+            "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

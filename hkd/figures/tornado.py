@@ -62,8 +62,8 @@ def caption(lines: Sequence[Line], facts: Mapping[str, Any], *, dataset: str, ce
         "Coloured: beyond the band, orange worse, blue better; "
         f"{len(seen)} of {len(measured)}, of which {len(firm)} stay below 0.05 after Holm's correction "
         "for all of them (marked *). ¶: the value that the full-scale settings take for the paper's. ‡: against a "
-        f"variation that it builds on{_built_on(measured)}. A short training of a small network: a choice that matters here "
-        "may not at full scale, and the reverse."
+        f"variation that it builds on{_built_on(measured)}. A short training of a small network: a choice that matters "
+        "here may not at full scale, and the reverse."
     )
     rest = [f"- {line['choice']} = {line['value']}: {line['verdict']}" for line in lines if not line["change_percent"]]
     return "\n".join([head, "", *(["Without a bar:", ""] if rest else []), *rest]) + "\n"

@@ -14,6 +14,7 @@ import torch
 
 from hkd import experiment
 from hkd.data.trajectories import Trajectories
+from hkd.plan import Plan
 from hkd.seeding import stream
 from hkd.settings import Ema, Optimizer, Run, Training
 from hkd.source import constructor_arguments
@@ -148,3 +149,46 @@ def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, bac
                 seen[backbone, resize] = float(distance(a, distance.features(b)))
     assert all(value > 0 for value in seen.values())
     pairwise_distinct(seen)
+
+
+# -- what the ablations say of themselves ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["methods/hkd", "ablations/abl_coupled"])
+def test_coupled_places_take_as_many_numbers_as_independent_ones(method, root):
+    run = Plan.load(str(root / "configs/embedded.yaml"), configs=root / "configs").run("shapes16", method)
+    student = experiment.method(run, experiment.ImageShape(16, 3, 0), seed=0, parts=None).student
+    assert sum(p.numel() for p in student.koopman_parameters()) == 12_288
+    assert sum(p.numel() for p in student.parameters()) == 329_987
+
+
+@pytest.mark.parametrize("name, bound", [("0_1", 0.1), ("0_3", 0.3), ("1", 1.0)])
+@torch.no_grad()
+def test_a_bounded_radius_keeps_every_mode_within_its_factor(name, bound, tiny_run, build):
+    method = build(tiny_run(f"ablations/abl_radius_{name}"))
+    for generator in method.student.koopman_parameters():
+        generator.fill_(50.0)
+    facts = method.diagnostics()
+    assert facts["max_abs_alpha"] * method.student.time.span <= bound * (1 + 1e-6)
+    for operator in method.student.koopman.values():
+        z = torch.ones((1, *operator.generator.shape))
+        grown = operator(z, -method.student.time.span).square().sum().sqrt() / z.square().sum().sqrt()
+        assert np.exp(-bound) * 0.999 < float(grown) < np.exp(bound) * 1.001
+
+
+def test_the_corners_of_koopman_and_trajectory_loss_differ_in_what_they_are_named_for(tiny_run):
+    def corner(name):
+        params = tiny_run(name).params
+        return params["frozen"], params["n_intermediate"] > 0
+
+    names = ("methods/hkd", "ablations/abl_no_traj", "ablations/abl_no_koopman_with_traj", "ablations/abl_no_koopman")
+    assert [corner(name) for name in names] == [(False, True), (False, False), (True, True), (True, False)]
+
+
+def test_the_perceptual_ablation_has_no_pixel_loss(tiny_run, build, batch):
+    method = build(tiny_run("ablations/abl_lpips_only", params={"n_intermediate": 0})).eval()
+    with torch.no_grad():
+        image = method.student(batch.state(0), 80.0)
+        expected = method.lambda2 * method.distance(image, method.distance.features(batch.near_clean)).mean()
+        found = method.losses(batch, step=1, generator=stream(0, "t"))["student"]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
