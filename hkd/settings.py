@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from hkd.columns import DEFAULT, column
 from hkd.config import Section
 
 Positive = Annotated[int, Field(gt=0)]
@@ -91,10 +92,14 @@ class Training(Section):
 
 
 class Sampling(Section):
-    """What is generated for measurement. `nfe`: each value is a row of the table."""
+    """What is generated for measurement. `nfe`: each value is a row of the table.
+
+    `nominal`: with fewer images than this a score is marked as an estimate.
+    """
 
     nfe: tuple[Positive, ...]
     n_samples: Positive
+    nominal: Positive
     batch: Positive
 
 
@@ -180,7 +185,7 @@ class Table(Section):
     """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
 
     `run` names the printed rows that this profile runs; without it, every row that has a config. The others stay
-    visible, without numbers.
+    visible, without numbers. `columns`: the columns of scores, of those that `hkd.columns` knows.
     """
 
     dataset: str
@@ -188,6 +193,12 @@ class Table(Section):
     rows: str
     run: tuple[str, ...] | None = None
     extra: tuple[str, ...] = ()
+    columns: tuple[str, ...] = DEFAULT
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(column(name).name for name in names)
 
 
 class Profile(Section):

@@ -34,7 +34,8 @@ def constructor_arguments(target: str) -> dict[str, Any]:
 
 # modules that carry results about but define no number in them: their edits must not retrain anything
 SILENT = {
-    f"hkd.{name}" for name in ("artifacts", "config", "interrupt", "layout", "parts", "plan", "resolve", "settings")
+    f"hkd.{name}"
+    for name in ("artifacts", "columns", "config", "interrupt", "layout", "parts", "plan", "resolve", "settings")
 }
 SILENT |= {"hkd.source", "hkd.shipping", "hkd.workflow"}
 

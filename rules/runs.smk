@@ -1,5 +1,6 @@
 # What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
 import hkd.ambiguity
+import hkd.scores
 import hkd.workflow
 from hkd.plan import HELD_OUT
 
@@ -81,12 +82,18 @@ def metrics_code(wildcards):
     return PLAN.metrics_code()
 
 
+def metrics_digest(wildcards):
+    return hkd.scores.metrics_digest(
+        PLAN, wildcards.dataset, f"{wildcards.group}/{wildcards.method}"
+    )
+
+
 def table_metrics(wildcards):
     return PLAN.metrics(wildcards.table)
 
 
 def table_digest(wildcards):
-    return PLAN.table_digest(wildcards.table)
+    return hkd.scores.table_digest(PLAN, wildcards.table)
 
 
 def audit_metrics(wildcards):

@@ -63,10 +63,10 @@ rule metrics:
         mem_mb=8000,
         runtime=60,
     params:
-        code=metrics_code,
+        digest=metrics_digest,
     shell:
         "exec hkd metrics {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
-        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
+        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
 
 
 rule calibration:

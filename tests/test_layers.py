@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only.
 FOUNDATION = {"config", "settings", "studies", "seeding", "artifacts", "layout", "source", "parts", "interrupt"}
+FOUNDATION |= {"columns"}
 
 # Module or package -> what it may import besides the foundation and itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -26,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ambiguity": {"plan", "resolve"},
     "budgets": {"plan"},
     "interpretability": {"plan"},
+    "scores": {"plan"},
     "workflow": {"plan"},
     "shipping": {"plan"},
     "koopman": {"nets"},
@@ -35,9 +37,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "readings": {"data", "methods.feature_network"},
     "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
+<<<<<<< HEAD
     "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "shipping",
             "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability",
+            "experiment", "scores"},
+=======
+    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "scores",
+            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "shipping",
             "experiment"},
+>>>>>>> 6855b3e (Rows of different numbers of images are compared at a common one; every score carries its protocol)
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

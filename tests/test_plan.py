@@ -259,7 +259,12 @@ def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
         ("methods/ecm.yaml", "k: 8.0  ", "k: 8.0  # a comment ", set()),
         ("methods/ecm.yaml", "title: ECM", "title: Easy", set()),
         ("methods/ecm.yaml", "k: 8.0                       #", "c: 0.0 #", None),
-        ("base.yaml", "sampling: {n_samples: 2000, batch: 250}", "sampling: {n_samples: 1000, batch: 250}", "sample"),
+        (
+            "base.yaml",
+            "n_samples: 2000, nominal: 2000, batch: 250",
+            "n_samples: 1000, nominal: 2000, batch: 250",
+            "sample",
+        ),
         ("base.yaml", "      steps: 250", "      steps: 251", "train"),
         ("base.yaml", "resources: {mem_mb: 2000, minutes: 60}", "resources: {mem_mb: 1, minutes: 1}", set()),
         ("datasets/shapes16.yaml", "count: 20000", "count: 10000", {"data"}),

@@ -33,11 +33,12 @@ def table(
 ) -> None:
     """Write a table as CSV and Markdown from the metrics of its runs."""
     from hkd.report.tables import write
+    from hkd.scores import table_digest
 
     chosen = plan(profile, config)
-    expect(chosen.table_digest(name), expect_digest, name)
-    record = Record("table", seed=None, inputs=chosen.metrics(name))
-    record.settings_digest = chosen.table_digest(name)
+    settings_digest = table_digest(chosen, name)
+    expect(settings_digest, expect_digest, name)
+    record = Record("table", settings_digest=settings_digest, seed=None, inputs=chosen.metrics(name))
     frame, paper = _frame(chosen, name)
     for path in write(chosen.layout.table(name), frame, chosen.rows(name), paper):
         record.write(path)
@@ -86,11 +87,13 @@ def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:
     from hkd.report.collect import collect
     from hkd.report.compare import Paper
     from hkd.report.tables import table as build
+    from hkd.scores import common_n
 
     spec = chosen.table(name)
     rows: Sequence[Any] = chosen.rows(name)
     paper = Paper.read(CONFIGS / "reported" / f"{spec.reported}.yaml", spec.rows)
-    return build(rows, collect(chosen.metrics(name)), paper), paper
+    frame = build(rows, collect(chosen.metrics(name)), paper, columns=spec.columns, n_common=common_n(chosen, name))
+    return frame, paper
 
 
 def _notes(chosen: Plan, name: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from hkd.cli.options import (
     CodeOption,
     DatasetArgument,
     DeviceOption,
+    DigestOption,
     MethodArgument,
     OverrideOption,
     ProfileOption,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from hkd.metrics.extractor import Extractor
 
 NfeOption = Annotated[int, typer.Option(help="Network evaluations per image.")]
-SCHEMA = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -97,20 +97,22 @@ def metrics(
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
     device: DeviceOption = "auto",
-    expect_code: CodeOption = None,
+    expect_digest: DigestOption = None,
 ) -> None:
     """Measure one run: our own Fréchet distance from its features, and each library's from its images."""
     from hkd.metrics.measure import measure
+    from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
+    from hkd.scores import metrics_digest, sizes
 
     chosen = plan(profile, config)
-    expect(chosen.metrics_code(), expect_code, "code of the metrics")
+    expect(metrics_digest(chosen, dataset, method), expect_digest, "scores that the tables ask for")
     run, weights = Path(chosen.layout.run(dataset, method, seed)), _weights(chosen, dataset)
     samples, own = run / "samples" / f"nfe{nfe}.npz", run / "features" / f"nfe{nfe}.npz"
     reference_file, out = Path(chosen.layout.reference(dataset)), run / "metrics" / f"nfe{nfe}.json"
     record = Record("metrics", seed=seed, inputs=[samples, own, reference_file, weights], device=device)
     trained = read_json(run / "weights.safetensors.record.json", "train")
     content: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "dataset": dataset,
         "method": method,
         "title": chosen.run(dataset, method).title,
@@ -128,8 +130,17 @@ def metrics(
     }
     if content["diverged_at"] is None:
         images, claimed = _images(samples), read_json(f"{samples}.record.json", "sample")["n"]
-        arrays, eye = _arrays(reference_file, "reference"), extractor_of(weights, device)
-        content |= _numbers(measure(images, arrays, eye, claimed=claimed, own_features=_arrays(own, "features")))
+        numbers = measure(
+            images,
+            read_arrays(reference_file, "reference"),
+            extractor_of(weights, device),
+            claimed=claimed,
+            own_features=read_arrays(own, "features"),
+            sizes=[n for n in sizes(chosen, dataset, method) if n != len(images)],
+            nominal=chosen.run(dataset, method).sampling.nominal,
+        )
+        check_metrics(numbers, where=str(out))
+        content |= _numbers(numbers)
     write_json(out, content)
     record.write(out)
 
@@ -137,8 +148,8 @@ def metrics(
 def _numbers(numbers: dict[str, Any]) -> dict[str, Any]:
     """Return what was measured, in the order in which it is written."""
     return {
-        **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest", "estimate")},
-        "metrics": {key: numbers[key] for key in ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn")},
+        **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest")},
+        "metrics": numbers["scores"],
         **{key: numbers[key] for key in ("fid_own_by_class", "mean_term", "trace_term", "conditioning", "protocols")},
     }
 
@@ -167,10 +178,11 @@ def extractor_of(weights: Path, device: str) -> Extractor:
 
 
 def _images(samples: Path) -> np.ndarray:
-    return _arrays(samples, "sample")["images"]
+    return read_arrays(samples, "sample")["images"]
 
 
-def _arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz that `stage` wrote."""
     from zipfile import BadZipFile
 
     import numpy as np

@@ -6,16 +6,19 @@ A reference is computed once (`reference_features`), stored as plain arrays, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hkd.columns import at
 from hkd.metrics.extractor import Extractor, extract
 from hkd.metrics.frechet import frechet_from_features
 from hkd.metrics.inputs import MetricError, check_images, images_digest
 from hkd.metrics.libraries import WITNESSES
 from hkd.metrics.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS, NumberProtocol, value_map_of, versions_of
+from hkd.metrics.uncertainty import why_estimate
 
 OWN_CLASSES = ("A", "C")  # torch-fidelity's and clean-fid's, so that each library's number has its twin
 LIBRARIES = ("torch_fidelity", "clean_fid")
@@ -63,18 +66,23 @@ def measure(
     claimed: int | None = None,
     batch: int = 64,
     own_features: Mapping[str, np.ndarray] | None = None,
+    sizes: Sequence[int] = (),
+    nominal: int | None = None,
 ) -> dict[str, Any]:
     """Return the distances between uint8 images (N, 3, H, W) and a reference from `reference_features`.
 
-    Keys: metric (the name of the number), fid_own (class own_classes[0]), fid_own_by_class, fid_{library}, fdn,
-    mean_term, trace_term, conditioning, n_generated, n_reference, estimate (n below the feature dimension),
-    extractor, extractor_digest, generated_digest, reference_digest, protocols (one per number).
+    Keys: metric (the name of the number), scores (fid_own of class own_classes[0], fdn, fid_{library}, and the first
+    two at each size as `fid_own@n`), protocols (one per score), fid_own_by_class, mean_term, trace_term,
+    conditioning, n_generated, n_reference, extractor, extractor_digest, generated_digest, reference_digest.
 
     Args:
         claimed: number of images that the caller believes to hand over.
         own_features: features of the generated images by class, where an earlier stage stored them.
+        sizes: smaller numbers of images, the first of the set, at which the distance is measured too.
+        nominal: number of images below which a score is an estimate.
     Raises:
-        MetricError: see `check_images`; also for a reference of another extractor, or one that lacks a library.
+        MetricError: see `check_images`; also for a reference of another extractor, or one that lacks a library, and
+            for a size above the number of images.
     """
     images = check_images(generated, name="generated images", claimed=claimed)
     metric = check_name(extractor)
@@ -84,30 +92,40 @@ def measure(
     first = own[own_classes[0]]
     n = (len(images), int(reference["n"]))
     digest = str(reference["images_digest"])
-    numbers: dict[str, Any] = {"fid_own": first.distance}
-    protocols = {"fid_own": number_protocol("hkd", own_classes[0], extractor, digest, n)}
+    scores: dict[str, float] = {"fid_own": first.distance, "fdn": first.fdn}
+    protocols = dict.fromkeys(scores, number_protocol("hkd", own_classes[0], extractor, digest, n))
+    for size in sizes:
+        if size > n[0]:
+            raise MetricError(f"score of {size} images: there are {n[0]}; sample more, or compare at fewer")
+        part = frechet_from_features(features[own_classes[0]][:size], _entry(reference, f"own_{own_classes[0]}"))
+        scores |= {at("fid_own", size): part.distance, at("fdn", size): part.fdn}
+        shared = replace(protocols["fid_own"], n_generated=size)
+        protocols |= {at("fid_own", size): shared, at("fdn", size): shared}
     for key in libraries:
         witness = WITNESSES[key]
         kind = IMPLEMENTATIONS[witness.implementation].preprocessing
         side = {part: _entry(reference, f"{key}_{part}") for part in ("mu", "sigma")}
         statistics = witness.statistics(witness.features(images, extractor, batch=batch))
-        numbers[f"fid_{key}"] = witness.distance(statistics, side)
+        scores[f"fid_{key}"] = witness.distance(statistics, side)
         protocols[f"fid_{key}"] = number_protocol(witness.implementation, kind, extractor, digest, n)
-    return numbers | {
+    return {
         "metric": metric,
+        "scores": scores,
         "fid_own_by_class": {name: score.distance for name, score in own.items()},
-        "fdn": first.fdn,
         "mean_term": first.mean_term,
         "trace_term": first.trace_term,
         "conditioning": first.as_dict()["conditioning"],
         "n_generated": n[0],
         "n_reference": n[1],
-        "estimate": min(n) <= extractor.dim,
         "extractor": extractor.name,
         "extractor_digest": extractor.digest,
         "generated_digest": images_digest(images),
         "reference_digest": digest,
-        "protocols": {key: protocol.as_dict() for key, protocol in protocols.items()},
+        "protocols": {
+            key: protocol.as_dict()
+            | {"estimate": why_estimate(protocol.n_generated, n[1], dim=extractor.dim, nominal=nominal)}
+            for key, protocol in protocols.items()
+        },
     }
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hkd.columns import ALWAYS
 from hkd.metrics.inputs import MetricError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROUNDING = -1e-3  # library distances of equal sets come out slightly negative
 
 
@@ -34,20 +35,19 @@ class ProtocolRecord(BaseModel):
     reference_digest: str
     n_generated: int = Field(ge=2)
     n_reference: int = Field(ge=0)
+    estimate: list[str]
     versions: dict[str, str]
 
 
 class MetricsRecord(BaseModel):
-    """One metrics file: the distances of `measure.measure`, each with its protocol, and whatever a stage adds."""
+    """One metrics file: the scores of `measure.measure`, each with its protocol, and whatever a stage adds."""
 
     model_config = ConfigDict(extra="allow")
 
     metric: str = Field(pattern="^(FID$|FD-)")
-    fid_own: float
-    fdn: float
+    scores: dict[str, float]
     n_generated: int = Field(ge=2)
     n_reference: int = Field(ge=2)
-    estimate: bool
     extractor: str
     extractor_digest: str
     generated_digest: str
@@ -56,23 +56,20 @@ class MetricsRecord(BaseModel):
 
     @model_validator(mode="after")
     def _every_number_has_its_protocol(self) -> MetricsRecord:
-        numbers = {"fid_own": self.fid_own, **self._library_numbers()}
-        for key, value in numbers.items():
-            if not isinstance(value, float) or not math.isfinite(value) or value < ROUNDING:
+        for missing in sorted(set(ALWAYS) - self.scores.keys()):
+            raise ValueError(f"{missing} is missing")
+        for key, value in self.scores.items():
+            name, _, size = key.partition("@")
+            if not math.isfinite(value) or (name.startswith("f") and value < ROUNDING):
                 raise ValueError(f"{key} is {value!r}, no distance")
             if key not in self.protocols:
                 raise ValueError(f"{key} has no protocol")
-            if self.protocols[key].n_generated != self.n_generated:
-                raise ValueError(
-                    f"{key} is of {self.protocols[key].n_generated} images, the file of {self.n_generated}"
-                )
+            n = int(size) if size else self.n_generated
+            if self.protocols[key].n_generated != n:
+                raise ValueError(f"{key} is of {self.protocols[key].n_generated} images, the file of {n}")
         if self.metric == "FID" and self.extractor != "FID":
             raise ValueError(f"called FID with the extractor '{self.extractor}'")
         return self
-
-    def _library_numbers(self) -> dict[str, Any]:
-        extra = self.__pydantic_extra__ or {}
-        return {key: value for key, value in extra.items() if key.startswith("fid_") and key != "fid_own_by_class"}
 
 
 def check_metrics(content: Mapping[str, Any], *, where: str) -> MetricsRecord:

@@ -6,23 +6,23 @@ A metrics file is refused rather than repaired: a table with a guessed number is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hkd.artifacts import ArtifactError, check_digest, read_json, record_path
+from hkd.columns import ALWAYS, at, column
 
-SCHEMA = 1
-METRICS = ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn")
+SCHEMA = 2
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
 FACTS = (
     *("dataset", "method", "title", "seed", "nfe", "route", "scale", "data_kind", "n_generated", "n_reference"),
     *("extractor", "extractor_digest", "settings_digest", "samples_sha256", "commit"),
 )
 RECORDED = ("device", "wall_seconds", "cpu_seconds", "peak_memory_mib")
-COLUMNS = (*FACTS, *METRICS, *BUDGET, *RECORDED, "versions", "protocols", "file")
+COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "versions", "protocols", "file")
 
 
 class ReportError(ArtifactError):
@@ -32,9 +32,9 @@ class ReportError(ArtifactError):
 def collect(paths: Iterable[Path | str]) -> pd.DataFrame:
     """Return one line per metrics file, in the order given, with `COLUMNS`.
 
-    `method` is the run as group/name, `protocols` a mapping from metric to protocol, `RECORDED` what the record
-    beside the file says of the scoring (empty without one), `file` where the line comes from. A budget entry that
-    nobody knows is null in the file and empty here; a metric is always a finite number.
+    `method` is the run as group/name, `scores` and `protocols` are mappings from score to number and to protocol,
+    `RECORDED` what the record beside the file says of the scoring (empty without one), `file` where the line comes
+    from. A budget entry that nobody knows is null in the file and empty here; a score is always a finite number.
 
     Raises:
         ArtifactError: a file is missing, damaged or no JSON.
@@ -61,23 +61,47 @@ def records(paths: Iterable[Path | str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*keys, "record"])
 
 
-def check_protocols(metrics: pd.DataFrame) -> None:
-    """Refuse lines whose numbers may not share a column: another extractor, preprocessing, reference or count.
+def score(line: Mapping[str, Any], name: str, n_common: int | None = None) -> tuple[float, Mapping[str, Any]]:
+    """Return a score of a line of `collect` with its protocol: of all its images, or of the first `n_common`.
 
     Raises:
-        ReportError: naming the two files, the metric and what differs.
+        ReportError: the file holds no such score.
+    """
+    key = name if n_common in (None, line["n_generated"]) else at(name, int(n_common or 0))
+    if key not in line["scores"]:
+        held = ", ".join(line["scores"])
+        raise ReportError(f"{line['file']}: holds no score '{key}' (it holds {held}); run `hkd metrics` again")
+    return line["scores"][key], line["protocols"][key]
+
+
+def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int | None = None) -> None:
+    """Refuse lines whose numbers may not share a column: another extractor, preprocessing, reference or count.
+
+    The number of images is part of a protocol. Rows with different numbers may stand in one table if one of its
+    columns compares them at `n_common` images; the others then show each row's own number.
+
+    Raises:
+        ReportError: naming the two files, the column and what differs.
     """
     if metrics.empty:
         return
     first, *others = lines_of(metrics)
+    chosen = [column(name) for name in columns]
+    own_n = any(item.derived == "common" for item in chosen)
     for other in others:
-        for key in ("dataset", "extractor", "extractor_digest", "n_generated", "n_reference"):
+        for key in ("dataset", "extractor", "extractor_digest", "n_reference"):
             if first[key] != other[key]:
                 raise ReportError(_mixed(first, other, "a column", f"{key} is {first[key]} and {other[key]}"))
-        for name in first["protocols"]:
-            differing = _difference(first["protocols"][name], other["protocols"].get(name, {}))
+        if first["n_generated"] != other["n_generated"] and not own_n:
+            differing = f"n_generated is {first['n_generated']} and {other['n_generated']}"
+            remedy = "add the column fdn_common, which compares them at the smallest number"
+            raise ReportError(_mixed(first, other, "a column", differing, remedy))
+        for item in chosen:
+            n = n_common if item.derived == "common" else None
+            (_, mine), (_, theirs) = (score(line, item.score, n) for line in (first, other))
+            differing = _difference(mine, theirs, () if item.derived == "common" else ("n_generated",))
             if differing:
-                raise ReportError(_mixed(first, other, name, differing))
+                raise ReportError(_mixed(first, other, item.name, differing))
 
 
 def check_seeds(lines: pd.DataFrame) -> None:
@@ -86,7 +110,7 @@ def check_seeds(lines: pd.DataFrame) -> None:
     Raises:
         ReportError: naming the first key that differs and its values.
     """
-    for key in ("settings_digest", "route", "scale", "data_kind"):
+    for key in ("settings_digest", "route", "scale", "data_kind", "n_generated"):
         if lines[key].nunique() > 1:
             values = ", ".join(f"{f}: {v}" for f, v in zip(lines["file"], lines[key], strict=True))
             raise ReportError(f"{key} differs between the seeds of one row ({values}); run all seeds with one setting")
@@ -112,9 +136,10 @@ def _line(path: Path) -> dict[str, Any]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
     scores, budget = _take(content, "metrics", path), _take(content, "budget", path)
     protocols = _take(content, "protocols", path)
-    line |= {key: _finite(_take(scores, key, path, "metrics."), f"metrics.{key}", path) for key in METRICS}
+    line |= {key: _finite(_take(scores, key, path, "metrics."), f"metrics.{key}", path) for key in ALWAYS}
+    line["scores"] = {key: _finite(value, f"metrics.{key}", path) for key, value in scores.items()}
     line |= {key: _known(_take(budget, key, path, "budget."), f"budget.{key}", path) for key in BUDGET}
-    for key in METRICS[:3]:
+    for key in scores:
         _take(protocols, key, path, "protocols.")
     return line | _recorded(path) | {"protocols": dict(protocols), "file": str(path)}
 
@@ -151,14 +176,18 @@ def _check_repeats(lines: list[dict[str, Any]]) -> None:
         seen[key] = line["file"]
 
 
-def _difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
-    """Return what differs between two protocols, versions apart, or an empty text."""
-    keys = [key for key in (*one, *two) if key != "versions" and one.get(key) != two.get(key)]
+def _difference(one: Mapping[str, Any], two: Mapping[str, Any], ignore: Sequence[str] = ()) -> str:
+    """Return what differs between two protocols, versions and remarks apart, or an empty text."""
+    apart = {"versions", "estimate", *ignore}
+    keys = [key for key in (*one, *two) if key not in apart and one.get(key) != two.get(key)]
     return "; ".join(f"{key} is {one.get(key)} and {two.get(key)}" for key in dict.fromkeys(keys))
 
 
-def _mixed(one: Mapping[str, Any], two: Mapping[str, Any], column: str, differing: str) -> str:
-    return (
-        f"{one['file']} and {two['file']}: {column} would mix protocols ({differing}); "
-        "score both the same way, or put them in tables of their own"
-    )
+def _mixed(
+    one: Mapping[str, Any],
+    two: Mapping[str, Any],
+    where: str,
+    differing: str,
+    remedy: str = "score both the same way, or put them in tables of their own",
+) -> str:
+    return f"{one['file']} and {two['file']}: {where} would mix protocols ({differing}); {remedy}"

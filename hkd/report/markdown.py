@@ -26,8 +26,8 @@ def short(shown: View) -> str:
     """Return the measured rows alone, without the columns that need the remarks below the whole table."""
     dropped = {"torch-fidelity", "clean-fid", "Printed FID", "Comparable", "Seeds"}
     kept = [k for k, header in enumerate(shown.headers) if header not in dropped]
-    score = shown.headers.index("FDn")
-    rows = [row for _, section in shown.sections for row in section if row[score] != MISSING]
+    seeds = shown.headers.index("Seeds")
+    rows = [row for _, section in shown.sections for row in section if row[seeds] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
     widths = [max(len(line[k]) for line in (headers, *body)) for k in range(len(kept))]

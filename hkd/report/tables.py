@@ -5,6 +5,7 @@ Every printed row stays in the table: one that was not run has empty numbers and
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,18 +13,19 @@ from typing import Any, Protocol
 import pandas as pd
 
 from hkd.artifacts import write_text
-from hkd.report.collect import BUDGET, METRICS, check_protocols, check_seeds, lines_of
+from hkd.columns import DEFAULT, Column, column
+from hkd.report.collect import BUDGET, check_protocols, check_seeds, lines_of, score
 from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
 from hkd.report.view import view
 
-COLUMNS = (
-    *("category", "method", "route", "dataset", "nfe", "n_samples", "n_reference", "extractor"),
-    *("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fid_sd", "fdn", "reported_fid", "comparable", "why_not"),
+BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
+AFTER = (
+    *("estimate", "reported_fid", "comparable", "why_not"),
     *("params", "train_images", "network_evals", "train_seconds", "seeds", "config_digest"),
 )
-INTEGERS = ("nfe", "n_samples", "n_reference", "params", "train_images", "network_evals", "seeds")
-NUMBERS = (*METRICS, "fid_sd", "reported_fid", "train_seconds")
+INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
+NUMBERS = ("reported_fid", "train_seconds")
 
 
 class PrintedRow(Protocol):
@@ -43,14 +45,24 @@ class PrintedRow(Protocol):
     def note(self) -> str: ...
 
 
-def table(rows: Iterable[PrintedRow], metrics: pd.DataFrame, paper: Paper) -> pd.DataFrame:
-    """Return one line per row with `COLUMNS`: means over seeds, empty where nothing was measured.
+def table(
+    rows: Iterable[PrintedRow],
+    metrics: pd.DataFrame,
+    paper: Paper,
+    *,
+    columns: Sequence[str] = DEFAULT,
+    n_common: int | None = None,
+) -> pd.DataFrame:
+    """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
-    `fid_sd` is the standard deviation of `fid_own` over seeds (ddof 1), empty with one seed. A row printed twice
-    carries numbers the first time only; the second refers to the first.
+    Standard deviations over seeds (ddof 1) are empty with one seed. `estimate` names the columns whose numbers come
+    of too few images, and why. A row printed twice carries numbers the first time only; the second refers to the
+    first.
 
     Args:
         metrics: lines of `collect`.
+        columns: names of `hkd.columns`.
+        n_common: number of images at which rows are compared; by default the smallest of any row.
     Raises:
         ReportError: the lines mix protocols within a column, or settings within a row.
     """
@@ -58,7 +70,8 @@ def table(rows: Iterable[PrintedRow], metrics: pd.DataFrame, paper: Paper) -> pd
     asked = {(row.method, row.nfe) for row in rows}
     wanted = [key in asked for key in zip(metrics["method"], metrics["nfe"], strict=True)]
     used = metrics[pd.Series(wanted, index=metrics.index, dtype=bool)]
-    check_protocols(used)
+    n_common = n_common or (None if used.empty else int(used["n_generated"].min()))
+    check_protocols(used, columns, n_common)
     first_category: dict[tuple[str, int, str | None], str] = {}
     lines = []
     for row in rows:
@@ -68,10 +81,10 @@ def table(rows: Iterable[PrintedRow], metrics: pd.DataFrame, paper: Paper) -> pd
             line |= {"comparable": "no", "why_not": f"printed twice: see the row under {first_category[key]}"}
         else:
             first_category[key] = row.category
-            line |= _measured(row, used, paper)
+            line |= _measured(row, used, paper, columns, n_common)
         lines.append(line)
-    frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(NUMBERS, "float64"))
+    frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
+    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys((*columns, *NUMBERS), "float64"))
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -92,7 +105,9 @@ def _printed(row: PrintedRow) -> dict[str, Any]:
     return {"category": row.category, "method": row.label, "nfe": row.nfe, "reported_fid": row.fid}
 
 
-def _measured(row: PrintedRow, metrics: pd.DataFrame, paper: Paper) -> dict[str, Any]:
+def _measured(
+    row: PrintedRow, metrics: pd.DataFrame, paper: Paper, columns: Sequence[str], n_common: int | None
+) -> dict[str, Any]:
     if row.method is None:
         return {"comparable": "no", "why_not": "not run: not a row of this profile"}
     lines = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
@@ -107,8 +122,9 @@ def _measured(row: PrintedRow, metrics: pd.DataFrame, paper: Paper) -> dict[str,
     return {
         **{key: first[key] for key in ("route", "dataset", "n_reference", "extractor")},
         "n_samples": first["n_generated"],
-        **{key: _mean(lines[key]) for key in METRICS},
-        "fid_sd": lines["fid_own"].std(ddof=1) if len(lines) > 1 else None,
+        "n_common": n_common,
+        **{name: _score(lines_of(lines), column(name), n_common) for name in columns},
+        "estimate": _estimates(first, columns, n_common),
         "comparable": "no" if reasons else "yes",
         "why_not": "; ".join(reasons),
         **whole,
@@ -116,6 +132,24 @@ def _measured(row: PrintedRow, metrics: pd.DataFrame, paper: Paper) -> dict[str,
         "seeds": len(lines),
         "config_digest": first["settings_digest"],
     }
+
+
+def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:
+    """Return what a column shows of the seeds of one row; a spread of one seed is None."""
+    values = [score(line, asked.score, n_common if asked.derived == "common" else None)[0] for line in lines]
+    if asked.derived == "sd":
+        return statistics.stdev(values) if len(values) > 1 else None
+    return min(values) if asked.derived == "min" else statistics.fmean(values)
+
+
+def _estimates(line: dict[str, Any], columns: Sequence[str], n_common: int | None) -> str:
+    """Return `column: reason` of every column whose score is of too few images, columns of one reason together."""
+    why: dict[str, list[str]] = {}
+    for asked in map(column, columns):
+        _, protocol = score(line, asked.score, n_common if asked.derived == "common" else None)
+        if protocol["estimate"]:
+            why.setdefault(", ".join(protocol["estimate"]), []).append(asked.name)
+    return "; ".join(f"{' '.join(names)}: {reason}" for reason, names in why.items())
 
 
 def _mean(values: pd.Series[Any]) -> Any:

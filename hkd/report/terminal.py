@@ -14,14 +14,14 @@ from hkd.report.view import View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHOWN = ("Method", "NFE", "FD", "FID", "FDn", "Printed FID", "Comparable", "Training images", "Seeds")
+SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", "Printed FID", "Comparable", "Training images", "Seeds")
 WIDTH = 112  # in a log file, where there is no terminal to ask
 
 
 def show(shown: View, files: Sequence[str] = (), console: Console | None = None) -> None:
     """Print the main columns of a view, its reasons, and where the whole table lies."""
     console = console or _console()
-    kept = [k for k, header in enumerate(shown.headers) if header in SHOWN]
+    kept = [k for k, header in enumerate(shown.headers) if header in SHOWN or header.startswith("FDn at")]
     table = Table(box=SIMPLE_HEAD, title=shown.title, title_style="bold", title_justify="left", pad_edge=False)
     for k in kept:
         table.add_column(shown.headers[k], justify="left" if k == 0 else "right", no_wrap=k > 0, overflow="fold")

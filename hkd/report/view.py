@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from hkd.columns import COLUMNS, Column, column
 from hkd.report.collect import lines_of
 from hkd.report.compare import Paper
 
 MISSING = "—"
+ESTIMATE = "≈"
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -37,16 +39,19 @@ def view(frame: pd.DataFrame, paper: Paper, notes: Sequence[tuple[str, str]] = (
     """Return the view of a table; `notes` are (row, remark) pairs."""
     lines = lines_of(frame)
     common = _common(lines)
+    shown = _shown(frame)
     marks: dict[str, int] = {}
     sections: list[tuple[str, list[list[str]]]] = []
     for line in lines:
         if not sections or sections[-1][0] != line["category"]:
             sections.append((line["category"], []))
-        sections[-1][1].append(_cells(line, _mark(line, common, marks)))
+        sections[-1][1].append(_cells(line, shown, _mark(line, common, marks), own_n=_sizes(lines)))
     name = _metric_name(lines)
+    n_common = next((line["n_common"] for line in lines if not pd.isna(line["n_common"])), None)
     headers = [
-        *("Method", "Route", "NFE", name, "torch-fidelity", "clean-fid", "FDn", "Printed FID", "Comparable"),
-        *("Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
+        *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
+        *(asked.heading(name, n_common) for asked in shown),
+        *("Printed FID", "Comparable", "Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
     ]
     reasons = [f"Every measured row: {'; '.join(common)}."] if common else []
     reasons += [f"{_superscript(number)} {text}." for text, number in marks.items()]
@@ -66,18 +71,47 @@ def whole(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{round(value):,}"
 
 
-def _cells(line: dict[str, Any], mark: str) -> list[str]:
-    spread = "" if pd.isna(line["fid_sd"]) else f" ± {_like(line['fid_sd'], line['fid_own'])}"
+def _cells(line: dict[str, Any], shown: list[Column], mark: str, *, own_n: bool) -> list[str]:
     return [
         str(line["method"]),
         MISSING if pd.isna(line["route"]) else str(line["route"]),
         whole(line["nfe"]),
-        number(line["fid_own"]) + spread,
-        *(number(line[key]) for key in ("fid_torch_fidelity", "fid_clean_fid", "fdn")),
+        *([whole(line["n_samples"])] if own_n else []),
+        *(_score(line, asked) for asked in shown),
         MISSING if pd.isna(line["reported_fid"]) else f"{line['reported_fid']:.2f}",
         f"{line['comparable']}{mark}",
         *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
     ]
+
+
+def _shown(frame: pd.DataFrame) -> list[Column]:
+    """Return the columns of scores to show: a spread stands beside its mean, a common n only where numbers differ."""
+    asked = [column(name) for name in frame.columns if name in COLUMNS]
+    one_n = (frame["n_samples"].isna() | (frame["n_samples"] == frame["n_common"])).all()
+    scores = {item.score for item in asked if item.derived == ""}
+    return [
+        item
+        for item in asked
+        if not (item.derived == "sd" and item.score in scores) and not (item.derived == "common" and one_n)
+    ]
+
+
+def _sizes(lines: list[dict[str, Any]]) -> bool:
+    """Whether rows have different numbers of images."""
+    return len({line["n_samples"] for line in lines if not pd.isna(line["n_samples"])}) > 1
+
+
+def _score(line: dict[str, Any], asked: Column) -> str:
+    value = line[asked.name]
+    sd = next((line[c] for c in line if c in COLUMNS and COLUMNS[c] == Column(c, asked.score, "sd")), None)
+    spread = f" ± {_like(sd, value)}" if asked.derived == "" and sd is not None and not pd.isna(sd) else ""
+    return ("" if pd.isna(value) else _sign(line, asked)) + number(value) + spread
+
+
+def _sign(line: dict[str, Any], asked: Column) -> str:
+    """Return the mark of an estimate, or nothing."""
+    groups = [group.partition(":")[0].split() for group in str(line["estimate"]).split("; ")]
+    return ESTIMATE if any(asked.name in names for names in groups) else ""
 
 
 def _like(spread: float, mean: float) -> str:
@@ -118,10 +152,15 @@ def _about(lines: list[dict[str, Any]], paper: Paper, name: str) -> list[str]:
         return ["Nothing measured yet.", printed]
     seeds = max(line["seeds"] for line in lines if not pd.isna(line["seeds"]))
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    groups = [group for line in lines if not pd.isna(line["seeds"]) for group in str(line["estimate"]).split("; ")]
+    estimates = list(dict.fromkeys(group.partition(": ")[2] for group in groups if group))
+    sizes = sorted({int(line["n_samples"]) for line in lines if not pd.isna(line["n_samples"])})
+    generated = whole(sizes[0]) if len(sizes) == 1 else f"{whole(sizes[0])} to {whole(sizes[-1])}"
     return [
-        f"Measured on {measured['dataset']}: {whole(measured['n_samples'])} generated against "
+        f"Measured on {measured['dataset']}: {generated} generated against "
         f"{whole(measured['n_reference'])} reference images, features of {measured['extractor']}, {spread}.",
         f"{name}: Fréchet distance by our own code, then by each library on the same images; "
         f"FDn: 100 × {name} / trace of the reference covariance.",
+        *([f"{ESTIMATE}: an estimate, {'; '.join(estimates)}."] if estimates else []),
         printed,
     ]

@@ -37,7 +37,7 @@ def scores(generated: np.ndarray, reference: dict[str, np.ndarray], extractor: F
 @pytest.mark.parametrize("library", ALL)
 def test_each_library_agrees_with_ours_within_its_class(scores: dict, library: str) -> None:
     kind = IMPLEMENTATIONS[libraries.WITNESSES[library].implementation].preprocessing
-    assert scores[f"fid_{library}"] == pytest.approx(scores["fid_own_by_class"][kind], rel=1e-4)
+    assert scores["scores"][f"fid_{library}"] == pytest.approx(scores["fid_own_by_class"][kind], rel=1e-4)
 
 
 def test_columns_separate_by_preprocessing_class(scores: dict) -> None:
@@ -49,8 +49,8 @@ def test_a_set_against_itself_scores_zero(
     real: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
 ) -> None:
     scores = measure(real, reference, extractor, libraries=ALL)
-    assert scores["fdn"] < 1e-8
-    assert max(abs(scores[f"fid_{key}"]) for key in ALL) < 1e-6
+    assert scores["scores"]["fdn"] < 1e-8
+    assert max(abs(scores["scores"][f"fid_{key}"]) for key in ALL) < 1e-6
 
 
 def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
@@ -67,7 +67,7 @@ def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
         save_cpu_ram=True,
         verbose=False,
     )
-    assert scores["fid_torch_fidelity"] == found["frechet_inception_distance"]
+    assert scores["scores"]["fid_torch_fidelity"] == found["frechet_inception_distance"]
 
 
 def test_clean_fid_says_the_same_of_a_folder(
@@ -97,7 +97,7 @@ def test_batch_size_does_not_change_features(generated: np.ndarray, extractor: F
 
 def test_every_number_carries_its_protocol(scores: dict) -> None:
     protocols = scores["protocols"]
-    assert set(protocols) == {"fid_own", *(f"fid_{key}" for key in ALL)}
+    assert set(protocols) == set(scores["scores"]) == {"fid_own", "fdn", *(f"fid_{key}" for key in ALL)}
     assert protocols["fid_torch_fidelity"]["mean_dtype"] == "float32"
     assert protocols["fid_clean_fid"]["resize"] == "pil-bicubic to 24"
     assert protocols["fid_pytorch_fid"]["versions"]["pytorch-fid"]
@@ -107,8 +107,23 @@ def test_every_number_carries_its_protocol(scores: dict) -> None:
 def test_a_small_sample_is_marked_an_estimate(
     generated: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor, scores: dict
 ) -> None:
-    assert not scores["estimate"]
-    assert measure(generated[:16], reference, extractor, libraries=())["estimate"]
+    assert scores["protocols"]["fid_own"]["estimate"] == []
+    small = measure(generated[:16], reference, extractor, libraries=(), nominal=100)["protocols"]["fdn"]["estimate"]
+    rank, nominal = small
+    assert rank == "generated n = 16 is not above the feature dimension 16"
+    assert nominal == "generated n = 16 is below the nominal 100"
+
+
+def test_a_score_at_a_common_number_is_that_of_the_first_images(
+    generated: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
+) -> None:
+    found = measure(generated, reference, extractor, libraries=(), sizes=(50,))
+    alone = measure(generated[:50], reference, extractor, libraries=())
+    assert found["scores"]["fid_own@50"] == pytest.approx(alone["scores"]["fid_own"], rel=1e-6)
+    assert found["scores"]["fdn@50"] == pytest.approx(alone["scores"]["fdn"], rel=1e-6)
+    assert found["protocols"]["fid_own@50"]["n_generated"] == 50
+    with pytest.raises(MetricError, match="score of 500 images: there are 203"):
+        measure(generated, reference, extractor, libraries=(), sizes=(500,))
 
 
 def test_no_number_is_called_fid_without_the_published_weights(

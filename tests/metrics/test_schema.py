@@ -24,15 +24,16 @@ def content(generated: np.ndarray, real: np.ndarray, extractor: FunctionExtracto
 def test_what_measure_writes_fits(content: dict[str, Any]) -> None:
     record = check_metrics(content, where="metrics.json")
     assert record.protocols["fid_torch_fidelity"].preprocessing == "A"
-    assert "fid_own" in metrics_schema()["properties"]
+    assert "scores" in metrics_schema()["properties"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fid_own": float("nan")}, "fid_own is nan, no distance"),
-        ({"fid_torch_fidelity": "low"}, "fid_torch_fidelity is 'low', no distance"),
-        ({"fid_clean_fid": 1.0}, "fid_clean_fid has no protocol"),
+        ({"scores": {"fid_own": float("nan"), "fdn": 1.0}}, "fid_own is nan, no distance"),
+        ({"scores": {"fid_own": 1.0, "fdn": "low"}}, "scores.fdn: "),
+        ({"scores": {"fid_own": 1.0}}, "fdn is missing"),
+        ({"scores": {"fid_own": 1.0, "fdn": 1.0, "fid_clean_fid": 1.0}}, "fid_clean_fid has no protocol"),
         ({"metric": "IS"}, "metric: "),
         ({"metric": "FID"}, "called FID with the extractor 'FD-tiny'"),
         ({"n_generated": 50}, "fid_own is of 203 images, the file of 50"),

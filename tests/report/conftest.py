@@ -21,12 +21,13 @@ def protocol(name: str, preprocessing: str) -> dict[str, Any]:
         "reference_digest": "r" * 64,
         "n_generated": 2000,
         "n_reference": 10000,
+        "estimate": [],
         "versions": {"numpy": "2.4.6"},
     }
 
 
 GOOD: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "dataset": "shapes16",
     "method": "methods/hkd",
     "title": "HKD",
@@ -42,6 +43,7 @@ GOOD: dict[str, Any] = {
     "metrics": {"fid_own": 3.0, "fid_torch_fidelity": 3.0, "fid_clean_fid": 2.5, "fdn": 12.0},
     "protocols": {
         "fid_own": protocol("hkd", "A"),
+        "fdn": protocol("hkd", "A"),
         "fid_torch_fidelity": protocol("torch-fidelity", "A"),
         "fid_clean_fid": protocol("clean-fid", "C"),
     },

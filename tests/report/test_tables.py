@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from hkd.columns import DEFAULT
 from hkd.report.collect import ReportError, collect
-from hkd.report.tables import COLUMNS, table, to_csv, write
+from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
 from hkd.report.view import view
+
+from .conftest import protocol
 
 
 @dataclass(frozen=True)
@@ -34,20 +37,23 @@ ROWS = [
 ]
 
 GOLDEN_CSV = (
-    "category,method,route,dataset,nfe,n_samples,n_reference,extractor,fid_own,fid_torch_fidelity,fid_clean_fid,"
-    "fid_sd,fdn,reported_fid,comparable,why_not,params,train_images,network_evals,train_seconds,seeds,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,3.17,no,not run: not a row of this profile,,,,,,\n"
-    'Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,10000,FD-shapes16,1.25,1.25,1.125,,6.5,1.97,no,"'
+    "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
+    "fid_clean_fid,fdn,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
+    "network_evals,train_seconds,seeds,config_digest\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,3.17,no,not run: not a row of this profile,,,,,,\n"
+    "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,1.25,6.5,,"
+    '1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "290000,384000,384000,,1,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,3.55,no,not run: not a row of this profile,,,,,,\n"
-    "Consistency Model,CD (LPIPS),,,1,,,,,,,,,3.55,no,printed twice: see the row under Diffusion Distillation,,,,,,\n"
-    'Consistency Model,HKD,train,shapes16,1,2000,10000,FD-shapes16,4,3,2.5,1.41421,12,3.3,no,"'
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,not run: not a row of this profile,,,,,,\n"
+    "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,"
+    "printed twice: see the row under Diffusion Distillation,,,,,,\n"
+    'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,4,12,,3.3,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "300123,32000,160000,61.5,2,0123456789abcdef\n"
-    "Control,Regression,,,1,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
+    "Control,Regression,,,1,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
 )
 
 GOLDEN_MD = """\
@@ -74,8 +80,8 @@ def metrics(metrics_file) -> pd.DataFrame:
 
 
 def test_the_columns_are_those_of_the_contract(metrics, paper):
-    assert list(table(ROWS, metrics, paper).columns) == list(COLUMNS)
-    assert ",".join(COLUMNS) == GOLDEN_CSV.partition("\n")[0]
+    assert list(table(ROWS, metrics, paper).columns) == [*BEFORE, *DEFAULT, *AFTER]
+    assert ",".join((*BEFORE, *DEFAULT, *AFTER)) == GOLDEN_CSV.partition("\n")[0]
 
 
 def test_golden_csv(metrics, paper):
@@ -173,3 +179,57 @@ def test_the_terminal_shows_every_row_and_where_the_rest_lies(metrics, paper):
         "In full: results/table1.md",
     ):
         assert word in text
+
+
+SMALL = {f"{name}@128": {"fid_own": 9.0, "fdn": 36.0}[name] for name in ("fid_own", "fdn")}
+
+
+def at_128(**changes):
+    """A file of 2,000 images that also holds scores of its first 128."""
+    scores = {"fid_own": 3.0, "fid_torch_fidelity": 3.0, "fid_clean_fid": 2.5, "fdn": 12.0}
+    whole = {name: protocol("hkd", "A") for name in scores}
+    part = {key: protocol("hkd", "A") | {"n_generated": 128} for key in SMALL}
+    return {"metrics": scores | SMALL, "protocols": whole | part} | changes
+
+
+@pytest.fixture
+def small_row(metrics_file):
+    """EDM's row with 128 images only."""
+    scores = {"fid_own": 8.0, "fid_torch_fidelity": 8.0, "fid_clean_fid": 7.0, "fdn": 32.0}
+    why = {"n_generated": 128, "estimate": ["generated n = 128 is below the nominal 2000"]}
+    protocols = {name: protocol("hkd", "A") | why for name in scores}
+    return metrics_file(method="methods/edm", nfe=35, n_generated=128, metrics=scores, protocols=protocols)
+
+
+def test_rows_of_different_numbers_of_images_are_compared_at_the_smallest(metrics_file, small_row, paper):
+    frame = table(ROWS, collect([small_row, metrics_file(**at_128())]), paper)
+    measured = frame[frame["seeds"].notna()]
+    assert list(measured["n_samples"]) == [128, 2000] and set(measured["n_common"]) == {128}
+    assert list(measured["fdn"]) == [32.0, 12.0], "each at its own n"
+    assert list(measured["fdn_common"]) == [32.0, 36.0], "both at 128"
+    shown = view(frame, paper)
+    assert {"n", "FDn at n = 128"} <= set(shown.headers)
+    (edm,) = (row for _, section in shown.sections for row in section if row[0] == "EDM")
+    assert edm[shown.headers.index("n")] == "128" and edm[shown.headers.index("FDn")] == "≈32.00"
+    assert any("generated n = 128 is below the nominal 2000" in line for line in shown.about)
+    assert "generated n = 128 is below the nominal 2000" in to_csv(frame)
+
+
+def test_different_numbers_of_images_need_a_column_at_a_common_one(metrics_file, small_row, paper):
+    with pytest.raises(ReportError, match=r"n_generated is 128 and 2000.*add the column fdn_common"):
+        table(ROWS, collect([small_row, metrics_file(**at_128())]), paper, columns=("fid_own", "fdn"))
+    with pytest.raises(ReportError, match=r"holds no score 'fid_own@128'.*run `hkd metrics` again"):
+        table(ROWS, collect([small_row, metrics_file()]), paper, columns=("fid_common",))
+
+
+def test_a_column_at_a_common_number_never_mixes_numbers(metrics_file, small_row, paper):
+    protocols = at_128()["protocols"]
+    protocols["fdn@128"] = protocols["fdn@128"] | {"n_generated": 100}
+    with pytest.raises(ReportError, match=r"fdn_common would mix protocols .n_generated is 128 and 100"):
+        table(ROWS, collect([small_row, metrics_file(**at_128(protocols=protocols))]), paper)
+
+
+def test_the_minimum_over_seeds_stands_beside_the_mean(metrics_file, paper):
+    lines = collect([metrics_file(seed=k, **{"metrics.fid_own": value}) for k, value in enumerate((5.0, 3.0, 4.0))])
+    frame = table(ROWS[4:5], lines, paper, columns=("fid_own", "fid_sd", "fid_min"))
+    assert frame[["fid_own", "fid_sd", "fid_min"]].values.tolist() == [[4.0, 1.0, 3.0]]
