@@ -51,6 +51,18 @@ def test_the_exact_consistency_function_has_no_loss_in_the_limit_of_a_fine_grid(
     assert float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"]) > 100 * loss(160)
 
 
+def test_every_interval_weighs_one_whatever_its_gap():
+    """A teacher of images that are all zero steps from x to x s/t, so that the loss of the identity is known."""
+    identity = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x), 18)
+    batch = ImageBatch(torch.zeros(64, 3, 8, 8), None)
+    found = float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"].detach())
+    generator, grid = stream(0, "l"), identity.grid(18)
+    n = torch.randint(17, (64,), generator=generator)
+    noise = torch.randn(batch.clean.shape, generator=generator).double()
+    gap = (grid[n + 1] - grid[n])[:, None, None, None]
+    assert found == pytest.approx(float((gap * noise).square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
+
+
 def test_gradients_flow_through_the_noisier_point_only(gaussian):
     seen = []
 
@@ -89,7 +101,8 @@ def test_the_student_starts_as_the_teacher_and_the_teacher_never_moves(tiny_run,
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_what_makes_it_cd_holds_at_every_scale(settings, scale):
     run = settings("cd", scale)
-    assert (run.training.optimizer.name, run.training.optimizer.betas) == ("radam", (0.9, 0.999))
+    assert run.training.optimizer.name == "radam"
+    assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
     assert (run.init, run.teacher, run.perceptual) == ("methods/edm_ve", "methods/edm_ve", True)
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")
     assert run.target.endswith(".CD")

@@ -39,6 +39,17 @@ def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_ima
     assert float(identity.losses(single_image, step=400, generator=stream(0, "l"))["student"]) > 1e-2
 
 
+def test_every_interval_weighs_one_whatever_its_gap(single_image):
+    """With ECM's or iCT's weight, one over the gap, the wide intervals would not dominate as they do here."""
+    identity, step = trainer_of(Function(lambda x, t, labels: x)), 400
+    found = float(identity.losses(single_image, step=step, generator=stream(0, "l"))["student"].detach())
+    generator, grid = stream(0, "l"), identity.grid(grid_points(step, 800, **LAW))
+    n = torch.randint(len(grid) - 1, (16,), generator=generator)
+    noise = torch.randn(single_image.clean.shape, generator=generator).double()
+    gap = (grid[n + 1] - grid[n])[:, None, None, None]
+    assert found == pytest.approx(float((gap * noise).square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
+
+
 def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build):
     method = build(tiny_run("methods/ct", training={"steps": 100}))
     assert_close(method.target.state_dict(), method.student.state_dict())
@@ -83,7 +94,8 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_what_makes_it_ct_holds_at_every_scale(settings, scale):
     run = settings("ct", scale)
-    assert (run.training.optimizer.name, run.training.optimizer.betas) == ("radam", (0.9, 0.999))
+    assert run.training.optimizer.name == "radam"
+    assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
     assert (run.init, run.teacher, run.perceptual) == (None, None, True)
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")
     assert (run.params["s0"], run.params["mu0"]) == (2, 0.9)

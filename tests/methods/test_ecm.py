@@ -142,3 +142,15 @@ def test_the_evaluated_function_is_the_identity_at_its_smallest_level(tuned):
 def test_only_one_evaluation_is_offered(tuned, nfe):
     with pytest.raises(ValueError, match=f"ECM samples with 1 network evaluations, not {nfe}"):
         tuned.sample(torch.zeros(1, 3, 8, 8), labels=None, nfe=nfe, streams=None)
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_what_makes_it_ecm_holds_at_every_scale(settings, scale):
+    run = settings("ecm", scale)
+    assert (run.init, run.teacher, run.perceptual, run.feed) == ("methods/edm", None, False, "images")
+    assert (run.network["preset"], run.network["precond"]) == ("ddpmpp", "edm")
+    assert run.training.optimizer.name == "radam"
+    assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
+    law = {**LAW, "c": 0.0, "p_mean": -1.1, "p_std": 2.0, "evaluation_sigma_min": 0.003}
+    assert law.items() <= run.params.items()
+    assert run.training.steps >= 4 * run.params["stage_steps"]  # the gap shrinks, stage by stage

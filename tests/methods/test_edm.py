@@ -99,3 +99,13 @@ def test_a_conditional_model_hears_its_classes(tiny_run):
     drawn = experiment.sample(method, run, shape, [0, 1], seed=0, nfe=3, to=torch.device("cpu"))
     again = experiment.sample(method, run, shape, [1], seed=0, nfe=3, to=torch.device("cpu"))
     assert_close(drawn[1:], again, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name, preset", [("edm", "ddpmpp"), ("edm_cond", "ddpmpp"), ("edm_ve", "ncsnpp")])
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_what_makes_it_edm_holds_at_every_scale(settings, name, preset, scale):
+    run = settings(name, scale)
+    assert run.params == EDM_PARAMS
+    assert (run.network["preset"], run.network["precond"]) == (preset, "edm")
+    assert (run.init, run.feed, run.training.optimizer.name) == (None, "images", "adam")
+    assert run.conditional == name.endswith("_cond")
