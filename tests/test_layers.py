@@ -37,15 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "readings": {"data", "methods.feature_network"},
     "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
-<<<<<<< HEAD
-    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "shipping",
-            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability",
-            "experiment", "scores"},
-=======
     "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "scores",
             "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "shipping",
             "experiment"},
->>>>>>> 6855b3e (Rows of different numbers of images are compared at a common one; every score carries its protocol)
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip
