@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long table2 table4 budget ablations test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "hkd needs Python 3.11 to 3.13; say make PYTHON=python3.11 ...")'
@@ -18,11 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (half an hour)
-	$(SNAKEMAKE) --configfile configs/ablations.yaml -- results/ablations/table3.csv \
-		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
-
-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test]'
 	touch $@
 
@@ -41,6 +37,14 @@ table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about an hour)
 	$(SNAKEMAKE) --configfile configs/budget.yaml -- results/budget/budget.csv
+
+ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (half an hour)
+	$(SNAKEMAKE) --configfile configs/ablations.yaml -- results/ablations/table3.csv \
+		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
+
+interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors over three seeds, and what they say (half an hour)
+	$(SNAKEMAKE) --configfile configs/interpretability.yaml -- results/interpretability/interpretability.csv \
+		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
 
 test: $(VENV)/.installed-test  ## the default tests (minutes)
 	$(BIN)/python -m pytest

@@ -75,8 +75,10 @@ class TimeMap:
         Raises:
             ValueError: naming the first level outside, or a level that is not a number.
         """
-        levels = torch.as_tensor(sigma, dtype=torch.float64).flatten()
         low, high = self.sigma_min * (1 - TOLERANCE), self.sigma_max * (1 + TOLERANCE)
+        if not isinstance(sigma, Tensor) and low <= sigma <= high:
+            return  # a tenth of what the evolution of a small network's latents costs, were it made a tensor
+        levels = torch.as_tensor(sigma, dtype=torch.float64).flatten()
         outside = levels[~((levels >= low) & (levels <= high))]
         if len(outside):
             raise ValueError(

@@ -6,7 +6,6 @@ Decisions follow `Rules`, which stand in configs/studies/interpretability.yaml a
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,12 +44,12 @@ class Row:
     @property
     def mean(self) -> float:
         """Mean over seeds; nan when nothing was measured."""
-        return statistics.mean(self.values) if self.values else math.nan
+        return float(np.mean(self.values)) if self.values else math.nan
 
     @property
     def sd(self) -> float | None:
         """Standard deviation over seeds (ddof 1), None with fewer than two."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def cells(self) -> dict[str, str]:
         """Return the row of the table."""
@@ -126,8 +125,8 @@ def decoded_distances(errors: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray
 def compared(values: Sequence[float], limit: float, rules: Rules) -> str:
     """Return `below`, `above` or `undecided`: whether the interval for the mean excludes the limit."""
     half = half_width(values, rules.confidence)
-    difference = statistics.mean(values) - limit
-    if abs(difference) <= (half or 0.0):
+    difference = float(np.mean(values)) - limit
+    if not abs(difference) > (half or 0.0):  # nor for nan
         return "undecided"
     return "below" if difference < 0 else "above"
 
@@ -137,7 +136,7 @@ def half_width(values: Sequence[float], confidence: float) -> float | None:
     if len(values) < 2:
         return None
     quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
-    return float(quantile * statistics.stdev(values) / math.sqrt(len(values)))
+    return float(quantile * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 # -- is the spectrum determined? -------------------------------------------------------------------------------------
@@ -153,7 +152,7 @@ def agreement_rows(run: str, title: str, lines: Sequence[Mapping[str, Any]], stu
             values = tuple(line["mean"] for line in mine)
             null = [float(np.quantile(line["null"], 1 - rules.significance)) for line in mine]
             quantity = f"rank correlation of modes by {order} between {kind}"
-            reference = statistics.mean(null) if null else None
+            reference = float(np.mean(null)) if null else None
             decision = agreement_decision(values, [line["p_value"] for line in mine], rules)
             rows.append(Row(DETERMINED, run, title, quantity, values, reference, "95 % of its null", decision))
     return rows
@@ -163,7 +162,7 @@ def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules
     """Return `determined`, `partly determined`, `not determined`, or that nothing could be compared."""
     if not values:
         return NOT_RUN
-    if statistics.mean(values) >= rules.determined_above:
+    if np.mean(values) >= rules.determined_above:
         return "determined"
     return "partly determined" if max(p_values) < rules.significance else "not determined"
 
@@ -198,7 +197,7 @@ def middle_error(errors: Mapping[str, Any], rules: Rules) -> float:
     """Return the mean squared error to x_eps over the noise levels in the middle of the trajectory."""
     low, high = rules.middle
     chosen = [e for sigma, e in zip(errors["sigmas"], errors["mse_to_x_eps"], strict=True) if low <= sigma <= high]
-    return statistics.mean(chosen)
+    return float(np.mean(chosen))
 
 
 # -- do bands carry factors? -----------------------------------------------------------------------------------------
@@ -207,7 +206,7 @@ def middle_error(errors: Mapping[str, Any], rules: Rules) -> float:
 def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, Any]], rules: Rules) -> list[Row]:
     """Return the separation of factors by bands, its p-value, and that of swapped resolutions, the positive control."""
     limits = [float(np.quantile(seed["null"], 1 - rules.significance)) for seed in seeds]
-    limit, null = statistics.mean(limits), "95 % of its null"
+    limit, null = float(np.mean(limits)), "95 % of its null"
     carries = [seed["carries"] for seed in seeds]
     decision = "carry factors" if all(carries) else "in some seeds" if any(carries) else "no evidence"
     sees = all(seed["control_separation"] > own for seed, own in zip(seeds, limits, strict=True))

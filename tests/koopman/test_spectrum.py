@@ -9,7 +9,15 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from hkd.koopman.spectrum import agreement, frequency_rings, order_key, radial_power_spectrum, rank_correlation, spectra
+from hkd.koopman.spectrum import (
+    agreement,
+    agreement_test,
+    frequency_rings,
+    order_key,
+    radial_power_spectrum,
+    rank_correlation,
+    spectra,
+)
 
 
 def test_spectra_are_the_eigenvalues_of_the_dense_blocks(make_net):
@@ -49,6 +57,39 @@ def test_agreement_of_a_spectrum_with_itself_its_negative_and_a_constant(make_ne
     assert agreement(first, negative, "alpha") == pytest.approx(dict.fromkeys(first, -1.0))
     assert agreement(first, negative, "abs_eig") == pytest.approx(dict.fromkeys(first, 1.0))
     assert all(math.isnan(value) for value in agreement(first, spectra(make_net(rates=0)), "alpha").values())
+
+
+def drawn(seed, noise=1.0, base=None):
+    """Spectra of two levels: random, or those of `base` with noise."""
+    draw = torch.Generator().manual_seed(seed)
+    found = {}
+    for level, shape in {"fine": (8, 8, 8), "coarse": (8, 4, 4)}.items():
+        own = torch.complex(*torch.randn(2, *shape, generator=draw))
+        found[level] = own if base is None else base[level] + noise * own
+    return found
+
+
+def test_identical_spectra_agree_wholly_and_independent_ones_lie_within_the_null():
+    first, generator = drawn(0), torch.Generator().manual_seed(9)
+    same = agreement_test(first, first, "alpha", generator=generator, draws=200)
+    assert same.mean == pytest.approx(1.0) and same.p_value == pytest.approx(1 / 201)
+    found = [agreement_test(first, drawn(k), "alpha", generator=generator, draws=200) for k in range(1, 21)]
+    assert max(abs(test.mean) for test in found) < 4 * float(same.null.std())
+    assert sum(test.p_value < 0.05 for test in found) <= 4  # one in twenty is expected
+    near = agreement_test(first, drawn(1, noise=0.5, base=first), "alpha", generator=generator, draws=200)
+    assert 0.7 < near.mean < 0.95 and near.p_value == pytest.approx(1 / 201)
+
+
+def test_the_null_has_the_spread_that_spearmans_has_for_independent_modes():
+    """Var rho = 1 / (N - 1), averaged over two levels of 512 and 128 modes."""
+    test = agreement_test(drawn(0), drawn(1), "alpha", generator=torch.Generator().manual_seed(1), draws=2000)
+    assert float(test.null.std()) == pytest.approx(math.sqrt(1 / 511 + 1 / 127) / 2, rel=0.06)
+
+
+def test_operators_that_do_nothing_have_no_order_to_agree_on(make_net):
+    still, moving = spectra(make_net(rates=0)), spectra(make_net())
+    test = agreement_test(still, moving, "alpha", generator=torch.Generator(), draws=100)
+    assert math.isnan(test.mean) and test.p_value == 1.0
 
 
 def test_spectra_of_different_networks_are_not_compared(make_net):
