@@ -16,12 +16,20 @@ include: "rules/sample.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
 include: "rules/interpretability.smk"
+include: "rules/editing.smk"
+include: "rules/stability.smk"
 include: "rules/audit.smk"
 include: "rules/budget.smk"
 
 
 localrules:
     all,
+    editing_figure,
+    inpainting_figure,
+    trajectories_figure,
+    framework_figure,
+    stability_table,
+    stability_figure,
     tables,
     figures,
     manifest,

@@ -21,7 +21,7 @@ from hkd.methods.base import Method
 from hkd.methods.distances import LPIPS, PerceptualDistance
 from hkd.nets.config import NetworkConfig, build
 from hkd.seeding import ImageStreams, stream, visit
-from hkd.settings import Run, TrajectorySet
+from hkd.settings import Data, Run, TrajectorySet
 from hkd.source import constructor_arguments
 
 VGG, ALEX = ("vgg", "vgg16-397923af.pth"), ("alex", "alexnet-owt-7be5be79.pth")
@@ -69,6 +69,22 @@ def network(run: Run, shape: ImageShape, seed: int) -> nn.Module:
         return build(config, resolution=shape.resolution, channels=shape.channels, label_dim=label_dim, seed=seed)
     except ValueError as error:
         raise ConfigError(f"network for images of {shape.resolution} pixels: {error}") from None
+
+
+def untrained_network(run: Run, data: Data) -> Any:
+    """Return the network that a run trains, on a device without memory: names and shapes need no data.
+
+    Raises:
+        ConfigError: the size of the data set's images is not in its settings, or the run's network is not HKD's.
+    """
+    if data.resolution is None:
+        raise ConfigError(f"data set of {run.title}: its resolution is not set; set data.resolution")
+    with torch.device("meta"):
+        built = method(run, ImageShape(data.resolution, 3, 0), seed=0, parts=None)
+    student = getattr(built, "student", None)
+    if not hasattr(student, "latent_names"):
+        raise ConfigError(f"{run.title}: has no Koopman operator; name methods/hkd or one of its ablations")
+    return student
 
 
 def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Method:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from hkd.config import Section, nearest
-from hkd.settings import Fraction, Positive
+from hkd.settings import Fraction, Positive, Rate
 
 OrderBy = Literal["alpha", "abs_alpha", "abs_eig"]
 Draws = Annotated[int, Field(ge=100)]
@@ -150,3 +150,63 @@ class Budget(Section):
     evaluations: Positive
     images: Positive
     batch: Positive
+
+
+class Editing(Section):
+    """Blending the modes of one image with those of another, in one region and one band.
+
+    Attributes:
+        run: whose figure is drawn.
+        source: images drawn by the run, or those of the data set that no method trains on, where there are any.
+        ratios: of the other image; control: the ratio at which all modes are blended.
+        order_by, ascending, edges, band: which modes are blended.
+        mid: noise level at which they are; None for half way through mapped time.
+        shown: rows in the figure.
+    """
+
+    run: str
+    source: Literal["generated", "dataset"]
+    images: Positive
+    region: Literal["lower_left_triangle", "lower_half", "lower_left_quadrant"]
+    ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    control: Fraction
+    order_by: OrderBy
+    ascending: bool
+    edges: tuple[Fraction, ...]
+    band: Annotated[int, Field(ge=0)]
+    mid: Rate | None
+    shown: Positive
+
+    @model_validator(mode="after")
+    def _complete(self) -> Editing:
+        if self.band > len(self.edges):
+            raise ValueError(f"band {self.band}: {len(self.edges)} edges make the bands 0 to {len(self.edges)}")
+        return self
+
+
+class Inpainting(Section):
+    """Restoring images from a part of their pixels or from their luminance; `shown`: columns in the figure."""
+
+    run: str
+    source: Literal["generated", "dataset"]
+    images: Positive
+    masks: Annotated[tuple[Literal["lower_half", "centre", "grid"], ...], Field(min_length=1)]
+    steps: Positive
+    shown: Positive
+
+
+class StatesOverTime(Section):
+    """What a run makes of a teacher's trajectories: `levels` of their noise levels, `shown` of them in the figure."""
+
+    run: str
+    trajectories: str
+    images: Positive
+    levels: Annotated[int, Field(ge=2)]
+    shown: Positive
+
+
+class Stability(Section):
+    """Quality at the milestones of a training; `epochs`: how many the printed ones are counted of."""
+
+    run: str
+    epochs: Positive

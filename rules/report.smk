@@ -1,12 +1,18 @@
 rule tables:
     input:
         [f"{LAYOUT.table(name)}.csv" for name in PLAN.tables],
+        f"{LAYOUT.table('table5')}.csv",
 
 
 rule figures:
     input:
         f"{FIGURES}/samples.pdf",
         f"{FIGURES}/ablations.pdf",
+        f"{FIGURES}/framework.pdf",
+        f"{FIGURES}/trajectories.pdf",
+        f"{FIGURES}/editing.pdf",
+        f"{FIGURES}/inpainting.pdf",
+        f"{FIGURES}/stability.pdf",
 
 
 rule table:

@@ -25,7 +25,7 @@ wildcard_constraints:
     split=r"train|reference",
     role=r"metric|perceptual",
     trajectories=r"[a-z0-9_-]+",
-    table=r"table\d+",
+    table=r"table[1-4]",
 
 
 def source_files(wildcards):

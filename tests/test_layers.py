@@ -37,9 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "readings": {"data", "methods.feature_network"},
     "factor_reader": {"data.shapes", "koopman.factors"},
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
-    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "budgets", "workflow", "scores",
-            "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability", "shipping",
-            "experiment"},
+    "applications": {"plan", "report.stability", "resolve"},
+    "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "applications", "budgets", "workflow",
+            "scores", "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability",
+            "shipping", "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

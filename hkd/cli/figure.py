@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hkd.artifacts import Record, check_digest, read_json
-from hkd.cli import interpretability_figures
+from hkd.cli import application_figures, interpretability_figures
 from hkd.cli.options import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
 
 TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     figure.command()(ablations)
     figure.command()(ambiguity)
     interpretability_figures.register(figure)
+    application_figures.register(figure)
     app.add_typer(figure, name="figure")
 
 

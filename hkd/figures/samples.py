@@ -57,7 +57,7 @@ def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
         for row, head, top in zip(rows, heads, tops, strict=True):
             place = (LABEL / size[0], 1 - (top + height * scale) / size[1], strip / size[0], height * scale / size[1])
             axes = figure.add_axes(place)
-            axes.imshow(_strip(row.images[:columns], scale), interpolation="nearest", aspect="auto")
+            axes.imshow(strip(row.images[:columns], scale), interpolation="nearest", aspect="auto")
             axes.set_axis_off()
             _label(axes, row)
             if head:
@@ -105,7 +105,7 @@ def _tops(heads: Sequence[str], tile: int) -> tuple[list[int], int]:
     return tops, y
 
 
-def _strip(images: np.ndarray, scale: int) -> np.ndarray:
+def strip(images: np.ndarray, scale: int) -> np.ndarray:
     """Return (H, W, 3) uint8: the images enlarged by whole pixels, side by side on white."""
     enlarged = images.repeat(scale, axis=2).repeat(scale, axis=3)
     colour = np.broadcast_to(enlarged, (len(images), 3, *enlarged.shape[2:])).transpose(0, 2, 3, 1)

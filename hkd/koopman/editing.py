@@ -114,23 +114,25 @@ def edit(
     index: BandIndex | None = None,
     band: int | None = None,
     sigma_mid: float | None = None,
+    sigma: float | None = None,
     class_labels: Tensor | None = None,
 ) -> Tensor:
     """Return the edited images (R, B, C, H, W), one per ratio, from one encoding of x.
 
     Args:
-        x: (B, C, H, W) states at T.
+        x: (B, C, H, W) states at noise level `sigma`, T unless given: T n, or a real image y + sigma n.
         reference: latents at sigma_mid, from `reference_latents`.
         sigma_mid: where latents are blended, half way through mapped time unless given.
     Source: HKD, section 4.3 and Figure 5.
     """
-    sigma_max, sigma_min = net.settings.sigma_max, net.settings.sigma_min
+    start = net.settings.sigma_max if sigma is None else sigma
     middle = net.time.middle() if sigma_mid is None else sigma_mid
-    latents = net.evolve(net.encode(x, sigma_max, class_labels), sigma_max, middle)
+    latents = net.evolve(net.encode(x, start, class_labels), start, middle)
     images = []
     for ratio in ratios:
         mixed = blend(net.operators(), latents, reference, ratio=ratio, region=region, index=index, band=band)
-        images.append(net.decode(net.evolve(mixed, middle, sigma_min), class_labels, x=x, sigma=sigma_max))
+        clean = net.evolve(mixed, middle, net.settings.sigma_min)
+        images.append(net.decode(clean, class_labels, x=x, sigma=start))
     return torch.stack(images)
 
 
@@ -152,3 +154,20 @@ def regional_distance(
     """Return a perceptual distance (B,) of the part inside or outside of the region, with the rest made equal."""
     mask = region_mask(region, *edited.shape[-2:]).to(edited.device)
     return distance(torch.where(mask if inside else ~mask, edited, other), other)
+
+
+def compare(
+    distance: Callable[[Tensor, Tensor], Tensor], edited: Tensor, original: Tensor, reference: Tensor, region: Region
+) -> dict[str, dict[str, float]]:
+    """Return how far edited images are from both others, in and out of the region, by pixels and by `distance`.
+
+    {"l2" | "perceptual": {"inside_to_original": mean over the images, ...}}, names as in `EditMetrics`.
+    """
+    pixels = edit_metrics(edited, original, reference, region)
+    perceptual = {
+        f"{where}_to_{name}": regional_distance(distance, edited, other, region, inside=where == "inside")
+        for where in ("inside", "outside")
+        for name, other in (("original", original), ("reference", reference))
+    }
+    measured = {"l2": pixels._asdict(), "perceptual": perceptual}
+    return {kind: {name: float(value.mean()) for name, value in of.items()} for kind, of in measured.items()}

@@ -180,6 +180,14 @@ class HKDNet(nn.Module):
         level = self._level_of[latent]
         return None if level is None else self.koopman[level]  # type: ignore[return-value]
 
+    def level_name(self, latent: int) -> str | None:
+        """Return the name of the level to which the latent of that number belongs, or None for one without."""
+        return self._level_of[latent]
+
+    def latent_shape(self, latent: int) -> tuple[int, ...]:
+        """Return the shape (C, H, W) of the latent of that number."""
+        return self._shapes[latent]
+
     def operators(self) -> list[LevelOperator | None]:
         """Return the operator of every latent, in order."""
         return [self.operator(i) for i in range(len(self.latent_names))]

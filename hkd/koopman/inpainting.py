@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +15,34 @@ from torch import Tensor
 OneStepMap = Callable[[Tensor, float], Tensor]
 Randn = Callable[[Sequence[int]], Tensor]
 """Draws normal numbers (B, *shape) for a shape (C, H, W), one stream per image."""
+MaskName = Literal["lower_half", "centre", "grid"]
 LUMINANCE: Final = (0.2989, 0.5870, 0.1140)
 """Shares of red, green and blue in the grey value, ITU-R BT.601."""
+
+
+def missing_pixels(name: MaskName, height: int, width: int) -> Tensor:
+    """Return the mask (H, W), true where pixels are missing.
+
+    `lower_half`; `centre`, a quarter of the image; `grid`, all but every second pixel of every second row.
+    """
+    y, x = torch.arange(height)[:, None], torch.arange(width)[None]
+    masks = {
+        "lower_half": (y >= height // 2).expand(height, width),
+        "centre": ((4 * y - 2 * height + 2).abs() <= height) & ((4 * x - 2 * width + 2).abs() <= width),
+        "grid": (y % 2 == 1) | (x % 2 == 1),
+    }
+    return masks[name].clone()
+
+
+def mean_fill(known: Tensor, missing: Tensor) -> Tensor:
+    """Return images whose missing pixels, mask (H, W), take the mean colour of the known ones: the trivial answer."""
+    colours = known[..., ~missing].mean(-1)[..., None, None]
+    return torch.where(missing, colours, known)
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Return the grey values (B, 1, H, W) of colour images (B, 3, H, W)."""
+    return torch.einsum("bchw,c->bhw", images, images.new_tensor(LUMINANCE) / sum(LUMINANCE))[:, None]
 
 
 def restore(
@@ -88,7 +114,7 @@ def colourise(f: OneStepMap, grey: Tensor, sigmas: Sequence[float], randn: Randn
         raise ValueError(f"grey: expected 1 or 3 channels, got {grey.shape[1]}; convert the image to grey or RGB.")
     rotation = luminance_rotation().to(grey)
     if grey.shape[1] == 3:
-        grey = torch.einsum("bchw,c->bhw", grey, grey.new_tensor(LUMINANCE) / sum(LUMINANCE))[:, None]
+        grey = luminance(grey)
     missing = torch.tensor([0.0, 1.0, 1.0]).reshape(3, 1, 1)
     return restore(
         f,

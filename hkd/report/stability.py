@@ -1,0 +1,59 @@
+"""Quality over training, beside what the paper printed: its Table 5."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = ("share", "step", "seeds", "fdn", "sd", "values", "epoch", "reported_fid", "reported_sd", "note")
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """One printed cell: FID after an epoch counted from 0, None before training, over five trainings."""
+
+    epoch: int | None
+    mean: float
+    sd: float | None
+    note: str = ""
+
+
+def share_of(epoch: int | None, epochs: int) -> float:
+    """Return the share of a training that lies behind the end of an epoch."""
+    return 0.0 if epoch is None else (epoch + 1) / epochs
+
+
+def lines(runs: Sequence[Mapping[str, Any]], printed: Sequence[PrintedRow], epochs: int) -> list[dict[str, Any]]:
+    """Return one line per milestone and per printed row, in the order of training, with `COLUMNS`.
+
+    A printed row stands beside the milestone that lies within half an epoch of it.
+
+    Args:
+        runs: what `hkd stability` wrote, one per seed, of trainings of equal length.
+    """
+    found = []
+    left = {share_of(row.epoch, epochs): row for row in printed}
+    for k, step in enumerate(runs[0]["steps"] if runs else []):
+        share = step / runs[0]["total"]
+        near = next((s for s in left if abs(s - share) <= 0.5 / epochs), None)
+        row = left.pop(near) if near is not None else None
+        values = [run["metrics"]["fdn"][k] for run in runs]
+        measured = {
+            "step": step,
+            "seeds": len(values),
+            "fdn": statistics.mean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else "",
+            "values": " ".join(f"{value:.4g}" for value in values),
+        }
+        found.append({"share": share, **measured, **_reported(row)})
+    found += [{"share": share, **_reported(row)} for share, row in left.items()]
+    return sorted(found, key=lambda line: line["share"])
+
+
+def _reported(row: PrintedRow | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    epoch = "before training" if row.epoch is None else row.epoch
+    return {"epoch": epoch, "reported_fid": row.mean, "reported_sd": "" if row.sd is None else row.sd, "note": row.note}
