@@ -1,0 +1,72 @@
+"""The settings of the sources as they stand: every full-size network makes one real optimiser step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hkd import experiment
+from hkd.artifacts import save_weights, write_text
+from hkd.config import to_yaml
+from hkd.data.images import ImageBatch, one_hot
+from hkd.data.trajectories import Trajectories
+from hkd.diffusion.schedules import edm_sigmas
+from hkd.seeding import stream
+from hkd.training.loop import Trainer
+
+pytestmark = pytest.mark.slow
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+METHODS = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml") if path.stem != "ddim")  # DDIM trains nothing
+SHAPE = experiment.ImageShape(resolution=32, channels=3, label_dim=10)
+
+
+@pytest.fixture
+def full_size(settings, perceptual, tmp_path):
+    """A method at full scale with fresh weights; LPIPS, which is a download, is replaced by the small distance."""
+
+    def make(name: str):
+        run = settings(name)
+        training = run.training.model_copy(update={"batch": 1, "warmup_steps": 0})
+        run = run.model_copy(update={"training": training, "perceptual_backbone": "cnn"})
+        teacher = None
+        if run.teacher:
+            base = settings(run.teacher.split("/")[1])
+            teacher = tmp_path / "weights.safetensors"
+            write_text(tmp_path / "config.yaml", to_yaml(experiment.run_document(base, SHAPE, seed=0)))
+            save_weights(teacher, experiment.method(base, SHAPE, seed=0, parts=None).artefact())
+        parts = experiment.Parts(teacher=teacher, perceptual=perceptual if run.perceptual else None)
+        return experiment.method(run, SHAPE, seed=0, parts=parts), run
+
+    return make
+
+
+@pytest.fixture
+def pairs(write_trajectories, tmp_path) -> Trajectories:
+    """One trajectory of 19 states at 32 pixels, whatever its shape: a loss only has to accept it."""
+    sigmas = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
+    noise = torch.randn((1, 3, 32, 32), generator=stream(0, "noise"), dtype=torch.float64)
+    clean = torch.rand((1, 3, 32, 32), generator=stream(0, "clean"), dtype=torch.float64) - 0.5
+    states = clean[:, None] + sigmas[None, :, None, None, None] * noise[:, None]
+    write_trajectories(tmp_path / "pairs", states, sigmas)
+    return Trajectories(tmp_path / "pairs")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_full_size_network_makes_one_real_optimiser_step(name, full_size, pairs):
+    method, run = full_size(name)
+    labels = one_hot(torch.tensor([3]), 10) if run.conditional else None
+    if run.feed == "images":
+        batch = ImageBatch(torch.rand((1, 3, 32, 32), generator=stream(0, "clean")) - 0.5, labels)
+    else:
+        batch = pairs.batch([0])
+        batch = type(batch)(batch.rows, batch.sigmas, batch.scales, labels, batch.device)
+    trainer = Trainer(method, run.training, seed=0)
+    before = {part: [p.detach().clone() for p in getattr(method, part).parameters()] for part in method.trains}
+    method.train()
+    facts = trainer.step(batch)
+    assert all(value == value for value in facts.values())
+    for part, values in before.items():
+        assert any(not torch.equal(a, b) for a, b in zip(values, getattr(method, part).parameters(), strict=True))
