@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hkd.figures.spectrum import band_names
 from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, style, wrapped
 
 HEIGHT = 6.9  # inches
-RUN_COLOURS = ("#b2182b", "#0072b2", "#e69f00", "#009e73", "#cc79a7")
+RUN_COLOURS = ("#b2182b", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
 MARKS = ("o", "s", "^", "D", "v")
 ORDERS = {"alpha": r"$\alpha$", "abs_alpha": r"$|\alpha|$", "abs_eig": r"$|\alpha + i\beta|$"}
 
@@ -27,22 +28,23 @@ def interpretability_figure(
         measured: as `report.evidence.evidence` takes it.
         shown, order: the run whose matrix of bands and factors is shown, and by which order.
     """
+    colours = {run: RUN_COLOURS[k % len(RUN_COLOURS)] for k, run in enumerate(titles)}
+    tests = measured["factors"]
+    seeds = tests[shown][order]
+    one, kinds = seeds[0], ("weights", "control")
+    shares = np.vstack([np.mean([seed[kind] for seed in seeds], axis=0) for kind in kinds])
+    rows = (*band_names(len(one["weights"])), *(f"{height} px" for height in one["heights"]))
     with style():
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white", layout="constrained")
-        grid = figure.add_gridspec(3, 6, height_ratios=[2.1, 2.0, 1.9])
-        top = [figure.add_subplot(grid[0, 2 * k : 2 * k + 2]) for k in range(3)]
-        _closure(top, measured["closure"], titles)
-        figure.legend(
-            *top[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False
-        )
-        tests = measured["factors"]
-        seeds = tests[shown][order]
-        one = seeds[0]
-        rows = (*band_names(len(one["weights"])), *(f"{height} px" for height in one["heights"]))
-        stacked = np.vstack([np.mean([s["weights"] for s in seeds], 0), np.mean([s["control"] for s in seeds], 0)])
-        _matrix(figure.add_subplot(grid[1, :4]), stacked, rows, one["factors"], len(one["weights"]), order)
-        _separations(figure.add_subplot(grid[1, 4:]), tests, titles)
-        _agreement(figure.add_subplot(grid[2, :]), measured["agreement"], titles)
+        top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2.3, 2.0, 1.7])
+        panels = top.subplots(1, 3)
+        _closure(panels, measured["closure"], titles, colours)
+        handles = panels[0].get_legend_handles_labels()
+        top.legend(*handles, loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False)
+        left, right = middle.subplots(1, 2, width_ratios=[3, 1])
+        _matrix(left, shares, rows, one["factors"], len(one["weights"]), order)
+        _separations(right, tests, titles, colours)
+        _agreement(bottom.subplots(), measured["agreement"], titles, colours)
     return figure
 
 
@@ -63,9 +65,11 @@ def caption(*, dataset: str, profile: str, seeds: int, shown: str, order: str, d
     )
 
 
-def _closure(panels: Sequence[Axes], closure: Mapping[str, Any], titles: Mapping[str, str]) -> None:
-    for k, (run, seeds) in enumerate(closure.items()):
-        sigmas, colour = np.array(seeds[0]["sigmas"]), RUN_COLOURS[k % len(RUN_COLOURS)]
+def _closure(
+    panels: Sequence[Axes], closure: Mapping[str, Any], titles: Mapping[str, str], colours: Mapping[str, str]
+) -> None:
+    for run, seeds in closure.items():
+        sigmas, colour = np.array(seeds[0]["sigmas"]), colours[run]
         get = {name: np.array([seed[name] for seed in seeds]) for name in ("latent", "still", "state", "clean", "size")}
         ratio = get["state"] * get["size"] / (get["clean"] * get["size"][:, -1:])
         inner = slice(1, -1)  # at T nothing has moved; at eps state and clean image are one
@@ -84,7 +88,8 @@ def _closure(panels: Sequence[Axes], closure: Mapping[str, Any], titles: Mapping
         axes.invert_xaxis()
         axes.set_title(title, size=BODY)
         axes.set_xlabel(r"noise level $\sigma$", size=SMALL)
-        axes.tick_params(labelsize=SMALL - 1, length=2, which="both")
+        axes.tick_params(labelsize=SMALL - 1, length=2)
+        axes.minorticks_off()
 
 
 def _line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
@@ -106,50 +111,51 @@ def _matrix(
         axes.text(column, row, text, ha="center", va="center", size=SMALL - 1, color=ink)
     axes.axhline(bands - 0.5, color="white", linewidth=2)
     axes.set_yticks(range(len(rows)), rows, size=SMALL)
-    names = [name.replace("_", "\n") for name in factors]
-    axes.set_xticks(range(len(names)), names, size=SMALL - 1.2, rotation=0, linespacing=0.9)
+    short = (("background", "backgr."), ("foreground", "foregr."), ("orientation", "orient."), ("_", "\n"))
+    names = [reduce(lambda name, pair: name.replace(*pair), short, factor) for factor in factors]
+    axes.set_xticks(range(len(names)), names, size=SMALL - 1, linespacing=0.9)
     axes.tick_params(length=0)
     axes.set_title(f"factors that follow a swapped band (by {ORDERS[order]}) or resolution", size=BODY)
 
 
-def _separations(axes: Axes, tests: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+def _separations(axes: Axes, tests: Mapping[str, Any], titles: Mapping[str, str], colours: Mapping[str, str]) -> None:
     orders = list(next(iter(tests.values())))
-    for k, found in enumerate(tests.values()):
+    for k, (run, found) in enumerate(tests.items()):
         for j, order in enumerate(orders):
             place, seeds = j + 0.3 * (k - (len(tests) - 1) / 2), found[order]
             null = np.quantile(np.concatenate([seed["null"] for seed in seeds]), (0.025, 0.975))
             axes.fill_between([place - 0.12, place + 0.12], *null, color="#bbbbbb", linewidth=0)
-            for key, face in (("separation", RUN_COLOURS[k]), ("control_separation", "white")):
+            for key, face in (("separation", colours[run]), ("control_separation", "white")):
                 values = [seed[key] for seed in seeds]
-                axes.scatter([place] * len(values), values, s=11, facecolor=face, edgecolors=RUN_COLOURS[k],
+                axes.scatter([place] * len(values), values, s=11, facecolor=face, edgecolors=colours[run],
                              marker=MARKS[k], linewidths=0.7, zorder=3)  # fmt: skip
     axes.set_xticks(range(len(orders)), [ORDERS[order] for order in orders], size=SMALL)
     axes.set_ylim(bottom=0)
     axes.tick_params(axis="y", labelsize=SMALL - 1)
     axes.set_title("separation", size=BODY)
     for k, run in enumerate(tests):
-        axes.scatter([], [], s=11, color=RUN_COLOURS[k], marker=MARKS[k], label=wrapped(titles[run], 20))
+        axes.scatter([], [], s=11, color=colours[run], marker=MARKS[k], label=wrapped(titles[run], 20))
+    axes.scatter([], [], s=11, facecolor="white", edgecolors=INK, linewidths=0.7, label="resolutions")
     axes.legend(fontsize=SMALL - 1, frameon=False, loc="best", handletextpad=0.2, borderpad=0)
 
 
-def _agreement(axes: Axes, lines: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> None:
+def _agreement(
+    axes: Axes, lines: Sequence[Mapping[str, Any]], titles: Mapping[str, str], colours: Mapping[str, str]
+) -> None:
     if not lines:
         axes.text(0.5, 0.5, "agreement of spectra: not run, needs two seeds", ha="center", size=SMALL, color=MUTED)
         axes.set_axis_off()
         return
-    runs, kinds = (list(dict.fromkeys(line[key] for line in lines)) for key in ("run", "kind"))
-    orders, labels = list(dict.fromkeys(line["order_by"] for line in lines)), []
-    groups = [(kind, run) for kind in kinds for run in runs]
+    groups, labels = sorted({(line["kind"], line["run"]) for line in lines}, reverse=True), []
+    orders = list(dict.fromkeys(line["order_by"] for line in lines))
     for y, (kind, run) in enumerate(groups):
         for j, order in enumerate(orders):
             mine = [line for line in lines if (line["kind"], line["run"], line["order_by"]) == (kind, run, order)]
-            if not mine:
-                continue
             place = y + 0.26 * (j - (len(orders) - 1) / 2)
             limit = np.mean([np.quantile(line["null"], 0.95) for line in mine])
             axes.plot([0, limit], [place, place], color="#bbbbbb", linewidth=5, solid_capstyle="butt", zorder=1)
             axes.scatter([line["mean"] for line in mine], [place] * len(mine), s=13, marker=MARKS[j],
-                         color=RUN_COLOURS[runs.index(run)], zorder=3)  # fmt: skip
+                         color=colours[run], zorder=3)  # fmt: skip
         labels.append(f"{titles[run]}, between {kind}")
     for j, order in enumerate(orders):
         axes.scatter([], [], s=13, marker=MARKS[j], color=INK, label=ORDERS.get(order, order))

@@ -207,7 +207,7 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     """Return the separation of factors by bands, its p-value, and that of swapped resolutions, the positive control."""
     limits = [float(np.quantile(seed["null"], 1 - rules.significance)) for seed in seeds]
     limit, null = float(np.mean(limits)), "95 % of its null"
-    carries = [seed["carries"] for seed in seeds]
+    carries = [seed["p_value"] < rules.significance for seed in seeds]
     decision = "carry factors" if all(carries) else "in some seeds" if any(carries) else "no evidence"
     sees = all(seed["control_separation"] > own for seed, own in zip(seeds, limits, strict=True))
     p_values, control = (tuple(seed[key] for seed in seeds) for key in ("p_value", "control_separation"))

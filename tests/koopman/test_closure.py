@@ -99,6 +99,16 @@ def test_decoding_along_the_way_gives_the_clean_image_when_nothing_moves(make_ne
     assert error.state[1] > 0.5
 
 
+def test_a_decoder_told_the_time_gives_images_of_the_size_of_the_state(make_net, noise):
+    raw, scaled = (make_net(decoder_sigma="latent_time", output_wrapper=kind) for kind in ("raw", "scaled"))
+    levels = torch.tensor([80.0, 5.0, 0.5, EPS])
+    with torch.no_grad():
+        latents = raw.encode(noise, T)
+        one, other = (net.decode(latents, latent_sigma=levels) for net in (raw, scaled))
+    assert_close(other, one * (levels**2 + 0.25).sqrt()[:, None, None, None])
+    assert_close(scaled.decode(latents), 0.5 * raw.decode(latents), rtol=1e-4, atol=1e-6)
+
+
 def test_training_on_the_closure_loss_lowers_the_closure_error(make_net, noise):
     net = make_net(rates=0)
     states = trajectory(noise[:1], [T, EPS])

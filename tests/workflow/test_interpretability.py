@@ -1,4 +1,4 @@
-"""The study of interpretability in the graph: made when it is asked for, and what an edit of its settings makes again."""
+"""The study of interpretability in the graph: made when asked for, and what an edit of its settings makes again."""
 
 from __future__ import annotations
 
