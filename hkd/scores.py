@@ -1,26 +1,31 @@
-"""Which scores a run needs, at which numbers of images: what the tables of the profile ask for."""
+"""Which scores a run needs, through which networks and at how many images: what the profile's tables ask for."""
 
 from __future__ import annotations
 
-from hkd.columns import column, scores_of
-from hkd.config import digest
-from hkd.plan import Plan
+from hkd.columns import column, scores_of, split_view, views_of
+from hkd.config import ConfigError, check, digest, nearest, read_yaml
+from hkd.plan import CONFIGS, Plan
+from hkd.settings import PublishedExtractor
+from hkd.source import code_digest
+
+OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
 
 
 def common_n(plan: Plan, table: str) -> int | None:
     """Return the number of images at which all rows of a table can be compared: that of its smallest row."""
     dataset = plan.table(table).dataset
-    sizes = [plan.run(dataset, row.method).sampling.n_samples for row in plan.rows(table) if row.method]
-    return min(sizes, default=None)
+    settings = [plan.run(dataset, row.method).sampling for row in plan.rows(table) if row.method]
+    return min((item.n_samples // item.ranges for item in settings), default=None)
 
 
 def scores(plan: Plan, dataset: str) -> tuple[str, ...]:
     """Return the scores that the profile's tables on a data set show."""
-    return scores_of(tuple(name for spec in plan.tables.values() if spec.dataset == dataset for name in spec.columns))
+    return scores_of(name for spec in plan.tables.values() if spec.dataset == dataset for name in spec.columns)
 
 
 def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:
     """Return the numbers of images, below its own, at which a run is compared with others."""
+    sampling = plan.run(dataset, method).sampling
     found = {
         common_n(plan, name)
         for name, spec in plan.tables.items()
@@ -28,13 +33,55 @@ def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:
         and any(column(c).derived == "common" for c in spec.columns)
         and any(row.method == method for row in plan.rows(name))
     }
-    return tuple(sorted(n for n in found if n is not None))
+    return tuple(sorted(n for n in found if n is not None and n != sampling.n_samples // sampling.ranges))
+
+
+def eye_names(plan: Plan, dataset: str) -> dict[str, str]:
+    """Return the networks that the scores look through: name in views -> file of configs/extractors."""
+    further = {split_view(view)[0] for view in views_of(scores(plan, dataset))} - {"own"}
+    return {"own": plan.profile.extractor} | {eye: eye for eye in sorted(further)}
+
+
+def extractor_files(plan: Plan, dataset: str) -> list[str]:
+    """Return the weights of those networks that the workflow itself makes."""
+    needed = set(eye_names(plan, dataset).values())
+    if "lpips_diversity" in scores(plan, dataset) and not diversity_of(plan):
+        needed.add("perceptual")
+    return [plan.layout.extractor(dataset, name) for name in OWN if name in needed]
+
+
+def published(plan: Plan, name: str) -> PublishedExtractor:
+    """Return the settings of a network that is not trained here.
+
+    Raises:
+        ConfigError: there is no such file, or it describes a network that the workflow trains.
+    """
+    path = CONFIGS / f"extractors/{name}.yaml"
+    known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+    if name not in known:
+        raise ConfigError(f"extractor '{name}': no {path}. {nearest(name, known)}")
+    return check(PublishedExtractor, read_yaml(path))
+
+
+def diversity_of(plan: Plan) -> str | None:
+    """Return the LPIPS backbone of the profile's extractor; None: the perceptual network that is trained here."""
+    own = plan.profile.extractor
+    return None if own in OWN else published(plan, own).diversity
+
+
+def features_digest(plan: Plan, dataset: str) -> str:
+    """Return the digest of what defines the features of images, and the numbers made beside them."""
+    networks = {eye: name for eye, name in eye_names(plan, dataset).items() if name not in OWN}
+    about = {eye: published(plan, name).model_dump() for eye, name in networks.items()}
+    asked = [plan.profile.extractor, scores(plan, dataset), about, diversity_of(plan)]
+    return digest([code_digest("hkd.metrics.measure", "hkd.nets.cnn"), asked])
 
 
 def metrics_digest(plan: Plan, dataset: str, method: str) -> str:
-    """Return the digest of what defines the metrics of a run, besides its samples and the reference."""
-    nominal = plan.run(dataset, method).sampling.nominal
-    return digest([plan.metrics_code(), scores(plan, dataset), sizes(plan, dataset, method), nominal])
+    """Return the digest of what defines the metrics of a run, besides its features and the reference."""
+    sampling = plan.run(dataset, method).sampling
+    asked = [scores(plan, dataset), sizes(plan, dataset, method), sampling.nominal, sampling.ranges]
+    return digest([code_digest("hkd.metrics.scoring"), asked])
 
 
 def table_digest(plan: Plan, table: str) -> str:

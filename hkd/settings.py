@@ -94,12 +94,14 @@ class Training(Section):
 class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
-    `nominal`: with fewer images than this a score is marked as an estimate.
+    `nominal`: with fewer images than this a score is marked as an estimate. `ranges`: into how many disjoint ranges of
+    seeds the images are divided for scoring; a score is then the mean over them.
     """
 
     nfe: tuple[Positive, ...]
     n_samples: Positive
     nominal: Positive
+    ranges: Positive = 1
     batch: Positive
 
 
@@ -181,6 +183,17 @@ class Extractor(Section):
     seed: int
 
 
+class PublishedExtractor(Section):
+    """A feature network that is not trained here: weights in a local file of pinned digest, or seeded random ones."""
+
+    title: str
+    kind: Literal["inception", "random-inception", "dinov2", "clip"]
+    weights: str = ""
+    folder: str = "weights"
+    seed: int = 0
+    diversity: Literal["alex", "vgg"] | None = None
+
+
 class Table(Section):
     """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
 
@@ -212,6 +225,7 @@ class Profile(Section):
     seeds: Positive
     teacher: Route
     extractors: Route
+    extractor: str = "metric"
     source: str | None = None
     tables: dict[str, Table]
     set: dict[str, Any] = {}

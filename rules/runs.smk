@@ -82,6 +82,14 @@ def metrics_code(wildcards):
     return PLAN.metrics_code()
 
 
+def extractor_files(wildcards):
+    return hkd.scores.extractor_files(PLAN, wildcards.dataset)
+
+
+def features_digest(wildcards):
+    return hkd.scores.features_digest(PLAN, wildcards.dataset)
+
+
 def metrics_digest(wildcards):
     return hkd.scores.metrics_digest(
         PLAN, wildcards.dataset, f"{wildcards.group}/{wildcards.method}"

@@ -1,7 +1,7 @@
 rule reference:
     input:
         images=reference_images,
-        extractor=LAYOUT.extractor(role="metric"),
+        extractors=extractor_files,
     output:
         features=LAYOUT.reference(),
         record=f"{LAYOUT.reference()}.record.json",
@@ -15,15 +15,16 @@ rule reference:
         mem_mb=8000,
         runtime=120,
     params:
-        code=metrics_code,
+        digest=features_digest,
     shell:
-        "exec hkd reference {wildcards.dataset} --expect-code {params.code} 2> {log}"
+        "exec hkd reference {wildcards.dataset} --expect-digest {params.digest} 2> {log}"
 
 
 rule features:
     input:
         samples=f"{RUN}/samples/nfe{{nfe}}.npz",
-        extractor=LAYOUT.extractor(role="metric"),
+        reference=LAYOUT.reference(),
+        extractors=extractor_files,
     output:
         features=f"{RUN}/features/nfe{{nfe}}.npz",
         record=f"{RUN}/features/nfe{{nfe}}.npz.record.json",
@@ -37,10 +38,10 @@ rule features:
         mem_mb=4000,
         runtime=60,
     params:
-        code=metrics_code,
+        digest=features_digest,
     shell:
         "exec hkd features {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
-        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
+        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
 
 
 rule metrics:
@@ -49,7 +50,6 @@ rule metrics:
         features=f"{RUN}/features/nfe{{nfe}}.npz",
         weights=f"{RUN}/weights.safetensors",
         reference=LAYOUT.reference(),
-        extractor=LAYOUT.extractor(role="metric"),
     output:
         metrics=f"{RUN}/metrics/nfe{{nfe}}.json",
         record=f"{RUN}/metrics/nfe{{nfe}}.json.record.json",
@@ -59,7 +59,6 @@ rule metrics:
         f"{RUN}/logs/metrics-nfe{{nfe}}.jsonl"
     threads: 1
     resources:
-        gpu=gpus,
         mem_mb=8000,
         runtime=60,
     params:

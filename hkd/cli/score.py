@@ -11,7 +11,6 @@ from hkd.artifacts import ArtifactError, Record, atomic_path, check_digest, comm
 from hkd.artifacts import recorded_digest as digest_of
 from hkd.cli.options import (
     DEFAULT_PROFILE,
-    CodeOption,
     DatasetArgument,
     DeviceOption,
     DigestOption,
@@ -22,7 +21,6 @@ from hkd.cli.options import (
     expect,
     plan,
 )
-from hkd.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,24 +42,26 @@ def reference(
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
     device: DeviceOption = "auto",
-    expect_code: CodeOption = None,
+    expect_digest: DigestOption = None,
 ) -> None:
-    """Read the reference images once, with every library, and store what each needs of them."""
+    """Read the reference images once, with every network and library, and store what each needs of them."""
     import numpy as np
 
+    from hkd.cli.eyes import eyes
     from hkd.data.images import ImageSet
-    from hkd.metrics.measure import reference_features
+    from hkd.metrics.measure import reference_arrays
+    from hkd.scores import extractor_files, features_digest, scores
 
     chosen = plan(profile, config)
-    expect(chosen.metrics_code(), expect_code, "code of the metrics")
-    folder, weights = Path(chosen.layout.data(dataset, chosen.reference_split(dataset))), _weights(chosen, dataset)
-    record = Record("reference", inputs=[folder / "images.npy", weights], device=device)
+    expect(features_digest(chosen, dataset), expect_digest, "features that the tables ask for")
+    split = chosen.reference_split(dataset)
+    folder, weights = Path(chosen.layout.data(dataset, split)), extractor_files(chosen, dataset)
+    record = Record("reference", inputs=[folder / "images.npy", *weights], device=device)
     images = ImageSet(folder)
     images.verify()
-    out = Path(chosen.layout.reference(dataset))
-    arrays = reference_features(np.asarray(images.pixels), extractor_of(weights, device))
-    _save(out, arrays)
-    record.write(out, n=len(images), extractor=str(arrays["extractor"]))
+    out, networks = Path(chosen.layout.reference(dataset)), eyes(chosen, dataset, device)
+    _save(out, reference_arrays(np.asarray(images.pixels), networks, scores(chosen, dataset), split=split))
+    record.write(out, n=len(images), extractor=networks["own"].name)
 
 
 def features(
@@ -72,21 +72,35 @@ def features(
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
     device: DeviceOption = "auto",
-    expect_code: CodeOption = None,
+    expect_digest: DigestOption = None,
 ) -> None:
-    """Pass the samples of one run through the extractor, once per preprocessing class."""
-    from hkd.metrics.extractor import extract
-    from hkd.metrics.measure import OWN_CLASSES
+    """Pass the samples of one run through the networks, once per preprocessing class, and ask each library."""
+    from hkd.cli.eyes import beside, eyes
+    from hkd.metrics.measure import sample_arrays
+    from hkd.scores import extractor_files, features_digest, scores
 
     chosen = plan(profile, config)
-    expect(chosen.metrics_code(), expect_code, "code of the metrics")
-    run, weights = Path(chosen.layout.run(dataset, method, seed)), _weights(chosen, dataset)
+    expect(features_digest(chosen, dataset), expect_digest, "features that the tables ask for")
+    run, known = Path(chosen.layout.run(dataset, method, seed)), Path(chosen.layout.reference(dataset))
     samples, out = run / "samples" / f"nfe{nfe}.npz", run / "features" / f"nfe{nfe}.npz"
-    record = Record("features", seed=seed, inputs=[samples, weights], device=device)
-    extractor = extractor_of(weights, device)
-    images = _images(samples)
-    _save(out, {name: extract(images, extractor, name) for name in OWN_CLASSES} if len(images) else {})
-    record.write(out, n=len(images), extractor=extractor.name, extractor_digest=extractor.digest)
+    record = Record("features", seed=seed, inputs=[samples, known, *extractor_files(chosen, dataset)], device=device)
+    images = read_arrays(samples, "sample")["images"]
+    if not len(images):  # of a training that diverged
+        _save(out, {})
+        record.write(out, n=0)
+        return
+    networks = eyes(chosen, dataset, device)
+    arrays = sample_arrays(
+        images,
+        networks,
+        scores(chosen, dataset),
+        read_arrays(known, "reference"),
+        ranges=chosen.run(dataset, method).sampling.ranges,
+        beside=beside(chosen, dataset, device),
+        claimed=read_json(f"{samples}.record.json", "sample")["n"],
+    )
+    _save(out, arrays)
+    record.write(out, n=len(images), extractor=networks["own"].name, extractor_digest=networks["own"].digest)
 
 
 def metrics(
@@ -96,20 +110,19 @@ def metrics(
     seed: SeedOption = 0,
     profile: ProfileOption = DEFAULT_PROFILE,
     config: OverrideOption = None,
-    device: DeviceOption = "auto",
     expect_digest: DigestOption = None,
 ) -> None:
-    """Measure one run: our own Fréchet distance from its features, and each library's from its images."""
-    from hkd.metrics.measure import measure
+    """Make the numbers of one run from its features: no network is loaded, and no image is read again."""
     from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
-    from hkd.scores import metrics_digest, sizes
+    from hkd.metrics.scoring import Side, score
+    from hkd.scores import metrics_digest, scores, sizes
 
     chosen = plan(profile, config)
     expect(metrics_digest(chosen, dataset, method), expect_digest, "scores that the tables ask for")
-    run, weights = Path(chosen.layout.run(dataset, method, seed)), _weights(chosen, dataset)
+    run, known = Path(chosen.layout.run(dataset, method, seed)), Path(chosen.layout.reference(dataset))
     samples, own = run / "samples" / f"nfe{nfe}.npz", run / "features" / f"nfe{nfe}.npz"
-    reference_file, out = Path(chosen.layout.reference(dataset)), run / "metrics" / f"nfe{nfe}.json"
-    record = Record("metrics", seed=seed, inputs=[samples, own, reference_file, weights], device=device)
+    out = run / "metrics" / f"nfe{nfe}.json"
+    record = Record("metrics", seed=seed, inputs=[samples, own, known])
     trained = read_json(run / "weights.safetensors.record.json", "train")
     content: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
@@ -129,33 +142,19 @@ def metrics(
         "versions": versions(),
     }
     if content["diverged_at"] is None:
-        images, claimed = _images(samples), read_json(f"{samples}.record.json", "sample")["n"]
-        numbers = measure(
-            images,
-            read_arrays(reference_file, "reference"),
-            extractor_of(weights, device),
-            claimed=claimed,
-            own_features=read_arrays(own, "features"),
-            sizes=[n for n in sizes(chosen, dataset, method) if n != len(images)],
-            nominal=chosen.run(dataset, method).sampling.nominal,
+        sampling = chosen.run(dataset, method).sampling
+        numbers = score(
+            scores(chosen, dataset),
+            Side(read_arrays(own, "features"), "sample"),
+            Side(read_arrays(known, "reference"), "reference"),
+            sizes=sizes(chosen, dataset, method),
+            ranges=sampling.ranges,
+            nominal=sampling.nominal,
         )
         check_metrics(numbers, where=str(out))
-        content |= _numbers(numbers)
+        content |= {("metrics" if key == "scores" else key): value for key, value in numbers.items() if key != "metric"}
     write_json(out, content)
     record.write(out)
-
-
-def _numbers(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Return what was measured, in the order in which it is written."""
-    return {
-        **{key: numbers[key] for key in ("n_generated", "n_reference", "extractor", "extractor_digest")},
-        "metrics": numbers["scores"],
-        **{key: numbers[key] for key in ("fid_own_by_class", "mean_term", "trace_term", "conditioning", "protocols")},
-    }
-
-
-def _weights(chosen: Plan, dataset: str) -> Path:
-    return Path(chosen.layout.extractor(dataset, "metric"))
 
 
 def extractor_of(weights: Path, device: str) -> Extractor:
@@ -174,11 +173,8 @@ def extractor_of(weights: Path, device: str) -> Extractor:
         digest=state_digest(network.state_dict()),
         function=network.features,
         device=str(to),
+        further=network.layers,
     )
-
-
-def _images(samples: Path) -> np.ndarray:
-    return read_arrays(samples, "sample")["images"]
 
 
 def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ it yields: `FID` is reserved for the published Inception weights, everything els
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -51,10 +51,17 @@ class Extractor(Protocol):
         """Return features (B, D) of levels in [0, 255], float32 (B, 3, input_size, input_size)."""
         ...
 
+    def layers(self, levels: Tensor) -> Mapping[str, Tensor]:
+        """Return `features`, and where the network has them `logits` and `spatial`, each (B, its dimension)."""
+        ...
+
 
 @dataclass(frozen=True)
 class FunctionExtractor:
-    """An extractor made of any function of levels, such as the penultimate layer of a small CNN."""
+    """An extractor made of any function of levels, such as the penultimate layer of a small CNN.
+
+    `further` returns all layers of one pass, of which `features` equals what `function` returns.
+    """
 
     name: str
     input_size: int
@@ -63,9 +70,14 @@ class FunctionExtractor:
     function: Callable[[Tensor], Tensor]
     value_map: str = "own"
     device: str = "cpu"
+    further: Callable[[Tensor], Mapping[str, Tensor]] | None = None
 
     def __call__(self, levels: Tensor) -> Tensor:
         return self.function(levels)
+
+    def layers(self, levels: Tensor) -> Mapping[str, Tensor]:
+        """Return all layers of one pass: features, and logits and spatial where the network has them."""
+        return {"features": self.function(levels)} if self.further is None else self.further(levels)
 
 
 def extract(
@@ -78,14 +90,41 @@ def extract(
     Raises:
         MetricError: for images that are not bytes, features that are not finite or not of the extractor's dimension.
     """
+    return extract_layers(images, extractor, preprocessing, ["features"], batch=batch)[0]
+
+
+def extract_layers(
+    images: np.ndarray,
+    extractor: Extractor,
+    preprocessing: str | Preprocessing,
+    layers: Sequence[str],
+    *,
+    batch: int = 64,
+) -> list[np.ndarray]:
+    """Return float32 (N, D) of uint8 images (N, 3, H, W) for each of the named layers, all of one pass.
+
+    Raises:
+        MetricError: see `extract`; also for a layer that the network has not.
+    """
     check_images(images)
     kind = CLASSES[preprocessing] if isinstance(preprocessing, str) else preprocessing
-    features = np.empty((len(images), extractor.dim), dtype=np.float32)
+    found: list[list[np.ndarray]] = [[] for _ in layers]
     with torch.inference_mode(), full_float32():
         for start in range(0, len(images), batch):
             part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(extractor.device)
-            features[start : start + batch] = features_of_levels(extractor, kind(part, extractor.input_size), kind)
-    return check_features(features, name=f"{extractor.name} features")
+            levels = kind(part, extractor.input_size)
+            if list(layers) == ["features"]:
+                found[0].append(features_of_levels(extractor, levels, kind))
+                continue
+            seen = extractor.layers(_shown(extractor, levels, kind))
+            for rows, layer in zip(found, layers, strict=True):
+                if layer not in seen:
+                    raise MetricError(f"{extractor.name}: has no {layer}, only {', '.join(seen)}; leave the column out")
+                rows.append(seen[layer].detach().to("cpu", torch.float32).numpy())
+    return [
+        check_features(np.concatenate(rows), name=f"{extractor.name} {layer}")
+        for rows, layer in zip(found, layers, strict=True)
+    ]
 
 
 def features_of_levels(extractor: Extractor, levels: Tensor, kind: Preprocessing) -> np.ndarray:
@@ -94,13 +133,16 @@ def features_of_levels(extractor: Extractor, levels: Tensor, kind: Preprocessing
     Raises:
         MetricError: if the extractor returns another shape than it declares.
     """
-    levels = levels.to(extractor.device)
-    vectors = extractor(kind.levels_at_128(levels) if extractor.value_map == "class" else levels)
+    vectors = extractor(_shown(extractor, levels.to(extractor.device), kind))
     if vectors.shape != (len(levels), extractor.dim):
         raise MetricError(
             f"{extractor.name}: declares {extractor.dim} dimensions, returned {tuple(vectors.shape)}; fix its `dim`"
         )
     return vectors.detach().to("cpu", torch.float32).numpy()
+
+
+def _shown(extractor: Extractor, levels: Tensor, kind: Preprocessing) -> Tensor:
+    return kind.levels_at_128(levels) if extractor.value_map == "class" else levels
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

@@ -288,11 +288,12 @@ class Inception:
 
     def __call__(self, levels: Tensor) -> Tensor:
         """Return features (B, dim) of levels in [0, 255], float32 (B, 3, 299, 299)."""
-        return self.layers(levels)[self.layer]
+        return self.layers(levels)["features"]
 
     def layers(self, levels: Tensor) -> dict[str, Tensor]:
-        """Return all layers of one pass."""
-        return self.network((levels - 128.0) * (1.0 / 128.0))
+        """Return all layers of one pass: the one of its features, logits and spatial."""
+        found = self.network((levels - 128.0) * (1.0 / 128.0))
+        return {"features": found[self.layer], "logits": found["logits_unbiased"], "spatial": found["spatial"]}
 
 
 def published_inception(path: str | Path, *, layer: str = "pool3", device: str = "cpu") -> Inception:

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,16 @@ WITNESSES: dict[str, Witness] = {
             torch_fidelity_distance,
         ),
         Witness("clean_fid", "clean-fid", clean_fid_features, clean_fid_statistics, clean_fid_distance),
+        *(
+            Witness(
+                f"clean_fid_{mode}",
+                f"clean-fid-{mode.replace('_', '-')}",
+                partial(clean_fid_features, mode=mode),
+                clean_fid_statistics,
+                clean_fid_distance,
+            )
+            for mode in ("legacy_pytorch", "legacy_tensorflow")
+        ),
         Witness("pytorch_fid", "pytorch-fid", pytorch_fid_features, pytorch_fid_statistics, pytorch_fid_distance),
     )
 }

@@ -1,132 +1,105 @@
-"""The distances of one set of samples: our own and each library's, on the same bytes, each with its protocol.
+"""What needs the feature networks: views of images, and the numbers of programs that insist on their own pass.
 
-A reference is computed once (`reference_features`), stored as plain arrays, and used for every method.
+Images are resized once per preprocessing class and seen once by each network, whose layers all come of one pass. The
+libraries get the same bytes. What leaves is plain arrays, from which `scoring` makes numbers without a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from hkd.columns import at
-from hkd.metrics.extractor import Extractor, extract
-from hkd.metrics.frechet import frechet_from_features
+from hkd.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
+from hkd.metrics.extractor import Extractor, extract_layers
 from hkd.metrics.inputs import MetricError, check_images, images_digest
 from hkd.metrics.libraries import WITNESSES
-from hkd.metrics.preprocess import CLASSES
-from hkd.metrics.protocols import IMPLEMENTATIONS, NumberProtocol, value_map_of, versions_of
-from hkd.metrics.uncertainty import why_estimate
+from hkd.metrics.precision_recall import CONVENTIONS, centred, neighbour_radii
+from hkd.metrics.scoring import Eye, Side, score
 
-OWN_CLASSES = ("A", "C")  # torch-fidelity's and clean-fid's, so that each library's number has its twin
-LIBRARIES = ("torch_fidelity", "clean_fid")
-FID_DIGESTS = {"6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"}  # pt_inception-2015-12-05
+Eyes = Mapping[str, Extractor]
+Beside = Mapping[str, tuple[Eye, Callable[[np.ndarray], float]]]  # `network` score: its network, function of images
 
 
-def reference_features(
-    images: np.ndarray,
-    extractor: Extractor,
-    *,
-    libraries: Sequence[str] = LIBRARIES,
-    own_classes: Sequence[str] = OWN_CLASSES,
-    batch: int = 64,
+def reference_arrays(
+    images: np.ndarray, eyes: Eyes, names: Sequence[str], *, split: str = "", batch: int = 64
 ) -> dict[str, np.ndarray]:
-    """Return everything `measure` needs of the reference images, as arrays that fit an npz file.
+    """Return everything that the named scores need of the reference images, as arrays that fit an npz file.
 
-    Keys: own_{class} (N, D) float32 features; {library}_mu, {library}_sigma; n, extractor, extractor_digest,
-    images_digest.
+    Keys: the views; {view}_radii where scores of nearest neighbours are asked for; {library}_mu, {library}_sigma;
+    n, eyes, images_digest, split.
     Raises:
-        MetricError: see `check_images` and `check_features`.
-        KeyError: for an unknown library or class.
+        MetricError: see `check_images` and `check_features`; also for an eye that is not given.
     """
     images = check_images(images, name="reference images")
-    check_name(extractor)
-    out = {f"own_{name}": extract(images, extractor, name, batch=batch) for name in own_classes}
-    for key in libraries:
+    out = _views(images, eyes, names, batch)
+    for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind in NEIGHBOURS}:
+        rows = out[view].astype(np.float64)
+        out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)
+    for key in _libraries(names):
         witness = WITNESSES[key]
-        statistics = witness.statistics(witness.features(images, extractor, batch=batch))
+        statistics = witness.statistics(witness.features(images, eyes["own"], batch=batch))
         out |= {f"{key}_mu": statistics["mu"], f"{key}_sigma": statistics["sigma"]}
-    return out | {
-        "n": np.array(len(images)),
-        "extractor": np.array(extractor.name),
-        "extractor_digest": np.array(extractor.digest),
-        "images_digest": np.array(images_digest(images)),
-    }
+    return out | _about(images, eyes, split)
+
+
+def sample_arrays(
+    images: np.ndarray,
+    eyes: Eyes,
+    names: Sequence[str],
+    reference: Mapping[str, np.ndarray],
+    *,
+    ranges: int = 1,
+    beside: Beside | None = None,
+    claimed: int | None = None,
+    batch: int = 64,
+) -> dict[str, np.ndarray]:
+    """Return everything that the named scores need of generated images: views, and the libraries' own numbers.
+
+    Args:
+        ranges: disjoint parts of the images; a library scores each by itself.
+        beside: how scores that need a network of their own are made of images.
+        claimed: number of images that the caller believes to hand over.
+    Raises:
+        MetricError: see `check_images`; also for a reference that lacks a library.
+    """
+    images = check_images(images, name="generated images", claimed=claimed)
+    out = _views(images, eyes, names, batch)
+    n, side = len(images) // ranges, Side(reference, "reference")
+    parts = [images[k * n : (k + 1) * n] for k in range(ranges)]
+    for key in _libraries(names):
+        witness = WITNESSES[key]
+        known = {part: side[f"{key}_{part}"] for part in ("mu", "sigma")}
+        found = [witness.statistics(witness.features(part, eyes["own"], batch=batch)) for part in parts]
+        out[f"number_fid_{key}"] = np.array([witness.distance(statistics, known) for statistics in found])
+    for name in names:
+        if SCORES[name].kind == "network":
+            if name not in (beside or {}):
+                raise MetricError(f"{name}: there is no network to make it with; leave the column out")
+            out[f"number_{name}"] = np.array([(beside or {})[name][1](part) for part in parts])
+    return out | _about(images, eyes, "", {name: facts for name, (facts, _) in (beside or {}).items()})
 
 
 def measure(
     generated: np.ndarray,
     reference: Mapping[str, np.ndarray],
-    extractor: Extractor,
+    eyes: Eyes,
+    columns: Sequence[str],
     *,
-    libraries: Sequence[str] = LIBRARIES,
-    own_classes: Sequence[str] = OWN_CLASSES,
-    claimed: int | None = None,
-    batch: int = 64,
-    own_features: Mapping[str, np.ndarray] | None = None,
     sizes: Sequence[int] = (),
+    ranges: int = 1,
     nominal: int | None = None,
+    beside: Beside | None = None,
+    claimed: int | None = None,
 ) -> dict[str, Any]:
-    """Return the distances between uint8 images (N, 3, H, W) and a reference from `reference_features`.
-
-    Keys: metric (the name of the number), scores (fid_own of class own_classes[0], fdn, fid_{library}, and the first
-    two at each size as `fid_own@n`), protocols (one per score), fid_own_by_class, mean_term, trace_term,
-    conditioning, n_generated, n_reference, extractor, extractor_digest, generated_digest, reference_digest.
-
-    Args:
-        claimed: number of images that the caller believes to hand over.
-        own_features: features of the generated images by class, where an earlier stage stored them.
-        sizes: smaller numbers of images, the first of the set, at which the distance is measured too.
-        nominal: number of images below which a score is an estimate.
-    Raises:
-        MetricError: see `check_images`; also for a reference of another extractor, or one that lacks a library, and
-            for a size above the number of images.
-    """
-    images = check_images(generated, name="generated images", claimed=claimed)
-    metric = check_name(extractor)
-    _check_reference(reference, extractor)
-    features = own_features or {name: extract(images, extractor, name, batch=batch) for name in own_classes}
-    own = {name: frechet_from_features(features[name], _entry(reference, f"own_{name}")) for name in own_classes}
-    first = own[own_classes[0]]
-    n = (len(images), int(reference["n"]))
-    digest = str(reference["images_digest"])
-    scores: dict[str, float] = {"fid_own": first.distance, "fdn": first.fdn}
-    protocols = dict.fromkeys(scores, number_protocol("hkd", own_classes[0], extractor, digest, n))
-    for size in sizes:
-        if size > n[0]:
-            raise MetricError(f"score of {size} images: there are {n[0]}; sample more, or compare at fewer")
-        part = frechet_from_features(features[own_classes[0]][:size], _entry(reference, f"own_{own_classes[0]}"))
-        scores |= {at("fid_own", size): part.distance, at("fdn", size): part.fdn}
-        shared = replace(protocols["fid_own"], n_generated=size)
-        protocols |= {at("fid_own", size): shared, at("fdn", size): shared}
-    for key in libraries:
-        witness = WITNESSES[key]
-        kind = IMPLEMENTATIONS[witness.implementation].preprocessing
-        side = {part: _entry(reference, f"{key}_{part}") for part in ("mu", "sigma")}
-        statistics = witness.statistics(witness.features(images, extractor, batch=batch))
-        scores[f"fid_{key}"] = witness.distance(statistics, side)
-        protocols[f"fid_{key}"] = number_protocol(witness.implementation, kind, extractor, digest, n)
-    return {
-        "metric": metric,
-        "scores": scores,
-        "fid_own_by_class": {name: score.distance for name, score in own.items()},
-        "mean_term": first.mean_term,
-        "trace_term": first.trace_term,
-        "conditioning": first.as_dict()["conditioning"],
-        "n_generated": n[0],
-        "n_reference": n[1],
-        "extractor": extractor.name,
-        "extractor_digest": extractor.digest,
-        "generated_digest": images_digest(images),
-        "reference_digest": digest,
-        "protocols": {
-            key: protocol.as_dict()
-            | {"estimate": why_estimate(protocol.n_generated, n[1], dim=extractor.dim, nominal=nominal)}
-            for key, protocol in protocols.items()
-        },
-    }
+    """Return the scores behind `columns` of generated images, pass and numbers in one; see `scoring.score`."""
+    names = scores_of(columns)
+    arrays = sample_arrays(generated, eyes, names, reference, ranges=ranges, beside=beside, claimed=claimed)
+    sides = Side(arrays, "sample"), Side(reference, "reference")
+    return score(names, *sides, sizes=sizes, ranges=ranges, nominal=nominal)
 
 
 def check_name(extractor: Extractor) -> str:
@@ -145,40 +118,39 @@ def check_name(extractor: Extractor) -> str:
     return extractor.name
 
 
-def number_protocol(
-    implementation: str, preprocessing: str, extractor: Extractor, reference_digest: str, n: tuple[int, int]
-) -> NumberProtocol:
-    """Return the record of a number that `implementation` makes of these features."""
-    item = IMPLEMENTATIONS[implementation]
-    packages = ("numpy", "torch", *((item.package, "scipy", "pillow") if item.package else ()))
-    return NumberProtocol(
-        name=item.name,
-        preprocessing=preprocessing,
-        resize=f"{CLASSES[preprocessing].resize} to {extractor.input_size}",
-        value_map=value_map_of(preprocessing, extractor.value_map),
-        quantisation="uint8 as given",
-        layer="pool3" if extractor.name == "FID" else "penultimate",
-        dtype="float32 features",
-        mean_dtype=item.arithmetic.mean_dtype,
-        ddof=item.arithmetic.ddof,
-        root=item.arithmetic.root,
-        extractor=extractor.name,
-        extractor_digest=extractor.digest,
-        reference_digest=reference_digest,
-        n_generated=n[0],
-        n_reference=n[1],
-        versions=versions_of(*packages),
-    )
+def _views(images: np.ndarray, eyes: Eyes, names: Sequence[str], batch: int) -> dict[str, np.ndarray]:
+    """Return the views, one pass per network and preprocessing class."""
+    for extractor in eyes.values():
+        check_name(extractor)
+    passes: dict[tuple[str, str], list[str]] = {}
+    for view in views_of(names):
+        eye, kind, _ = split_view(view)
+        passes.setdefault((eye, kind), []).append(view)
+    out: dict[str, np.ndarray] = {}
+    for (eye, kind), views in passes.items():
+        if eye not in eyes:
+            raise MetricError(f"extractor '{eye}': not given, but {', '.join(views)} needs it")
+        found = extract_layers(images, eyes[eye], kind, [split_view(view)[2] for view in views], batch=batch)
+        out |= dict(zip(views, found, strict=True))
+    return out
 
 
-def _check_reference(reference: Mapping[str, np.ndarray], extractor: Extractor) -> None:
-    for key, mine in (("extractor", extractor.name), ("extractor_digest", extractor.digest)):
-        found = str(_entry(reference, key))
-        if found != mine:
-            raise MetricError(f"reference: {key} is {found[:40]}, the samples' is {mine[:40]}; rebuild the reference")
+def _libraries(names: Sequence[str]) -> list[str]:
+    return [name.removeprefix("fid_") for name in names if SCORES[name].kind == "library"]
 
 
-def _entry(reference: Mapping[str, np.ndarray], key: str) -> np.ndarray:
-    if key not in reference:
-        raise MetricError(f"reference: holds no '{key}'; rebuild it with the libraries and classes that are asked for")
-    return reference[key]
+def _base(name: str) -> str:
+    return SCORES[name].base or name
+
+
+def _about(
+    images: np.ndarray, eyes: Eyes, split: str, others: Mapping[str, Eye] | None = None
+) -> dict[str, np.ndarray]:
+    facts = {key: asdict(Eye.of(extractor)) for key, extractor in eyes.items()}
+    facts |= {key: asdict(eye) for key, eye in (others or {}).items()}
+    return {
+        "n": np.array(len(images)),
+        "eyes": np.array(json.dumps(facts, sort_keys=True)),
+        "images_digest": np.array(images_digest(images)),
+        "split": np.array(split),
+    }

@@ -40,12 +40,18 @@ class PrecisionRecall:
 
 
 def precision_recall(
-    generated: np.ndarray, real: np.ndarray, convention: str | Manifold = "prdc", *, block: int = 2048
+    generated: np.ndarray,
+    real: np.ndarray,
+    convention: str | Manifold = "prdc",
+    *,
+    block: int = 2048,
+    real_radii: np.ndarray | None = None,
 ) -> PrecisionRecall:
     """Return the scores of generated features (N, D) against real ones (M, D).
 
     Args:
         block: rows per distance block; memory is block x max(N, M) doubles instead of N x M.
+        real_radii: `neighbour_radii` of the real features, where they were made before.
     Raises:
         MetricError: see `check_features`; also for fewer than k + 1 rows.
     """
@@ -54,9 +60,9 @@ def precision_recall(
     y = check_features(real, name="real features", dim=x.shape[1]).astype(np.float64)
     if min(len(x), len(y)) <= manifold.k:
         raise MetricError(f"precision: {min(len(x), len(y))} rows have no neighbour number {manifold.k}; sample more")
-    centre = y.mean(axis=0)  # distances do not care, rounding does
-    x, y = x - centre, y - centre
-    radii_x, radii_y = (neighbour_radii(side, manifold.k, block=block) for side in (x, y))
+    x, y = centred(x, y), centred(y, y)
+    radii_x = neighbour_radii(x, manifold.k, block=block)
+    radii_y = neighbour_radii(y, manifold.k, block=block) if real_radii is None else real_radii
     in_real = np.zeros(len(x), dtype=np.int64)
     covered = np.zeros(len(y), dtype=bool)
     recalled = np.zeros(len(y), dtype=bool)
@@ -73,6 +79,11 @@ def precision_recall(
         k=manifold.k,
         inclusive=manifold.inclusive,
     )
+
+
+def centred(points: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return points less the mean of the real ones: distances do not care, rounding does."""
+    return points - real.mean(axis=0)
 
 
 def neighbour_radii(points: np.ndarray, k: int, *, block: int = 2048) -> np.ndarray:

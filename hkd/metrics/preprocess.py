@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,13 @@ CLASSES: dict[str, Preprocessing] = {
 
 def resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     """Return `images` (B, C, H, W) resized to `size` (height, width) as float32, not clipped, not rounded."""
-    x = images.to(torch.float32)
+    x = images.float()
     rows = resize_matrix(kind, x.shape[2], size[0]).to(x.device)
     columns = resize_matrix(kind, x.shape[3], size[1]).to(x.device)
     if x.shape[2] != size[0]:
-        x = torch.matmul(rows, x)
+        x = rows @ x
     if x.shape[3] != size[1]:
-        x = torch.matmul(x, columns.T)
+        x = x @ columns.T
     return x if x is not images else x.clone()
 
 
@@ -72,6 +74,8 @@ def resize_matrix(kind: str, source: int, target: int) -> Tensor:
     Raises:
         KeyError: for a kind other than tf1-bilinear, bilinear, bilinear-antialias and pil-bicubic.
     """
+    import torch
+
     return torch.from_numpy(_KINDS[kind](source, target).astype(np.float32))
 
 

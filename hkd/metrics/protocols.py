@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 import numpy as np
 
@@ -68,9 +69,17 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
 
 @dataclass(frozen=True)
 class NumberProtocol:
-    """What a number is: two numbers may share a table column only if these are equal."""
+    """What a number is: two numbers may share a table column only if these are equal.
+
+    Attributes:
+        name: of the published program whose protocol it is.
+        score: what is measured.
+        computed_by: the library itself, or hkd in its place.
+    """
 
     name: str
+    score: str
+    computed_by: str
     preprocessing: str
     resize: str
     value_map: str
@@ -82,7 +91,9 @@ class NumberProtocol:
     root: str
     extractor: str
     extractor_digest: str
+    dim: int
     reference_digest: str
+    reference_split: str
     n_generated: int
     n_reference: int
     versions: tuple[tuple[str, str], ...]
@@ -111,8 +122,70 @@ def needed_classes(names: list[str]) -> list[str]:
     return sorted({IMPLEMENTATIONS[name].preprocessing for name in names})
 
 
+class Facts(Protocol):
+    """What a protocol says of a feature network."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def value_map(self) -> str: ...
+
+
+def number_protocol(
+    implementation: str,
+    preprocessing: str,
+    extractor: Facts,
+    *,
+    score: str,
+    layer: str,
+    library: bool,
+    reference: tuple[str, str],
+    n: tuple[int, int],
+) -> NumberProtocol:
+    """Return the record of a number that `implementation`, or hkd in its place, makes of these features.
+
+    Args:
+        reference: digest of the reference images, and their split.
+        n: numbers of generated and of reference images.
+    """
+    item = IMPLEMENTATIONS[implementation]
+    packages = ("numpy", "torch", *((item.package, "scipy", "pillow") if library else ("scipy",)))
+    return NumberProtocol(
+        name=item.name,
+        score=score,
+        computed_by=item.package if library else "hkd",
+        preprocessing=preprocessing,
+        resize="none" if preprocessing == "none" else f"{CLASSES[preprocessing].resize} to {extractor.input_size}",
+        value_map=value_map_of(preprocessing, extractor.value_map),
+        quantisation="uint8 as given",
+        layer={"features": "pool3", "logits": "logits_unbiased"}.get(layer, layer)
+        if extractor.name == "FID"
+        else {"features": "penultimate"}.get(layer, layer),
+        dtype="float32 features",
+        mean_dtype=item.arithmetic.mean_dtype,
+        ddof=item.arithmetic.ddof,
+        root=item.arithmetic.root if library else "exact",
+        extractor=extractor.name,
+        extractor_digest=extractor.digest,
+        dim=extractor.dim,
+        reference_digest=reference[0],
+        reference_split=reference[1],
+        n_generated=n[0],
+        n_reference=n[1],
+        versions=versions_of(*packages),
+    )
+
+
 def value_map_of(preprocessing: str, extractor_map: str) -> str:
     """Return the value map as text: the class's, unless the extractor scales levels in its own way."""
+    if preprocessing == "none":
+        return "(x - 127.5) / 127.5"
     centre = CLASSES[preprocessing].centre
     return f"(x - {centre:g}) / {centre:g}" if extractor_map == "class" else "the extractor's own"
 

@@ -21,7 +21,9 @@ class ProtocolRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    preprocessing: str = Field(pattern="^[A-E]$")
+    score: str
+    computed_by: str
+    preprocessing: str = Field(pattern="^([A-E]|none)$")
     resize: str
     value_map: str
     quantisation: str
@@ -32,7 +34,9 @@ class ProtocolRecord(BaseModel):
     root: str
     extractor: str
     extractor_digest: str = Field(min_length=8)
+    dim: int = Field(ge=1)
     reference_digest: str
+    reference_split: str
     n_generated: int = Field(ge=2)
     n_reference: int = Field(ge=0)
     estimate: list[str]
@@ -59,8 +63,8 @@ class MetricsRecord(BaseModel):
         for missing in sorted(set(ALWAYS) - self.scores.keys()):
             raise ValueError(f"{missing} is missing")
         for key, value in self.scores.items():
-            name, _, size = key.partition("@")
-            if not math.isfinite(value) or (name.startswith("f") and value < ROUNDING):
+            name, _, size = key.partition("~")[0].partition("@")
+            if not math.isfinite(value) or (name.startswith("fid") and "infinity" not in name and value < ROUNDING):
                 raise ValueError(f"{key} is {value!r}, no distance")
             if key not in self.protocols:
                 raise ValueError(f"{key} has no protocol")

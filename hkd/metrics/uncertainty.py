@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hkd.metrics.frechet import frechet_from_features
 from hkd.metrics.inputs import MetricError, check_features
 from hkd.seeding import numpy_stream
 
@@ -72,12 +71,34 @@ def bootstrap(
     return Bootstrap(value, float(np.std(redraws, ddof=1)), float(np.mean(redraws) - value), resamples)
 
 
+def half_sampling(
+    score: Callable[[np.ndarray], float], features: np.ndarray, *, resamples: int = 50, seed: int = 0
+) -> Bootstrap:
+    """Return the score of features (N, D) and its spread over random halves, whose variance is that of the whole.
+
+    For scores of nearest neighbours, to which a row drawn twice is a neighbour at no distance. `bias` is that of
+    half the number of images.
+    Source: Shao and Wu (1989), the delete-d jackknife with d = N / 2.
+    """
+    rows = check_features(features)
+    value, half = score(rows), len(rows) // 2
+    draws = [numpy_stream(seed, "half-sampling", i).permutation(len(rows))[:half] for i in range(resamples)]
+    halves = [score(rows[np.sort(kept)]) for kept in draws]
+    return Bootstrap(value, float(np.std(halves, ddof=1)), float(np.mean(halves) - value), resamples)
+
+
 def frechet_infinity(
-    generated: np.ndarray, reference: np.ndarray, *, points: int = 15, smallest: int | None = None, seed: int = 0
+    generated: np.ndarray,
+    distance: Callable[[np.ndarray], float],
+    *,
+    points: int = 15,
+    smallest: int | None = None,
+    seed: int = 0,
 ) -> Extrapolation:
     """Return the Fréchet distance extrapolated to infinitely many generated images; the reference is kept whole.
 
     Args:
+        distance: of features (n, D) to the reference.
         points: subset sizes between `smallest` (default: a tenth of N, at least 2) and N, even in n.
     Raises:
         MetricError: see `check_features`; also for fewer than 3 distinct sizes.
@@ -89,7 +110,7 @@ def frechet_infinity(
     if len(sizes) < 3:
         raise MetricError(f"extrapolation: {len(x)} images give {len(sizes)} subset sizes; sample more")
     order = [numpy_stream(seed, "extrapolation", int(n)).permutation(len(x))[:n] for n in sizes]
-    return extrapolate(sizes, [frechet_from_features(x[rows], reference).distance for rows in order])
+    return extrapolate(sizes, [distance(x[rows]) for rows in order])
 
 
 def extrapolate(sizes: Sequence[int] | np.ndarray, scores: Sequence[float]) -> Extrapolation:

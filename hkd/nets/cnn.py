@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from hkd.seeding import address
 
 MIDDLE, SPREAD = 127.5, 64.0  # levels in [0, 255] become about zero-mean and of unit variance
+CLASSIFIERS = ("class", "label", "rotation")  # heads whose classes are exclusive
+SPATIAL = 7
 GRID = 3  # the last maps are averaged to GRID x GRID cells, so that features still know where things are
 
 
@@ -71,6 +73,17 @@ class FeatureCNN(nn.Module):
         if tuple(levels.shape[1:]) != expected:
             raise ValueError(f"expected images {expected}, found {tuple(levels.shape[1:])}; resize them first")
         return self.penultimate(F.adaptive_avg_pool2d(self.maps(levels)[-1], GRID).flatten(1))
+
+    def layers(self, levels: Tensor) -> dict[str, Tensor]:
+        """Return `features`, the `logits` of the classification head if there is one, and `spatial` (B, 7 h w).
+
+        The last are the first seven maps of the last stage, place by place, as sFID takes them of Inception.
+        """
+        maps = self.maps(levels)[-1]
+        features = self.penultimate(F.adaptive_avg_pool2d(maps, GRID).flatten(1))
+        found = {"features": features, "spatial": maps[:, :SPATIAL].permute(0, 2, 3, 1).flatten(1)}
+        head = next((name for name in CLASSIFIERS if name in self.heads), None)
+        return found if head is None else found | {"logits": self.heads[head](F.relu(features))}
 
     def forward(self, levels: Tensor) -> dict[str, Tensor]:
         """Return head name -> (B, outputs): unnormalised log-probabilities, or values."""

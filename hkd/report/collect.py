@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from hkd.artifacts import ArtifactError, check_digest, read_json, record_path
-from hkd.columns import ALWAYS, at, column
+from hkd.columns import ALWAYS, FID_DIGESTS, at, column
 
 SCHEMA = 2
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
@@ -134,6 +134,8 @@ def _line(path: Path) -> dict[str, Any]:
     line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
     if "/" not in line["method"]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
+    if line["extractor"] == "FID" and line["extractor_digest"] not in FID_DIGESTS:
+        raise ReportError(f"{path}: called FID, but its weights are not the published Inception's; name it FD-...")
     scores, budget = _take(content, "metrics", path), _take(content, "budget", path)
     protocols = _take(content, "protocols", path)
     line |= {key: _finite(_take(scores, key, path, "metrics."), f"metrics.{key}", path) for key in ALWAYS}

@@ -12,7 +12,7 @@ from hkd.metrics import inception
 from hkd.metrics.extractor import extract
 from hkd.metrics.inception import LAYERS, InceptionV3, published_inception, random_inception, random_state
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.measure import check_name, reference_features
+from hkd.metrics.measure import check_name, reference_arrays
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_random_weights_never_make_a_fid(photos: np.ndarray) -> None:
     with pytest.raises(MetricError, match="a number from it is no FID"):
         check_name(ours)
     with pytest.raises(MetricError, match="a number from it is no FID"):
-        reference_features(photos, ours)
+        reference_arrays(photos, {"own": ours}, ["fdn"])
 
 
 def test_files_other_than_the_published_are_refused(weights: Path, tmp_path: Path) -> None:

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hkd.columns import scores_of
 from hkd.metrics.extractor import FunctionExtractor
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.measure import measure, reference_features
+from hkd.metrics.measure import measure, reference_arrays
 from hkd.metrics.schema import check_column, check_metrics, metrics_schema
 
 
 @pytest.fixture(scope="module")
 def content(generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor) -> dict[str, Any]:
-    reference = reference_features(real, extractor, libraries=["torch_fidelity"])
-    scores = measure(generated, reference, extractor, libraries=["torch_fidelity"])
+    columns = ["fid_torch_fidelity"]
+    reference = reference_arrays(real, {"own": extractor}, scores_of(columns))
+    scores = measure(generated, reference, {"own": extractor}, columns)
     return json.loads(json.dumps({**scores, "config_digest": "abc"}))
 
 

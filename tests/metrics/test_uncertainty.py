@@ -7,7 +7,7 @@ import pytest
 
 from hkd.metrics.frechet import frechet_from_features
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.uncertainty import bootstrap, extrapolate, frechet_infinity, spread, why_estimate
+from hkd.metrics.uncertainty import bootstrap, extrapolate, frechet_infinity, half_sampling, spread, why_estimate
 from hkd.seeding import numpy_stream
 
 
@@ -42,11 +42,23 @@ def test_extrapolation_removes_the_bias_of_small_samples() -> None:
     """Both sets come from unit normals 0.1 apart per axis: the true distance is 20 x 0.01."""
     x, y = normal(1000, 20, 1, 0.1), normal(40_000, 20, 2)
     biased = frechet_from_features(x, y).distance
-    line = frechet_infinity(x, y, smallest=150)
+
+    def distance(rows: np.ndarray) -> float:
+        return frechet_from_features(rows, y).distance
+
+    line = frechet_infinity(x, distance, smallest=150)
     assert biased > 0.23
     assert abs(line.value - 0.2) < 0.6 * (biased - 0.2)
     assert line.slope > 0
-    assert line == frechet_infinity(x, y, smallest=150)
+    assert line == frechet_infinity(x, distance, smallest=150)
+
+
+def test_bootstrap_and_half_samples_find_the_spread_of_a_mean() -> None:
+    """Of n unit normals the mean has the standard deviation 1 / sqrt(n)."""
+    x = normal(900, 2, 5)
+    for how in (bootstrap, half_sampling):
+        found = how(lambda rows: float(rows[:, 0].mean()), x, resamples=200)
+        assert found.sd == pytest.approx(1 / 30, rel=0.2)
 
 
 def test_small_samples_are_named_estimates() -> None:

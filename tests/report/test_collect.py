@@ -47,6 +47,11 @@ def test_another_schema_is_refused(metrics_file):
         collect([metrics_file(schema=1)])
 
 
+def test_a_number_of_other_weights_never_enters_a_table_as_fid(metrics_file):
+    with pytest.raises(ReportError, match="called FID, but its weights are not the published Inception's"):
+        collect([metrics_file(extractor="FID")])
+
+
 def test_a_method_without_its_group_is_refused(metrics_file):
     with pytest.raises(ReportError, match="method = 'hkd' is no group/name"):
         collect([metrics_file(method="hkd")])

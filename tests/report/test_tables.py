@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hkd.columns import DEFAULT
+from hkd.columns import DEFAULT, FID_DIGESTS
 from hkd.report.collect import ReportError, collect
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
@@ -139,6 +139,7 @@ def test_a_comparable_row_says_yes_and_gives_no_reason(metrics_file, paper):
         "nfe": 35,
         "scale": "paper",
         "extractor": "FID",
+        "extractor_digest": next(iter(FID_DIGESTS)),
         "n_generated": 50000,
         "n_reference": 50000,
         "budget.train_images": 200_000_000,

@@ -1,0 +1,64 @@
+"""The feature networks that a profile's scores look through, from their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hkd.cli.score import extractor_of
+from hkd.plan import Plan
+from hkd.scores import OWN, diversity_of, eye_names, published, scores
+
+if TYPE_CHECKING:
+    from hkd.metrics.extractor import Extractor
+
+
+def eyes(chosen: Plan, dataset: str, device: str) -> dict[str, Extractor]:
+    """Return the networks behind the scores that the profile's tables on a data set show, by their name in views."""
+    return {eye: _eye(chosen, dataset, name, device) for eye, name in eye_names(chosen, dataset).items()}
+
+
+def beside(chosen: Plan, dataset: str, device: str) -> dict[str, Any]:
+    """Return how the scores that need a network of their own are made: name -> (facts, function of images)."""
+    if "lpips_diversity" not in scores(chosen, dataset):
+        return {}
+    from hkd.metrics.diversity import diversity, lpips_distance
+    from hkd.metrics.scoring import Eye
+
+    backbone = diversity_of(chosen)
+    if backbone:
+        from hkd.metrics.weights import WEIGHTS
+
+        settings = published(chosen, chosen.profile.extractor)
+        distance = lpips_distance(backbone, settings.folder)
+        facts = Eye(f"LPIPS-{backbone}", 0, 1, WEIGHTS[f"lpips-{backbone}"].sha256)
+    else:
+        from hkd.experiment import feature_network
+        from hkd.methods.distances import PerceptualDistance
+        from hkd.metrics.extractor import state_digest
+
+        network = feature_network(Path(chosen.layout.extractor(dataset, "perceptual")))
+        measured = PerceptualDistance(network, network.maps)
+        facts = Eye("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
+
+        def distance(a: Any, b: Any) -> Any:
+            return measured(a, measured.features(b))
+
+    return {"lpips_diversity": (facts, lambda images: diversity(images, distance).mean)}
+
+
+def _eye(chosen: Plan, dataset: str, name: str, device: str) -> Extractor:
+    if name in OWN:
+        return extractor_of(Path(chosen.layout.extractor(dataset, name)), device)
+    from hkd.experiment import device as pick
+    from hkd.metrics import inception, vit
+    from hkd.metrics.weights import WEIGHTS
+
+    settings, to = published(chosen, name), str(pick(device))
+    if settings.kind == "random-inception":
+        return inception.random_inception(settings.seed, device=to)
+    path = Path(settings.folder) / WEIGHTS[settings.weights].filename
+    if settings.kind == "inception":
+        return inception.published_inception(path, device=to)
+    make = vit.dinov2_extractor if settings.kind == "dinov2" else vit.clip_extractor
+    return make(path, name=settings.weights, device=to)
