@@ -11,7 +11,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 
 from hkd.figures.style import BODY, INK, MUTED, SMALL, TITLE, WIDTH, style
 
-HEIGHT = 6.6  # inches
+HEIGHT = 5.9  # inches
 LEVELS = 6  # panels of eigenvalues at most
 MODES = 4000  # points per panel at most
 BAND_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")  # apart for the common colour deficiencies
@@ -36,7 +36,7 @@ def spectrum_figure(arrays: Arrays, *, images: int) -> Figure:
     kinds = substitutes(arrays)
     with style():
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white", layout="constrained")
-        outer = figure.add_gridspec(3, 1, height_ratios=[1.75, 2.2, 1.75], hspace=0.04)
+        outer = figure.add_gridspec(3, 1, height_ratios=[1.1, 2.3, 1.5])
         _eigenvalues(figure, outer[0], arrays, count)
         _decoded(figure, outer[1], arrays, kinds, images, count)
         bottom = GridSpecFromSubplotSpec(1, 4, outer[2], wspace=0.06)
@@ -53,13 +53,13 @@ def caption(*, run: str, dataset: str, checkpoint: str, seed: int, order_by: str
     direction = "ascending" if ascending else "descending"
     return (
         f"The spectrum of {run} on {dataset}, {checkpoint}, seed {seed}. Modes are sorted within every level by "
-        f"{order_by}, {direction}, and cut into bands of equal size. Top: eigenvalues alpha + i·beta of the levels, in "
+        f"{order_by}, {direction}, and cut into bands. Top: eigenvalues alpha + i·beta of the levels, in "
         "exponents over the whole way from T to eps (negative alpha grows during generation). Middle: the whole image, "
         "and each band decoded alone at eps, with the other modes set to zero, as the paper does, and to their mean, "
         "where the decoder was trained. Bottom: share of each band in the energy of the latents (mean over levels), in "
         "what the decoder makes of them, and what the image loses without it, summed from T down to each noise level; "
-        f"power of the decoded bands over frequency, means over {n} images. The paper names this 'cumulative effect' "
-        "and gives no formula: the three definitions are ours."
+        f"radial power of the decoded bands over that of the whole images; means over {n} images. The paper calls "
+        "curves over time the cumulative effect and gives no formula: the three definitions are ours."
     )
 
 
@@ -80,6 +80,7 @@ def _eigenvalues(figure: Figure, place: SubplotSpec, arrays: Arrays, count: int)
     grid = GridSpecFromSubplotSpec(1, len(names), place, wspace=0.06)
     found = [arrays["span"] * arrays[f"eigenvalues/{name}"].ravel() for name in names]
     reach = 1.05 * max(1e-6, *(max(np.abs(v.real).max(), np.abs(v.imag).max()) for v in found))
+    tick = float(f"{0.6 * reach:.1g}")
     for k, (name, values) in enumerate(zip(names, found, strict=True)):
         axes = figure.add_subplot(grid[k])
         bands = arrays[f"bands/{name}"].ravel()
@@ -89,7 +90,8 @@ def _eigenvalues(figure: Figure, place: SubplotSpec, arrays: Arrays, count: int)
             axes.scatter(
                 mine.real, mine.imag, s=1.2, color=BAND_COLOURS[band], linewidths=0, alpha=0.55, rasterized=True
             )
-        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ticks = [-tick, 0, tick]
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=ticks, yticks=ticks)
         axes.axhline(0, color=MUTED, linewidth=0.3, zorder=0)
         axes.axvline(0, color=MUTED, linewidth=0.3, zorder=0)
         axes.set_title(name.replace("_", " "), size=SMALL)
@@ -140,21 +142,21 @@ def _over_time(panels: Sequence[Axes], arrays: Arrays, kinds: Sequence[str], cou
         axes.set_xscale("log")
         axes.set_xlim(sigmas[0], sigmas[-1])
         axes.set_ylim(bottom=0)
+        axes.minorticks_off()
         axes.set_xlabel(r"noise level $\sigma$", size=SMALL)
         _finish(axes, title)
 
 
 def _power(axes: Axes, arrays: Arrays, kinds: Sequence[str], count: int) -> None:
-    frequencies = arrays["frequencies"]
-    axes.plot(frequencies, arrays["power"], color=INK, linewidth=0.8, label="whole image")
+    """Power of the decoded bands over that of the whole images, which falls over decades and hides the difference."""
+    axes.axhline(1, color=INK, linewidth=0.8, label="whole image")
     for kind in kinds:
         for band in range(count):
-            axes.plot(
-                frequencies, arrays[f"{kind}/power"][band], color=BAND_COLOURS[band], linestyle=LINES[kind], lw=1.1
-            )
-    axes.set_yscale("log")
+            relative = arrays[f"{kind}/power"][band] / arrays["power"]
+            axes.plot(arrays["frequencies"], relative, color=BAND_COLOURS[band], linestyle=LINES[kind], lw=1.1)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("cycles per pixel", size=SMALL)
-    _finish(axes, "radial power")
+    _finish(axes, "power, relative")
 
 
 def _finish(axes: Axes, title: str) -> None:
