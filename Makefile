@@ -38,7 +38,7 @@ table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about an hour)
 	$(SNAKEMAKE) --configfile configs/budget.yaml -- results/budget/budget.csv
 
-ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (half an hour)
+ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (40 minutes of one core)
 	$(SNAKEMAKE) --configfile configs/ablations.yaml -- results/ablations/table3.csv \
 		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
 
