@@ -36,7 +36,7 @@ def interpretability_figure(
     rows = (*band_names(len(one["weights"])), *(f"{height} px" for height in one["heights"]))
     with style():
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white", layout="constrained")
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=[2.3, 2.0, 1.7])
+        top, middle, bottom = np.asarray(figure.subfigures(3, 1, height_ratios=[2.3, 2.0, 1.7]))
         panels = top.subplots(1, 3)
         _closure(panels, measured["closure"], titles, colours)
         handles = panels[0].get_legend_handles_labels()
