@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long table1-all table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedd
 table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (up to an hour)
 	$(SNAKEMAKE) --configfile configs/embedded_long.yaml -- results/embedded_long/table1.csv \
 		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
+
+table1-all: $(VENV)/.installed  ## every row of Table 1, with short trainings (CPU)
+	$(SNAKEMAKE) --configfile configs/all_rows.yaml -- results/table1.csv paper_figures/samples.pdf
 
 table2: $(VENV)/.installed  ## Table 2 on the 64-pixel stand-in, at a token size (a quarter of an hour of one core)
 	$(SNAKEMAKE) --configfile configs/table2.yaml -- results/table2.csv

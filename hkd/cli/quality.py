@@ -171,14 +171,25 @@ def _card(chosen: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
 
 
 def _run_quality(chosen: Plan, dataset: str, method: str) -> dict[str, float]:
+    """Return FDn of a base's own samples, and of those that runs without a training of their own draw from it."""
+    named = {row.method for name in chosen.tables for row in chosen.rows(name) if row.method}
+    borrowed = [m for m in sorted(named) if _untrained(chosen, dataset, m) == method]
     found = {}
-    for nfe in chosen.run(dataset, method).sampling.nfe:
-        path = Path(chosen.layout.run(dataset, method, 0)) / "metrics" / f"nfe{nfe}.json"
-        if path.exists():
-            found[f"fdn_nfe{nfe}"] = read_json(path, "metrics")["metrics"]["fdn"]
+    for name in (method, *borrowed):
+        sampler = "" if name == method else f"{name.partition('/')[2]}_"
+        for nfe in chosen.run(dataset, name).sampling.nfe:
+            path = Path(chosen.layout.run(dataset, name, 0)) / "metrics" / f"nfe{nfe}.json"
+            if path.exists():
+                found[f"fdn_{sampler}nfe{nfe}"] = read_json(path, "metrics")["metrics"]["fdn"]
     if not found:
         raise ArtifactError(f"{method} on {dataset}: no metrics to put on its card; run `make weights`")
     return found
+
+
+def _untrained(chosen: Plan, dataset: str, method: str) -> str | None:
+    """Return whose weights a run uses as they are, if it has no training."""
+    run = chosen.run(dataset, method)
+    return run.init if run.training.steps == 0 else None
 
 
 def _shape(chosen: Plan, dataset: str) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter, NullLocator
 
 from hkd.figures.style import SMALL, WIDTH, colour, style
 
@@ -45,6 +46,11 @@ def budget_curves(curves: Mapping[str, Sequence[tuple[float, float, float]]], ti
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.grid(which="both", linewidth=0.3, alpha=0.5)
+            axes.yaxis.set_major_formatter(LogFormatter())
+            axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2.0, 0.5)))
+        left.set_xticks(sorted({point[0] for points in curves.values() for point in points}))
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False)
     return figure
