@@ -3,7 +3,12 @@
     W[band, factor] = share of pairs in which the factor, read from the decoded swap, is the donor's
     separation      = mean over factors of (largest - median over bands of W)
 
-A separation says something only beside two others: that of bands with the same sizes whose modes were shuffled
+    specialisation  = the same of W less the mean of each band over factors
+
+Bands that hold unequal parts of the latents' energy move unequal parts of everything, which is a separation but no
+division of labour: specialisation is what is left when that is taken away.
+
+Either says something only beside two others: that of bands with the same sizes whose modes were shuffled
 inside every latent (the null), and that of swapping whole resolutions (the positive control). The rule, fixed before
 looking: bands carry factors if the permutation p-value of the separation is below 0.05.
 """
@@ -44,11 +49,11 @@ class BandFactors(NamedTuple):
 
     Attributes:
         weights: W (bands, factors); nan where no pair differs in the factor.
-        separation: of W.
-        null: (draws,) separations under permutation.
-        p_value: (1 + draws at least as large) / (1 + draws).
+        separation, specialisation: of W.
+        null, specialisation_null: (draws,) the same under permutation.
+        p_value, specialisation_p_value: (1 + draws at least as large) / (1 + draws).
         control: W (resolutions, factors) of swapping whole resolutions.
-        control_separation: of that.
+        control_separation, control_specialisation: of that.
         carries: the decision, p_value < 0.05.
     """
 
@@ -56,8 +61,12 @@ class BandFactors(NamedTuple):
     separation: float
     null: Tensor
     p_value: float
+    specialisation: float
+    specialisation_null: Tensor
+    specialisation_p_value: float
     control: Tensor
     control_separation: float
+    control_specialisation: float
     carries: bool
 
 
@@ -96,11 +105,15 @@ def band_factor_test(
         return lambda host, donor, band: swap(operators, host, donor, which, band)
 
     weights = weights_of(by_band(index), n)
-    null = torch.tensor([separation(weights_of(by_band(permuted(index, generator)), n)) for _ in range(draws)])
-    observed = separation(weights)
-    p_value = (1 + int((~(null < observed)).sum())) / (1 + draws)  # a separation that is nan is never significant
+    shuffled = [weights_of(by_band(permuted(index, generator)), n) for _ in range(draws)]
     control = weights_of(swap_resolution, len(resolutions(hosts)))
-    return BandFactors(weights, observed, null, p_value, control, separation(control), p_value < SIGNIFICANCE)
+    found = []
+    for score in (separation, specialisation):
+        observed, null = score(weights), torch.tensor([score(w) for w in shuffled])
+        p_value = (1 + int((~(null < observed)).sum())) / (1 + draws)  # a score that is nan is never significant
+        found.append((observed, null, p_value))
+    scores = separation(control), specialisation(control)
+    return BandFactors(weights, *found[0], *found[1], control, *scores, found[0][2] < SIGNIFICANCE)
 
 
 def follows(host: Tensor, donor: Tensor, swapped: Tensor, factors: Sequence[Factor]) -> Tensor:
@@ -138,6 +151,11 @@ def separation(weights: Tensor) -> float:
     if known.shape[1] == 0:
         return float("nan")
     return float((known.amax(0) - known.quantile(0.5, dim=0)).mean())
+
+
+def specialisation(weights: Tensor) -> float:
+    """Return the separation of W less the mean of each band over factors: which factors it moves, not how many."""
+    return separation(weights - weights.nanmean(1, keepdim=True))
 
 
 def resolutions(latents: Sequence[Tensor]) -> list[int]:

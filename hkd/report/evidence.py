@@ -210,11 +210,18 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     carries = [seed["p_value"] < rules.significance for seed in seeds]
     decision = "carry factors" if all(carries) else "in some seeds" if any(carries) else "no evidence"
     sees = all(seed["control_separation"] > own for seed, own in zip(seeds, limits, strict=True))
-    p_values, control = (tuple(seed[key] for seed in seeds) for key in ("p_value", "control_separation"))
-    separation = tuple(seed["separation"] for seed in seeds)
+    keys = ("separation", "p_value", "control_separation", "specialisation", "specialisation_p_value")
+    separation, p_values, control, special, special_p = (tuple(seed[key] for seed in seeds) for key in keys)
+    chance = float(np.mean([np.quantile(seed["specialisation_null"], 1 - rules.significance) for seed in seeds]))
+    divides = [p < rules.significance for p in special_p]
+    labour = "divide factors" if all(divides) else "in some seeds" if any(divides) else "no evidence"
     return [
         Row(FACTORS, run, title, f"separation by {order}", separation, limit, null, decision),
         Row(FACTORS, run, title, f"p-value by {order}", p_values, rules.significance, "limit", decision),
+        Row(FACTORS, run, title, f"specialisation by {order}", special, chance, null, labour),
+        Row(
+            FACTORS, run, title, f"p-value of specialisation by {order}", special_p, rules.significance, "limit", labour
+        ),
         Row(
             FACTORS,
             run,

@@ -152,6 +152,15 @@ def trajectory_loss(found: Evidence, study: Interpretability) -> str:
     return f"At this scale it {'; it '.join(clauses)}." if NOT_RUN not in clauses[0] else f"{'; '.join(clauses)}."
 
 
+def _labour(divide: Sequence[str], telling: Sequence[str]) -> str:
+    """Return whether the bands that carry factors carry different ones."""
+    named = [order for order in telling if order in divide]
+    if not named:
+        return "but its bands differ in how much they carry of all factors, not in which"
+    by = "" if len(named) == len(telling) else f" by {', '.join(named)}"
+    return f"and its bands{by} differ in which factors they carry, beyond how much of all"
+
+
 def factors(found: Evidence, study: Interpretability) -> str:
     """Return for each run which orderings carry factors, beside whether the test can see at all."""
     sentences = []
@@ -177,6 +186,10 @@ def factors(found: Evidence, study: Interpretability) -> str:
         else:
             text = f"{title}: no evidence by any ordering"
         numbers = "; ".join(f"{order} {number(row)} against {row.reference:.3g}" for order, row in rows.items())
+        special = {order: found.row(run, f"specialisation by {order}").decision for order in study.orders}
+        divide = [order for order, decision in special.items() if decision == "divide factors"]
+        if carrying or some:
+            text += f"; {_labour(divide, [*carrying, *some])}"
         text += f" (separation against 95 % of its null: {numbers}), while swapping resolutions moves factors cleanly"
         sentences.append(f"{text} ({number(controls[0])}).")
     return " ".join(sentences)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hkd.koopman.bands import bands
-from hkd.koopman.factors import Factor, band_factor_test, difference, follows, separation
+from hkd.koopman.factors import Factor, band_factor_test, difference, follows, separation, specialisation
 from hkd.koopman.operator import KoopmanOperator
 
 FACTORS = [Factor("size", "linear"), Factor("hue", "circular", period=1.0), Factor("class", "class")]
@@ -50,6 +50,8 @@ def test_bands_are_found_to_carry_factors_only_where_they_do(informative):
     if informative:
         assert (result.weights - torch.eye(3)).abs().max() < 0.05
         assert result.separation > result.null.max()
+        assert result.specialisation > result.specialisation_null.max()
+        assert result.specialisation_p_value == pytest.approx(1 / 101)
         assert result.p_value == pytest.approx(1 / 101)
 
 
@@ -71,6 +73,12 @@ def test_separation_is_the_mean_of_maximum_less_median():
     nan = float("nan")
     assert separation(torch.tensor([[1.0, 0.2, nan], [0.0, 0.2, nan], [0.5, 0.2, nan]])) == pytest.approx(0.25)
     assert math.isnan(separation(torch.full((3, 1), nan)))
+
+
+def test_bands_that_move_more_of_everything_are_separate_but_not_special():
+    unequal = torch.tensor([[0.6, 0.6, 0.6], [0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
+    assert separation(unequal) == pytest.approx(0.4) and specialisation(unequal) == pytest.approx(0.0)
+    assert separation(torch.eye(3)) == pytest.approx(1.0) and specialisation(torch.eye(3)) == pytest.approx(1.0)
 
 
 def test_pairs_that_do_not_differ_do_not_count():

@@ -54,10 +54,10 @@ def closure(latent: float = 0.5, state: float = 0.9, clean: float = 0.1, still: 
     }
 
 
-def factors(separation: float = 0.3, control: float = 0.5, seed: int = 0) -> dict[str, Any]:
+def factors(separation: float = 0.3, control: float = 0.5, seed: int = 0, special: float = 0.3) -> dict[str, Any]:
     """A test whose null reaches about 0.1."""
     null = 0.05 + 0.03 * np.random.default_rng(seed).random(100)
-    p_value = (1 + int((null >= separation).sum())) / 101
+    p_value, special_p = ((1 + int((null >= score).sum())) / 101 for score in (separation, special))
     shares = np.random.default_rng(seed + 1).random((3, 4))
     return {
         "factors": ["hue", "class", "size", "stripe_phase"],
@@ -66,6 +66,9 @@ def factors(separation: float = 0.3, control: float = 0.5, seed: int = 0) -> dic
         "separation": separation,
         "null": null.tolist(),
         "p_value": p_value,
+        "specialisation": special,
+        "specialisation_null": null.tolist(),
+        "specialisation_p_value": special_p,
         "control": shares[:2].tolist(),
         "control_separation": control,
         "carries": p_value < 0.05,

@@ -47,7 +47,7 @@ def rows_of(**changes):
 
 def test_every_question_run_and_order_has_its_row():
     rows = rows_of()
-    assert len(rows) == 2 * 5 + 2 * 2 + 2 + 6 + 4 + 2 * 3
+    assert len(rows) == 2 * 5 + 2 * 2 + 2 + 6 + 4 + 2 * 5
     text = to_csv([row.cells() for row in rows.values()], COLUMNS)
     assert len(text.splitlines()) == len(rows) + 1
 
@@ -135,7 +135,9 @@ def test_bands_carry_factors_only_if_every_seed_says_so():
         return [row.decision for row in factor_rows(HKD, "HKD", "alpha", seeds, RULES)]
 
     strong, weak = factors(separation=0.3), factors(separation=0.05)
-    assert decisions(strong, strong) == ["carry factors", "carry factors", "the test can see"]
+    expected = ["carry factors", "carry factors", "divide factors", "divide factors", "the test can see"]
+    assert decisions(strong, strong) == expected
+    assert decisions(strong, factors(special=0.05))[2] == "in some seeds"
     assert decisions(strong, weak)[0] == "in some seeds"
     assert decisions(weak, weak)[0] == "no evidence"
-    assert decisions(weak, factors(control=0.01))[2] == "the test is blind"
+    assert decisions(weak, factors(control=0.01))[4] == "the test is blind"

@@ -115,6 +115,14 @@ def test_bands_are_told_beside_their_control(separation, control, said):
     assert said in text(factors=tests)
 
 
+def test_carrying_more_of_everything_is_told_apart_from_a_division_of_labour():
+    def said(special):
+        return text(factors={HKD: {o: [factors(seed=k, special=special) for k in range(3)] for o in STUDY.orders}})
+
+    assert "but its bands differ in how much they carry of all factors, not in which" in said(0.05)
+    assert "and its bands differ in which factors they carry, beyond how much of all" in said(0.3)
+
+
 def test_an_ordering_that_carries_is_named():
     strong, weak = ([factors(separation, seed=k) for k in range(3)] for separation in (0.3, 0.05))
     assert "HKD: by abs_alpha yes" in text(factors={HKD: {"alpha": weak, "abs_alpha": strong}})
