@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long table1-all table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table1-all table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with e
 interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors over three seeds, and what they say (half an hour)
 	$(SNAKEMAKE) --configfile configs/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
+
+figures: $(VENV)/.installed  ## every figure of the embedded default
+	$(SNAKEMAKE) figures
 
 test: $(VENV)/.installed-test  ## the default tests (minutes)
 	$(BIN)/python -m pytest

@@ -168,7 +168,7 @@ class Editing(Section):
     source: Literal["generated", "dataset"]
     images: Positive
     region: Literal["lower_left_triangle", "lower_half", "lower_left_quadrant"]
-    ratios: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    ratios: tuple[Fraction, ...]
     control: Fraction
     order_by: OrderBy
     ascending: bool
@@ -179,6 +179,8 @@ class Editing(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Editing:
+        if not self.ratios:
+            raise ValueError("ratios: state at least one")
         if self.band > len(self.edges):
             raise ValueError(f"band {self.band}: {len(self.edges)} edges make the bands 0 to {len(self.edges)}")
         return self
@@ -190,9 +192,15 @@ class Inpainting(Section):
     run: str
     source: Literal["generated", "dataset"]
     images: Positive
-    masks: Annotated[tuple[Literal["lower_half", "centre", "grid"], ...], Field(min_length=1)]
+    masks: tuple[Literal["lower_half", "centre", "grid"], ...]
     steps: Positive
     shown: Positive
+
+    @model_validator(mode="after")
+    def _complete(self) -> Inpainting:
+        if not self.masks:
+            raise ValueError("masks: state at least one")
+        return self
 
 
 class StatesOverTime(Section):

@@ -154,7 +154,8 @@ def _stored(
     expect(lookup.figure_digest(name), expect_digest, f"figure {name}")
     file, seed, method = Path(lookup.file(name)), 0, lookup.run_of(name)
     weights = Path(chosen.layout.run(lookup.dataset, method, seed)) / "weights.safetensors"
-    facts = read_json(file.with_suffix(".json"), name)
+    stage = {"editing": "edit", "inpainting": "inpaint", "trajectories": "trajectory"}[name]
+    facts = read_json(file.with_suffix(".json"), stage)
     record = Record("figure", seed=seed, inputs=[file, file.with_suffix(".json"), weights])
     checkpoint = f"profile {chosen.profile.profile}, averaged weights {recorded_digest(weights)[:12]}"
     about = {
@@ -163,7 +164,7 @@ def _stored(
         "checkpoint": checkpoint,
         "seed": seed,
     }
-    return lookup, record, read_arrays(file, name), facts, about
+    return lookup, record, read_arrays(file, stage), facts, about
 
 
 def _save(drawn: Figure, out: Path, text: str, record: Record) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from hkd.figures.style import INK, MUTED, SMALL, colour, style
 from hkd.figures.tiles import TileRow, panel, tile_figure
 
-BELOW, PLOT = 560, 360  # device pixels under the images, and of the plots there
+BELOW, PLOT, LEFT = 600, 360, 170  # device pixels: under the images, of the plots there, and beside each
 
 
 def editing_figure(
@@ -32,16 +32,21 @@ def editing_figure(
     """
     parts = [arrays["original"][None], arrays["edited"], arrays["random"][None], arrays["control"][None]]
     stacked = np.concatenate([*parts, arrays["reference"][None]])
-    heads = ["original", *(f"$r$ = {r:g}" for r in ratios), f"random\nmodes, {control:g}", f"all modes,\n{control:g}"]
+    heads = [
+        "original",
+        *(f"$r$ = {r:g}" for r in ratios),
+        f"random,\n$r$ = {control:g}",
+        f"all modes,\n$r$ = {control:g}",
+    ]
     rows = [TileRow("", stacked[:, k]) for k in range(shown)]
     figure, panels, scale = tile_figure(rows, [*heads, "reference"], label=20, below=BELOW)
     with style():
         for axes in panels:
             _outline(axes, arrays["region"], scale)
         across = round(figure.get_size_inches()[0] * figure.dpi)
-        width = (across - 3 * 130) // 2
+        width = (across - 2 * LEFT - 20) // 2
         for k, (kind, title) in enumerate((("l2", "Pixels: root mean square"), ("perceptual", "Perceptual distance"))):
-            axes = panel(figure, 130 + k * (width + 150), width, PLOT, BELOW - PLOT - 70, title)
+            axes = panel(figure, LEFT + k * (width + LEFT), width, PLOT, BELOW - PLOT - 110, title)
             _distances(axes, measured, kind, ratios, control)
             if not k:
                 axes.legend(frameon=False, fontsize=SMALL, loc="upper left", handlelength=1.6, borderpad=0)

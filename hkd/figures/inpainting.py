@@ -46,7 +46,7 @@ def caption(
         f"evaluation of its one-step map, known pixels or luminance put back after each; {checkpoint}, seed {seed}. "
         f"Truth: the first {source}, not selected. Errors over {n} images; in pixels: root mean square where something "
         "was missing; perceptual: of the whole image. The trivial answers are the mean colour of the known pixels, and "
-        "grey. They are good by pixels because they minimise that error, and not by perception.",
+        "grey.",
         "",
         "| restored | pixels | trivial | perceptual | trivial | largest change of what was known |",
         "| :-- | --: | --: | --: | --: | --: |",

@@ -28,7 +28,7 @@ def trajectories_figure(arrays: Mapping[str, np.ndarray], sigmas: Sequence[float
         for k in range(shown)
         for name, label in ROWS
     ]
-    return tile_figure(rows, [f"$t$ = {number(sigma)}" for sigma in sigmas], label=330)[0]
+    return tile_figure(rows, [f"$t$ = {number(sigma)}" for sigma in sigmas], label=290)[0]
 
 
 def caption(*, run: str, dataset: str, checkpoint: str, seed: int, facts: Mapping[str, Sequence[float]], n: int) -> str:
