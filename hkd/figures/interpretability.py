@@ -15,7 +15,7 @@ from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, style, wrapped
 
 HEIGHT = 6.9  # inches
 RUN_COLOURS = ("#b2182b", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
-MARKS = ("o", "s", "^", "D", "v")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 ORDERS = {"alpha": r"$\alpha$", "abs_alpha": r"$|\alpha|$", "abs_eig": r"$|\alpha + i\beta|$"}
 
 
@@ -58,7 +58,8 @@ def caption(*, dataset: str, profile: str, seeds: int, shown: str, order: str, d
         "latents left as they are); error of what they decode to against the state (dotted: against the clean image); "
         "and the distance to the state over that to the clean image, below 1 where the state itself is decoded. "
         f"Middle: share of pairs in which a factor follows a swapped band of {shown}, sorted by {order}, and below the "
-        "line a swapped resolution, the positive control; right: separation of factors by bands for each order, beside "
+        "line a swapped resolution, the positive control; right, for each order: separation (largest less median share "
+        "over bands, mean over factors) and specialisation (the same without how much a band moves of all factors), beside "
         f"{draws} permutations of modes within levels (grey: their central 95 %) and the control (open). Bottom: rank "
         "correlation of modes between seeds, and between operators that started at zero and at random (grey: 95 % of "
         "the permutation null)."
@@ -119,24 +120,28 @@ def _matrix(
 
 
 def _separations(axes: Axes, tests: Mapping[str, Any], titles: Mapping[str, str], colours: Mapping[str, str]) -> None:
-    orders = list(next(iter(tests.values())))
+    orders, width = list(next(iter(tests.values()))), 0.8 / (2 * len(tests))
     for k, (run, found) in enumerate(tests.items()):
         for j, order in enumerate(orders):
-            place, seeds = j + 0.3 * (k - (len(tests) - 1) / 2), found[order]
-            null = np.quantile(np.concatenate([seed["null"] for seed in seeds]), (0.025, 0.975))
-            axes.fill_between([place - 0.12, place + 0.12], *null, color="#bbbbbb", linewidth=0)
-            for key, face in (("separation", colours[run]), ("control_separation", "white")):
-                values = [seed[key] for seed in seeds]
-                axes.scatter([place] * len(values), values, s=11, facecolor=face, edgecolors=colours[run],
-                             marker=MARKS[k], linewidths=0.7, zorder=3)  # fmt: skip
+            for side, score in enumerate(("separation", "specialisation")):
+                place = j - 0.4 + width * (2 * k + side + 0.5)
+                null = f"{score}_null" if side else "null"
+                spread = np.quantile(np.concatenate([seed[null] for seed in found[order]]), (0.025, 0.975))
+                axes.fill_between([place - width / 3, place + width / 3], *spread, color="#bbbbbb", linewidth=0)
+                for key, face in ((score, colours[run]), (f"control_{score}", "white")):
+                    values = [seed[key] for seed in found[order]]
+                    axes.scatter([place] * len(values), values, s=11, facecolor=face, edgecolors=colours[run],
+                                 marker=MARKS[2 * k + side], linewidths=0.7, zorder=3)  # fmt: skip
     axes.set_xticks(range(len(orders)), [ORDERS[order] for order in orders], size=SMALL)
-    axes.set_ylim(bottom=0)
+    axes.set_xlim(-0.5, len(orders) - 0.5)
+    axes.set_ylim(0, 1.25)
     axes.tick_params(axis="y", labelsize=SMALL - 1)
-    axes.set_title("separation", size=BODY)
+    axes.set_title("scores of the matrix", size=BODY)
     for k, run in enumerate(tests):
-        axes.scatter([], [], s=11, color=colours[run], marker=MARKS[k], label=wrapped(titles[run], 20))
-    axes.scatter([], [], s=11, facecolor="white", edgecolors=INK, linewidths=0.7, label="resolutions")
-    axes.legend(fontsize=SMALL - 1, frameon=False, loc="best", handletextpad=0.2, borderpad=0)
+        for side, score in enumerate(("separation", "specialisation")):
+            label = score if len(tests) == 1 else f"{score}, {titles[run]}"
+            axes.scatter([], [], s=11, color=colours[run], marker=MARKS[2 * k + side], label=label)
+    axes.legend(fontsize=SMALL - 1, frameon=False, loc="upper left", handletextpad=0.1, borderpad=0)
 
 
 def _agreement(
@@ -158,12 +163,11 @@ def _agreement(
                          color=colours[run], zorder=3)  # fmt: skip
         labels.append(f"{titles[run]}, between {kind}")
     for j, order in enumerate(orders):
-        axes.scatter([], [], s=13, marker=MARKS[j], color=INK, label=ORDERS.get(order, order))
+        axes.scatter([], [], s=13, marker=MARKS[j], color=INK, label=f"by {ORDERS.get(order, order)}")
     axes.set_yticks(range(len(groups)), [wrapped(label, 34) for label in labels], size=SMALL)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(min(-0.02, *(line["mean"] for line in lines)), 1.02)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("rank correlation of modes, mean over levels", size=SMALL)
-    axes.legend(
-        fontsize=SMALL, frameon=False, loc="lower right", ncols=3, title="modes ordered by", title_fontsize=SMALL
-    )
+    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "ncols": len(orders)}
+    axes.legend(fontsize=SMALL, frameon=False, handletextpad=0.1, **place)

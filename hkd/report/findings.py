@@ -66,8 +66,8 @@ def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, st
     else:
         what = {
             "the state": "although what is decoded is always nearer to the state than to the clean image",
-            "the clean image": "because what is decoded is at every such noise level nearer to the clean image than to "
-            "the state",
+            "the clean image": f"because what is decoded is at every noise level above {study.rules.apart:g} nearer to "
+            "the clean image than to the state",
             "depends on the time": f"and at {1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g} what "
             "is decoded is nearer to the clean image than to the state",
         }[nearer.decision]

@@ -34,7 +34,7 @@ def closures(**own) -> dict:
     "own, said",
     [
         ({"state": 0.1, "clean": 0.5}, "In HKD yes: decoded latents miss the state by at most 0.1"),
-        ({"state": 0.9, "clean": 0.1}, "at every such noise level nearer to the clean image than to the state"),
+        ({"state": 0.9, "clean": 0.1}, "at every noise level above 0.5 nearer to the clean image than to the state"),
         ({"state": 0.5, "clean": 0.9}, "although what is decoded is always nearer to the state"),
         ({"latent": 0.05}, "Its latents follow the encoder"),
         ({"latent": 0.5}, "Its latents do not follow the encoder"),
