@@ -71,6 +71,7 @@ def factors(separation: float = 0.3, control: float = 0.5, seed: int = 0, specia
         "specialisation_p_value": special_p,
         "control": shares[:2].tolist(),
         "control_separation": control,
+        "control_specialisation": control / 2,
         "carries": p_value < 0.05,
     }
 
