@@ -59,7 +59,7 @@ def caption(*, dataset: str, profile: str, seeds: int, shown: str, order: str, d
         "and the distance to the state over that to the clean image, below 1 where the state itself is decoded. "
         f"Middle: share of pairs in which a factor follows a swapped band of {shown}, sorted by {order}, and below the "
         "line a swapped resolution, the positive control; right, for each order: separation (largest less median share "
-        "over bands, mean over factors) and specialisation (the same less how much a band moves of all factors), beside "
+        "over bands, mean over factors) and specialisation (the same less what a band moves of all factors), beside "
         f"{draws} permutations of modes within levels (grey: their central 95 %) and the control (open). Bottom: rank "
         "correlation of modes between seeds, and between operators that started at zero and at random (grey: 95 % of "
         "the permutation null)."
