@@ -144,7 +144,7 @@ def test_settings_are_laid_over_one_another_in_the_documented_order():
     training = layers.values["training"]
     assert layers.values["params"]["q"] == 2.0  # the method's body over base
     assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
-    assert layers.values["params"]["stage_steps"] == 40  # the method's scale over its body
+    assert layers.values["params"]["stage_steps"] == 32  # the method's scale over its body
     assert training["batch"] == 7  # the profile's `set` over all scales
     assert training["clip"] == 3.0  # the profile's `methods` over its `set`
     assert plan.run("shapes16", "methods/edm").training.clip == 2.0
