@@ -1,58 +1,5 @@
 # Is HKD what it says? Closure along trajectories, bands and their factors, agreement of spectra: the logic is in
 # hkd.interpretability.
-from hkd.interpretability import InterpretabilityPlan
-
-STUDY = InterpretabilityPlan(PLAN)
-
-
-wildcard_constraints:
-    order=r"alpha|abs_alpha|abs_eig",
-
-
-def spectrum_digest(wildcards):
-    return STUDY.spectrum_digest()
-
-
-def closure_digest(wildcards):
-    return STUDY.closure_digest()
-
-
-def factor_digest(wildcards):
-    return STUDY.factor_digest()
-
-
-def agreement_digest(wildcards):
-    return STUDY.agreement_digest()
-
-
-def agreement_inputs(wildcards):
-    return STUDY.agreement_inputs()
-
-
-def held_out(wildcards):
-    return f"{STUDY.trajectories()}/manifest.json"
-
-
-def evidence_inputs(wildcards):
-    return STUDY.check().inputs()
-
-
-def evidence_digest(wildcards):
-    return STUDY.table_digest()
-
-
-def spectra_file(wildcards):
-    return STUDY.spectra_file()
-
-
-def spectrum_figure_digest(wildcards):
-    return STUDY.spectrum_figure_digest()
-
-
-def interpretability_figure_digest(wildcards):
-    return STUDY.figure_digest()
-
-
 rule spectrum:
     input:
         weights=f"{RUN}/weights.safetensors",

@@ -1,20 +1,4 @@
 # Quality over training and over seeds, the paper's Table 5. The logic is in hkd.applications and hkd.report.stability.
-def milestone_digest(wildcards):
-    return APPLICATIONS.digest("stability")
-
-
-def stability_digest(wildcards):
-    return APPLICATIONS.stability_digest()
-
-
-def stability_figure_digest(wildcards):
-    return APPLICATIONS.figure_digest("stability")
-
-
-def stability_files(wildcards):
-    return APPLICATIONS.stability_files()
-
-
 rule stability:
     input:
         milestones=f"{RUN}/milestones",

@@ -47,15 +47,15 @@ def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
     _check(rows, columns)
     height, width = rows[0].images.shape[-2:]
     scale = max(1, (round(WIDTH * DPI) - LABEL - MARGIN - (columns - 1) * GAP) // (columns * width))
-    strip = columns * width * scale + (columns - 1) * GAP
+    across = columns * width * scale + (columns - 1) * GAP
     before = ["", *(row.group for row in rows[:-1])]
     heads = [row.group if row.group != last else "" for row, last in zip(rows, before, strict=True)]
     tops, bottom = _tops(heads, height * scale)
-    size = (LABEL + strip + MARGIN, bottom + MARGIN)
+    size = (LABEL + across + MARGIN, bottom + MARGIN)
     with style():
         figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
         for row, head, top in zip(rows, heads, tops, strict=True):
-            place = (LABEL / size[0], 1 - (top + height * scale) / size[1], strip / size[0], height * scale / size[1])
+            place = (LABEL / size[0], 1 - (top + height * scale) / size[1], across / size[0], height * scale / size[1])
             axes = figure.add_axes(place)
             axes.imshow(strip(row.images[:columns], scale), interpolation="nearest", aspect="auto")
             axes.set_axis_off()
