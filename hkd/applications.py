@@ -51,8 +51,15 @@ class ApplicationPlan:
         return self.plan.study("stability", Stability)
 
     def digest(self, name: str) -> str:
-        """Return the digest of a study's settings and of the code that carries it out."""
-        return digest([self._settings(name).model_dump(), code_digest(CARRIED_OUT_BY[name], "hkd.experiment")])
+        """Return the digest of a study's settings, of those it takes from elsewhere, and of the code."""
+        settings: list[object] = [self._settings(name).model_dump()]
+        if name == "stability":
+            run = self.run_of(name)
+            nfe = self.plan.run(self.dataset, run).sampling.nfe[0]
+            settings += [self.plan.sample_digest(self.dataset, run), nfe]
+        if name == "trajectories":
+            settings.append(self.plan.trajectory_digest(self.dataset, self.states.trajectories))
+        return digest([*settings, code_digest(CARRIED_OUT_BY[name], "hkd.experiment")])
 
     def file(self, name: str, seed: int = 0) -> str:
         """Return what a study leaves of the run that its figure shows."""

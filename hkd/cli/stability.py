@@ -60,15 +60,12 @@ def stability(
         raise ArtifactError(f"{folder}: its training kept no milestones; set training.milestones and train again")
     reference, network = Path(chosen.layout.reference(dataset)), Path(chosen.layout.extractor(dataset, "metric"))
     weights = [folder / "milestones" / weights_name(step) for step in steps]
-    record = Record("stability", {"steps": steps}, lookup.digest("stability"), seed)
+    sampling = chosen.run(dataset, method).sampling
+    record = Record("stability", {"steps": steps, "sampling": sampling.model_dump()}, lookup.digest("stability"), seed)
     record.inputs, record.device = [*weights, reference, network], str(to)
     run, shape, about = experiment.read_run(folder / "config.yaml")
     built = experiment.method(run, shape, seed=about["seed"], parts=None).eval().requires_grad_(False).to(to)
-    sampling, real, extractor = (
-        run.sampling,
-        read_arrays(reference, "reference")["own_A"],
-        extractor_of(network, device),
-    )
+    real, extractor = read_arrays(reference, "reference")["own_A"], extractor_of(network, device)
 
     def measured(k: int, _: int) -> Arrays:
         experiment.load(built, weights[k])
@@ -91,7 +88,8 @@ def stability(
         interrupt.graceful(),
         tqdm(total=total, desc=f"{method} seed {seed} milestones", unit="image", disable=None) as bar,
     ):
-        identity = "-".join([record.settings_digest, *(recorded_digest(path)[:8] for path in (weights[-1], reference))])
+        made_of = [recorded_digest(path)[:8] for path in (weights[-1], reference)]
+        identity = "-".join([record.settings_digest, chosen.sample_digest(dataset, method), *made_of])
         found = in_parts(parts, identity, len(steps), 1, measured, interrupt.check)
     values = {name: array.tolist() for name, array in found.items()}
     write_json(out, {"n": sampling.n_samples, "total": listed["steps"], "steps": steps, "metrics": values})
