@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import combinations
 
-from hkd.config import ConfigError, digest
+from hkd.config import ConfigError, digest, nearest
 from hkd.plan import HELD_OUT, Plan
 from hkd.source import code_digest
 from hkd.studies import Interpretability, Spectrum
@@ -106,8 +106,9 @@ class InterpretabilityPlan:
         """Return the digest of what defines the tests of bands and factors, besides weights."""
         settings = self.study.model_dump(mode="json", include={"pairs", "draws", "tolerance"})
         cuts = [self.spectrum.ascending, self.spectrum.edges]
+        resize = self.plan.extractor(self.dataset, "metric").preprocessing
         code = ("hkd.koopman.spectral_analysis", "hkd.koopman.factors", "hkd.factor_reader", "hkd.experiment")
-        return digest([settings, cuts, code_digest(*code)])
+        return digest([settings, cuts, resize, code_digest(*code, "hkd.metrics.preprocess")])
 
     def agreement_digest(self) -> str:
         """Return the digest of what defines the agreement, besides weights."""
@@ -116,19 +117,19 @@ class InterpretabilityPlan:
         return digest([settings, code_digest("hkd.koopman.spectrum", "hkd.experiment")])
 
     def table_digest(self) -> str:
-        """Return the digest of what defines the table and the figure, besides what they are made of."""
-        study = self.study.model_dump(mode="json")
-        return digest([study, self.titles(), list(self.plan.seeds), code_digest("hkd.report.findings")])
+        """Return the digest of what defines the table, besides what it is made of."""
+        return digest([*self._printed(), code_digest("hkd.report.findings")])
 
     def figure_digest(self) -> str:
         """Return the digest of what defines the figure, besides what it shows."""
-        settings = [self.study.model_dump(mode="json"), self.titles(), list(self.plan.seeds)]
-        return digest([settings, code_digest("hkd.figures.interpretability", "hkd.figures.save")])
+        return digest([*self._printed(), code_digest("hkd.figures.interpretability", "hkd.figures.save")])
 
     def spectrum_figure_digest(self) -> str:
         """Return the digest of what defines the figure of the spectrum, besides the arrays that it shows."""
-        settings = [self.spectrum.model_dump(mode="json"), self.title(self.spectrum.run)]
-        return digest([settings, code_digest("hkd.figures.spectrum", "hkd.figures.save")])
+        about = [self.title(self.spectrum.run), self.plan.dataset(self.dataset).title]
+        return digest(
+            [self.spectrum.model_dump(mode="json"), about, code_digest("hkd.figures.spectrum", "hkd.figures.save")]
+        )
 
     def titles(self) -> dict[str, str]:
         """Return the titles of all runs that are named in the table."""
@@ -141,12 +142,25 @@ class InterpretabilityPlan:
         return self.plan.run(self.dataset, run).title
 
     def check(self) -> InterpretabilityPlan:
-        """Refuse runs that no config describes.
+        """Refuse runs that no config describes, and questions that name nothing to compare.
 
         Raises:
             ConfigError: naming the key.
         """
         study = self.study
+        for key in ("closure", "spectra", "factors", "orders"):
+            if not getattr(study, key):
+                raise ConfigError(f"studies/{NAME}.yaml, {key}: is empty; name at least one")
+        if self.spectrum.order_by not in study.orders:
+            hint = nearest(self.spectrum.order_by, list(study.orders))
+            raise ConfigError(
+                f"studies/spectrum.yaml, order_by: '{self.spectrum.order_by}' is not among the orders of {NAME}. {hint}"
+            )
+        for key, compared in {"control": (study.control,), "initialisations": study.initialisations}.items():
+            for run in compared:
+                if run not in study.spectra:
+                    hint = nearest(run, list(study.spectra))
+                    raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is not among its spectra. {hint}")
         named = {"closure": study.closure, "spectra": study.spectra, "factors": study.factors}
         named["initialisations"] = (*study.initialisations, *study.initialisations.values())
         for key in ("trajectory_loss", "equal_steps", "equal_compute", "control"):
@@ -158,6 +172,11 @@ class InterpretabilityPlan:
                 except ConfigError as error:
                     raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is no run ({error})") from None
         return self
+
+    def _printed(self) -> list[object]:
+        """Return what table and figure say besides what was measured."""
+        about = [self.titles(), self.plan.dataset(self.dataset).title, self.spectrum.order_by]
+        return [self.study.model_dump(mode="json"), *about, list(self.plan.seeds)]
 
     def _loss_runs(self) -> tuple[str, ...]:
         study = self.study

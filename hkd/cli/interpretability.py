@@ -238,7 +238,7 @@ def interpretability(
     from hkd.report.findings import findings
 
     chosen = plan(profile, config)
-    lookup = InterpretabilityPlan(chosen)
+    lookup = InterpretabilityPlan(chosen).check()
     expect(lookup.table_digest(), expect_digest, "table of interpretability")
     record = Record("interpretability", lookup.study.model_dump(), lookup.table_digest(), inputs=lookup.inputs())
     rows = evidence(measured(lookup), lookup.study, lookup.titles())

@@ -65,7 +65,7 @@ def interpretability(
     from hkd.figures.save import save
 
     chosen = plan(profile, config)
-    lookup = InterpretabilityPlan(chosen)
+    lookup = InterpretabilityPlan(chosen).check()
     expect(lookup.figure_digest(), expect_digest, "figure interpretability")
     study, titles = lookup.study, lookup.titles()
     record = Record("figure", study.model_dump(), inputs=lookup.inputs())
