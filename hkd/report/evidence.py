@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from hkd.report.collect import ReportError
 from hkd.studies import Interpretability, Rules
 
 COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision")
@@ -90,6 +91,8 @@ def closure_rows(run: str, title: str, seeds: Sequence[Mapping[str, Any]], rules
         latent, still = (np.nanmean(errors[name], axis=1) for name in ("latent", "still"))
         state, near_state, near_clean = decoded_distances(errors)
         noisy = inner[sigmas[inner] >= rules.apart]
+        if not noisy.size:
+            raise _no_level("apart", f"at or above {rules.apart:g}", sigmas[inner].tolist())
         found[LATENT].append(float(latent[inner].max()))
         found[MOVED].append(float((latent[inner] / still[inner]).mean()))
         found[STATE].append(float(state[inner].max()))
@@ -123,10 +126,12 @@ def decoded_distances(errors: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray
 
 
 def compared(values: Sequence[float], limit: float, rules: Rules) -> str:
-    """Return `below`, `above` or `undecided`: whether the interval for the mean excludes the limit."""
+    """Return `below`, `above` or `undecided`: does the interval for the mean exclude the limit? One value has none."""
     half = half_width(values, rules.confidence)
+    if half is None:
+        return NOT_RUN
     difference = float(np.mean(values)) - limit
-    if not abs(difference) > (half or 0.0):  # nor for nan
+    if not abs(difference) > half:  # nor for nan
         return "undecided"
     return "below" if difference < 0 else "above"
 
@@ -187,7 +192,8 @@ def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mappin
             half = half_width(gains, rules.confidence)
             name = f"{quantity}: without the loss less with it, at equal {budget}"
             words = {"below": "hurts", "above": "helps", "undecided": "no difference that this design could detect"}
-            decision = NOT_RUN if half is None else words[compared(gains, 0.0, rules)]
+            decided = compared(gains, 0.0, rules)
+            decision = words.get(decided, decided)
             what = "smallest difference that counts"
             rows.append(Row(LOSS, run, titles[run], name, gains, half, what, decision))
     return rows
@@ -197,7 +203,16 @@ def middle_error(errors: Mapping[str, Any], rules: Rules) -> float:
     """Return the mean squared error to x_eps over the noise levels in the middle of the trajectory."""
     low, high = rules.middle
     chosen = [e for sigma, e in zip(errors["sigmas"], errors["mse_to_x_eps"], strict=True) if low <= sigma <= high]
+    if not chosen:
+        raise _no_level("middle", f"from {low:g} to {high:g}", errors["sigmas"])
     return float(np.mean(chosen))
+
+
+def _no_level(key: str, where: str, sigmas: Sequence[float]) -> ReportError:
+    return ReportError(
+        f"studies.interpretability.rules.{key}: no noise level {where} among {', '.join(f'{s:g}' for s in sigmas)}; "
+        "widen it in configs/studies/interpretability.yaml"
+    )
 
 
 # -- do bands carry factors? -----------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, st
         "below": "moving latents brings them nearer to the encoded states than leaving them",
         "above": "moving latents brings them no nearer to the encoded states than leaving them",
         "undecided": "whether moving latents brings them nearer to the encoded states than leaving them is undecided",
+        NOT_RUN: "whether moving latents brings them nearer to the encoded states than leaving them needs 2 seeds",
     }[moved.decision]
     follow = "follow" if latent.decision == "closed" else "do not follow"
     text += (
@@ -98,6 +99,7 @@ def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> 
         before, after = found.row(run, quantity), found.row(other, quantity)
         changes = [b - a for a, b in zip(before.values, after.values, strict=True)]
         verb = {"below": "lowers", "above": "raises", "undecided": "does not detectably change"}
+        verb[NOT_RUN] = "by one seed is not shown to change"
         limit = "within the limit" if after.decision == good else "beyond the limit"
         clauses.append(f"{verb[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
     return f"The variant '{title}' {' and '.join(clauses)}."
@@ -185,11 +187,12 @@ def factors(found: Evidence, study: Interpretability) -> str:
             text = f"{title}: by {', '.join(some)} in some seeds only, by no ordering in all"
         else:
             text = f"{title}: no evidence by any ordering"
+        lowest = min(controls, key=lambda control: control.mean)
         numbers = "; ".join(f"{order} {number(row)} against {row.reference:.3g}" for order, row in rows.items())
         special = {order: found.row(run, f"specialisation by {order}").decision for order in study.orders}
         divide = [order for order, decision in special.items() if decision == "divide factors"]
         if carrying or some:
             text += f"; {_labour(divide, [*carrying, *some])}"
-        text += f" (separation against 95 % of its null: {numbers}), while swapping resolutions moves factors cleanly"
-        sentences.append(f"{text} ({number(controls[0])}).")
+        text += f" (separation against 95 % of its null: {numbers}), while swapping resolutions, the positive control, "
+        sentences.append(f"{text}stands out from the null ({number(lowest)} against {lowest.reference:.3g}).")
     return " ".join(sentences)

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from hkd.report.bars import to_csv
+from hkd.report.collect import ReportError
 from hkd.report.evidence import (
     COLUMNS,
     FDN,
@@ -87,6 +88,11 @@ def test_a_difference_is_decided_as_students_test_decides_it(values):
         assert compared(values, 0.0, RULES) == ("above" if values[0] > 0 else "below")
 
 
+@pytest.mark.parametrize("value", [0.5, 1.0, 2.0, math.nan])
+def test_a_single_value_decides_nothing(value):
+    assert compared([value], 1.0, RULES) == NOT_RUN
+
+
 def test_the_loss_is_judged_by_paired_differences_at_both_budgets():
     rows = rows_of()
     quality, error = (f"{name}: without the loss less with it, at equal compute" for name in (FDN, MIDDLE))
@@ -110,10 +116,18 @@ def test_one_seed_has_no_spread_and_decides_no_difference():
     agreement = rows[HKD, "rank correlation of modes by alpha between seeds"]
     assert (agreement.decision, agreement.cells()["mean"], agreement.cells()["sd"]) == (NOT_RUN, "", "")
     assert rows[HKD, LATENT].cells()["sd"] == "" and rows[HKD, LATENT].decision == "not closed"
+    assert rows[HKD, MOVED].decision == NOT_RUN
 
 
 def test_middle_errors_average_over_the_middle_alone():
     assert middle_error(losses([0.0], [0.25])["errors"][0], RULES) == 0.25
+
+
+def test_a_rule_that_no_noise_level_meets_is_named():
+    with pytest.raises(ReportError, match=r"rules\.middle: no noise level from 30 to 40 among 80, 10, 2, 0.002"):
+        middle_error(losses([0.0], [0.25])["errors"][0], RULES.model_copy(update={"middle": (30.0, 40.0)}))
+    with pytest.raises(ReportError, match=r"rules\.apart: no noise level at or above 50 among 10, 2, 0.6, 0.05"):
+        closure_rows(HKD, "HKD", [closure()], RULES.model_copy(update={"apart": 50.0}))
 
 
 @pytest.mark.parametrize(

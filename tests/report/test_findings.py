@@ -112,7 +112,9 @@ def test_the_loss_is_told_at_both_budgets():
 )
 def test_bands_are_told_beside_their_control(separation, control, said):
     tests = {HKD: {order: [factors(separation, control, k) for k in range(3)] for order in STUDY.orders}}
-    assert said in text(factors=tests)
+    found = text(factors=tests)
+    assert said in found
+    assert ("the positive control, stands out from the null (0.5 ± 0 against 0.0" in found) == (control == 0.5)
 
 
 def test_carrying_more_of_everything_is_told_apart_from_a_division_of_labour():
@@ -137,5 +139,7 @@ def test_with_one_seed_what_needs_two_is_said_to_be_missing():
         factors={HKD: {order: [factors()] for order in STUDY.orders}},
     )
     assert "Between seeds not run: needs 2 seeds." in found
+    assert "than leaving them needs 2 seeds (ratio 0.5)" in found
+    assert "by one seed is not shown to change the latent error" in found
     assert "one-step quality (FDn) at equal compute: not run: needs 2 seeds" in found
     assert "±" not in found
