@@ -165,6 +165,8 @@ def trajectory(
     from hkd.data.images import to_uint8
 
     only_one_of(image=image, index=index)
+    if at is not None and not image:
+        raise ConfigError(f"--at {at:g}: is where a picture is encoded; give it with --image")
     check_suffix(out)
     chosen = plan(profile, config)
     lookup = ApplicationPlan(chosen)
@@ -192,10 +194,8 @@ def trajectory(
             arrays |= _teacher_side(weights, spec, about, x / high, labels, [grid.index(sigma) for sigma in levels])
             clean = arrays.pop("clean")
             for name in ("predictions", "denoised", "decoded"):
-                facts[f"{name}_to_x_eps"] = (arrays[name] - clean).square().mean((1, 2, 3, 4)).sqrt().tolist()
-            facts["decoded_to_denoised"] = (
-                (arrays["decoded"] - arrays["denoised"]).square().mean((1, 2, 3, 4)).sqrt().tolist()
-            )
+                facts[f"{name}_to_x_eps"] = _rms(arrays[name], clean)
+            facts["decoded_to_denoised"] = _rms(arrays["decoded"], arrays["denoised"])
     pixels = {k: to_uint8(v.flatten(0, 1)).unflatten(0, v.shape[:2]).cpu().numpy() for k, v in arrays.items()}
     leave(out, pixels, pixels["decoded"].swapaxes(0, 1).reshape(-1, *about.shape.chw), record, facts)
 

@@ -123,12 +123,20 @@ def write_result(out: Path, arrays: Mapping[str, np.ndarray], shown: np.ndarray)
 
 
 def stored_images(chosen: Plan, source: str, dataset: str, about: Finished, numbers: Any) -> Tensor | None:
-    """Return images of the data set, or None: they are to be generated."""
+    """Return images of the data set, or None: they are to be generated.
+
+    Raises:
+        ConfigError: the data set has fewer images.
+    """
     if source == "generated":
         return None
     from hkd.data.images import ImageSet
 
-    return ImageSet(ApplicationPlan(chosen).images(dataset)).batch(list(numbers), about.device).clean
+    stored, indices = ImageSet(ApplicationPlan(chosen).images(dataset)), list(numbers)
+    for index in indices:
+        if not 0 <= index < len(stored):
+            raise ConfigError(f"image {index} is not in 0..{len(stored) - 1} of {stored.folder}; name one that is")
+    return stored.batch(indices, about.device).clean
 
 
 def start_state(about: Finished, real: Tensor | None, numbers: Any, sigma: float) -> tuple[Tensor, float]:

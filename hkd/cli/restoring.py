@@ -72,7 +72,7 @@ def inpaint(
     from hkd.koopman import inpainting
 
     check_suffix(out)
-    chosen = plan(profile, [*(config or []), *([f"studies.inpainting.steps={steps}"] if steps else [])])
+    chosen = plan(profile, [*(config or []), *([f"studies.inpainting.steps={steps}"] if steps is not None else [])])
     lookup = ApplicationPlan(chosen)
     expect(lookup.digest("inpainting"), expect_digest, "inpainting")
     settings, about = lookup.inpainting, finished(chosen, dataset, method, seed, device)
@@ -94,9 +94,7 @@ def inpaint(
             facts[name] = {
                 "result": _errors(distance, result, truth, missing),
                 "mean_fill": _errors(distance, trivial, truth, missing),
-                "largest_change_outside": float((result - truth)[..., ~missing].abs().max())
-                if (~missing).any()
-                else 0.0,
+                "largest_change_outside": float((result - truth)[..., ~missing].abs().max()),
             }
         if not image and about.shape.channels == 3:
             result, grey = _coloured(about, settings.steps, truth, method)
@@ -125,7 +123,7 @@ def colourise(
     from hkd.data.images import to_uint8
 
     check_suffix(out)
-    chosen = plan(profile, [*(config or []), *([f"studies.inpainting.steps={steps}"] if steps else [])])
+    chosen = plan(profile, [*(config or []), *([f"studies.inpainting.steps={steps}"] if steps is not None else [])])
     settings, about = ApplicationPlan(chosen).inpainting, finished(chosen, dataset, method, seed, device)
     if about.shape.channels != 3:
         raise ConfigError(f"{method} on {dataset}: its images have no colours; name a run on colour images")

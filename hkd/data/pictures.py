@@ -46,7 +46,7 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
     """Return a mask as bool (H, W), true where it is white: there pixels are missing.
 
     Raises:
-        DataError: not readable, of another size, neither black nor white somewhere, or nowhere white.
+        DataError: not readable, of another size, neither black nor white somewhere, or all of one colour.
     """
     picture = _open(path, "L")
     _check_size(path, picture.width, picture.height, resolution)
@@ -56,6 +56,8 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
         raise DataError(f"{path}: a pixel has the value {grey[0]}, expected 0 (kept) and 255 (missing) alone")
     if not values.any():
         raise DataError(f"{path}: no pixel is white, so nothing is missing; paint what is to be generated white")
+    if values.all():
+        raise DataError(f"{path}: every pixel is white, so nothing is known; leave black what is to be kept")
     return torch.from_numpy(values > 0)
 
 

@@ -163,6 +163,13 @@ def test_a_picture_is_decoded_at_any_times_from_one_encoding(hkd, tmp_path, pict
         (("edit", "--index", 1, "--image", "x.png", "--out", "x.png"), "give one of them"),
         (("trajectory", "--times", "100,1", "--out", "x.png"), "--times = 100"),
         (("trajectory", "--times", "soon", "--out", "x.png"), "expected noise levels between commas"),
+        (("trajectory", "--at", 1, "--out", "x.png"), "--at 1: is where a picture is encoded; give it with --image"),
+        (("inpaint", "--steps", 0, "--out", "x.png"), "steps = 0 is not usable"),
+        (("colourise", "--steps", 0, "--out", "x.png"), "steps = 0 is not usable"),
+        (
+            ("edit", "--index", 99999, "--config", "studies.editing.source=dataset", "--out", "x.png"),
+            "image 99999 is not in 0..",
+        ),
         (("inpaint", "--seed", 7, "--out", "x.png"), "run `hkd train`"),
         (("edit", "--image", "nowhere.png", "--out", "x.png"), "nowhere.png: no such file"),
     ],
@@ -202,6 +209,7 @@ def test_a_picture_of_the_wrong_kind_is_named(hkd, tmp_path, name, array, expect
     "array, expected",
     [
         (np.zeros((8, 8), np.uint8), "no pixel is white"),
+        (np.full((8, 8), 255, np.uint8), "every pixel is white"),
         (np.full((8, 8), 128, np.uint8), "has the value 128"),
         (np.full((4, 4), 255, np.uint8), "4x4 pixels"),
         (np.full((8, 8, 3), 255, np.uint8), "mode RGB, expected mode L"),
