@@ -5,15 +5,33 @@ A study reads weights, trajectories or metrics that the workflow has made, and w
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hkd.config import Section, nearest
 from hkd.settings import Fraction, Positive, Rate
 
 OrderBy = Literal["alpha", "abs_alpha", "abs_eig"]
 Draws = Annotated[int, Field(ge=100)]
+
+
+def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in pairwise((0.0, *edges, 1.0))):
+        raise ValueError("must increase within (0, 1)")
+    return edges
+
+
+def _of_the_images(shown: int, about: ValidationInfo) -> int:
+    images = about.data.get("images", shown)
+    if shown > images:
+        raise ValueError(f"there are only {images} images; make it smaller, or `images` larger")
+    return shown
+
+
+Edges = Annotated[tuple[Fraction, ...], AfterValidator(_increasing)]
+Shown = Annotated[Positive, AfterValidator(_of_the_images)]
 
 
 class Variation(Section):
@@ -52,6 +70,14 @@ class Ambiguity(Section):
     set: dict[str, Any]
     variations: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variation]
 
+    @field_validator("power")
+    @classmethod
+    def _above_the_level(cls, power: float, about: ValidationInfo) -> float:
+        level = about.data.get("level", 0.0)
+        if power <= level:
+            raise ValueError(f"must be above the level, {level:g}: a test that sees nothing rejects as often")
+        return power
+
     @model_validator(mode="after")
     def _complete(self) -> Ambiguity:
         if "centre" in self.variations:
@@ -79,12 +105,12 @@ class Spectrum(Section):
     run: str
     order_by: OrderBy
     ascending: bool
-    edges: tuple[Fraction, ...]
+    edges: Edges
     images: Positive
     batch: Positive
     times: Annotated[int, Field(ge=2)]
     substitutes: tuple[Literal["zero", "mean"], ...]
-    shown: Positive
+    shown: Shown
 
 
 class Rules(Section):
@@ -106,6 +132,13 @@ class Rules(Section):
     significance: Fraction
     confidence: Fraction
     middle: tuple[float, float]
+
+    @field_validator("middle")
+    @classmethod
+    def _ascending(cls, middle: tuple[float, float]) -> tuple[float, float]:
+        if not middle[0] < middle[1]:
+            raise ValueError("the first noise level must be below the second")
+        return middle
 
 
 class Interpretability(Section):
@@ -172,10 +205,10 @@ class Editing(Section):
     control: Fraction
     order_by: OrderBy
     ascending: bool
-    edges: tuple[Fraction, ...]
+    edges: Edges
     band: Annotated[int, Field(ge=0)]
     mid: Rate | None
-    shown: Positive
+    shown: Shown
 
     @model_validator(mode="after")
     def _complete(self) -> Editing:
@@ -194,7 +227,7 @@ class Inpainting(Section):
     images: Positive
     masks: tuple[Literal["lower_half", "centre", "grid"], ...]
     steps: Positive
-    shown: Positive
+    shown: Shown
 
     @model_validator(mode="after")
     def _complete(self) -> Inpainting:
@@ -210,7 +243,7 @@ class StatesOverTime(Section):
     trajectories: str
     images: Positive
     levels: Annotated[int, Field(ge=2)]
-    shown: Positive
+    shown: Shown
 
 
 class Stability(Section):

@@ -47,7 +47,8 @@ def hkd(monkeypatch, root, capsys, results):
 
     def run(command, *arguments):
         shared = ["--profile", "configs/smoke.yaml", "--config", f"results={results}", "--device", "cpu"]
-        small = [f"studies.{name}.images=2" for name in ("editing", "inpainting", "trajectories")]
+        studies = ("editing", "inpainting", "trajectories")
+        small = [f"studies.{name}.{key}=2" for name in studies for key in ("images", "shown")]
         words = [command, "shapes8", "methods/hkd", *map(str, arguments), *shared]
         monkeypatch.setattr("sys.argv", ["hkd", *words, *(w for s in small for w in ("--config", s))])
         code = entry._run()
