@@ -92,6 +92,8 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
 
     Args:
         parts: the finished stages it starts from; None builds it for sampling alone, whose weights follow.
+    Raises:
+        ConfigError: settings that the method refuses.
     """
     module, _, name = run.target.rpartition(".")
     made: type[Method] = getattr(importlib.import_module(module), name)
@@ -99,7 +101,10 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
     given: dict[str, Any] = {"student": network(run, shape, seed), "total_steps": run.training.steps}
     given["teacher"] = base(parts.teacher).student if parts and parts.teacher else nn.Module()
     given["distance"] = perceptual(run, parts.perceptual) if parts and run.perceptual else None
-    built = made(**{key: value for key, value in given.items() if key in wanted}, **run.params)
+    try:
+        built = made(**{key: value for key, value in given.items() if key in wanted}, **run.params)
+    except ValueError as error:
+        raise ConfigError(f"{run.title} cannot be built: {error}") from None
     if parts and parts.init:
         built.initialise("student", base(parts.init).student.state_dict())
     for frozen in built.frozen:

@@ -6,6 +6,7 @@ in the weights after a few steps; those of the perceptual distance, in the dista
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from hkd import experiment
+from hkd.config import ConfigError
 from hkd.data.trajectories import Trajectories
 from hkd.plan import Plan
 from hkd.seeding import stream
@@ -41,8 +43,15 @@ def fields(section: Any) -> dict[str, Any]:
 CHOICES = literals(constructor_arguments("hkd.methods.hkd.HKD"))
 
 
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, list | tuple):
+        return [number for part in value for number in numbers(part)]
+    return [value] if isinstance(value, int | float) else []
+
+
 def pairwise_distinct(seen: dict[Any, Any]) -> None:
     for key, value in seen.items():
+        assert np.isfinite(numbers(value)).all(), f"{key} makes what is no number"
         same = [other for other, found in seen.items() if other != key and found == value]
         assert not same, f"{key} does what {same} does"
 
@@ -192,3 +201,10 @@ def test_the_perceptual_ablation_has_no_pixel_loss(tiny_run, build, batch):
         expected = method.lambda2 * method.distance(image, method.distance.features(batch.near_clean)).mean()
         found = method.losses(batch, step=1, generator=stream(0, "t"))["student"]
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_settings_that_the_method_refuses_are_one_line_that_names_the_run(tiny_run):
+    run = tiny_run("methods/hkd", params={"n_intermediate": 0, "state_weight": 1.0})
+    with pytest.raises(ConfigError, match=f"{re.escape(run.title)} cannot be built: state_weight: 1 needs") as refused:
+        experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+    assert "\n" not in str(refused.value)
