@@ -53,4 +53,5 @@ def table_digest(plan: Plan) -> str:
 def figure_digest(plan: Plan) -> str:
     """Return the digest of what defines the figure besides the table."""
     title = plan.dataset(dataset(plan)).title
-    return digest([title, study(plan).model_dump(), code_digest("hkd.figures.tornado", "hkd.figures.save")])
+    facts = [title, plan.profile.scale, study(plan).model_dump()]
+    return digest([*facts, code_digest("hkd.figures.tornado", "hkd.figures.save")])

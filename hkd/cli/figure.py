@@ -102,8 +102,9 @@ def ambiguity(
     record = Record("figure", inputs=[table])
     check_digest(table, "ambiguity")
     found, facts = from_csv(table), read_json(f"{table}.record.json", "ambiguity")
-    dataset, centre = audit.dataset(chosen), audit.study(chosen).centre
-    titles = {"dataset": chosen.dataset(dataset).title, "centre": chosen.run(dataset, centre).title}
-    text = caption(found, facts, **titles)
-    for written in save(tornado(found, detectable=facts["detectable_percent"] / 100), out.with_suffix(""), text):
+    dataset, study = audit.dataset(chosen), audit.study(chosen)
+    titles = {"dataset": chosen.dataset(dataset).title, "centre": chosen.run(dataset, study.centre).title}
+    text = caption(found, facts, **titles, scale=chosen.profile.scale, level=study.level, power=study.power)
+    figure = tornado(found, detectable=facts["detectable_percent"] / 100, level=study.level)
+    for written in save(figure, out.with_suffix(""), text):
         record.write(written)

@@ -20,12 +20,14 @@ APART = 0.055  # least distance of ticks, of the axis' length
 Line = Mapping[str, str]
 
 
-def tornado(lines: Sequence[Line], *, detectable: float) -> Figure:
+def tornado(lines: Sequence[Line], *, detectable: float, level: float) -> Figure:
     """Return the figure: a bar per measured variation, from 1 to its ratio of distances, on a log axis.
 
     Args:
         lines: of results/ambiguity.csv.
         detectable: smallest relative increase that the design detects; the band reaches as far in both directions.
+        level: below which a p-value colours its bar and, after the adjustment, marks it.
+
     Raises:
         ValueError: nothing was measured.
     """
@@ -37,33 +39,42 @@ def tornado(lines: Sequence[Line], *, detectable: float) -> Figure:
         axes = figure.subplots()
         axes.axvspan(1 / (1 + detectable), 1 + detectable, color=BAND, linewidth=0, zorder=0)
         for y, line in enumerate(bars):
-            _bar(axes, y, line)
+            _bar(axes, y, line, level)
         axes.axvline(1, color=INK, linewidth=0.7, zorder=4)
         _finish(axes, bars, detectable)
     return figure
 
 
-def caption(lines: Sequence[Line], facts: Mapping[str, Any], *, dataset: str, centre: str) -> str:
+def caption(
+    lines: Sequence[Line],
+    facts: Mapping[str, Any],
+    *,
+    dataset: str,
+    centre: str,
+    scale: str,
+    level: float,
+    power: float,
+) -> str:
     """Return the caption as Markdown: design, reading, and what was not run and why.
 
     Args:
         facts: the record of the table: steps, seeds, images, detectable_percent and degrees_of_freedom.
+        scale: of the centre's settings.
+        level, power: of the study, for which the changes were judged.
     """
     measured = [line for line in lines if line["change_percent"]]
-    seen = [line for line in measured if line["verdict"] == "matters"]
-    firm = [line for line in seen if float(line["p_holm"]) < 0.05]
+    seen, firm = (sum(float(line[key]) < level for line in measured) for key in ("p", "p_holm"))
     head = (
-        f"What each choice that the paper leaves open changes, taken one at a time around {centre} as the embedded "
+        f"What each choice that the paper leaves open changes, taken one at a time around {centre} as the {scale} "
         f"scale has it. {dataset}, averaged weights after {facts['steps']} steps, seeds 0 to {facts['seeds'] - 1}, "
         f"{facts['images']:,} images a seed. Bars: ratio of FDn to that without the change, geometric mean over paired "
         f"seeds; dots: single seeds; lower than 1 is better. Grey band: changes below "
-        f"{facts['detectable_percent']:.1f} %, of which this design misses more than one in five (two-sided 5 % level, "
-        f"80 % power, spread pooled over all arms with {facts['degrees_of_freedom']} degrees of freedom). "
-        "Coloured: beyond the band, orange worse, blue better; "
-        f"{len(seen)} of {len(measured)}, of which {len(firm)} stay below 0.05 after Holm's correction "
-        "for all of them (marked *). ¶: the value that the full-scale settings take for the paper's. ‡: against a "
-        f"variation that it builds on{_built_on(measured)}. A short training of a small network: a choice that matters "
-        "here may not at full scale, and the reverse."
+        f"{facts['detectable_percent']:.1f} %, which this design detects with a probability below {power:.0%} "
+        f"(two-sided level {level:g}, spread pooled over all arms with {facts['degrees_of_freedom']} degrees of "
+        f"freedom). Coloured: p below {level:g}, orange worse, blue better; {seen} of {len(measured)}, of which {firm} "
+        "stay below it after Holm's correction for all of them (marked *). ¶: the value that the full-scale settings "
+        f"take for the paper's. ‡: against a variation that it builds on{_built_on(measured)}. A choice that matters "
+        "here may not with another network or a longer training, and the reverse."
     )
     rest = [f"- {line['choice']} = {line['value']}: {line['verdict']}" for line in lines if not line["change_percent"]]
     return "\n".join([head, "", *(["Without a bar:", ""] if rest else []), *rest]) + "\n"
@@ -74,13 +85,14 @@ def _built_on(lines: Sequence[Line]) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _bar(axes: Axes, y: int, line: Line) -> None:
+def _bar(axes: Axes, y: int, line: Line, level: float) -> None:
     ratio = 1 + float(line["change_percent"]) / 100
-    colour = UNSEEN if line["verdict"] != "matters" else WORSE if ratio > 1 else BETTER
+    seen = float(line["p"]) < level
+    colour = UNSEEN if not seen else WORSE if ratio > 1 else BETTER
     axes.barh(y, ratio - 1, left=1, height=0.72, color=colour, zorder=2)
     seeds = [float(value) for value in line["ratios"].split()]
     axes.scatter(seeds, [y] * len(seeds), s=5, color="white", edgecolors=INK, linewidths=0.5, zorder=5)
-    star = "*" if line["verdict"] == "matters" and float(line["p_holm"]) < 0.05 else ""
+    star = "*" if float(line["p_holm"]) < level else ""
     worse = ratio > 1
     axes.annotate(
         f"{float(line['change_percent']):+.0f} %{star}".replace("-", "−"),
@@ -90,7 +102,7 @@ def _bar(axes: Axes, y: int, line: Line) -> None:
         ha="left" if worse else "right",
         va="center",
         size=SMALL - 0.5,
-        color=INK if line["verdict"] == "matters" else MUTED,
+        color=INK if seen else MUTED,
     )
 
 

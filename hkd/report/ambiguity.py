@@ -14,7 +14,8 @@ import numpy as np
 from hkd.report.audit import Design, holm
 from hkd.report.collect import ReportError
 
-MATTERS, BELOW, DIVERGED = "matters", "below what this design detects", "diverged"
+MATTERS, NOT_DETECTED, DIVERGED = "matters", "not detected", "diverged"
+SUGGESTIVE = "suggestive: p below the level before adjustment"
 COLUMNS = (
     *("variation", "choice", "value", "against", "paper", "seeds", "fdn_against", "fdn_variation", "difference"),
     *("change_percent", "ratios", "sd_percent", "detectable_percent", "detectable_difference", "p", "p_holm"),
@@ -70,9 +71,17 @@ def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float)
         line = _about(arm)
         if arm.name in changes:
             line |= _changed(changes[arm.name], measured[arm.name], measured[arm.against], design)
-            line |= {"p": p_values[arm.name], "p_holm": adjusted[arm.name]}
+            p, p_holm = p_values[arm.name], adjusted[arm.name]
+            line |= {"p": p, "p_holm": p_holm, "verdict": verdict(p, p_holm, level)}
         found.append(line)
     return found, design
+
+
+def verdict(p: float, p_holm: float, level: float) -> str:
+    """Return what a p-value says of a change, before and after the adjustment for all that were tried."""
+    if p_holm < level:
+        return MATTERS
+    return SUGGESTIVE if p < level else NOT_DETECTED
 
 
 def to_csv(found: Sequence[Mapping[str, Any]]) -> str:
@@ -127,5 +136,4 @@ def _changed(change: Any, own: Any, other: Any, design: Design) -> dict[str, Any
         "sd_percent": percent(design.sd),
         "detectable_percent": percent(design.detectable),
         "detectable_difference": base * float(np.expm1(design.detectable)),
-        "verdict": MATTERS if abs(mean) >= design.detectable else BELOW,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hkd.report.ambiguity import BELOW, MATTERS, Arm, from_csv, lines, to_csv
+from hkd.report.ambiguity import MATTERS, NOT_DETECTED, SUGGESTIVE, Arm, from_csv, lines, to_csv, verdict
 from hkd.report.audit import Design, holm
 from hkd.report.collect import ReportError
 
@@ -96,13 +96,21 @@ def table(*variations: Arm):
     return lines(CENTRE, variations, level=0.05, power=0.8)
 
 
-def test_a_large_change_matters_and_a_small_one_is_below_what_is_seen():
+def test_a_large_change_matters_and_a_small_one_is_not_detected():
     found, made = table(arm("a", 1.5), arm("b", 1.01, -0.01), arm("c", 0.999), arm("d", 1.0, 0.02), arm("e", 0.5))
-    assert [line["verdict"] for line in found] == [MATTERS, BELOW, BELOW, BELOW, MATTERS]
+    assert [line["verdict"] for line in found] == [MATTERS, NOT_DETECTED, NOT_DETECTED, NOT_DETECTED, MATTERS]
     assert found[0]["change_percent"] == pytest.approx(50, abs=0.1)
     assert found[0]["difference"] == pytest.approx(10.5, abs=0.2)
     assert found[0]["detectable_difference"] == pytest.approx(21 * math.expm1(made.detectable), rel=1e-3)
     assert found[0]["p"] < found[0]["p_holm"] < 0.05
+
+
+@pytest.mark.parametrize(
+    "p, p_holm, expected",
+    [(0.001, 0.03, MATTERS), (0.04, 0.05, SUGGESTIVE), (0.04, 0.6, SUGGESTIVE), (0.05, 0.6, NOT_DETECTED)],
+)
+def test_only_what_stays_after_the_adjustment_matters(p, p_holm, expected):
+    assert verdict(p, p_holm, 0.05) == expected
 
 
 def test_a_variation_is_held_against_the_arm_that_it_varies():
