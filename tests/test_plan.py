@@ -154,7 +154,18 @@ def test_an_ablation_states_only_what_it_changes():
     plan = plan_of(scale="paper")
     parent, child = (plan.run("cifar10", m) for m in ("methods/hkd", "ablations/abl_no_traj"))
     assert {**parent.params, "n_intermediate": 0} == child.params
-    assert child.training == parent.training
+    assert child.training.model_copy(update={"batch": parent.training.batch}) == parent.training
+
+
+@pytest.mark.parametrize("scale, dataset", [("paper", "cifar10"), ("paper", "ffhq64"), ("embedded", "shapes16")])
+def test_without_the_trajectory_loss_a_step_costs_as_much_or_sees_as_many_trajectories(scale, dataset):
+    plan = plan_of(scale=scale)
+    parent = plan.run(dataset, "methods/hkd")
+    evaluations = parent.training.batch * (1 + parent.params["n_intermediate"])
+    batches = {"no_traj": evaluations, "no_koopman": evaluations, "no_traj_equal_steps": parent.training.batch}
+    for name, batch in batches.items():
+        child = plan.run(dataset, f"ablations/abl_{name}")
+        assert (child.training.batch, child.params["n_intermediate"]) == (batch, 0)
 
 
 # -- what an error says ----------------------------------------------------------------------------------------------
