@@ -95,7 +95,7 @@ def _bar(axes: Axes, y: int, line: Line, level: float) -> None:
     star = "*" if float(line["p_holm"]) < level else ""
     worse = ratio > 1
     axes.annotate(
-        f"{float(line['change_percent']):+.0f} %{star}".replace("-", "−"),
+        f"{round(float(line['change_percent'])) or 0:+d} %{star}".replace("+0", "0").replace("-", "−"),
         ((max if worse else min)(1, ratio, *seeds), y),
         xytext=(4 if worse else -4, 0),
         textcoords="offset points",
