@@ -138,8 +138,10 @@ class Workflow:
                 found |= {f"{name}:{key}": (str(a.dtype), a.shape, a.tobytes()) for key, a in arrays.items()}
             elif path.suffix == ".safetensors" and "checkpoints" not in name:
                 found |= {f"{name}:{key}": value.tolist() for key, value in load_weights(path).items()}
-            elif path.parent.name == "metrics" and not name.endswith("record.json"):
+            elif path.parent.name == "metrics" and path.name.startswith("nfe") and not name.endswith("record.json"):
                 found[name] = json.loads(path.read_text())["metrics"]
+            elif path.name in ("stability.json", "editing.json", "inpainting.json"):
+                found[name] = json.loads(path.read_text())
             elif path.name.startswith("table") and path.suffix == ".csv":
                 with path.open(newline="") as file:
                     rows = list(csv.DictReader(file))
