@@ -33,7 +33,8 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LABEL_FILE = "dataset.json"
 MAX_FILE_BYTES = 256 << 20
 MAX_CLASSES = 1 << 16
-# All that a damaged zip has made the reader raise; UnicodeDecodeError is a ValueError
+# All that a damaged zip has made the reader raise: a compression that does not exist is a RuntimeError, a name that
+# is no text a ValueError
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -42,7 +43,6 @@ ZIP_ERRORS = (
     EOFError,
     OSError,
     RuntimeError,
-    NotImplementedError,
     ValueError,
 )
 ACCEPTED = f"an EDM-format zip, a folder of images ({', '.join(EXTENSIONS)}), or cifar-10-python.tar.gz"

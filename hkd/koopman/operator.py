@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from hkd.koopman.fast_evolution import evolve_fast
 from hkd.koopman.stability import Bounds, Diagnostics, Rates, diagnose
 
 
-class LevelOperator(nn.Module):
+class LevelOperator(nn.Module, ABC):
     """What the operators of a level share: one learned tensor, its rates within bounds, and the checks on both.
 
     Attributes:
@@ -50,13 +51,13 @@ class LevelOperator(nn.Module):
         rates = self.rates()
         return self._evolve(z, rates, torch.as_tensor(dt, dtype=rates.alpha.dtype, device=z.device))
 
+    @abstractmethod
     def energy(self, z: Tensor) -> Tensor:
         """Return the squared size (B, modes...) of every mode of z; the sum over modes is |z|^2."""
-        raise NotImplementedError
 
+    @abstractmethod
     def project(self, z: Tensor, keep: Tensor) -> Tensor:
         """Return z with every mode zeroed where the boolean `keep` (modes...) is false."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def diagnostics(self) -> Diagnostics:
@@ -82,11 +83,13 @@ class LevelOperator(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.name}: {tuple(self.generator.shape)}{', frozen' if self.frozen else ''}"
 
+    @abstractmethod
     def _raw_rates(self, generator: Tensor) -> Rates:
-        raise NotImplementedError
+        """Return alpha and beta as the generator holds them, before any bound."""
 
+    @abstractmethod
     def _evolve(self, z: Tensor, rates: Rates, dt: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return exp(A·dt) z for dt of shape () or (B,)."""
 
 
 class KoopmanOperator(LevelOperator):

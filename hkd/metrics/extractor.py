@@ -18,32 +18,17 @@ from torch import Tensor
 
 from hkd.metrics.inputs import MetricError, check_features, check_images
 from hkd.metrics.preprocess import CLASSES, Preprocessing
+from hkd.metrics.protocols import Facts
 
 
 @runtime_checkable
-class Extractor(Protocol):
-    """A feature network with what identifies it.
+class Extractor(Facts, Protocol):
+    """A feature network with what identifies it (`Facts`).
 
     Attributes:
-        name: what the distance on these features is called, for instance `FD-factor-cnn`.
-        input_size: side in pixels to which every image is resized.
-        dim: length D of a feature vector.
-        digest: SHA-256 of the weights.
-        value_map: `own` if the network scales levels itself in its own way; `class` if it applies (z - 128) / 128
-            and wants levels such that this is the value map of the preprocessing class.
         device: where its weights are.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def input_size(self) -> int: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def value_map(self) -> str: ...
     @property
     def device(self) -> str: ...
 

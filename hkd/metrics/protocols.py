@@ -123,7 +123,16 @@ def needed_classes(names: list[str]) -> list[str]:
 
 
 class Facts(Protocol):
-    """What a protocol says of a feature network."""
+    """What a protocol says of a feature network.
+
+    Attributes:
+        name: what the distance on its features is called, for instance `FD-factor-cnn`.
+        input_size: side in pixels to which every image is resized.
+        dim: length D of a feature vector.
+        digest: SHA-256 of the weights.
+        value_map: `own` if the network scales levels itself in its own way; `class` if it applies (z - 128) / 128
+            and wants levels such that this is the value map of the preprocessing class.
+    """
 
     @property
     def name(self) -> str: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ class Coefficients(NamedTuple):
     c_noise: Tensor
 
 
-class Precond(nn.Module):
+class Precond(nn.Module, ABC):
     """A network F turned into a function D of an image and its noise level; subclasses give the coefficients.
 
     Attributes:
@@ -36,9 +37,9 @@ class Precond(nn.Module):
         self.img_channels: int = model.img_channels  # type: ignore[assignment]
         self.label_dim: int = model.label_dim  # type: ignore[assignment]
 
+    @abstractmethod
     def coefficients(self, sigma: Tensor) -> Coefficients:
         """Return the four coefficients at float32 noise levels of shape (B, 1, 1, 1)."""
-        raise NotImplementedError
 
     def forward(
         self,

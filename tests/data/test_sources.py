@@ -345,7 +345,7 @@ def test_a_subset_cannot_be_larger_than_the_source(count):
         shuffled_subset(0, 10, count)
 
 
-@pytest.mark.skipif(not REAL_ZIP.exists(), reason="the real images are not here")
+@pytest.mark.skipif(not REAL_ZIP.exists(), reason="../shared/data/cifar10-5k.zip is not beside this checkout")
 def test_real_images_are_read():
     source = open_source(REAL_ZIP)
     assert (len(source), source.resolution, source.channels, source.label_dim) == (5000, 32, 3, 10)

@@ -198,6 +198,7 @@ with interrupt.graceful():
     if len(sys.argv) > 1:
         time.sleep(60)
 """
+# a request to stop must get past code that catches every Exception: were it swallowed, "swallowed" would be read
 NOTHING_TO_SAVE = """
 import time
 from hkd import interrupt
