@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hkd.config import digest
 from hkd.plan import Plan
+from hkd.resolve import BUDGET
 from hkd.source import code_digest
 from hkd.studies import Budget
 
@@ -21,6 +22,11 @@ class Behind:
 def study(plan: Plan) -> Budget:
     """Return the settings of the comparison."""
     return plan.study("budget", Budget)
+
+
+def runs(plan: Plan) -> list[str]:
+    """Return the runs that are compared, as group/name."""
+    return [f"{BUDGET}/{name}" for name in study(plan).methods]
 
 
 def dataset(plan: Plan) -> str:
@@ -56,13 +62,13 @@ def curve(plan: Plan, method: str, seed: int) -> str:
 
 def curves(plan: Plan) -> list[str]:
     """Return the file of every method and seed."""
-    return [curve(plan, method, seed) for method in study(plan).methods for seed in plan.seeds]
+    return [curve(plan, method, seed) for method in runs(plan) for seed in plan.seeds]
 
 
 def inputs(plan: Plan) -> list[str]:
     """Return every file that the table is made from: curves, and the records of what stands behind them."""
     files = curves(plan)
-    for method in study(plan).methods:
+    for method in runs(plan):
         stands_on = behind(plan, method)
         files += [plan.base_weights(dataset(plan), base) for base in stands_on.runs]
         files += [f"{plan.layout.trajectories(dataset(plan), name)}/manifest.json" for name in stands_on.sets]
@@ -77,6 +83,6 @@ def curve_digest(plan: Plan) -> str:
 
 def table_digest(plan: Plan) -> str:
     """Return the digest of what defines the table and the figure besides the curves."""
-    titles = [plan.run(dataset(plan), method).title for method in study(plan).methods]
+    titles = [plan.run(dataset(plan), method).title for method in runs(plan)]
     code = code_digest("hkd.report.budget", "hkd.figures.budget", "hkd.figures.save")
-    return digest([titles, list(study(plan).methods), plan.dataset(dataset(plan)).title, code])
+    return digest([titles, runs(plan), plan.dataset(dataset(plan)).title, code])

@@ -109,9 +109,9 @@ class Plan:
     def table(self, name: str) -> Table:
         """Return the table `name`, or refuse with the nearest one."""
         if name not in self.tables:
-            raise ConfigError(
-                f"table '{name}' is not in profile '{self.profile.profile}'. {nearest(name, list(self.tables))}"
-            )
+            file = self._configs / f"{name}.yaml"
+            remedy = f"{file} makes it: add --configfile {file}" if file.exists() else nearest(name, list(self.tables))
+            raise ConfigError(f"table '{name}' is not in profile '{self.profile.profile}'. {remedy}")
         return self.tables[name]
 
     def rows(self, name: str) -> list[Row]:

@@ -4,7 +4,8 @@ Settings of a run are merged in this order, later wins: the bodies of base, data
 `per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
 trajectories and extractors: their own files, then the profile's `set_trajectories` and `set_extractors`. Those of
 studies: their own files, then the profile's `studies.{name}`. Those of a run of the ambiguity audit: the centre's, then
-the study's `set`, then the variation's.
+the study's `set`, then the variation's. Those of a run of the matched comparison: the method's, then the study's `set`,
+then its line in the study's `methods`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from hkd.config import ConfigError, Layers, Section, check, from_mapping, neares
 from hkd.nets.config import NetworkConfig
 from hkd.settings import Dataset, Extractor, Profile, Run, Scale, TrajectorySet
 from hkd.source import constructor_arguments
-from hkd.studies import Ambiguity
+from hkd.studies import Ambiguity, Budget
 
 CONFIGS = Path("configs")
 RUN_GROUPS = ("methods", "ablations")
 AUDIT = "audit"  # the group of runs that the study `ambiguity` makes; they have no files of their own
+BUDGET = "budget"  # likewise, of the study `budget`
 Study = TypeVar("Study", bound=Section)
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # given by `experiment`, not by `params`
 _META = ("inherits", "scales", "per_dataset")
@@ -79,6 +81,8 @@ class Resolver:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
         if name.split("/")[0] == AUDIT:
             return self._audit_layers(dataset, name.split("/")[1])
+        if name.split("/")[0] == BUDGET:
+            return self._budget_layers(dataset, name.split("/")[1])
         method = name.split("/")[0] in RUN_GROUPS
         scale = self.profile.scale
         chain = self._chain(name)
@@ -116,6 +120,17 @@ class Resolver:
         for step in (study.variations[name].against, name):
             merged.put(layers.pick("variations", step, "set"))
         return merged
+
+    def _budget_layers(self, dataset: str, name: str) -> Layers:
+        """Return the settings of a method in the matched comparison."""
+        known = self.study("budget", Budget).methods
+        if name not in known:
+            raise ConfigError(
+                f"{BUDGET}/{name}: the study 'budget' compares no such method. {nearest(name, list(known))}"
+            )
+        layers = self._study_layers("budget")
+        merged = self.layers(dataset, f"methods/{name}").put(layers.pick("set"))
+        return merged.put(layers.pick("methods", name))
 
     def _chain(self, name: str) -> list[Layers]:
         file = read_yaml(self._configs / f"{name}.yaml")

@@ -175,11 +175,14 @@ class Budget(Section):
     """One-step methods at equal numbers of evaluations of the networks that they train.
 
     Attributes:
+        set: settings laid over those of every method.
+        methods: what each needs besides, so that its training makes `evaluations`.
         evaluations: of student, target and fake denoiser together, that each training makes.
         images, batch: measured at each milestone, and made at once.
     """
 
-    methods: tuple[str, ...]
+    set: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
     evaluations: Positive
     images: Positive
     batch: Positive

@@ -17,7 +17,7 @@ hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 
 wildcard_constraints:
     dataset=r"[a-z0-9-]+",
-    group=r"methods|ablations|audit",
+    group=r"methods|ablations|audit|budget",
     method=r"[a-z0-9_]+",
     seed=r"\d+",
     nfe=r"\d+",

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolve": {"nets.config"},
     "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
     "ambiguity": {"plan", "resolve"},
-    "budgets": {"plan"},
+    "budgets": {"plan", "resolve"},
     "interpretability": {"plan"},
     "scores": {"plan"},
     "workflow": {"plan"},

@@ -373,3 +373,8 @@ def test_every_number_of_the_full_scale_says_where_it_comes_from(path):
         if holds_number(line) and not MARK.search(line) and line.split(":")[0].strip() not in LISTED:
             bare.append(f"{path.name}:{number}: {line.strip()}")
     assert not bare, "a number without source, choice or unknown:\n" + "\n".join(bare)
+
+
+def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():
+    with pytest.raises(ConfigError, match=r"table 'table2' is not in profile 'embedded'.*--configfile .*table2\.yaml"):
+        Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).table("table2")

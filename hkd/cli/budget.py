@@ -23,6 +23,7 @@ from hkd.cli.options import (
 )
 from hkd.plan import Plan
 
+MILESTONES = "name set.training.milestones in configs/studies/budget.yaml"
 OutOption = Annotated[Path, typer.Option(help="The figure's PDF; a PNG and the caption as .md are written beside it.")]
 
 
@@ -57,7 +58,7 @@ def budget_curve(
     folder = Path(chosen.layout.run(dataset, method, seed))
     kept = read_json(folder / "milestones/manifest.json", "train")
     if not kept["milestones"]:
-        raise ArtifactError(f"{folder}: no milestones were kept; name training.milestones in the profile, train again")
+        raise ArtifactError(f"{folder}: no milestones were kept; {MILESTONES}, train again")
     reference_file = Path(chosen.layout.reference(dataset))
     files = [folder / "milestones" / weights_name(step) for step in kept["milestones"]]
     record = Record("budget-curve", settings.model_dump(), budgets.curve_digest(chosen), seed, [*files, reference_file])
@@ -107,10 +108,10 @@ def budget(
     chosen = plan(profile, config)
     expect(budgets.table_digest(chosen), expect_digest, "budget")
     dataset, settings = budgets.dataset(chosen), budgets.study(chosen)
-    titles = {method: chosen.run(dataset, method).title for method in settings.methods}
+    titles = {method: chosen.run(dataset, method).title for method in budgets.runs(chosen)}
     record = Record("budget", settings.model_dump(), budgets.table_digest(chosen), inputs=budgets.inputs(chosen))
     table = []
-    for method in settings.methods:
+    for method in budgets.runs(chosen):
         for seed in chosen.seeds:
             curve = read_json(budgets.curve(chosen, method, seed), "budget-curve")
             table += lines(curve, titles[method], _cost(chosen, dataset, method, seed))

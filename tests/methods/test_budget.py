@@ -12,11 +12,11 @@ from hkd.plan import Plan
 from hkd.seeding import stream
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-PLAN = Plan.load(str(CONFIGS / "budget.yaml"), configs=CONFIGS)
+PLAN = Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS)
 STUDY = budgets.study(PLAN)
 
 
-@pytest.mark.parametrize("method", STUDY.methods)
+@pytest.mark.parametrize("method", budgets.runs(PLAN))
 def test_every_training_evaluates_its_own_networks_equally_often(method, tiny_run, build, feed):
     run, tiny = PLAN.run("shapes16", method), tiny_run(method)
     made, batch = build(tiny), feed(tiny)(0)
