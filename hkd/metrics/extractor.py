@@ -55,6 +55,7 @@ class FunctionExtractor:
     function: Callable[[Tensor], Tensor]
     value_map: str = "own"
     device: str = "cpu"
+    unproven: bool = False
     further: Callable[[Tensor], Mapping[str, Tensor]] | None = None
 
     def __call__(self, levels: Tensor) -> Tensor:

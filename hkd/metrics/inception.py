@@ -279,6 +279,7 @@ class Inception:
 
     input_size = 299
     value_map = "class"
+    unproven = False
 
     def __init__(
         self, network: InceptionV3, *, name: str, digest: str, layer: str = "pool3", device: str = "cpu"

@@ -75,6 +75,7 @@ class NumberProtocol:
         name: of the published program whose protocol it is.
         score: what is measured.
         computed_by: the library itself, or hkd in its place.
+        ranges: disjoint, equally long parts of a sample over which it is the mean, standard deviation or minimum.
     """
 
     name: str
@@ -96,6 +97,7 @@ class NumberProtocol:
     reference_split: str
     n_generated: int
     n_reference: int
+    ranges: int
     versions: tuple[tuple[str, str], ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -132,6 +134,7 @@ class Facts(Protocol):
         digest: SHA-256 of the weights.
         value_map: `own` if the network scales levels itself in its own way; `class` if it applies (z - 128) / 128
             and wants levels such that this is the value map of the preprocessing class.
+        unproven: never yet run on the weights that its publisher distributes.
     """
 
     @property
@@ -144,6 +147,8 @@ class Facts(Protocol):
     def digest(self) -> str: ...
     @property
     def value_map(self) -> str: ...
+    @property
+    def unproven(self) -> bool: ...
 
 
 def number_protocol(
@@ -156,12 +161,14 @@ def number_protocol(
     library: bool,
     reference: tuple[str, str],
     n: tuple[int, int],
+    ranges: int = 1,
 ) -> NumberProtocol:
     """Return the record of a number that `implementation`, or hkd in its place, makes of these features.
 
     Args:
         reference: digest of the reference images, and their split.
         n: numbers of generated and of reference images.
+        ranges: see `NumberProtocol`.
     """
     item = IMPLEMENTATIONS[implementation]
     packages = ("numpy", "torch", *((item.package, "scipy", "pillow") if library else ("scipy",)))
@@ -187,6 +194,7 @@ def number_protocol(
         reference_split=reference[1],
         n_generated=n[0],
         n_reference=n[1],
+        ranges=ranges,
         versions=versions_of(*packages),
     )
 

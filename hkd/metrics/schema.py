@@ -39,6 +39,7 @@ class ProtocolRecord(BaseModel):
     reference_split: str
     n_generated: int = Field(ge=2)
     n_reference: int = Field(ge=0)
+    ranges: int = Field(ge=1)
     estimate: list[str]
     versions: dict[str, str]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from hkd.metrics.inputs import MetricError, check_features
 from hkd.metrics.kid import kid, subset_kid
 from hkd.metrics.moments import Gaussian, gaussian_of
 from hkd.metrics.precision_recall import precision_recall
-from hkd.metrics.protocols import IMPLEMENTATIONS, NumberProtocol, number_protocol, peer_distance
+from hkd.metrics.protocols import IMPLEMENTATIONS, Facts, NumberProtocol, number_protocol, peer_distance
 from hkd.metrics.uncertainty import Extrapolation, bootstrap, frechet_infinity, half_sampling, spread, why_estimate
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,11 +36,12 @@ class Eye:
     dim: int
     digest: str
     value_map: str = "own"
+    unproven: bool = False
 
     @classmethod
-    def of(cls, extractor: Any) -> Eye:
+    def of(cls, extractor: Facts) -> Eye:
         """Return the facts of an extractor."""
-        return cls(extractor.name, extractor.input_size, extractor.dim, extractor.digest, extractor.value_map)
+        return cls(**{field.name: getattr(extractor, field.name) for field in fields(cls)})
 
 
 class Side:
@@ -89,7 +90,7 @@ def score(
 
     Keys: metric (the name of the distance), scores, protocols (one per score), mean_term, trace_term, conditioning,
     n_generated, n_reference, extractor, extractor_digest, generated_digest, reference_digest, ranges. A score of the
-    first n images is `fid_own@n`, spread and minimum over disjoint ranges are `fid_own~sd` and `fid_own~min`.
+    first n images of every range is `fid_own@n`, spread and minimum over the ranges `fid_own~sd` and `fid_own~min`.
 
     Args:
         sizes: smaller numbers of images at which scores that are made of features are measured too.
@@ -109,20 +110,21 @@ def score(
         item = SCORES[name]
         values = [made.value(item, _rows(sample, item.view, k * n, n), sample, k) for k in range(ranges)]
         found[name] = float(np.mean(values))
-        protocols[name] = _protocol(item, sample, reference, n)
+        protocols[name] = _protocol(item, sample, reference, n, ranges)
         if ranges > 1 and not item.base:
             over = spread(values)
             found |= {of_ranges(name, "sd"): over.sd, of_ranges(name, "min"): over.minimum}
             protocols |= dict.fromkeys((of_ranges(name, "sd"), of_ranges(name, "min")), protocols[name])
         for size in sizes if item.view and not item.base else ():
-            found[at(name, size)] = made.value(item, _rows(sample, item.view, 0, size), sample, 0)
+            first = [made.value(item, _rows(sample, item.view, k * n, size), sample, k) for k in range(ranges)]
+            found[at(name, size)] = float(np.mean(first))
             protocols[at(name, size)] = replace(protocols[name], n_generated=size)
-    first, eye = made.frechet(_rows(sample, "own_A", 0, n), "own_A"), sample.eyes["own"]
+    parts, eye = made.frechet(_rows(sample, "own_A", 0, n), "own_A"), sample.eyes["own"]
     return {
         "metric": eye.name,
         "scores": found,
-        **{key: getattr(first, key) for key in ("mean_term", "trace_term")},
-        "conditioning": asdict(first.conditioning),
+        **{key: getattr(parts, key) for key in ("mean_term", "trace_term")},
+        "conditioning": asdict(parts.conditioning),
         "n_generated": n,
         "n_reference": reference.n,
         "ranges": ranges,
@@ -130,10 +132,7 @@ def score(
         "extractor_digest": eye.digest,
         "generated_digest": str(sample["images_digest"]),
         "reference_digest": str(reference["images_digest"]),
-        "protocols": {
-            key: p.as_dict() | {"estimate": why_estimate(p.n_generated, p.n_reference, dim=p.dim, nominal=nominal)}
-            for key, p in protocols.items()
-        },
+        "protocols": {key: p.as_dict() | {"estimate": _doubts(sample, p, nominal)} for key, p in protocols.items()},
     }
 
 
@@ -206,7 +205,7 @@ def _rows(sample: Side, view: str, start: int, n: int) -> np.ndarray:
     return check_features(sample[view], name=f"sample {view}")[start : start + n] if view else np.zeros((0, 0))
 
 
-def _protocol(item: Score, sample: Side, reference: Side, n: int) -> NumberProtocol:
+def _protocol(item: Score, sample: Side, reference: Side, n: int, ranges: int) -> NumberProtocol:
     program = IMPLEMENTATIONS[item.implementation or "hkd"]
     key, kind, layer = split_view(item.view) if item.view else ("own", program.preprocessing, "features")
     if item.kind == "network":
@@ -221,7 +220,15 @@ def _protocol(item: Score, sample: Side, reference: Side, n: int) -> NumberProto
         library=item.kind == "library",
         reference=(str(reference["images_digest"]), str(reference["split"])),
         n=(n, reference.n),
+        ranges=ranges,
     )
+
+
+def _doubts(sample: Side, protocol: NumberProtocol, nominal: int | None) -> list[str]:
+    """Return the reasons why a number is an estimate only: too few images, or a network that is not proven."""
+    few = why_estimate(protocol.n_generated, protocol.n_reference, dim=protocol.dim, nominal=nominal)
+    unproven = any(eye.unproven for eye in sample.eyes.values() if eye.name == protocol.extractor)
+    return [*few, *([f"extractor {protocol.extractor} is unproven on its published weights"] if unproven else [])]
 
 
 def _check_same_eyes(sample: Side, reference: Side) -> None:

@@ -1,8 +1,8 @@
 """DINOv2 and CLIP image towers as extractors, from a local weight file in the publishers' own layout.
 
 Both are plain vision transformers; they differ in the names of their tensors, the activation, a layer scale and what
-is read out. UNPROVEN: the published files were not at hand when this was written. CLIP is tested against another
-implementation of it, DINOv2 against a direct transcription of its equations, both on made-up weights.
+is read out. UNPROVEN: the published files were not at hand when this was written, and every number says so. CLIP is
+tested against another implementation of it, DINOv2 against a transcription of its equations, on made-up weights.
 
 Sources: Oquab et al. (2023) for DINOv2; Radford et al. (2021) for CLIP.
 """
@@ -76,7 +76,8 @@ def transformer_extractor(
             dim = features(torch.zeros(1, 3, size, size, device=device)).shape[1]
     except KeyError as error:
         raise MetricError(f"{name}: no tensor {error} in the weights; the file is of another network") from error
-    return FunctionExtractor(name, size, dim, digest or state_digest(state), features, device=device)
+    found = digest or state_digest(state)
+    return FunctionExtractor(name, size, dim, found, features, device=device, unproven=True)
 
 
 def dinov2(state: State, x: Tensor) -> Tensor:

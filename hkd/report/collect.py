@@ -6,6 +6,7 @@ A metrics file is refused rather than repaired: a table with a guessed number is
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from hkd.artifacts import ArtifactError, check_digest, read_json, record_path
-from hkd.columns import ALWAYS, FID_DIGESTS, at, column
+from hkd.columns import ALWAYS, FID_DIGESTS, Column, at, column, of_ranges
 
 SCHEMA = 2
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
@@ -61,13 +62,21 @@ def records(paths: Iterable[Path | str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*keys, "record"])
 
 
-def score(line: Mapping[str, Any], name: str, n_common: int | None = None) -> tuple[float, Mapping[str, Any]]:
-    """Return a score of a line of `collect` with its protocol: of all its images, or of the first `n_common`.
+def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple[float, Mapping[str, Any]]:
+    """Return what a line of `collect` holds for a column, with its protocol.
+
+    That is the score of all images or of the first `n_common`; for spreads over ranges what was found over them.
 
     Raises:
         ReportError: the file holds no such score.
     """
-    key = name if n_common in (None, line["n_generated"]) else at(name, int(n_common or 0))
+    key = asked.score
+    if asked.derived == "common" and n_common not in (None, line["n_generated"]):
+        key = at(key, int(n_common or 0))
+    elif asked.derived in ("range_sd", "range_min"):
+        key = of_ranges(key, asked.derived.removeprefix("range_"))
+        if key not in line["scores"]:
+            raise ReportError(f"{line['file']}: {asked.name} needs disjoint ranges; set sampling.ranges to 3 or more")
     if key not in line["scores"]:
         held = ", ".join(line["scores"])
         raise ReportError(f"{line['file']}: holds no score '{key}' (it holds {held}); run `hkd metrics` again")
@@ -88,6 +97,7 @@ def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int
     first, *others = lines_of(metrics)
     chosen = [column(name) for name in columns]
     own_n = any(item.derived == "common" for item in chosen)
+    _check_minima(metrics, chosen)
     for other in others:
         for key in ("dataset", "extractor", "extractor_digest", "n_reference"):
             if first[key] != other[key]:
@@ -97,11 +107,22 @@ def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int
             remedy = "add the column fdn_common, which compares them at the smallest number"
             raise ReportError(_mixed(first, other, "a column", differing, remedy))
         for item in chosen:
-            n = n_common if item.derived == "common" else None
-            (_, mine), (_, theirs) = (score(line, item.score, n) for line in (first, other))
+            (_, mine), (_, theirs) = (score(line, item, n_common) for line in (first, other))
             differing = _difference(mine, theirs, () if item.derived == "common" else ("n_generated",))
             if differing:
                 raise ReportError(_mixed(first, other, item.name, differing))
+
+
+def _check_minima(metrics: pd.DataFrame, chosen: Sequence[Column]) -> None:
+    """Refuse a minimum over seeds where rows have different numbers of them: the more seeds, the lower it is."""
+    seeds = Counter(zip(metrics["method"], metrics["nfe"], strict=True)).most_common()
+    for item in chosen:
+        if item.derived in ("min", "range_min") and seeds[0][1] != seeds[-1][1]:
+            found = " and ".join(f"{count} of {method} at {nfe} NFE" for (method, nfe), count in (seeds[0], seeds[-1]))
+            raise ReportError(
+                f"{item.name} would mix minima over different numbers of seeds ({found});"
+                " run the same seeds for every row, or leave the column out"
+            )
 
 
 def check_seeds(lines: pd.DataFrame) -> None:

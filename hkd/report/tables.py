@@ -5,6 +5,7 @@ Every printed row stays in the table: one that was not run has empty numbers and
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -136,17 +137,19 @@ def _measured(
 
 def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:
     """Return what a column shows of the seeds of one row; a spread of one seed is None."""
-    values = [score(line, asked.score, n_common if asked.derived == "common" else None)[0] for line in lines]
+    values = [score(line, asked, n_common)[0] for line in lines]
     if asked.derived == "sd":
         return statistics.stdev(values) if len(values) > 1 else None
-    return min(values) if asked.derived == "min" else statistics.fmean(values)
+    if asked.derived == "range_sd":  # of one range: the root of the mean variance
+        return math.sqrt(statistics.fmean(value * value for value in values))
+    return min(values) if asked.derived in ("min", "range_min") else statistics.fmean(values)
 
 
 def _estimates(line: dict[str, Any], columns: Sequence[str], n_common: int | None) -> str:
     """Return `column: reason` of every column whose score is of too few images, columns of one reason together."""
     why: dict[str, list[str]] = {}
     for asked in map(column, columns):
-        _, protocol = score(line, asked.score, n_common if asked.derived == "common" else None)
+        _, protocol = score(line, asked, n_common)
         if protocol["estimate"]:
             why.setdefault(", ".join(protocol["estimate"]), []).append(asked.name)
     return "; ".join(f"{' '.join(names)}: {reason}" for reason, names in why.items())

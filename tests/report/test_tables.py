@@ -234,3 +234,10 @@ def test_the_minimum_over_seeds_stands_beside_the_mean(metrics_file, paper):
     lines = collect([metrics_file(seed=k, **{"metrics.fid_own": value}) for k, value in enumerate((5.0, 3.0, 4.0))])
     frame = table(ROWS[4:5], lines, paper, columns=("fid_own", "fid_sd", "fid_min"))
     assert frame[["fid_own", "fid_sd", "fid_min"]].values.tolist() == [[4.0, 1.0, 3.0]]
+
+
+def test_minima_over_different_numbers_of_seeds_are_refused(metrics, paper):
+    with pytest.raises(
+        ReportError, match=r"fid_min would mix.* \(2 of methods/hkd at 1 NFE and 1 of methods/edm at 35"
+    ):
+        table(ROWS, metrics, paper, columns=("fid_own", "fid_min"))
