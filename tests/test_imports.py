@@ -36,6 +36,26 @@ def test_a_command_without_tensors_loads_no_slow_library(arguments, root):
     assert not names & SLOW
 
 
+OWN_PATH = """
+import numpy as np, hkd.metrics.inception, hkd.metrics.vit
+from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.measure import measure, reference_arrays
+def layers(levels):
+    rows = levels[:, :, :2, :2].flatten(1)
+    return {"features": rows, "logits": rows / 99, "spatial": rows}
+eyes = {"own": FunctionExtractor("FD-pixels", 9, 12, "d" * 64, lambda x: layers(x)["features"], further=layers)}
+images = np.random.default_rng(0).integers(0, 256, (2, 40, 3, 8, 8), dtype=np.uint8)
+names = ["fid_own", "fdn", "sfid", "inception_score", "kid", "precision", "fid_dgm_eval", "fid_torchmetrics", "fid_edm"]
+measure(images[0], reference_arrays(images[1], eyes, names), eyes, names)
+"""
+
+
+def test_from_images_to_scores_our_own_path_needs_no_library_of_networks_or_metrics(root):
+    names = loaded("-c", OWN_PATH, cwd=root)
+    assert {"hkd", "torch", "scipy"} <= names
+    assert not names & {"torchvision", "torch_fidelity", "cleanfid", "pytorch_fid", "lpips", "sklearn", "matplotlib"}
+
+
 def test_snakemake_parses_the_rules_without_slow_libraries(root):
     code = "import sys, hkd.plan, hkd.workflow; from pathlib import Path\n"
     code += "plan = hkd.plan.Plan.load('configs/embedded.yaml')\n"

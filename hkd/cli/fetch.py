@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import urllib.error
 import urllib.request
@@ -78,6 +79,6 @@ def _download(url: str, out: Path, size: int) -> None:
             while piece := answer.read(PIECE):
                 file.write(piece)
                 bar.update(len(piece))
-    except (urllib.error.URLError, TimeoutError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "reason", error)
         raise ArtifactError(f"{url}: not reachable ({reason}); download it elsewhere and say --from FILE") from None

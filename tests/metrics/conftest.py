@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +54,13 @@ def real() -> np.ndarray:
 @pytest.fixture(scope="session")
 def photos() -> np.ndarray:
     return blobs(4, resolution=32)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither our code nor a library may look for anything outside this machine."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"a metric opened a connection to {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from hkd.metrics.extractor import extract
 from hkd.metrics.inputs import MetricError
 from hkd.metrics.vit import IMAGENET, clip, clip_extractor, dinov2, dinov2_extractor, transformer_extractor
+from hkd.metrics.weights import WEIGHTS, file_digest
 from hkd.seeding import stream
 
 WIDTH, LAYERS, PATCH = 128, 2, 14
@@ -104,6 +106,50 @@ def test_clip_equals_the_tower_in_torch_fidelity() -> None:
         expected = theirs(x)
     expected = expected[0] if isinstance(expected, tuple) else expected
     torch.testing.assert_close(clip(state, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of TorchScript, in which CLIP comes
+def test_a_file_of_made_up_weights_in_the_published_layout_loads(
+    tmp_path: Path, dino_state: dict[str, torch.Tensor], photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pinned(name: str, path: Path) -> Path:
+        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], sha256=file_digest(path)))
+        return path
+
+    torch.save(dino_state, tmp_path / "dinov2.pth")
+    ours = dinov2_extractor(pinned("dinov2-vit-s-14", tmp_path / "dinov2.pth"))
+    assert (ours.name, ours.dim, ours.unproven) == ("FD-dinov2-vit-s-14", WIDTH, True)
+    assert ours.digest == file_digest(tmp_path / "dinov2.pth")
+    expected = transformer_extractor("FD-made-up", dino_state, dinov2)
+    np.testing.assert_array_equal(extract(photos, ours, "C"), extract(photos, expected, "C"))
+
+    tower = pytest.importorskip("torch_fidelity.feature_extractor_clip").VisionTransformer(
+        input_resolution=224, patch_size=32, width=WIDTH, layers=1, heads=WIDTH // 64, output_dim=32
+    )
+    state = fill({key: tuple(value.shape) for key, value in tower.state_dict().items()})
+    archive = nn.Module()  # what CLIP distributes: a TorchScript archive with the text tower beside the visual one
+    archive.visual = _module(state)
+    archive.transformer = nn.Linear(2, 2)
+    torch.jit.save(torch.jit.script(archive), tmp_path / "clip.pt")
+    ours = clip_extractor(pinned("clip-vit-b-32", tmp_path / "clip.pt"))
+    assert (ours.name, ours.dim, ours.unproven) == ("FD-clip-vit-b-32", 32, True)
+    np.testing.assert_array_equal(
+        extract(photos, ours, "C"), extract(photos, transformer_extractor("FD-made-up", state, clip), "C")
+    )
+
+
+def _module(state: dict[str, torch.Tensor]) -> nn.Module:
+    """A module without a forward whose state dict this is."""
+    root = nn.Module()
+    for key, value in state.items():
+        *path, last = key.split(".")
+        inner = root
+        for name in path:
+            if name not in inner._modules:
+                inner.add_module(name, nn.Module())
+            inner = inner.get_submodule(name)
+        inner.register_parameter(last, nn.Parameter(value))
+    return root
 
 
 def test_absent_or_foreign_weights_are_refused(tmp_path: Path, dino_state: dict[str, torch.Tensor]) -> None:
