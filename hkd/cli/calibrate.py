@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import Annotated
 
@@ -38,33 +37,31 @@ def calibrate(
     """Score real images against real ones, clean and corrupted, in every implementation; table and figure."""
     import numpy as np
 
-    from hkd.cli.score import extractor_of
+    from hkd.cli.eyes import eyes
     from hkd.data.images import ImageSet
     from hkd.data.sources import shuffled_subset
     from hkd.figures.calibration import calibration, caption
     from hkd.figures.save import save
     from hkd.metrics.calibration import calibrate as measure
     from hkd.report.bars import to_csv
+    from hkd.scores import extractor_files
 
     chosen = plan(profile, config)
     expect(chosen.metrics_code(), expect_code, "code of the metrics")
     folder = Path(chosen.layout.data(dataset, chosen.reference_split(dataset)))
-    weights = Path(chosen.layout.extractor(dataset, "metric"))
-    record = Record("calibrate", {"n": n, "splits": splits}, inputs=[folder / "images.npy", weights], device=device)
+    inputs: list[Path | str] = [folder / "images.npy", *extractor_files(chosen, dataset)]
+    record = Record("calibrate", {"n": n, "splits": splits}, inputs=inputs, device=device)
     images = ImageSet(folder)
     images.verify()
     kept = np.sort(shuffled_subset(0, len(images), min(n, len(images))))
     labels = None if images.class_numbers is None else np.asarray(images.class_numbers)[kept]
-    rows = measure(np.asarray(images.pixels)[kept], labels, extractor_of(weights, device), splits=splits)
+    own = eyes(chosen, dataset, device)["own"]
+    rows = measure(np.asarray(images.pixels)[kept], labels, own, splits=splits)
     out = Path(f"{chosen.layout.root}/calibration.csv")
     write_text(out, to_csv([{k: _digits(v) for k, v in row.items()} for row in rows], tuple(rows[0])))
     record.write(out)
-    shown = []
-    for key in dict.fromkeys((row["corruption"], row["implementation"]) for row in rows):
-        values = [row["distance"] for row in rows if (row["corruption"], row["implementation"]) == key]
-        shown.append((*key, statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0))
-    text = caption(dataset=chosen.dataset(dataset).title, metric=rows[0]["metric"], n=len(kept) // 2, splits=splits)
-    for path in save(calibration(shown, metric=rows[0]["metric"]), f"{chosen.profile.figures}/calibration", text):
+    text = caption(rows, dataset=chosen.dataset(dataset).title)
+    for path in save(calibration(rows), f"{chosen.profile.figures}/calibration", text):
         record.write(path)
 
 

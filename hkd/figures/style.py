@@ -48,6 +48,9 @@ COLOURS = {
     "ecm": "#fdb863",
 }
 
+# Preprocessing classes A to E of a Fréchet distance, which are no methods: ink and four hues apart in lightness.
+CLASSES = {"A": INK, "B": "#2166ac", "C": "#e08214", "D": "#7f3b08", "E": "#5aae61"}
+
 _SETTINGS: Any = {
     "font.family": "STIXGeneral",  # comes with matplotlib, so every machine sets the same text
     "font.size": BODY,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from hkd.metrics import corruptions
 from hkd.metrics.calibration import calibrate
 from hkd.metrics.corruptions import CORRUPTIONS
-from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.extractor import FunctionExtractor, extract
+from hkd.metrics.frechet import frechet_from_features
 from hkd.metrics.inputs import MetricError
+from hkd.metrics.protocols import IMPLEMENTATIONS
+from hkd.seeding import numpy_stream
 
 LABELS = np.arange(301) % 4
 
@@ -67,5 +73,36 @@ def test_calibration_grows_with_the_damage(real: np.ndarray, extractor: Function
     assert excess["blur 1 px", "hkd"] > excess["blur 0.5 px", "hkd"] > 0
     assert excess["nine tenths duplicated", "hkd"] > excess["half duplicated", "hkd"] > 0
     assert ("one class dropped", "hkd") not in excess
-    assert len(rows) == 3 * (len(CORRUPTIONS) - 1)
+    assert excess["reference of class C", "hkd"] > 0 < excess["reference of class A", "clean-fid"]
+    assert ("reference of class A", "hkd") not in excess
+    assert len(rows) == 3 * (len(CORRUPTIONS) - 1) + 3
     assert {row["preprocessing"] for row in rows} == {"A", "C"}
+
+
+def test_calibration_is_of_every_implementation_and_of_one_pass_per_way_of_seeing(
+    real: np.ndarray, extractor: FunctionExtractor
+) -> None:
+    passes = []
+
+    def counted(levels: torch.Tensor) -> torch.Tensor:
+        passes.append(len(levels))
+        return extractor.function(levels)
+
+    rows = calibrate(
+        real[:64],
+        None,
+        replace(extractor, function=counted),
+        corruptions={"noise": CORRUPTIONS["noise 8 levels"]},
+        splits=2,
+    )
+    assert {row["implementation"] for row in rows} == set(IMPLEMENTATIONS)
+    assert sum(passes) == 2 * 3 * 32 * 4, "C and D are one resize, and this network scales levels itself"
+    first = rows[0]
+    assert first["distance"] == pytest.approx(
+        frechet_from_features(*(extract(half, extractor, "A") for half in halves(real[:64]))).distance
+    )
+
+
+def halves(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = numpy_stream(0, "calibration-split", 0).permutation(len(images))
+    return images[np.sort(order[:32])], images[np.sort(order[32:])]
