@@ -39,7 +39,7 @@ class Dataset(Section):
 
 
 class Optimizer(Section):
-    """An optimiser of torch.optim, by name, with its settings."""
+    """One of torch's optimisers, by name, with its settings."""
 
     name: Literal["adam", "adamw", "radam"]
     lr: Rate

@@ -62,3 +62,28 @@ def test_snakemake_parses_the_rules_without_slow_libraries(root):
     code += "[plan.metrics(t) for t in plan.tables]; [plan.table_digest(t) for t in plan.tables]\n"
     code += "plan.train_code('shapes16', 'methods/hkd'); hkd.workflow.prefix({})"
     assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})
+
+
+def test_numbers_are_made_of_features_without_torch(root):
+    code = "import hkd.cli.main, hkd.scores, hkd.metrics.schema, hkd.metrics.scoring"
+    assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
+
+
+def test_sampling_and_a_training_step_load_no_compiler(root):
+    code = """
+import sys, torch
+from hkd.settings import Optimizer
+from hkd.training.optim import Adaptive
+import hkd.experiment, hkd.training.loop
+for name in ("adam", "adamw", "radam"):
+    weight = torch.ones(2, requires_grad=True)
+    settings = Optimizer(name=name, lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
+    optim = Adaptive(settings, [{"params": [weight]}])
+    weight.sin().sum().backward()
+    optim.step()
+    optim.zero_grad()
+print(*sorted(sys.modules))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "hkd.training.loop" in ran.stdout.split()
+    assert "torch._dynamo" not in ran.stdout.split()

@@ -22,7 +22,7 @@ from hkd.settings import Training
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay
 from hkd.training.milestones import Milestones
-from hkd.training.optim import load_named_state, named_state, optimizer, set_learning_rate
+from hkd.training.optim import Adaptive, load_named_state, named_state, set_learning_rate
 
 
 class Diverged(RuntimeError):
@@ -44,7 +44,7 @@ class Trainer:
         self.method, self.settings, self.seed = method, settings, seed
         self.progress = Progress()
         self.averages = {name: Average(getattr(method, name)) for name in method.trains}
-        self.optimizers = {name: optimizer(settings.optimizer, method.parameter_groups(name)) for name in method.trains}
+        self.optimizers = {name: Adaptive(settings.optimizer, method.parameter_groups(name)) for name in method.trains}
 
     def state(self) -> dict[str, Tensor]:
         """Return every tensor that a resumed training needs."""
@@ -73,7 +73,7 @@ class Trainer:
         for name, loss in losses.items():
             optim = self.optimizers[name]
             rate = set_learning_rate(optim, self.settings, step, peak)
-            optim.zero_grad(set_to_none=True)
+            optim.zero_grad()
             loss.backward()
             norm = _clip(getattr(self.method, name), self.settings.clip)
             facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm, "lr": rate}

@@ -7,26 +7,77 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.radam import radam
 
 from hkd.settings import Optimizer, Training
 
-_KINDS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "radam": torch.optim.RAdam,
+Step = Callable[..., None]
+_NO_MAXIMUM = {"max_exp_avg_sqs": [], "amsgrad": False}
+_KINDS: dict[str, tuple[Step, dict[str, Any]]] = {
+    "adam": (adam, _NO_MAXIMUM),
+    "adamw": (adamw, _NO_MAXIMUM),
+    "radam": (radam, {}),
 }
 
 
-def optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, over groups that may carry an `lr_scale`."""
-    return _KINDS[settings.name](
-        groups,
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        foreach=True,
-    )
+class Adaptive:
+    """Adam, AdamW or RAdam in torch's own arithmetic, called as functions.
+
+    The classes of torch.optim load torch's compiler when they are made, which no training here uses and which takes
+    longer than a short training has.
+    """
+
+    def __init__(self, settings: Optimizer, groups: list[dict[str, Any]]) -> None:
+        self.settings = settings
+        self.param_groups = [{"lr": settings.lr, **group, "params": list(group["params"])} for group in groups]
+        self.state: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Parameters of all groups; `state` is keyed by the position in this list."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        function, more = _KINDS[self.settings.name]
+        (beta1, beta2), first = self.settings.betas, 0
+        for group in self.param_groups:
+            moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
+            self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
+            states = [self.state[index] for index, _ in moved]
+            function(
+                [p for _, p in moved],
+                [p.grad for _, p in moved],
+                exp_avgs=[state["exp_avg"] for state in states],
+                exp_avg_sqs=[state["exp_avg_sq"] for state in states],
+                state_steps=[state["step"] for state in states],
+                beta1=beta1,
+                beta2=beta2,
+                lr=group["lr"],
+                weight_decay=self.settings.weight_decay,
+                eps=self.settings.eps,
+                maximize=False,
+                foreach=True,
+                **more,
+            )
+            first += len(group["params"])
+
+
+def _fresh(parameter: Tensor) -> dict[str, Tensor]:
+    return {
+        "step": torch.tensor(0.0),
+        "exp_avg": torch.zeros_like(parameter),
+        "exp_avg_sq": torch.zeros_like(parameter),
+    }
 
 
 def learning_rate_factor(settings: Training, step: int) -> float:
@@ -47,7 +98,7 @@ def learning_rate_factor(settings: Training, step: int) -> float:
     return ramp * fall
 
 
-def set_learning_rate(optim: torch.optim.Optimizer, settings: Training, step: int, base: float) -> float:
+def set_learning_rate(optim: Adaptive, settings: Training, step: int, base: float) -> float:
     """Set the learning rate of every group for this step and return that of a group with scale 1."""
     rate = base * learning_rate_factor(settings, step)
     for group in optim.param_groups:
@@ -55,20 +106,15 @@ def set_learning_rate(optim: torch.optim.Optimizer, settings: Training, step: in
     return rate
 
 
-def named_state(optim: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return the optimiser's tensors under `{parameter index}.{name}`; plain numbers become tensors."""
-    found = {}
-    for index, values in optim.state_dict()["state"].items():
-        for key, value in values.items():
-            found[f"{index}.{key}"] = value if torch.is_tensor(value) else torch.tensor(float(value))
-    return found
+def named_state(optim: Adaptive) -> dict[str, Tensor]:
+    """Return the optimiser's tensors under `{parameter index}.{name}`."""
+    return {f"{index}.{key}": value for index, values in optim.state.items() for key, value in values.items()}
 
 
-def load_named_state(optim: torch.optim.Optimizer, state: dict[str, torch.Tensor]) -> None:
+def load_named_state(optim: Adaptive, state: dict[str, Tensor]) -> None:
     """Load what `named_state` returned."""
-    full = optim.state_dict()
-    full["state"] = {}
+    parameters, optim.state = optim.parameters, {}
     for name, value in state.items():
         index, key = name.split(".", 1)
-        full["state"].setdefault(int(index), {})[key] = value
-    optim.load_state_dict(full)
+        to = "cpu" if key == "step" else parameters[int(index)].device
+        optim.state.setdefault(int(index), {})[key] = value.to(to, copy=True)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hkd.settings import Ema, Optimizer, Training
-from hkd.training.optim import learning_rate_factor, load_named_state, named_state, optimizer, set_learning_rate
+from hkd.training.optim import Adaptive, learning_rate_factor, load_named_state, named_state, set_learning_rate
 
 ADAM = Optimizer(name="adam", lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
 
@@ -73,7 +73,7 @@ def test_a_fall_never_rises(schedule):
 
 def test_a_group_has_its_own_scale_of_the_rate():
     a, b = (nn.Parameter(torch.ones(2)) for _ in range(2))
-    optim = optimizer(ADAM, [{"params": [a], "lr_scale": 1.0}, {"params": [b], "lr_scale": 10.0}])
+    optim = Adaptive(ADAM, [{"params": [a], "lr_scale": 1.0}, {"params": [b], "lr_scale": 10.0}])
     assert set_learning_rate(optim, training(warmup_steps=10), 5, 0.1) == pytest.approx(0.05)
     assert [group["lr"] for group in optim.param_groups] == pytest.approx([0.05, 0.5])
 
@@ -81,17 +81,27 @@ def test_a_group_has_its_own_scale_of_the_rate():
 @pytest.mark.parametrize(
     "name, kind", [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("radam", torch.optim.RAdam)]
 )
-def test_an_optimiser_has_the_settings_of_its_section(name, kind):
+def test_steps_equal_those_of_torch_to_the_bit(name, kind):
     settings = Optimizer(name=name, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.3)
-    optim = optimizer(settings, [{"params": [nn.Parameter(torch.ones(2))]}])
-    group = optim.param_groups[0]
-    assert type(optim) is kind
-    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (0.1, (0.8, 0.95), 1e-6, 0.3)
+    start = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(0))
+    ours, theirs = ([nn.Parameter(v.clone()) for v in start] for _ in range(2))
+    one = Adaptive(settings, [{"params": ours[:2], "lr_scale": 5.0}, {"params": iter(ours[2:])}])
+    shared = {"betas": settings.betas, "eps": settings.eps, "weight_decay": settings.weight_decay, "foreach": True}
+    other = kind([{"params": theirs[:2], "lr_scale": 5.0}, {"params": theirs[2:]}], lr=settings.lr, **shared)
+    for k in range(9):
+        for parameters, optim in ((ours, one), (theirs, other)):
+            optim.zero_grad()
+            used = parameters if k > 2 else parameters[1:]  # the first one joins later
+            sum((p.sin() * (k + 1)).sum() for p in used).backward()
+            for group in optim.param_groups:
+                group["lr"] = 0.1 / (k + 1) * group.get("lr_scale", 1.0)
+            optim.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_the_first_step_of_adam_has_the_length_of_the_rate():
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
-    optim = optimizer(ADAM, [{"params": [weight]}])
+    optim = Adaptive(ADAM, [{"params": [weight]}])
     (weight * torch.tensor([3.0, -0.01])).sum().backward()
     optim.step()
     torch.testing.assert_close(weight.detach(), torch.tensor([0.9, 2.1]), rtol=1e-5, atol=1e-5)
@@ -103,7 +113,7 @@ def test_a_named_state_takes_up_where_it_was(name):
 
     def made(values):
         parameters = [nn.Parameter(v.clone()) for v in values]
-        return parameters, optimizer(settings, [{"params": parameters[:1]}, {"params": parameters[1:]}])
+        return parameters, Adaptive(settings, [{"params": parameters[:1]}, {"params": parameters[1:]}])
 
     def step(parameters, optim, k):
         optim.zero_grad()
