@@ -70,7 +70,14 @@ def _file(module: str) -> Path:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    """The syntax of a file, without docstrings."""
+    tree = ast.parse(path.read_text(), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                node.body = body[1:]
+    return tree
 
 
 def _arguments(node: ast.ClassDef, classes: dict[str, ast.ClassDef], module: str, tree: ast.Module) -> dict[str, Any]:
@@ -110,13 +117,7 @@ def _annotation(node: ast.expr | None) -> Any:
 
 @cache
 def _module_digest(module: str) -> str:
-    tree = ast.parse(_file(module).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(ast.dump(_tree(_file(module))).encode()).hexdigest()
 
 
 @cache
