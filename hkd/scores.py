@@ -9,6 +9,7 @@ from hkd.settings import PublishedExtractor
 from hkd.source import code_digest
 
 OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
+NETWORKS = tuple(f"hkd.{name}" for name in ("nets.cnn", "metrics.inception", "metrics.vit", "metrics.diversity"))
 
 
 def common_n(plan: Plan, table: str) -> int | None:
@@ -74,7 +75,12 @@ def features_digest(plan: Plan, dataset: str) -> str:
     networks = {eye: name for eye, name in eye_names(plan, dataset).items() if name not in OWN}
     about = {eye: published(plan, name).model_dump() for eye, name in networks.items()}
     asked = [plan.profile.extractor, scores(plan, dataset), about, diversity_of(plan)]
-    return digest([code_digest("hkd.metrics.measure", "hkd.nets.cnn"), asked])
+    return digest([code_digest("hkd.metrics.measure", *NETWORKS), asked])
+
+
+def pass_code() -> str:
+    """Return the digest of the code that passes images through networks, ours and the libraries'."""
+    return code_digest("hkd.metrics.extractor", "hkd.metrics.libraries", *NETWORKS)
 
 
 def metrics_digest(plan: Plan, dataset: str, method: str) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hkd.metrics.extractor import Extractor
+    from hkd.metrics.passes import FeatureCache
+    from hkd.plan import Plan
 
 NfeOption = Annotated[int, typer.Option(help="Network evaluations per image.")]
 
@@ -60,7 +62,10 @@ def reference(
     images = ImageSet(folder)
     images.verify()
     out, networks = Path(chosen.layout.reference(dataset)), eyes(chosen, dataset, device)
-    _save(out, reference_arrays(np.asarray(images.pixels), networks, scores(chosen, dataset), split=split))
+    arrays = reference_arrays(
+        np.asarray(images.pixels), networks, scores(chosen, dataset), split=split, cache=_cache(chosen)
+    )
+    _save(out, arrays)
     record.write(out, n=len(images), extractor=networks["own"].name)
 
 
@@ -98,6 +103,7 @@ def features(
         ranges=chosen.run(dataset, method).sampling.ranges,
         beside=beside(chosen, dataset, device),
         claimed=read_json(f"{samples}.record.json", "sample")["n"],
+        cache=_cache(chosen),
     )
     _save(out, arrays)
     record.write(out, n=len(images), extractor=networks["own"].name, extractor_digest=networks["own"].digest)
@@ -189,6 +195,13 @@ def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
             return dict(file)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ArtifactError(f"{path}: unreadable ({error}); delete it and run `hkd {stage}` again") from None
+
+
+def _cache(chosen: Plan) -> FeatureCache:
+    from hkd.metrics.passes import FeatureCache
+    from hkd.scores import pass_code
+
+    return FeatureCache(Path(f"{chosen.layout.root}/feature_cache"), pass_code())
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -16,8 +16,11 @@ import numpy as np
 from hkd.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
 from hkd.metrics.extractor import Extractor, extract_layers
 from hkd.metrics.inputs import MetricError, check_images, images_digest
-from hkd.metrics.libraries import WITNESSES
+from hkd.metrics.libraries import WITNESSES, Witness
+from hkd.metrics.moments import gaussian_of
+from hkd.metrics.passes import FeatureCache
 from hkd.metrics.precision_recall import CONVENTIONS, centred, neighbour_radii
+from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
 from hkd.metrics.scoring import Eye, Side, score
 
 Eyes = Mapping[str, Extractor]
@@ -25,23 +28,33 @@ Beside = Mapping[str, tuple[Eye, Callable[[np.ndarray], float]]]  # `network` sc
 
 
 def reference_arrays(
-    images: np.ndarray, eyes: Eyes, names: Sequence[str], *, split: str = "", batch: int = 64
+    images: np.ndarray,
+    eyes: Eyes,
+    names: Sequence[str],
+    *,
+    split: str = "",
+    cache: FeatureCache | None = None,
+    batch: int = 64,
 ) -> dict[str, np.ndarray]:
     """Return everything that the named scores need of the reference images, as arrays that fit an npz file.
 
-    Keys: the views; {view}_radii where scores of nearest neighbours are asked for; {library}_mu, {library}_sigma;
-    n, eyes, images_digest, split.
+    Keys: the views; {view}_mu and {view}_sigma (float64) where distances of full rank are asked for; {view}_radii
+    where scores of nearest neighbours are; {library}_mu, {library}_sigma; n, eyes, images_digest, split.
     Raises:
         MetricError: see `check_images` and `check_features`; also for an eye that is not given.
     """
     images = check_images(images, name="reference images")
-    out = _views(images, eyes, names, batch)
+    out = _views(images, eyes, names, cache, batch)
+    for view in {SCORES[name].view for name in names if SCORES[_base(name)].implementation == "hkd"}:
+        if len(images) > out[view].shape[1]:
+            gaussian = gaussian_of(out[view], name=f"reference {view}")
+            out |= {f"{view}_mu": gaussian.mean, f"{view}_sigma": gaussian.covariance}
     for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind in NEIGHBOURS}:
         rows = out[view].astype(np.float64)
         out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)
     for key in _libraries(names):
         witness = WITNESSES[key]
-        statistics = witness.statistics(witness.features(images, eyes["own"], batch=batch))
+        statistics = witness.statistics(_seen(witness, images, eyes["own"], cache, batch))
         out |= {f"{key}_mu": statistics["mu"], f"{key}_sigma": statistics["sigma"]}
     return out | _about(images, eyes, split)
 
@@ -55,6 +68,7 @@ def sample_arrays(
     ranges: int = 1,
     beside: Beside | None = None,
     claimed: int | None = None,
+    cache: FeatureCache | None = None,
     batch: int = 64,
 ) -> dict[str, np.ndarray]:
     """Return everything that the named scores need of generated images: views, and the libraries' own numbers.
@@ -63,17 +77,18 @@ def sample_arrays(
         ranges: disjoint parts of the images; a library scores each by itself.
         beside: how scores that need a network of their own are made of images.
         claimed: number of images that the caller believes to hand over.
+        cache: where features are looked for before a network is asked.
     Raises:
         MetricError: see `check_images`; also for a reference that lacks a library.
     """
     images = check_images(images, name="generated images", claimed=claimed)
-    out = _views(images, eyes, names, batch)
+    out = _views(images, eyes, names, cache, batch)
     n, side = len(images) // ranges, Side(reference, "reference")
     parts = [images[k * n : (k + 1) * n] for k in range(ranges)]
     for key in _libraries(names):
         witness = WITNESSES[key]
         known = {part: side[f"{key}_{part}"] for part in ("mu", "sigma")}
-        found = [witness.statistics(witness.features(part, eyes["own"], batch=batch)) for part in parts]
+        found = [witness.statistics(_seen(witness, part, eyes["own"], cache, batch)) for part in parts]
         out[f"number_fid_{key}"] = np.array([witness.distance(statistics, known) for statistics in found])
     for name in names:
         if SCORES[name].kind == "network":
@@ -118,7 +133,9 @@ def check_name(extractor: Extractor) -> str:
     return extractor.name
 
 
-def _views(images: np.ndarray, eyes: Eyes, names: Sequence[str], batch: int) -> dict[str, np.ndarray]:
+def _views(
+    images: np.ndarray, eyes: Eyes, names: Sequence[str], cache: FeatureCache | None, batch: int
+) -> dict[str, np.ndarray]:
     """Return the views, one pass per network and preprocessing class."""
     for extractor in eyes.values():
         check_name(extractor)
@@ -130,9 +147,24 @@ def _views(images: np.ndarray, eyes: Eyes, names: Sequence[str], batch: int) -> 
     for (eye, kind), views in passes.items():
         if eye not in eyes:
             raise MetricError(f"extractor '{eye}': not given, but {', '.join(views)} needs it")
-        found = extract_layers(images, eyes[eye], kind, [split_view(view)[2] for view in views], batch=batch)
+        look = extract_layers if cache is None else cache.layers
+        found = look(images, eyes[eye], kind, [split_view(view)[2] for view in views], batch=batch)
         out |= dict(zip(views, found, strict=True))
     return out
+
+
+def _seen(
+    witness: Witness, images: np.ndarray, extractor: Extractor, cache: FeatureCache | None, batch: int
+) -> np.ndarray:
+    """Return the features that a library makes in a pass of its own."""
+
+    def make() -> np.ndarray:
+        return witness.features(images, extractor, batch=batch)
+
+    if cache is None:
+        return make()
+    package = IMPLEMENTATIONS[witness.implementation].package
+    return cache.held(images, extractor, f"{witness.key} {versions_of(package)}", make)
 
 
 def _libraries(names: Sequence[str]) -> list[str]:

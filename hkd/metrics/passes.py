@@ -7,13 +7,14 @@ resized once per class, and what leaves is either all features or, with memory c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from hkd.artifacts import atomic_path
-from hkd.metrics.extractor import Extractor, extract
+from hkd.metrics.extractor import Extractor, extract, extract_layers
 from hkd.metrics.inputs import MetricError, check_features, check_images, images_digest
 from hkd.metrics.moments import Gaussian, Moments
 
@@ -42,39 +43,56 @@ def stream_gaussians(
 
 
 class FeatureCache:
-    """Features on disk, addressed by the bytes of the images, the weights of the extractor and the class.
+    """Features on disk, addressed by the bytes of the images, the weights of the network and how it is shown them.
 
-    Nothing else decides what is found: neither file names nor the order of jobs. A damaged entry is made anew.
+    Nothing else decides what is found: neither file names nor the order of jobs. Entries carry a checksum; a damaged
+    one is made anew. The folder can be deleted at any time.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, code: str = "") -> None:
+        """Keep features in `folder`; those of another digest `code` of the code that makes them are not found."""
+        self.folder, self._code = Path(folder), code
 
-    def features(
-        self, images: np.ndarray, extractor: Extractor, preprocessing: str = "A", *, batch: int = 64
-    ) -> np.ndarray:
-        """Return float32 features (N, D), from the folder if they are there, else computed and stored."""
-        path = self.path(images_digest(check_images(images)), extractor, preprocessing)
-        held = self._read(path, len(images), extractor.dim)
-        if held is not None:
+    def layers(
+        self, images: np.ndarray, extractor: Extractor, preprocessing: str, layers: Sequence[str], *, batch: int = 64
+    ) -> list[np.ndarray]:
+        """Return what `extract_layers` does, from the folder if all of it is there, else computed and stored."""
+        digest = images_digest(check_images(images))
+        paths = [self._path(digest, extractor, f"{preprocessing} {layer}") for layer in layers]
+        held = [found for path in paths if (found := self._read(path, len(images))) is not None]
+        if len(held) == len(paths):
             return held
-        features = extract(images, extractor, preprocessing, batch=batch)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, features)
-        return features
+        made = extract_layers(images, extractor, preprocessing, layers, batch=batch)
+        for path, features in zip(paths, made, strict=True):
+            self._write(path, features)
+        return made
 
-    def path(self, digest: str, extractor: Extractor, preprocessing: str) -> Path:
-        """Return where the features of images with this digest lie."""
-        address = "\x1f".join((digest, extractor.name, extractor.digest, str(extractor.input_size), preprocessing))
-        return self.folder / f"{hashlib.sha256(address.encode()).hexdigest()}.npy"
+    def held(
+        self, images: np.ndarray, extractor: Extractor, program: str, make: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Return the features that a program makes in a pass of its own, from the folder if they are there."""
+        path = self._path(images_digest(check_images(images)), extractor, program)
+        found = self._read(path, len(images))
+        if found is None:
+            self._write(path, found := make())
+        return found
+
+    def _path(self, digest: str, extractor: Extractor, seen_as: str) -> Path:
+        network = (extractor.name, extractor.digest, str(extractor.input_size), extractor.device)
+        about = (digest, *network, seen_as, self._code)
+        return self.folder / f"{hashlib.sha256(chr(31).join(about).encode()).hexdigest()}.npz"
 
     @staticmethod
-    def _read(path: Path, n: int, dim: int) -> np.ndarray | None:
+    def _write(path: Path, features: np.ndarray) -> None:
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, features=features)
+
+    @staticmethod
+    def _read(path: Path, n: int) -> np.ndarray | None:
         try:
-            features = np.load(path, allow_pickle=False)
-            check_features(features, dim=dim)
-        except (OSError, EOFError, ValueError):  # absent, cut short, or not features: compute again
+            with np.load(path, allow_pickle=False) as file:
+                features = check_features(file["features"])
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # absent, damaged or no features: compute again
             return None
         return features if len(features) == n else None
 

@@ -72,6 +72,9 @@ class Side:
 
     def gaussian(self, view: str) -> Gaussian:
         """Return mean and covariance of a view."""
+        mean, covariance = self.held(f"{view}_mu"), self.held(f"{view}_sigma")
+        if mean is not None and covariance is not None:
+            return Gaussian(self.n, mean, covariance)
         if view not in self._gaussians:
             self._gaussians[view] = gaussian_of(self[view], name=f"{self._name} {view}")
         return self._gaussians[view]

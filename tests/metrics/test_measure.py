@@ -16,8 +16,9 @@ from hkd.columns import SCORES, scores_of
 from hkd.metrics import libraries
 from hkd.metrics.extractor import FunctionExtractor, extract
 from hkd.metrics.frechet import frechet_from_features
-from hkd.metrics.inputs import MetricError
-from hkd.metrics.measure import measure, reference_arrays
+from hkd.metrics.inputs import MetricError, images_digest
+from hkd.metrics.measure import measure, reference_arrays, sample_arrays
+from hkd.metrics.passes import FeatureCache
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scoring import Eye
 
@@ -223,6 +224,46 @@ def test_every_score_is_made_of_one_pass_per_network_and_class(
     assert found["scores"]["fd_perceptual"] != found["scores"]["fid_own"], "another class of images"
     assert found["protocols"]["sfid"]["layer"] == "spatial" and found["protocols"]["sfid"]["dim"] == 7
     assert found["protocols"]["lpips_diversity"]["extractor"] == "distance"
+
+
+def test_a_further_column_asks_no_network_and_no_library_again(
+    generated: np.ndarray,
+    real: np.ndarray,
+    extractor: FunctionExtractor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = scores_of(["fid_torch_fidelity"])
+    known = reference_arrays(real, {"own": extractor}, names, cache=FeatureCache(tmp_path))
+    first = sample_arrays(generated, {"own": extractor}, names, known, cache=FeatureCache(tmp_path))
+
+    def asked(*arguments: object, **options: object) -> None:
+        raise AssertionError("asked again")
+
+    silent = replace(extractor, function=asked)
+    names = scores_of(["fid_torch_fidelity", "kid", "precision"])
+    again = reference_arrays(real, {"own": silent}, names, cache=FeatureCache(tmp_path))
+    assert again.keys() == known.keys() | {"own_A_radii"}
+    found = sample_arrays(generated, {"own": silent}, names, again, cache=FeatureCache(tmp_path))
+    for key, array in first.items():
+        np.testing.assert_array_equal(found[key], array)
+
+
+def test_a_reference_holds_mean_and_covariance_of_all_images_with_digest_and_number(
+    generated: np.ndarray, real: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
+) -> None:
+    rows = extract(real, extractor, "A").astype(np.float64)
+    assert reference["own_A_mu"].dtype == reference["own_A_sigma"].dtype == np.float64
+    np.testing.assert_allclose(reference["own_A_mu"], rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(reference["own_A_sigma"], np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-12)
+    assert (int(reference["n"]), str(reference["split"])) == (len(real), "train")
+    assert str(reference["images_digest"]) == images_digest(real)
+    moved = reference | {"own_A_mu": reference["own_A_mu"] + 1.0}
+    near, far = (measure(generated, known, {"own": extractor}, ["fdn"]) for known in (reference, moved))
+    gap = rows.mean(axis=0) - extract(generated, extractor, "A").mean(axis=0)
+    assert far["scores"]["fid_own"] - near["scores"]["fid_own"] == pytest.approx(16 + 2 * gap.sum(), rel=1e-3)
+    few = reference_arrays(real[:10], {"own": extractor}, ["fdn"])
+    assert "own_A_sigma" not in few, "below full rank the features themselves are the statistics"
 
 
 def test_a_layer_that_a_network_has_not_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,24 +40,58 @@ def test_the_cache_computes_once_and_only_for_the_same_content(
         return extractor.function(levels)
 
     counting = replace(extractor, function=counted)
-    cache = FeatureCache(tmp_path)
-    first = cache.features(real[:50], counting)
-    assert (cache.features(real[:50].copy(), counting) == first).all()
+    cache = FeatureCache(tmp_path, "code")
+
+    def features(images: np.ndarray, of: FunctionExtractor = counting, kind: str = "A") -> np.ndarray:
+        return cache.layers(images, of, kind, ["features"])[0]
+
+    first = features(real[:50])
+    assert (first == extract(real[:50], extractor, "A")).all()
+    assert (features(real[:50].copy()) == first).all()
     assert sum(calls) == 50
     changed = real[:50].copy()
     changed[3, 0, 0, 0] ^= 1
-    cache.features(changed, counting)
-    cache.features(real[:50], counting, "C")
-    cache.features(real[:50], replace(counting, digest="f" * 64))
-    assert sum(calls) == 200
+    features(changed)
+    features(real[:50], kind="C")
+    features(real[:50], replace(counting, digest="f" * 64))
+    features(real[:50], replace(counting, name="FD-other"))
+    assert sum(calls) == 250
+    cache = FeatureCache(tmp_path, "other code")
+    features(real[:50])
+    assert sum(calls) == 300
 
 
-def test_a_damaged_entry_is_made_anew(real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path) -> None:
+def test_further_layers_come_of_one_pass_and_are_kept_too(
+    real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
+) -> None:
+    calls = []
+
+    def further(levels: torch.Tensor) -> dict[str, torch.Tensor]:
+        calls.append(len(levels))
+        return {"features": extractor.function(levels), "logits": 2 * extractor.function(levels)}
+
+    layered, cache = replace(extractor, further=further), FeatureCache(tmp_path)
+    first, logits = cache.layers(real[:50], layered, "A", ["features", "logits"])
+    assert (logits == 2 * first).all()
+    again = cache.layers(real[:50], layered, "A", ["logits", "features"])
+    assert (again[0] == logits).all() and (again[1] == first).all()
+    assert calls == [50]
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped"])
+def test_a_damaged_entry_is_made_anew(
+    real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path, how: str, flip_byte: Callable[[Path], None]
+) -> None:
     cache = FeatureCache(tmp_path)
-    first = cache.features(real[:20], extractor)
+    (first,) = cache.layers(real[:20], extractor, "A", ["features"])
     (entry,) = tmp_path.iterdir()
-    entry.write_bytes(entry.read_bytes()[:-100])
-    assert (cache.features(real[:20], extractor) == first).all()
+    whole = entry.read_bytes()
+    if how == "cut":
+        entry.write_bytes(whole[:-100])
+    else:
+        flip_byte(entry)
+    assert (cache.layers(real[:20], extractor, "A", ["features"])[0] == first).all()
+    assert entry.read_bytes() == whole
 
 
 def test_halves_are_disjoint_and_equal_in_size(real: np.ndarray) -> None:
