@@ -95,3 +95,30 @@ def test_only_main_imports_the_commands():
 def test_no_module_is_loaded_in_a_circle():
     graph = {module: imports(path, top_level=True) & MODULES.keys() for module, path in MODULES.items()}
     list(TopologicalSorter(graph).static_order())
+
+
+def calls(path: Path) -> set[str]:
+    """Names of everything that a file calls or names as an attribute, with the argument of a cast."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("astype", "to"):
+            found |= {f"cast {ast.unparse(argument)}" for argument in node.args}
+    return found
+
+
+def test_images_become_bytes_in_one_place():
+    """Rounding is a part of a score's protocol. Corruptions put damaged levels back into bytes, and numbers of bands
+    are bytes too; neither are samples."""
+    casts = {"cast np.uint8", "cast torch.uint8", "byte", "cast 'uint8'"}
+    casting = {path.relative_to(PACKAGE).as_posix() for path in FILES if calls(path) & casts}
+    assert casting == {"data/images.py", "metrics/corruptions.py", "cli/interpretability.py"}
+    definitions = [path for path in FILES if "def to_uint8" in path.read_text()]
+    assert [path.relative_to(PACKAGE).as_posix() for path in definitions] == ["data/images.py"]
+
+
+def test_no_matrix_root_is_ever_taken_by_us():
+    assert not [path for path in FILES if "sqrtm" in calls(path)]

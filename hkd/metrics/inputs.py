@@ -46,23 +46,6 @@ def check_images(images: Any, *, name: str = "images", claimed: int | None = Non
     return array
 
 
-def check_range(images: Any, low: float, high: float, *, name: str = "images") -> np.ndarray:
-    """Return float `images` if finite and within [low, high].
-
-    Raises:
-        MetricError: for NaN, infinity or a value outside the range.
-    """
-    array = np.asarray(images)
-    if not np.isfinite(array).all():
-        raise MetricError(f"{name}: contains NaN or infinity; find the step that produced it before scoring")
-    if array.size and (array.min() < low or array.max() > high):
-        raise MetricError(
-            f"{name}: values span [{array.min():.4g}, {array.max():.4g}], outside [{low:g}, {high:g}];"
-            " rescale or clip them explicitly"
-        )
-    return array
-
-
 def check_features(features: Any, *, name: str = "features", dim: int | None = None) -> np.ndarray:
     """Return `features` as a floating array of shape (N, D), N >= 2, all finite.
 

@@ -1,9 +1,9 @@
-"""The schema of a metrics file, and the rule that one table column holds numbers of one protocol only."""
+"""The schema of a metrics file: what every number carries, and what no file may be called."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -89,24 +89,3 @@ def check_metrics(content: Mapping[str, Any], *, where: str) -> MetricsRecord:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         raise MetricError(f"{where}: {key}: {first['msg']}; rerun the scoring stage") from error
-
-
-def metrics_schema() -> dict[str, Any]:
-    """Return the JSON schema of a metrics file."""
-    return {"$id": f"hkd-metrics-{SCHEMA_VERSION}", **MetricsRecord.model_json_schema()}
-
-
-def check_column(protocols: Sequence[Mapping[str, Any]], *, column: str, ignore: Sequence[str] = ("versions",)) -> None:
-    """Accept the protocols of one table column if they are equal.
-
-    Args:
-        ignore: fields that may differ; library versions of one machine do not.
-    Raises:
-        MetricError: naming the first field that differs and its values.
-    """
-    for field in protocols[0] if protocols else ():
-        values = sorted({str(protocol.get(field)) for protocol in protocols})
-        if field not in ignore and len(values) > 1:
-            raise MetricError(
-                f"column {column}: mixes {field} {' and '.join(values)}; score all rows alike, or give each its column"
-            )
