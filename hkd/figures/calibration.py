@@ -81,7 +81,7 @@ def calibration(rows: Sequence[Mapping[str, object]]) -> Figure:
     largest = max(item.mean for item in shown)
     low = max(spread, largest * 1e-3) / 10**DECADES if largest > 0 else 1e-3
     with style():
-        legend = [f"{kind}: {wrapped(', '.join(names), 88)}" for kind, names in kinds.items()]
+        legend = [f"{kind}: {wrapped(', '.join(names), 104)}" for kind, names in kinds.items()]
         height = ROW * len(mistakes) + HEAD + 0.13 * sum(text.count("\n") + 1 for text in legend)
         figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
         axes = figure.subplots()
