@@ -44,6 +44,10 @@ class Method(nn.Module):
         """Return what multiplies the learning rate at step `step`, counted from 0, besides the law of the settings."""
         return 1.0
 
+    def forgets(self, step: int) -> bool:
+        """Return whether the optimisers start anew, without their moments, after optimiser step number `step`."""
+        return False
+
     def parameter_groups(self, name: str) -> list[dict[str, Any]]:
         """Return the optimiser groups of network `name`; `lr_scale` multiplies the learning rate of a group."""
         return [{"params": list(getattr(self, name).parameters()), "lr_scale": 1.0}]

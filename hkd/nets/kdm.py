@@ -72,9 +72,12 @@ class KDMNet(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Four convolutions that tell stored images from decoded ones: (B, C, R, R) -> logits (B, 1, h, w)."""
+    """Four convolutions that tell stored images from decoded ones: (B, C, R, R) -> logits (B, 1, h, w).
 
-    def __init__(self, img_channels: int, width: int = 64) -> None:
+    The last one reads 4x4 places, or all where there are fewer: one logit for images of up to 32 pixels.
+    """
+
+    def __init__(self, img_resolution: int, img_channels: int, width: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(img_channels, width, 4, stride=2, padding=1),
@@ -85,7 +88,7 @@ class Discriminator(nn.Module):
             nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1),
             nn.BatchNorm2d(4 * width),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(4 * width, 1, 3, stride=1, padding=1),
+            nn.Conv2d(4 * width, 1, min(img_resolution // 8, 4)),
         )
 
     def forward(self, x: Tensor) -> Tensor:

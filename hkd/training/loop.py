@@ -44,7 +44,7 @@ class Trainer:
         self.method, self.settings, self.seed = method, settings, seed
         self.progress = Progress()
         self.averages = {name: Average(getattr(method, name)) for name in method.trains}
-        self.optimizers = {name: Adaptive(settings.optimizer, method.parameter_groups(name)) for name in method.trains}
+        self.optimizers = self._fresh_optimizers()
 
     def state(self) -> dict[str, Tensor]:
         """Return every tensor that a resumed training needs."""
@@ -85,6 +85,8 @@ class Trainer:
             average.update(getattr(self.method, name), decay)
         self.progress.step += 1
         self.method.after_step(self.progress.step)
+        if self.method.forgets(self.progress.step):
+            self.optimizers = self._fresh_optimizers()
         return facts
 
     def averaged(self) -> dict[str, Tensor]:
@@ -95,6 +97,10 @@ class Trainer:
                 network = getattr(self.method, name)
                 state |= {f"{name}.{key}": value for key, value in average.state(network).items()}
         return state
+
+    def _fresh_optimizers(self) -> dict[str, Adaptive]:
+        settings, groups = self.settings.optimizer, self.method.parameter_groups
+        return {name: Adaptive(settings, groups(name)) for name in self.method.trains}
 
 
 def train(

@@ -30,6 +30,14 @@ def test_the_loss_is_the_absolute_residual_summed_over_pixels(pairs):
     assert float(perfect.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
 
 
+def test_targets_end_where_bytes_do(pairs, tmp_path, write_trajectories):
+    states = torch.stack((pairs.noise, 3 * pairs.clean), dim=1)
+    wild = write_trajectories(tmp_path, states, torch.tensor([1.0, 0.0]).double()).batch(np.arange(8))
+    assert float(wild.clean.abs().max()) > 1.5
+    method = KD(student=Function(lambda x, t, labels: wild.noise - wild.clean.clamp(-1, 1)), time=999.0)
+    assert float(method.losses(wild, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
+
+
 def test_the_network_is_asked_at_one_time_with_unit_noise(draw):
     seen = []
     method = KD(student=Function(lambda x, t, labels: seen.append((x, t)) or 0 * x), time=999.0)

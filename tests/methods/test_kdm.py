@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.nets import NetworkConfig, build
-from hkd.nets.kdm import KDMNet
+from hkd.nets.kdm import Discriminator, KDMNet
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Squared
 
@@ -25,10 +25,28 @@ def test_the_full_network_has_the_known_number_of_parameters(settings, dataset, 
     assert sum(p.numel() for p in network.parameters()) == count
 
 
+def test_the_full_discriminator_gives_one_logit_and_has_the_known_number_of_parameters():
+    discriminator = Discriminator(32, 3, 64)
+    assert discriminator(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 1, 1)
+    assert Discriminator(16, 3, 8)(torch.zeros(2, 3, 16, 16)).shape == (2, 1, 1, 1)
+    assert sum(p.numel() for p in discriminator.parameters()) == 3136 + (131200 + 256) + (524544 + 512) + 4097
+
+
+def test_the_encoder_of_noise_is_told_one_and_the_other_networks_zero(tiny_run, build, draw):
+    method, told = build(tiny_run("methods/kdm")).eval(), {}
+    net = method.student
+    for name in ("encoder_noise", "encoder_clean", "decoder"):
+        getattr(net, name).register_forward_pre_hook(lambda _, inputs, name=name: told.update({name: inputs[1]}))
+    draw(method, [0], 1)
+    net.encode_clean(torch.zeros(1, 3, 8, 8))
+    assert {name: float(time) for name, time in told.items()} == {"encoder_noise": 1, "encoder_clean": 0, "decoder": 0}
+
+
 def test_the_latent_evolves_linearly():
     net = KDMNet(8, 3, **TINY)
     a, b = torch.randn((2, 4, 64), generator=stream(0, "z"))
     zero = net.evolve(torch.zeros(4, 64))
+    assert_close(net.evolve(torch.eye(64)) - zero[:1], net.operator.weight.T)  # a full matrix
     assert_close(net.evolve(2 * a - 3 * b) - zero, 2 * (net.evolve(a) - zero) - 3 * (net.evolve(b) - zero))
 
 
@@ -41,7 +59,7 @@ def test_the_loss_is_the_sum_of_its_terms(tiny_run, build, feed):
     net = method.student
     with torch.no_grad():
         z0 = net.encode_clean(batch.clean)
-        pushed = net.evolve(net.encode_noise(batch.state(0), torch.zeros(1)))
+        pushed = net.evolve(net.encode_noise(batch.state(0), torch.ones(1)))
         made, kept = net.decode(pushed), net.decode(z0)
         terms = [(image - batch.clean).square().sum(dim=(1, 2, 3)).mean() for image in (made, kept)]
         fooled = -torch.sigmoid(method.discriminator(made)).log().mean()

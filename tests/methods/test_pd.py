@@ -14,15 +14,15 @@ from tests.methods.stand_ins import Function
 GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
 
 
-def halving(student, total=800001, first=4096, steps=50000):
+def halving(student, total=750000, first=4096, steps=50000):
     return PD(student=student, total_steps=total, first_segments=first, stage_steps=steps, **GRID)
 
 
 def test_stages_halve_from_4096_to_one():
-    found = stages(800001, 4096, 50000)
+    found = stages(750000, 4096, 50000)
     assert [stage.segments for stage in found] == [4096 >> k for k in range(13)]
     assert found[0] == Stage(4096, 0, 50000) and found[-2] == Stage(2, 550000, 650000)
-    assert found[-1] == Stage(1, 650000, 800001)
+    assert found[-1] == Stage(1, 650000, 750000)
     with pytest.raises(ValueError, match="first_segments = 6: expected a power of two"):
         stages(10, 6, 2)
 
@@ -86,7 +86,9 @@ def test_the_student_becomes_the_teacher_at_each_stage_and_only_then(tiny_run, b
     assert_close(method.teacher.state_dict(), method.student.state_dict())
     assert not method.teacher.training and any(key.startswith("teacher.") for key in method.training_state())
     assert not any(p.requires_grad for p in method.teacher.parameters())
+    assert not trainer.optimizers["student"].state  # a fresh optimiser in every stage
     trainer.step(batches(2))
+    assert {int(moments["step"]) for moments in trainer.optimizers["student"].state.values()} == {1}
     fresh = build(run)
     fresh.load_training_state(method.training_state())
     assert_close(fresh.teacher.state_dict(), method.teacher.state_dict())
@@ -113,4 +115,6 @@ def test_what_makes_it_pd_holds_at_every_scale(settings, scale):
     assert (run.training.optimizer.name, run.training.ema.kind, run.training.schedule) == ("adam", "none", "constant")
     found = stages(run.training.steps, run.params["first_segments"], run.params["stage_steps"])
     assert len(found) >= 4 and found[-1].end == run.training.steps and found[-1].segments == 1
-    assert all(stage.end > stage.begin for stage in found)
+    lengths = [stage.end - stage.begin for stage in found]
+    assert lengths[:-2] == [run.params["stage_steps"]] * (len(found) - 2)
+    assert lengths[-2:] == [2 * run.params["stage_steps"]] * 2

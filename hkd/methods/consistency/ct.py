@@ -72,5 +72,5 @@ def grid_points(step: int, total: int, *, s0: int, s1: int) -> int:
 
 
 def target_decay(points: int, *, s0: int, mu0: float) -> float:
-    """Return mu(k) = exp(s0 ln(mu0) / N(k)). Source: CM, Appendix C."""
+    """Return mu(k) = exp(s0 ln(mu0) / N(k)). Source: CM, Appendix C; the official code divides by N(k) - 1."""
     return math.exp(s0 * math.log(mu0) / points)

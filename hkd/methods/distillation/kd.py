@@ -21,8 +21,11 @@ class KD(Method):
         self.student, self.time = student, time
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Absolute error, summed over pixels, averaged over the batch: the CIFAR-10 code (the paper prints squares)."""
-        error = self.image(batch.noise, batch.labels) - batch.clean
+        """Absolute error, summed over pixels, averaged over the batch: the CIFAR-10 code (the paper prints squares).
+
+        Targets end at -1 and 1, as those of the code do, which are stored as bytes.
+        """
+        error = self.image(batch.noise, batch.labels) - batch.clean.clamp(-1, 1)
         return {"student": error.abs().sum(dim=(1, 2, 3)).mean()}
 
     def image(self, noise: Tensor, labels: Tensor | None) -> Tensor:

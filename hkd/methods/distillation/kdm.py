@@ -43,7 +43,7 @@ class KDM(Method):
         self.latent_noise, self.adversarial_weight = latent_noise, adversarial_weight
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(address(0, "discriminator"))
-            self.discriminator = Discriminator(student.img_channels, discriminator_width)
+            self.discriminator = Discriminator(student.img_resolution, student.img_channels, discriminator_width)
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """|z_0 - K z_T|² + rec(D(z_0), x_0) + rec(D(K z_T), x_0) + the adversarial term; and the discriminator's own.
@@ -64,8 +64,8 @@ class KDM(Method):
         return {"student": loss, "discriminator": _told(guesses[0], real=True) + _told(guesses[1], real=False)}
 
     def time(self, like: Tensor) -> Tensor:
-        """Return the constant time label of the encoder of x_T, (1,)."""
-        return like.new_zeros(1)
+        """Return the constant time label of the encoder of x_T, (1,): 1, where the other two U-Nets are told 0."""
+        return like.new_ones(1)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
         """One pass through E_T, K and D, without noise on the latent."""

@@ -83,8 +83,12 @@ class PD(Method):
 
     def after_step(self, step: int) -> None:
         """At the start of a stage the student becomes the teacher."""
-        if any(step == stage.begin for stage in self.stages[1:]):
+        if self.forgets(step):
             self.teacher.load_state_dict(self.student.state_dict())
+
+    def forgets(self, step: int) -> bool:
+        """Every stage is a training of its own, with a fresh optimiser."""
+        return any(step == stage.begin for stage in self.stages[1:])
 
     def rate_factor(self, step: int) -> float:
         """The learning rate falls to 0 along a line in every stage."""

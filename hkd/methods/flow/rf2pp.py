@@ -39,10 +39,13 @@ class RF2PlusPlus(Method):
         self.t_margin, self.t_rate, self.huber = t_margin, t_rate, huber
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """(1 - t) Huber(v, z - x) / d + perceptual(D, x) / t, averaged over the batch (Table 1, row F)."""
+        """(1 - t) Huber(v, z - x) / d + perceptual(D, x) / t, averaged over the batch (Table 1, row F).
+
+        Images end at -1 and 1, as those of the official code do, which are stored as bytes.
+        """
         if self.distance is None:
             raise ValueError("this loss has a perceptual part: set `perceptual: true` in the method's config")
-        image, noise = batch.clean, batch.noise
+        image, noise = batch.clean.clamp(-1, 1), batch.noise
         u = torch.rand((2, len(image)), generator=generator, dtype=torch.float64)
         t = (self.t_margin + (1 - 2 * self.t_margin) * u_shaped(u[0], u[1] < 0.5, self.t_rate)).to(image)
         state = per_image(1 - t) * image + per_image(t) * noise
