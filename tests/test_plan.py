@@ -1,4 +1,4 @@
-"""The run table: every settings file resolves, digests follow what matters, and numbers say where they come from."""
+"""The run table: every settings file resolves, and digests follow what matters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hkd import resolve
 from hkd.config import ConfigError, read_yaml
@@ -21,7 +20,6 @@ METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablatio
 DATASETS = sorted(path.stem for path in CONFIGS.glob("datasets/*.yaml"))
 PROFILES = sorted(p for p in CONFIGS.glob("*.yaml") if "profile" in read_yaml(p).values)
 SCALES = ("embedded", "cpu", "paper")
-SOURCED = sorted([*CONFIGS.glob("methods/*.yaml"), *CONFIGS.glob("trajectories/*.yaml")])
 
 
 def plan_of(profile: str = "embedded", **overrides) -> Plan:
@@ -333,46 +331,6 @@ def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
     assert {row.method for row, _ in cells} > {None, "methods/ecm"}
     assert all(bool(paths) == bool(row.method) for row, paths in cells)
     assert all(len(paths) == 3 for row, paths in plan_of(seeds=3).cells("table1") if row.method)
-
-
-# -- numbers say where they come from --------------------------------------------------------------------------------
-
-MARK = re.compile(r"#.*\b(source:|choice:|unknown: chosen because)")
-LISTED = ("shards", "chunk", "seed")  # how a set is cut up: nothing to do with a paper
-
-
-def body(path: Path) -> list[tuple[int, str]]:
-    """The lines of a file before its `scales`, which say why in words of their own."""
-    lines = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if line.startswith("scales:"):
-            break
-        lines.append((number, line))
-    return lines
-
-
-def holds_number(line: str) -> bool:
-    """Whether a line of YAML gives a key a value with a number in it."""
-    text = line.split("#")[0].strip()
-    if ":" not in text or text.endswith(":"):
-        return False
-    values = yaml.safe_load(text)
-    return any(isinstance(leaf, int | float) and not isinstance(leaf, bool) for leaf in leaves(values))
-
-
-def leaves(value):
-    if isinstance(value, dict):
-        return [leaf for item in value.values() for leaf in leaves(item)]
-    return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
-
-
-@pytest.mark.parametrize("path", SOURCED, ids=lambda path: path.stem)
-def test_every_number_of_the_full_scale_says_where_it_comes_from(path):
-    bare = []
-    for number, line in body(path):
-        if holds_number(line) and not MARK.search(line) and line.split(":")[0].strip() not in LISTED:
-            bare.append(f"{path.name}:{number}: {line.strip()}")
-    assert not bare, "a number without source, choice or unknown:\n" + "\n".join(bare)
 
 
 def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from hkd.data.images import ImageBatch
 from hkd.methods.consistency.cd import CD, heun_step
+from hkd.methods.evaluations import EvaluationCounter
 from hkd.seeding import stream
 from tests.methods.stand_ins import Function, Squared
 
@@ -61,6 +62,26 @@ def test_every_interval_weighs_one_whatever_its_gap():
     noise = torch.randn(batch.clean.shape, generator=generator).double()
     gap = (grid[n + 1] - grid[n])[:, None, None, None]
     assert found == pytest.approx(float((gap * noise).square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
+
+
+def test_the_cleaner_point_lies_on_the_teachers_trajectory_and_not_on_the_images():
+    """A teacher of images that are all one, where the data are zero: its step leads from x to 1 + (x - 1) s/t."""
+    identity = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x + 1), 18)
+    batch = ImageBatch(torch.zeros(64, 3, 8, 8), None)
+    found = float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"].detach())
+    generator, grid = stream(0, "l"), identity.grid(18)[:, None, None, None]
+    n = torch.randint(17, (64,), generator=generator)
+    x = grid[n + 1] * torch.randn(batch.clean.shape, generator=generator).double()
+    gap = (x - 1) * (1 - grid[n] / grid[n + 1])
+    assert found == pytest.approx(float(gap.square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
+
+
+def test_the_target_is_the_student_itself_and_no_average_of_it(gaussian):
+    method = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x), 18)
+    assert [name for name, _ in method.named_children()] == ["student", "teacher", "distance"]
+    with EvaluationCounter([method.student]) as counter, EvaluationCounter([method.teacher]) as of_teacher:
+        method.losses(ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, generator=stream(0, "l"))
+    assert (counter.counted, of_teacher.counted) == (8, 8)
 
 
 def test_gradients_flow_through_the_noisier_point_only(gaussian):

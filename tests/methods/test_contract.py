@@ -10,11 +10,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd import experiment
-from hkd.artifacts import load_weights
+from hkd.artifacts import load_weights, save_weights, write_text
+from hkd.config import to_yaml
 from hkd.data import shapes
 from hkd.methods.evaluations import EvaluationCounter, networks
+from hkd.nets.precond import Precond
 from hkd.plan import Plan
-from hkd.seeding import stream
+from hkd.seeding import ImageStreams, stream
 from hkd.training.loop import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -132,10 +134,23 @@ def test_an_image_does_not_depend_on_its_batch(name, made):
             for index, value in enumerate(method.student.parameters()):
                 value.add_(0.05 * torch.randn(value.shape, generator=stream(6, "moved", index)))
     nfe = min(run.sampling.nfe)
-    together = sample(method, run, [0, 1, 2], nfe)
-    alone = torch.cat([sample(method, run, [index], nfe) for index in (0, 1, 2)])
+    together = sample(method, run, [2, 0, 1], nfe)
+    alone = torch.cat([sample(method, run, [index], nfe) for index in (2, 0, 1)])
     assert_close(together, alone, rtol=2e-4, atol=2e-4)  # sums of another batch size round differently
     assert float((together[0] - together[1]).abs().max()) > 1e-3
+
+
+@every_method
+def test_one_step_rows_start_image_i_from_the_same_noise(name, made):
+    method, run = made(name)
+    if run.sampling.nfe != (1,):
+        pytest.skip("takes several steps")
+    noise, seen = ImageStreams(0, [5, 2]).randn(SHAPE.chw), []
+    with networks(method, ("student",))[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+        sample(method.eval(), run, [5, 2], 1)
+    (state,) = seen
+    scaled = hasattr(method, "sigma_max") and not isinstance(method.student, Precond)  # which undoes the scale
+    assert_close(state.float(), (80.0 if scaled else 1.0) * noise, rtol=1e-3, atol=1e-3)
 
 
 @every_method
@@ -157,12 +172,13 @@ def test_a_training_that_starts_from_a_run_has_its_weights(name, made, base_weig
 
 
 @every_sampler
-def test_the_artefact_is_all_that_sampling_needs(name, made, tiny_run):
+def test_weights_from_anywhere_and_their_config_are_all_that_sampling_needs(name, made, tmp_path):
     method, run = made(name)
-    other = experiment.method(run, SHAPE, seed=99, parts=None)
-    other.load_artefact(method.artefact())
-    nfe = min(run.sampling.nfe)
-    assert torch.equal(sample(method.eval(), run, [3], nfe), sample(other.eval(), run, [3], nfe))
+    document = experiment.run_document(run, SHAPE, seed=99)
+    write_text(tmp_path / "config.yaml", to_yaml(document))
+    save_weights(tmp_path / "weights.safetensors", method.artefact())
+    other, nfe = experiment.base(tmp_path / "weights.safetensors"), min(run.sampling.nfe)
+    assert torch.equal(sample(method.eval(), run, [3], nfe), sample(other, run, [3], nfe))
 
 
 @every_method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 
 from hkd.data.images import ImageBatch
 from hkd.data.toy import GaussianData
+from hkd.data.trajectories import Trajectories
 from hkd.methods.distillation.dmd import DMD
 from hkd.seeding import stream
 from hkd.training.loop import Trainer
@@ -116,6 +118,13 @@ def test_without_regression_no_pairs_are_needed_and_with_it_they_are(gaussian):
     assert losses.keys() == {"student", "fake"}
     with pytest.raises(ValueError, match="set `feed: trajectories"):
         matched(student, gaussian).losses(batch, step=0, generator=stream(0, "l"))
+
+
+def test_the_regression_is_the_perceptual_distance_to_the_image_of_the_same_noise(gaussian, trajectories):
+    batch = Trajectories(trajectories).batch(np.arange(4))
+    method = matched(Function(lambda x, sigma, labels: x / 80), gaussian)
+    expected = (batch.noise - batch.clean).square().sum(dim=(1, 2, 3)).mean()  # the stand-in sums over pixels
+    assert_close(method.regression(batch).detach(), expected, rtol=1e-4, atol=0)
 
 
 def test_one_evaluation_samples(tiny_run, build, draw):

@@ -136,6 +136,8 @@ def test_the_evaluated_function_is_the_identity_at_its_smallest_level(tuned):
     x = torch.randn((2, 3, 8, 8), generator=stream(0, "x"))
     f = ConsistencyPrecond(tuned.student.model.eval(), 0.5, 0.003)
     assert_close(f(x, 0.003), x, rtol=1e-5, atol=1e-6)
+    assert_close(tuned.one_step(x, 0.003, None), x, rtol=1e-5, atol=1e-6)
+    assert float((tuned.student(x, 0.003) - x).detach().abs().max()) > 1e-5  # as it is trained, it is not
 
 
 @pytest.mark.parametrize("nfe", [0, 2])

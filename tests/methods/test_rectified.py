@@ -91,6 +91,9 @@ def test_distillation_compares_the_jump_from_pure_noise(pairs):
     assert float(loss) < 1e-9
     assert_close(seen[0][0], pairs.noise)
     assert_close(seen[0][1], torch.full((64,), 0.999))
+    still = FlowDistillation(student=Function(lambda x, t, labels: 0 * x), distance=Squared(), **SETTINGS)
+    expected = (pairs.noise - pairs.clean).square().sum(dim=(1, 2, 3)).mean()  # the stand-in sums over pixels
+    assert_close(still.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach(), expected)
 
 
 @pytest.mark.parametrize("name", ["flow1", "flow2", "flow3", "rf1", "rf2", "rf3"])
