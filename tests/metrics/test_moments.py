@@ -42,6 +42,16 @@ def test_batches_and_their_order_do_not_change_a_bit(cuts: list[int], order: lis
     assert (actual.covariance == expected.covariance).all()
 
 
+def test_the_last_chunk_does_not_depend_on_the_order_of_its_parts() -> None:
+    rows = FEATURES[:100]
+    forward, backward = Moments(6, 128), Moments(6, 128)
+    for start in range(0, 100, 5):
+        forward.add(rows[start : start + 5], start=start)
+        backward.add(rows[95 - start : 100 - start], start=95 - start)
+    assert (forward.gaussian().covariance == backward.gaussian().covariance).all()
+    assert (forward.gaussian().mean == backward.gaussian().mean).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 332), st.booleans())
 def test_shards_merge_to_the_bit_also_through_a_file(cut: int, swap: bool) -> None:
