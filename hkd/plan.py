@@ -342,7 +342,7 @@ class Plan:
 
     def metrics_code(self) -> str:
         """Return the digest of the code that turns images into numbers."""
-        return code_digest("hkd.metrics.measure", "hkd.nets.cnn")
+        return code_digest("hkd.metrics.calibration", "hkd.metrics.inception", "hkd.metrics.vit", "hkd.nets.cnn")
 
     def gpus(self) -> int:
         """Return how many GPUs a job asks for: 0 on the CPU default."""
