@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table1-all table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -25,12 +25,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
 	$(SNAKEMAKE) results/table1.csv paper_figures/samples.pdf
 
-table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (up to an hour)
+table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (an hour and a half)
 	$(SNAKEMAKE) --configfile configs/embedded_long.yaml -- results/embedded_long/table1.csv \
 		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
-
-table1-all: $(VENV)/.installed  ## every row of Table 1, with short trainings (CPU)
-	$(SNAKEMAKE) --configfile configs/all_rows.yaml -- results/table1.csv paper_figures/samples.pdf
 
 table2: $(VENV)/.installed  ## Table 2 on the 64-pixel stand-in, at a token size (a quarter of an hour of one core)
 	$(SNAKEMAKE) --configfile configs/table2.yaml -- results/table2.csv
@@ -38,7 +35,7 @@ table2: $(VENV)/.installed  ## Table 2 on the 64-pixel stand-in, at a token size
 table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 	$(SNAKEMAKE) --configfile configs/table4.yaml -- results/table4.csv
 
-budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about an hour)
+budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about half an hour)
 	$(SNAKEMAKE) results/budget.csv paper_figures/budget.pdf
 
 ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (40 minutes of one core)

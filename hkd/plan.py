@@ -86,6 +86,10 @@ class Plan:
         for name in self.profile.methods:
             if name not in methods:
                 raise ConfigError(f"profile, methods: there is no method '{name}'. {nearest(name, methods)}")
+        sets = [path.stem for path in (self._configs / "trajectories").glob("*.yaml")]
+        for name in self.profile.trajectories:
+            if name not in sets:
+                raise ConfigError(f"profile, trajectories: there is no set '{name}'. {nearest(name, sets)}")
         for name, table in self.tables.items():
             printed = [item["run"] for item in self._printed(table)]
             for method in table.run or ():

@@ -230,6 +230,7 @@ class Profile(Section):
     tables: dict[str, Table]
     set: dict[str, Any] = {}
     set_trajectories: dict[str, Any] = {}
+    trajectories: dict[str, dict[str, Any]] = {}
     set_extractors: dict[str, Any] = {}
     methods: dict[str, dict[str, Any]] = {}
     studies: dict[str, dict[str, Any]] = {}

@@ -17,8 +17,9 @@ from hkd.artifacts import save_weights, sha256, write_json, write_text
 from hkd.config import check, to_yaml
 from hkd.data import shapes
 from hkd.data.images import write_image_set
+from hkd.data.shards import shard_name, write_shard
 from hkd.data.toy import GaussianData
-from hkd.data.trajectories import Trajectories, shard_name, state_scales, write_shard
+from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.diffusion.solve import solve
 from hkd.nets.cnn import FeatureCNN

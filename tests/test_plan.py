@@ -142,7 +142,7 @@ def test_settings_are_laid_over_one_another_in_the_documented_order():
     training = layers.values["training"]
     assert layers.values["params"]["q"] == 2.0  # the method's body over base
     assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
-    assert layers.values["params"]["stage_steps"] == 32  # the method's scale over its body
+    assert layers.values["params"]["stage_steps"] == 13  # the method's scale over its body
     assert training["batch"] == 7  # the profile's `set` over all scales
     assert training["clip"] == 3.0  # the profile's `methods` over its `set`
     assert plan.run("shapes16", "methods/edm").training.clip == 2.0
@@ -270,11 +270,11 @@ def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
         ("methods/ecm.yaml", "k: 8.0                       #", "c: 0.0 #", None),
         (
             "base.yaml",
-            "n_samples: 2000, nominal: 2000, batch: 250",
-            "n_samples: 1000, nominal: 2000, batch: 250",
+            "n_samples: 1000, nominal: 1000, batch: 250",
+            "n_samples: 900, nominal: 1000, batch: 250",
             "sample",
         ),
-        ("base.yaml", "      steps: 250", "      steps: 251", "train"),
+        ("base.yaml", "      steps: 100", "      steps: 101", "train"),
         ("base.yaml", "resources: {mem_mb: 2000, minutes: 60}", "resources: {mem_mb: 1, minutes: 1}", set()),
         ("datasets/shapes16.yaml", "count: 20000", "count: 10000", {"data"}),
         ("datasets/shapes16.yaml", "title: shapes 16×16", "title: Shapes", set()),

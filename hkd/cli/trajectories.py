@@ -61,7 +61,8 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
     import torch
     from tqdm import tqdm
 
-    from hkd.data.trajectories import shard_name, state_scales, write_shard
+    from hkd.data.shards import shard_name, write_shard
+    from hkd.data.trajectories import state_scales
     from hkd.experiment import base, classes, read_run, solve_states, state_levels
     from hkd.experiment import device as pick
     from hkd.methods.evaluations import EvaluationCounter, networks
@@ -112,7 +113,7 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
 
 
 def _manifest(chosen: Plan, dataset: str, name: str) -> None:
-    from hkd.data.trajectories import Trajectories, shard_name
+    from hkd.data.shards import open_shards, shard_name
 
     spec = chosen.trajectory_set(dataset, name)
     folder = Path(chosen.layout.trajectories(dataset, name))
@@ -140,5 +141,5 @@ def _manifest(chosen: Plan, dataset: str, name: str) -> None:
             "shards": shards,
         },
     )
-    Trajectories(folder)
+    open_shards(folder, read_json(out, "trajectories"))
     record.write(out)

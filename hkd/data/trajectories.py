@@ -15,33 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.artifacts import ArtifactError, atomic_path, read_json, sha256
-
-STAGE = "trajectories"
-
-
-def shard_name(number: int) -> str:
-    """Return the file name of shard `number`."""
-    return f"shard{number}.npy"
-
-
-def labels_path(shard: Path) -> Path:
-    """Return where the class indices of a shard lie, if its teacher is conditional."""
-    return shard.with_name(shard.stem + ".labels.npy")
+from hkd.artifacts import ArtifactError, read_json, sha256
+from hkd.data.shards import STAGE, open_labels, open_shards
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
     """Return what each stored state is divided by, float64 (states,)."""
     return (sigmas**2 + sigma_data**2).sqrt()
-
-
-def write_shard(path: Path, states: np.ndarray, labels: np.ndarray | None) -> None:
-    """Write scaled float16 states (n, states, C, H, W), and the class indices (n,) of a conditional teacher."""
-    if labels is not None:
-        with atomic_path(labels_path(path)) as temporary, open(temporary, "wb") as file:
-            np.save(file, labels)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, states)
 
 
 @dataclass(frozen=True)
@@ -142,9 +122,9 @@ class Trajectories:
         self.sigmas = torch.tensor(self.manifest["sigmas"], dtype=torch.float64)
         self.scales = state_scales(self.sigmas, self.manifest["sigma_data"])
         self.label_dim: int = self.manifest["label_dim"]
-        self._shards = [self._open(shard) for shard in self.manifest["shards"]]
+        self._shards = open_shards(self.folder, self.manifest)
         self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
-        self._labels = self._open_labels() if self.label_dim else None
+        self._labels = open_labels(self.folder, self.manifest) if self.label_dim else None
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -167,29 +147,6 @@ class Trajectories:
             classes = torch.from_numpy(self._labels[indices]).to(torch.int64)
             labels = torch.nn.functional.one_hot(classes, self.label_dim).to(device, torch.float32)
         return TrajectoryBatch(rows, self.sigmas, self.scales, labels, torch.device(device))
-
-    def _open(self, shard: dict[str, Any]) -> np.ndarray:
-        path = self.folder / shard["file"]
-        array = _read(path)
-        if list(array.shape[:2]) != [shard["count"], len(self.sigmas)] or array.dtype != np.float16:
-            raise ArtifactError(
-                f"{path}: holds {array.dtype} {array.shape}, not what the manifest says; run `hkd {STAGE}`"
-            )
-        return array
-
-    def _open_labels(self) -> np.ndarray:
-        paths = [labels_path(self.folder / shard["file"]) for shard in self.manifest["shards"]]
-        return np.concatenate([_read(path) for path in paths])
-
-
-def _read(path: Path) -> np.ndarray:
-    """Return an array that this stage wrote, memory-mapped."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(
-            f"{path}: missing or damaged ({error}); delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
-        ) from None
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from hkd.artifacts import ArtifactError
-from hkd.data.trajectories import Trajectories, labels_path, shard_name, state_scales
+from hkd.data.shards import labels_path, shard_name
+from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.diffusion.solve import solve
 from hkd.seeding import stream
