@@ -51,9 +51,11 @@ def test_a_variation_differs_from_what_it_varies_in_what_it_states_and_nothing_e
     assert {key for key in own if own[key] != other.get(key)} == set(stated)
 
 
-def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_the_length():
+def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_its_length_and_the_number_of_images():
     hkd = flat(plan().run(DATASET, "methods/hkd").model_dump())
     assert {key for key in hkd if hkd[key] != settings("centre")[key]} == {
+        ("sampling", "n_samples"),
+        ("sampling", "nominal"),
         ("training", "steps"),
         ("training", "warmup_steps"),
         ("training", "milestones"),
