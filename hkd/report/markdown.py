@@ -25,7 +25,7 @@ def markdown(shown: View) -> str:
 def short(shown: View) -> str:
     """Return the measured rows alone, without the columns that need the remarks below the whole table."""
     dropped = {"torch-fidelity", "clean-fid", "Printed FID", "Comparable", "Seeds"}
-    kept = [k for k, header in enumerate(shown.headers) if header not in dropped and not header.startswith("FD at n")]
+    kept = [k for k, header in enumerate(shown.headers) if header not in dropped and " at n = " not in header]
     seeds = shown.headers.index("Seeds")
     rows = [row for _, section in shown.sections for row in section if row[seeds] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
