@@ -26,6 +26,7 @@ from hkd.source import constructor_arguments
 from hkd.studies import Ambiguity, Budget
 
 CONFIGS = Path("configs")
+DEFAULT = "embedded"  # the profile that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
 AUDIT = "audit"  # the group of runs that the study `ambiguity` makes; they have no files of their own
 BUDGET = "budget"  # likewise, of the study `budget`
@@ -219,13 +220,34 @@ def loaded_profile(source: str, overrides: Mapping[str, Any] | None, configs: Pa
 
 
 def merged_profile(merged: Mapping[str, Any], configs: Path) -> Layers:
-    """Return a profile that was merged elsewhere: values that its file holds keep their origin there."""
+    """Return a profile that Snakemake merged: values that its file holds keep their origin there.
+
+    Snakemake lays a profile over the default one and knows of no parent between them, so that is put in here. Of a
+    profile outside `configs`, a value that repeats the default's against a parent's cannot be told from the default's.
+    """
     file = configs / f"{merged.get('profile')}.yaml"
     known = profile_layers(file) if file.exists() else Layers()
     layers = from_mapping(merged, "--config")
+    parent = merged.get("inherits")
+    if parent and parent != DEFAULT:
+        own = read_yaml(file) if file.exists() else Layers()
+        below = profile_layers(configs / f"{parent}.yaml")
+        layers = below.put(own).put(_changed(layers, read_yaml(configs / f"{DEFAULT}.yaml").put(own)))
     same = {path: known.origins[path] for path in layers.origins if _at(known, path) == _at(layers, path)}
     layers.origins.update(same)
     return layers
+
+
+def _changed(layers: Layers, known: Layers) -> Layers:
+    """Return the values of `layers` that `known` does not hold."""
+    found = Layers()
+    for path, where in layers.origins.items():
+        value = _at(layers, path)
+        if value != _at(known, path):
+            for key in reversed(path):
+                value = {key: value}
+            found.put(Layers(value, {path: where}))
+    return found
 
 
 class _Named(Layers):

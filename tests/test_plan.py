@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 from hkd import resolve
 from hkd.config import ConfigError, read_yaml
@@ -134,6 +136,20 @@ def test_a_profile_inherits_what_it_does_not_say():
     assert layers.values["scale"] == "embedded"
     assert layers.origin(("scale",)).startswith(str(CONFIGS / "embedded.yaml"))
     assert layers.origin(("samples_shown",)).startswith(str(CONFIGS / "smoke.yaml"))
+
+
+@pytest.mark.parametrize("place", ["configs", "elsewhere"])
+def test_the_workflow_reads_a_profile_of_a_profile_as_the_commands_do(copied, tmp_path, place):
+    (tmp_path / "elsewhere").mkdir()
+    path = (copied if place == "configs" else tmp_path / "elsewhere") / "mine.yaml"
+    path.write_text("profile: mine\ninherits: smoke\nresults: results/mine\nset: {training: {batch: 4}}\n")
+    merged = yaml.safe_load((copied / "embedded.yaml").read_text())
+    update_config(merged, yaml.safe_load(path.read_text()))  # what Snakemake does with --configfile
+    update_config(merged, {"seeds": 2, "set": {"training": {"steps": 9}}})  # and with --config
+    profile = Plan.of(merged, copied).profile
+    assert profile.teacher == "train" and profile.tables["table1"].dataset == "shapes8", "of its parent"
+    assert profile.results == "results/mine" and profile.seeds == 2
+    assert profile.set["training"] == {"steps": 9, "batch": 4, "warmup_steps": 2}
 
 
 def test_settings_are_laid_over_one_another_in_the_documented_order():
