@@ -51,7 +51,8 @@ def samples(
             images = arrays["images"][:shown]
         title = chosen.run(spec.dataset, line["method"]).title
         weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
-        rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], checkpoint=weights))
+        few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
+        rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], few=few, checkpoint=weights))
     text = caption(rows, columns=shown, dataset=chosen.dataset(spec.dataset).title, seed=0)
     for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
         record.write(written)

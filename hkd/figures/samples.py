@@ -24,6 +24,7 @@ class SampleRow:
         images: (N, C, H, W) uint8 with C 1 or 3; image k is drawn from noise k.
         nfe: network evaluations per image; None for real images.
         fdn: normalised distance to show in the label, if measured.
+        few: number of images that it was measured on, where they are so few that it is an estimate.
         checkpoint: what the images were drawn from, for the caption.
         group: heading above the first row of a group; empty for none.
     """
@@ -32,6 +33,7 @@ class SampleRow:
     images: np.ndarray
     nfe: int | None = None
     fdn: float | None = None
+    few: int | None = None
     checkpoint: str = ""
     group: str = ""
 
@@ -72,7 +74,8 @@ def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int)
     lines = [
         f"Samples on {dataset}, seed {seed}. Each column starts from one noise, the first {columns} of the seed, "
         "not selected; each row is a method at the stated number of network evaluations (NFE). "
-        "FDn: 100 × Fréchet distance / trace of the reference covariance, lower is better.",
+        "FDn: 100 × Fréchet distance / trace of the reference covariance, lower is better; ≈ where the number n of "
+        "generated images is so small that it is an estimate, and too large.",
         "",
     ]
     for row in rows:
@@ -116,7 +119,8 @@ def strip(images: np.ndarray, scale: int) -> np.ndarray:
 
 def _label(axes: Axes, row: SampleRow) -> None:
     facts = [f"{row.nfe:,} NFE"] if row.nfe is not None else []
-    facts += [f"FDn {row.fdn:.1f}"] if row.fdn is not None else []
+    if row.fdn is not None:
+        facts.append(f"FDn {row.fdn:.1f}" if row.few is None else f"FDn ≈{row.fdn:.1f} (n = {row.few})")
     title = wrapped(row.title, 20)
     figure = axes.get_figure(root=True)
     assert figure is not None

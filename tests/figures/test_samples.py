@@ -20,10 +20,15 @@ def images(resolution: int, n: int = 4, channels: int = 3, seed: int = 0) -> np.
 
 def rows(resolution: int = 16) -> list[SampleRow]:
     return [
-        SampleRow("EDM", images(resolution, seed=1), 35, 6.9, "methods/edm/seed0", "Multi-Step Diffusion Models"),
-        SampleRow("HKD", images(resolution, seed=2), 1, None, "methods/hkd/seed0", "Consistency Model"),
+        SampleRow("EDM", images(resolution, seed=1), 35, 6.9, 16, "methods/edm/seed0", "Multi-Step Diffusion Models"),
+        SampleRow("HKD", images(resolution, seed=2), 1, None, None, "methods/hkd/seed0", "Consistency Model"),
         SampleRow("Real images", images(resolution, seed=3)),
     ]
+
+
+def test_a_score_of_few_images_is_marked_as_an_estimate():
+    labels = " ".join(text.get_text() for axes in sample_grid(rows(), columns=3).axes for text in axes.texts)
+    assert "FDn ≈6.9 (n = 16)" in labels
 
 
 def test_one_panel_per_row():
