@@ -74,13 +74,14 @@ def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int)
     lines = [
         f"Samples on {dataset}, seed {seed}. Each column starts from one noise, the first {columns} of the seed, "
         "not selected; each row is a method at the stated number of network evaluations (NFE). "
-        "FDn: 100 × Fréchet distance / trace of the reference covariance, lower is better; ≈ where the number n of "
-        "generated images is so small that it is an estimate, and too large.",
+        "FDn: 100 × Fréchet distance / trace of the reference covariance, lower is better; ≈ where it "
+        "is an estimate from few images, and too large.",
         "",
     ]
     for row in rows:
         steps = "" if row.nfe is None else f", {row.nfe:,} NFE"
-        lines.append(f"- {row.title}{steps}: {row.checkpoint or 'images of the data set'}")
+        few = "" if row.few is None else f"; FDn of {row.few:,} images"
+        lines.append(f"- {row.title}{steps}: {row.checkpoint or 'images of the data set'}{few}")
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +121,7 @@ def strip(images: np.ndarray, scale: int) -> np.ndarray:
 def _label(axes: Axes, row: SampleRow) -> None:
     facts = [f"{row.nfe:,} NFE"] if row.nfe is not None else []
     if row.fdn is not None:
-        facts.append(f"FDn {row.fdn:.1f}" if row.few is None else f"FDn ≈{row.fdn:.1f} (n = {row.few})")
+        facts.append(f"FDn {'' if row.few is None else '≈'}{row.fdn:.1f}")
     title = wrapped(row.title, 20)
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -28,7 +28,8 @@ def rows(resolution: int = 16) -> list[SampleRow]:
 
 def test_a_score_of_few_images_is_marked_as_an_estimate():
     labels = " ".join(text.get_text() for axes in sample_grid(rows(), columns=3).axes for text in axes.texts)
-    assert "FDn ≈6.9 (n = 16)" in labels
+    assert "FDn ≈6.9" in labels
+    assert "FDn of 16 images" in caption(rows(), columns=3, dataset="shapes", seed=0)
 
 
 def test_one_panel_per_row():
