@@ -70,7 +70,7 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (an hour of one core)
+weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml
 

@@ -73,6 +73,11 @@ class Plan:
             for row in self.rows(name):
                 if row.method:
                     run = self.run(table.dataset, row.method)
+                    if run.sampling.n_samples < self.profile.samples_shown:
+                        raise ConfigError(
+                            f"samples_shown = {self.profile.samples_shown}, but {row.method} draws "
+                            f"{run.sampling.n_samples} images; show fewer, or draw more (sampling.n_samples)"
+                        )
                     if run.perceptual:
                         self.extractor(table.dataset, "perceptual")
                     if run.feed.startswith("trajectories/"):
@@ -86,10 +91,14 @@ class Plan:
         for name in self.profile.methods:
             if name not in methods:
                 raise ConfigError(f"profile, methods: there is no method '{name}'. {nearest(name, methods)}")
-        sets = [path.stem for path in (self._configs / "trajectories").glob("*.yaml")]
+        for section, given in (("trajectories", self.profile.trajectories), ("studies", self.profile.studies)):
+            known = [path.stem for path in (self._configs / section).glob("*.yaml")]
+            for name in given:
+                if name not in known:
+                    raise ConfigError(f"profile, {section}: there is no '{name}'. {nearest(name, known)}")
         for name in self.profile.trajectories:
-            if name not in sets:
-                raise ConfigError(f"profile, trajectories: there is no set '{name}'. {nearest(name, sets)}")
+            for table in self.tables.values():
+                self.trajectory_set(table.dataset, name)
         for name, table in self.tables.items():
             printed = [item["run"] for item in self._printed(table)]
             for method in table.run or ():

@@ -131,6 +131,30 @@ def weights_shape(network: dict) -> dict:
     return {k: v for k, v in network.items() if k not in ("dropout", "precond", "sigma_data", "sigma_min")}
 
 
+def test_the_default_runs_every_row_that_the_paper_prints():
+    rows = Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).rows("table1")
+    assert all(row.method for row in rows)
+    assert sum(row.fid is not None for row in rows) == 20
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_no_profile_samples_for_hours_unasked(path):
+    plan = Plan.load(str(path), configs=CONFIGS)
+    if plan.profile.scale != "embedded":
+        return
+    for name, table in plan.tables.items():
+        found = [
+            (row.nfe, plan.run(table.dataset, row.method).sampling.n_samples) for row in plan.rows(name) if row.method
+        ]
+        assert sum(nfe * n for nfe, n in found) <= 500_000, f"{name}: evaluations of sampling, for one seed"
+
+
+def test_a_set_of_trajectories_is_changed_by_name_and_others_stay():
+    plan = plan_of(set_trajectories={"count": 300}, trajectories={"edm-heun": {"count": 200}})
+    assert plan.trajectory_set("shapes16", "edm-heun").count == 200
+    assert plan.trajectory_set("shapes16", "ddim-pairs").count == 300
+
+
 def test_a_profile_inherits_what_it_does_not_say():
     layers = profile_layers(CONFIGS / "smoke.yaml")
     assert layers.values["scale"] == "embedded"
@@ -233,11 +257,15 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"scale": "papr"}, "scale = 'papr'"),
         ({"sedes": 2}, "unknown key 'sedes'. Did you mean 'seeds'"),
         ({"tables": {"table1": {"dateset": "shapes8"}}}, "Did you mean 'dataset'"),
+        ({"trajectories": {"edm-huen": {}}}, "Did you mean 'edm-heun'"),
+        ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
+        ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
+        ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
     ],
 )
 def test_a_profile_that_cannot_be_used_is_named(changes, expected):
     with pytest.raises(ConfigError, match=re.escape(expected)):
-        plan_of(**changes)
+        plan_of(**changes).check()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hkd.cli.options import (
     expect,
     plan,
 )
+from hkd.config import ConfigError
 from hkd.plan import Plan
 
 MILESTONES = "name set.training.milestones in configs/studies/budget.yaml"
@@ -114,7 +115,9 @@ def budget(
     for method in budgets.runs(chosen):
         for seed in chosen.seeds:
             curve = read_json(budgets.curve(chosen, method, seed), "budget-curve")
-            table += lines(curve, titles[method], _cost(chosen, dataset, method, seed))
+            found = lines(curve, titles[method], _cost(chosen, dataset, method, seed))
+            _check_matched(method, found[-1]["own_evaluations"], settings.evaluations)
+            table += found
     path = Path(f"{chosen.layout.root}/budget.csv")
     write_text(path, to_csv(table, COLUMNS))
     record.write(path)
@@ -126,6 +129,14 @@ def budget(
     )
     for written in save(budget_curves(mean_curves(table), titles), out.with_suffix(""), text):
         record.write(written)
+
+
+def _check_matched(method: str, spent: int, due: int) -> None:
+    if abs(spent - due) > 0.02 * due:
+        raise ConfigError(
+            f"studies.budget: {method} spends {spent:,} evaluations where evaluations = {due:,} are due; change its "
+            "steps or batch in studies.budget.methods, or evaluations"
+        )
 
 
 def _cost(chosen: Plan, dataset: str, method: str, seed: int) -> Any:

@@ -58,11 +58,14 @@ def budget_curves(curves: Mapping[str, Sequence[tuple[float, float, float]]], ti
 
 def caption(*, dataset: str, n: int, seeds: int, profile: str) -> str:
     """Return the sentences that go under the figure."""
+    over = "seed 0" if seeds == 1 else f"mean over seeds 0 to {seeds - 1}"
     return (
         f"FDn of one-step methods on {dataset} against network evaluations, on the way and at the end of trainings "
         f"that spend the same number of evaluations of the networks they train (profile {profile}, averaged weights, "
-        f"{n:,} images, mean over seeds 0 to {seeds - 1}). Left: student, target and fake denoiser alone. Right: the "
+        f"{n:,} images, {over}). Left: student, target and fake denoiser alone. Right: the "
         "evaluations of frozen teachers, of every set of pairs or trajectories, and of the trainings of all bases are "
-        "added, each counted once for a method although several methods share them. The rate is constant, so that a "
-        "point on the way is the end of a shorter training; FDn is no FID."
+        "added, each counted once for a method although several methods share them. Forward evaluations only: neither "
+        "backward passes nor perceptual networks are counted, and networks differ (DDPM's U-Net, NCSN++, DDPM++). The "
+        "rate is constant, so that a point on the way is the end of a shorter training, but not in PD, ECM, CT and "
+        "iCT, whose stages or grids follow the whole length; FDn is no FID."
     )
