@@ -14,7 +14,6 @@ from typing import Any
 
 from hkd.config import ConfigError, Layers, Section, digest, nearest, read_yaml
 from hkd.layout import Layout
-from hkd.report.bars import Bar
 from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, Study, loaded_profile, merged_profile
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
@@ -82,7 +81,6 @@ class Plan:
                         self.extractor(table.dataset, "perceptual")
                     if run.feed.startswith("trajectories/"):
                         self.trajectory_set(table.dataset, run.feed.split("/")[1])
-        self.bars()
         return self
 
     def _check_names(self) -> None:
@@ -172,42 +170,6 @@ class Plan:
             method: [f"{self.layout.run(dataset, method, s)}/metrics/trajectory_error.json" for s in self.seeds]
             for method in self.profile.trajectory_errors
         }
-
-    def bars(self) -> list[Bar]:
-        """Return the quality bars that the profile must meet."""
-        path = self._configs / "bars.yaml"
-        known = read_yaml(path).values["bars"]
-        for name in self.profile.bars:
-            if name not in known:
-                raise ConfigError(f"{path}: no bar '{name}'. {nearest(name, list(known))}")
-        return [Bar(name, **known[name]) for name in self.profile.bars]
-
-    def bar_values(self) -> dict[str, list[str]]:
-        """Return the values that the quality bars ask for, each with the files, one per seed, that it is read from.
-
-        `fdn/{group}/{method}/{nfe}` is read from metrics, `error/{group}/{method}/{state}` from errors over time,
-        all others from the reference and the metric network.
-        """
-        dataset = self.tables["table1"].dataset
-        named = [v for bar in self.bars() for v in (bar.value, bar.at_most, bar.at_least) if isinstance(v, str)]
-        found: dict[str, list[str]] = {}
-        for name in dict.fromkeys(named):
-            kind, _, rest = name.partition("/")
-            method, _, last = rest.rpartition("/")
-            file = {"fdn": f"nfe{last}.json", "error": "trajectory_error.json"}.get(kind)
-            if file:
-                found[name] = [f"{self.layout.run(dataset, method, s)}/metrics/{file}" for s in self.seeds]
-            else:
-                found[name] = [self.layout.reference(dataset), self.layout.extractor(dataset, "metric")]
-        return found
-
-    def bar_inputs(self) -> list[str]:
-        """Return the files that the quality bars are read from."""
-        return list(dict.fromkeys(path for paths in self.bar_values().values() for path in paths))
-
-    def bars_digest(self) -> str:
-        """Return the digest of what defines the quality bars."""
-        return digest([vars(bar) for bar in self.bars()])
 
     # -- data sets -----------------------------------------------------------------------------------------------
 

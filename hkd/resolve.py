@@ -3,10 +3,9 @@
 Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
 `per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
 trajectories and extractors: their own files, then the profile's `set_trajectories` or `set_extractors`, then its
-`trajectories`. Those of
-studies: their own files, then the profile's `studies.{name}`. Those of a run of the ambiguity audit: the centre's, then
-the study's `set`, then the variation's. Those of a run of the matched comparison: the method's, then the study's `set`,
-then its line in the study's `methods`.
+`trajectories`. Those of studies: their own files, then the profile's `studies.{name}`. Those of a run of the ambiguity
+audit: the centre's, then the study's `set`, then the variation's. Those of a run of the matched comparison: the
+method's, then the study's `set`, then its line in the study's `methods`.
 """
 
 from __future__ import annotations

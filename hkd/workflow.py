@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hkd import quality_bars
 from hkd.artifacts import ArtifactError, write_json
 from hkd.config import ConfigError
 from hkd.plan import Plan
@@ -31,6 +32,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
 
     try:
         made = Plan.of(config).check()
+        quality_bars.bars(made)
         for folder in (made.profile.results, made.profile.figures):
             _check_writable(Path(folder))
     except (ConfigError, ArtifactError) as error:

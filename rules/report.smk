@@ -108,7 +108,7 @@ rule error_table:
 
 rule bars:
     input:
-        PLAN.bar_inputs(),
+        hkd.quality_bars.inputs(PLAN),
     output:
         table=f"{LAYOUT.root}/bars.csv",
         record=f"{LAYOUT.root}/bars.csv.record.json",
@@ -117,6 +117,6 @@ rule bars:
     benchmark:
         f"{LAYOUT.root}/logs/bars.jsonl"
     params:
-        digest=PLAN.bars_digest(),
+        digest=hkd.quality_bars.table_digest(PLAN),
     shell:
         "exec hkd bars --expect-digest {params.digest} 2> {log}"

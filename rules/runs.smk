@@ -1,5 +1,6 @@
 # What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
 import hkd.ambiguity
+import hkd.quality_bars
 import hkd.scores
 import hkd.workflow
 from hkd.plan import HELD_OUT

@@ -23,12 +23,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": set(),
     "figures": set(),
     "resolve": {"nets.config"},
-    "plan": {"nets.config", "report.bars", "resolve"},  # plain dataclasses, which load no torch
+    "plan": {"nets.config", "resolve"},  # plain dataclasses, which load no torch
     "ambiguity": {"plan", "resolve"},
     "budgets": {"plan", "resolve"},
     "interpretability": {"plan"},
     "scores": {"plan"},
-    "workflow": {"plan"},
+    "quality_bars": {"plan", "report.bars", "resolve"},
+    "workflow": {"plan", "quality_bars"},
     "shipping": {"plan"},
     "koopman": {"nets"},
     "diffusion": {"nets"},
@@ -39,8 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiment": {"data", "nets", "koopman", "diffusion", "methods", "training", "plan"},
     "applications": {"plan", "report.stability", "resolve"},
     "cli": {"data", "nets", "metrics", "report", "figures", "plan", "ambiguity", "applications", "budgets", "workflow",
-            "scores", "koopman", "diffusion", "methods", "training", "readings", "factor_reader", "interpretability",
-            "shipping", "experiment"},
+            "scores", "quality_bars", "koopman", "diffusion", "methods", "training", "readings", "factor_reader",
+            "interpretability", "shipping", "experiment"},
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hkd import quality_bars
 from hkd.artifacts import ArtifactError, Record, check_digest, read_json, write_json, write_text
 from hkd.cli.options import (
     DEFAULT_PROFILE,
@@ -97,10 +98,10 @@ def bars(
     from hkd.report.bars import judge, to_csv
 
     chosen = plan(profile, config)
-    expect(chosen.bars_digest(), expect_digest, "quality bars")
-    lines = judge(chosen.bars(), _values(chosen))
+    expect(quality_bars.table_digest(chosen), expect_digest, "quality bars")
+    lines = judge(quality_bars.bars(chosen), _values(chosen))
     out = Path(f"{chosen.layout.root}/bars.csv")
-    record = Record("bars", inputs=chosen.bar_inputs())
+    record = Record("bars", inputs=quality_bars.inputs(chosen))
     write_text(out, to_csv(lines))
     record.write(out)
     for line in lines:
@@ -206,7 +207,7 @@ def _values(chosen: Plan) -> dict[str, float]:
     accuracies = ("class", "stripe_orientation", "label", "rotation")
     worst = min((value for name, value in quality.items() if name not in accuracies), default=1.0)
     values: dict[str, float] = {}
-    for name, paths in chosen.bar_values().items():
+    for name, paths in quality_bars.values(chosen).items():
         kind, _, last = name.partition("/")[0], *name.rpartition("/")[1:]
         if kind == "fdn":
             values[name] = statistics.mean(read_json(path, "metrics")["metrics"]["fdn"] for path in paths)

@@ -7,6 +7,7 @@ those of the published weights.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class EncoderOutput(NamedTuple):
     width: int
 
 
-class UNet(nn.Module):
+class UNet(nn.Module, ABC):
     """What the two families share: the levels, and forward = decode after encode.
 
     Attributes:
@@ -79,11 +80,11 @@ class UNet(nn.Module):
         emb = self.embed(noise_labels, class_labels, augment_labels)
         return self.decode(self.encode(x, emb), emb)
 
+    @abstractmethod
     def embed(
         self, noise_labels: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
         """Return the conditioning vector (B or 1, emb_channels) that every block receives."""
-        raise NotImplementedError
 
     def encode(self, x: Tensor, emb: Tensor) -> list[Tensor]:
         """Return every encoder output in order of production; the last one is also the bottleneck."""
@@ -114,8 +115,9 @@ class UNet(nn.Module):
         """Return name, channels, height and width of every encoder output, in the order of `encode`."""
         return list(self._outputs)
 
+    @abstractmethod
     def _head(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return the raw output from what the last block puts out."""
 
     def _build_encoder(self, stem_channels: int, style: BlockStyle) -> None:
         channels = stem_channels

@@ -198,17 +198,17 @@ with interrupt.graceful():
     if len(sys.argv) > 1:
         time.sleep(60)
 """
-# a request to stop must get past code that catches every Exception: were it swallowed, "swallowed" would be read
+# a request to stop must get past code that suppresses every Exception: were it swallowed, "swallowed" would be read
 NOTHING_TO_SAVE = """
 import time
+from contextlib import suppress
 from hkd import interrupt
 interrupt.install()
 try:
-    try:
+    with suppress(Exception):
         print("ready", flush=True)
         time.sleep(60)
-    except Exception:
-        print("swallowed", flush=True)
+    print("swallowed", flush=True)
 except interrupt.Interrupted:
     print("stopped", flush=True)
 """
