@@ -113,7 +113,7 @@ def _solve(chosen: Plan, dataset: str, name: str, shard: int, device: str) -> No
 
 
 def _manifest(chosen: Plan, dataset: str, name: str) -> None:
-    from hkd.data.shards import open_labels, open_shards, shard_name
+    from hkd.data.shards import open_set, shard_name
 
     spec = chosen.trajectory_set(dataset, name)
     folder = Path(chosen.layout.trajectories(dataset, name))
@@ -141,8 +141,5 @@ def _manifest(chosen: Plan, dataset: str, name: str) -> None:
             "shards": shards,
         },
     )
-    manifest = read_json(out, "trajectories")
-    open_shards(folder, manifest)
-    if manifest["label_dim"]:
-        open_labels(folder, manifest)
+    open_set(folder, read_json(out, "trajectories"))
     record.write(out)

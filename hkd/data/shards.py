@@ -32,18 +32,17 @@ def write_shard(path: Path, states: np.ndarray, labels: np.ndarray | None) -> No
         np.save(file, states)
 
 
-def open_shards(folder: Path, manifest: Mapping[str, Any]) -> list[np.ndarray]:
-    """Return every shard, memory-mapped.
+def open_set(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Return every shard, memory-mapped, and the class indices of all trajectories of a conditional teacher.
 
     Raises:
-        ArtifactError: one is missing, damaged, or not what the manifest says.
+        ArtifactError: a file is missing, damaged, or not what the manifest says.
     """
-    return [_open(folder / shard["file"], shard["count"], len(manifest["sigmas"])) for shard in manifest["shards"]]
-
-
-def open_labels(folder: Path, manifest: Mapping[str, Any]) -> np.ndarray:
-    """Return the class indices of all trajectories of a conditional teacher."""
-    return np.concatenate([_read(labels_path(folder / shard["file"])) for shard in manifest["shards"]])
+    paths = [folder / shard["file"] for shard in manifest["shards"]]
+    counts, states = [shard["count"] for shard in manifest["shards"]], len(manifest["sigmas"])
+    shards = [_open(path, count, states) for path, count in zip(paths, counts, strict=True)]
+    labels = np.concatenate([_read(labels_path(path)) for path in paths]) if manifest["label_dim"] else None
+    return shards, labels
 
 
 def _open(path: Path, count: int, states: int) -> np.ndarray:

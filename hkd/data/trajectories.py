@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hkd.artifacts import ArtifactError, read_json, sha256
-from hkd.data.shards import STAGE, open_labels, open_shards
+from hkd.data.shards import STAGE, open_set
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
@@ -122,9 +122,8 @@ class Trajectories:
         self.sigmas = torch.tensor(self.manifest["sigmas"], dtype=torch.float64)
         self.scales = state_scales(self.sigmas, self.manifest["sigma_data"])
         self.label_dim: int = self.manifest["label_dim"]
-        self._shards = open_shards(self.folder, self.manifest)
+        self._shards, self._labels = open_set(self.folder, self.manifest)
         self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
-        self._labels = open_labels(self.folder, self.manifest) if self.label_dim else None
 
     def __len__(self) -> int:
         return int(self._starts[-1])

@@ -159,7 +159,7 @@ def _about(lines: list[dict[str, Any]], paper: Paper, name: str) -> list[str]:
     return [
         f"Measured on {measured['dataset']}: {generated} generated against "
         f"{whole(measured['n_reference'])} reference images, features of {measured['extractor']}, {spread}.",
-        f"{name}: Fréchet distance by our own code, then by each library on the same images; "
+        f"{name}: Fréchet distance by our own code; under a library's name, by that library on the same images; "
         f"FDn: 100 × {name} / trace of the reference covariance.",
         *([f"{ESTIMATE}: an estimate, {'; '.join(estimates)}."] if estimates else []),
         printed,
