@@ -17,6 +17,7 @@ from hkd.layout import Layout
 from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, Study, loaded_profile, merged_profile
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
+from hkd.studies import SECTIONS
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 SOLVED_BY = ("hkd.diffusion.solve", "hkd.diffusion.schedules", "hkd.data.trajectories", "hkd.experiment")
@@ -94,6 +95,8 @@ class Plan:
             for name in given:
                 if name not in known:
                     raise ConfigError(f"profile, {section}: there is no '{name}'. {nearest(name, known)}")
+        for name in self.profile.studies:
+            self.study(name, SECTIONS[name])
         for name in self.profile.trajectories:
             for table in self.tables.values():
                 self.trajectory_set(table.dataset, name)
@@ -261,7 +264,10 @@ class Plan:
         return self.dataset(dataset).shipped.get(what)
 
     def route(self, dataset: str, method: str) -> str:
-        """Return how the weights of a run come to be: `shipped` or `train`."""
+        """Return how the weights of a run, or those that it samples without training, came to be: `shipped` or `train`."""
+        run = self.run(dataset, method)
+        if run.init and not run.training.steps:
+            return self.route(dataset, run.init)
         return "shipped" if self.shipped(dataset, method) else "train"
 
     def train_digest(self, dataset: str, method: str) -> str:

@@ -254,3 +254,16 @@ class Stability(Section):
 
     run: str
     epochs: Positive
+
+
+# What checks each file of configs/studies.
+SECTIONS: dict[str, type[Section]] = {
+    "ambiguity": Ambiguity,
+    "budget": Budget,
+    "editing": Editing,
+    "inpainting": Inpainting,
+    "interpretability": Interpretability,
+    "spectrum": Spectrum,
+    "stability": Stability,
+    "trajectories": StatesOverTime,
+}

@@ -260,6 +260,7 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"trajectories": {"edm-huen": {}}}, "Did you mean 'edm-heun'"),
         ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
         ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
+        ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
         ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
     ],
 )
@@ -350,15 +351,17 @@ def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
 
 def test_shipped_weights_are_named_by_their_card_and_train_nothing():
     plan = plan_of()
-    known = plan.dataset("shapes16").shipped
-    if "methods/edm" not in known:
-        pytest.skip("no weights are shipped yet")
     assert plan.route("shapes16", "methods/edm") == "shipped"
     assert plan.needs("shapes16", "methods/edm") == []
     assert plan.train_digest("shapes16", "methods/edm") != plan_of(teacher="train").train_digest(
         "shapes16", "methods/edm"
     )
     assert plan.route("shapes16", "methods/ecm") == "train"
+
+
+def test_a_run_without_training_has_the_route_of_the_weights_that_it_samples():
+    assert plan_of().route("shapes16", "methods/ddim") == "shipped"
+    assert plan_of(teacher="train").route("shapes16", "methods/ddim") == "train"
 
 
 def test_unknown_shipped_weights_are_refused(copied):

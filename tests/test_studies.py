@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hkd.config import ConfigError
-from hkd.studies import Ambiguity, Editing, Inpainting, Interpretability, Spectrum, StatesOverTime
+from hkd.resolve import CONFIGS
+from hkd.studies import SECTIONS, Ambiguity, Editing, Inpainting, Interpretability, Spectrum, StatesOverTime
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,7 @@ def test_a_contradiction_is_one_line(smoke_plan, name, kind, changed, expected):
 
 def test_one_band_needs_no_edge(smoke_plan):
     assert smoke_plan(studies={"spectrum": {"edges": []}}).study("spectrum", Spectrum).edges == ()
+
+
+def test_every_file_of_studies_has_a_section_that_checks_it():
+    assert {path.stem for path in (CONFIGS / "studies").glob("*.yaml")} == SECTIONS.keys()

@@ -101,7 +101,7 @@ def _train(
         "teacher_evals": trainer.progress.teacher_evals,
         "train_seconds": round(trainer.progress.seconds, 1),
     }
-    facts = {"route": "train", "budget": budget, "diverged_at": diverged_at}
+    facts = {"route": chosen.route(dataset, method), "budget": budget, "diverged_at": diverged_at}
     _finish(chosen, dataset, method, folder, trainer.averaged(), built.artefact(), shape, record, facts)
 
 
