@@ -264,7 +264,7 @@ class Plan:
         return self.dataset(dataset).shipped.get(what)
 
     def route(self, dataset: str, method: str) -> str:
-        """Return how the weights of a run, or those that it samples without training, came to be: `shipped` or `train`."""
+        """Return `shipped` or `train`: how the weights of a run come to be, or those that it samples untrained."""
         run = self.run(dataset, method)
         if run.init and not run.training.steps:
             return self.route(dataset, run.init)
