@@ -57,7 +57,12 @@ def _tell(error: Exception) -> int:
 
 def _spoken() -> tuple[type[Exception], ...]:
     """Errors of loaded stages that speak to the user; a module that is not loaded has raised nothing."""
-    named = (("hkd.data", "DataError"), ("hkd.training.loop", "Diverged"), ("hkd.metrics.inputs", "MetricError"))
+    named = (
+        ("hkd.data", "DataError"),
+        ("hkd.training.loop", "Diverged"),
+        ("hkd.metrics.inputs", "MetricError"),
+        ("hkd.diffusion.adaptive", "SolveError"),
+    )
     return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
 
 

@@ -62,7 +62,6 @@ def _train(
     chosen: Plan, dataset: str, method: str, seed: int, folder: Path, device: str, checkpoint_seconds: float
 ) -> None:
     from hkd import experiment
-    from hkd.methods.evaluations import networks
     from hkd.training.checkpoint import Checkpoints
     from hkd.training.loop import Diverged, Trainer
     from hkd.training.loop import train as run_loop
@@ -94,7 +93,7 @@ def _train(
     if trajectories:
         evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
     budget = {
-        "params": sum(p.numel() for net in networks(built) for p in net.parameters() if p.requires_grad),
+        "params": sum(p.numel() for name in built.samples_with for p in getattr(built, name).parameters()),
         "steps": trainer.progress.step,
         "train_images": trainer.progress.step * run.training.batch,
         "network_evals": evals,

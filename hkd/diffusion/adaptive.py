@@ -11,6 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hkd.diffusion.schedules import per_image
+
+
+class SolveError(RuntimeError):
+    """The solver cannot go on; the message says where it stopped."""
+
+
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 C = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -34,6 +41,10 @@ def rk45(velocity: Velocity, x: Tensor, start: float, end: float, *, rtol: float
     Args:
         velocity: (x, t, rows) -> dx/dt, for the images number `rows` of the batch at their own times t, (n,) float64.
         rtol, atol: a step is taken when the root mean square of its error over atol + rtol max(|x|, |x'|) is below 1.
+
+    Raises:
+        SolveError: the velocity is not finite, or needs steps smaller than float64 can add to the time.
+
     Source: Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, Sections II.4 and II.5.
     """
     final = x.to(torch.float64).clone()
@@ -44,18 +55,29 @@ def rk45(velocity: Velocity, x: Tensor, start: float, end: float, *, rtol: float
     while len(rows):
         step = torch.minimum(size, end - t)
         ahead, slopes = _stages(velocity, x, t, rows, slope, step)
-        error = _column(step) * sum(e * k for e, k in zip(E, slopes, strict=True))
+        error = per_image(step) * sum(e * k for e, k in zip(E, slopes, strict=True))
         norm = _rms(error / (atol + rtol * torch.maximum(x.abs(), ahead.abs())))
+        _check(norm, t, step)
         taken = norm < 1
         factor = (SAFETY * norm.clamp(min=1e-10) ** -0.2).clamp(SHRINK, GROW)
         size = step * torch.where(taken, factor, factor.clamp(max=1.0))
         t = torch.where(taken, t + step, t)
-        x = torch.where(_column(taken), ahead, x)
-        slope = torch.where(_column(taken), slopes[-1], slope)
+        x = torch.where(per_image(taken), ahead, x)
+        slope = torch.where(per_image(taken), slopes[-1], slope)
         final[rows] = x
         going = t < end - 1e-12 * (end - start)
         rows, x, t, slope, size = rows[going], x[going], t[going], slope[going], size[going]
     return final
+
+
+def _check(norm: Tensor, t: Tensor, step: Tensor) -> None:
+    """Refuse steps that will never be taken, however often they are tried again."""
+    if not bool(torch.isfinite(norm).all()):
+        at = float(t[~torch.isfinite(norm)][0])
+        raise SolveError(f"the velocity is not finite at time {at:g}: the network's training has probably diverged")
+    stuck = (norm >= 1) & (step <= 10 * torch.finfo(t.dtype).eps * t.abs().clamp(min=torch.finfo(t.dtype).tiny))
+    if bool(stuck.any()):
+        raise SolveError(f"no step is small enough at time {float(t[stuck][0]):g}; raise the solver's rtol and atol")
 
 
 def _stages(
@@ -64,7 +86,7 @@ def _stages(
     """Return the state of order 5 after a step, and all seven slopes, the last one at that state."""
     slopes, ahead = [slope], x
     for c, weights in zip(C[1:], A[1:], strict=True):
-        ahead = x + _column(step) * sum(a * k for a, k in zip(weights, slopes, strict=True))
+        ahead = x + per_image(step) * sum(a * k for a, k in zip(weights, slopes, strict=True))
         slopes.append(velocity(ahead, t + c * step, rows).to(torch.float64))
     return ahead, slopes
 
@@ -75,7 +97,7 @@ def _first_size(
     """Return a first step for every image, (B,), from its slope and curvature (Hairer's rule)."""
     scale = atol + rtol * x.abs()
     small = 0.01 * _rms(x / scale) / _rms(slope / scale).clamp(min=1e-10)
-    ahead = velocity(x + _column(small) * slope, t + small, rows).to(torch.float64)
+    ahead = velocity(x + per_image(small) * slope, t + small, rows).to(torch.float64)
     curvature = _rms((ahead - slope) / scale) / small.clamp(min=1e-10)
     steepest = torch.maximum(_rms(slope / scale), curvature).clamp(min=1e-10)
     return torch.minimum(100 * small, (0.01 / steepest) ** 0.2)
@@ -83,7 +105,3 @@ def _first_size(
 
 def _rms(x: Tensor) -> Tensor:
     return x.square().mean(dim=(1, 2, 3)).sqrt()
-
-
-def _column(values: Tensor) -> Tensor:
-    return values[:, None, None, None]

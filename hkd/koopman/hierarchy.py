@@ -205,14 +205,6 @@ class HKDNet(nn.Module):
         """Iterate over the parameters of A."""
         return self.koopman.parameters()
 
-    def parameter_groups(self, lr: float, operator_lr: float) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: the U-Net at `lr`, A at `operator_lr`."""
-        operators = [p for p in self.koopman.parameters() if p.requires_grad]
-        taken = {id(p) for p in self.koopman.parameters()}
-        network = [p for p in self.parameters() if id(p) not in taken and p.requires_grad]
-        groups = [{"name": "network", "params": network, "lr": lr}]
-        return groups + ([{"name": "koopman", "params": operators, "lr": operator_lr}] if operators else [])
-
     def initialise_from(self, teacher: Mapping[str, Tensor]) -> None:
         """Take the weights of an EDM denoiser (its `state_dict`) and set A to zero.
 

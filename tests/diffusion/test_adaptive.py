@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from scipy.integrate import solve_ivp
 from torch.testing import assert_close
 
-from hkd.diffusion.adaptive import rk45
+from hkd.diffusion.adaptive import SolveError, rk45
 from hkd.seeding import stream
 
 
@@ -48,6 +49,21 @@ def test_it_agrees_with_scipy_on_one_image():
     )
     assert_close(ours.flatten(), torch.from_numpy(theirs.y[:, -1]), rtol=1e-5, atol=1e-5)
     assert abs(len(calls) - theirs.nfev) <= 12  # two steps; only the guess of the first differs
+
+
+def test_a_velocity_that_is_not_finite_is_refused_with_its_time():
+    def bursting(x, t, rows):
+        return torch.where(t[:, None, None, None] > 0.5, float("nan"), 1.0) * torch.ones_like(x)
+
+    with pytest.raises(SolveError, match=r"not finite at time 0\.[0-5]"):
+        rk45(bursting, start(), 0.0, 1.0, rtol=1e-4, atol=1e-4)
+    with pytest.raises(SolveError, match="not finite at time 0:"):
+        rk45(lambda x, t, rows: x * float("inf"), start(), 0.0, 1.0, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pole_that_no_step_passes_is_refused():
+    with pytest.raises(SolveError, match=r"no step is small enough at time 0\.5"):
+        rk45(lambda x, t, rows: x**2, torch.full((1, 1, 1, 1), 2.0), 0.0, 1.0, rtol=1e-6, atol=1e-6)
 
 
 def test_an_image_does_not_depend_on_its_batch():

@@ -217,15 +217,6 @@ def test_unknown_values_are_refused_by_name(key, value):
         KoopmanSettings(sigma_min=EPS, sigma_max=T, **{key: value})
 
 
-def test_operators_have_a_learning_rate_of_their_own(make_net):
-    net = make_net(conditioning="separate")
-    network, operators = net.parameter_groups(lr=1e-3, operator_lr=1e-2)
-    assert (network["lr"], operators["lr"]) == (1e-3, 1e-2)
-    assert {id(p) for p in operators["params"]} == {id(p) for p in net.koopman.parameters()}
-    assert sum(p.numel() for p in network["params"] + operators["params"]) == count(net)
-    assert [group["name"] for group in make_net(frozen=True).parameter_groups(lr=1, operator_lr=1)] == ["network"]
-
-
 def test_every_operator_and_every_weight_learns(make_net, noise):
     net = make_net(rates=0, label_dim=2)
     net(T * noise, T, torch.eye(2)[[0, 1, 0, 1]]).square().mean().backward()

@@ -24,6 +24,20 @@ METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablatio
 SHAPE = experiment.ImageShape(8, 3, len(shapes.CLASSES))
 PLAN = Plan.load(str(CONFIGS / "smoke.yaml"), configs=CONFIGS)
 MANY = 100  # network evaluations an image, beyond which sampling is a longer proof
+# network passes for one image of a batch in one training step, counted by hand from the losses; of all others, one
+PASSES = {
+    "methods/cd": 4,  # student, target, and both evaluations of the teacher's Heun step
+    "methods/pd": 3,  # student, and two steps of the teacher
+    "methods/kdm": 2,  # the latents of both ends are decoded
+    **dict.fromkeys(("methods/ct", "methods/ict", "methods/ict_deep", "methods/ecm"), 2),  # two adjacent times
+    # images of fresh noise, real and fake denoiser of them, images of the pairs, and the fake denoiser's own loss
+    **dict.fromkeys(("methods/dmd", "methods/dmd_cond"), 5),
+    **dict.fromkeys(("methods/dmd_no_reg", "methods/dmd_no_reg_cond"), 4),
+    # the start of the trajectory, and one state on it
+    **dict.fromkeys((name for name in METHODS if name.startswith(("methods/hkd", "ablations/"))), 2),
+    **dict.fromkeys((f"ablations/abl_no_{name}" for name in ("koopman", "traj", "traj_equal_steps")), 1),
+    "ablations/abl_decoder_time": 3,  # and the evolved latents, decoded to that state
+}
 
 
 def sampled(name: str) -> object:
@@ -65,6 +79,17 @@ def test_there_is_one_finite_loss_per_trained_network(name, made, feed):
     assert tuple(losses) == method.trains
     for loss in losses.values():
         assert loss.shape == () and loss.requires_grad and bool(torch.isfinite(loss))
+
+
+@every_method
+def test_training_counts_every_pass_through_a_network(name, made, feed):
+    method, run = made(name)
+    if not method.trains:
+        pytest.skip("trains nothing")
+    method.train()
+    with EvaluationCounter(networks(method)) as counter:
+        method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
+    assert counter.counted == PASSES.get(name, 1) * run.training.batch
 
 
 @every_method
@@ -146,7 +171,8 @@ def test_one_step_rows_start_image_i_from_the_same_noise(name, made):
     if run.sampling.nfe != (1,):
         pytest.skip("takes several steps")
     noise, seen = ImageStreams(0, [5, 2]).randn(SHAPE.chw), []
-    with networks(method, ("student",))[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+    entered = method.student.model if isinstance(method.student, Precond) else method.student
+    with entered.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
         sample(method.eval(), run, [5, 2], 1)
     (state,) = seen
     scaled = hasattr(method, "sigma_max") and not isinstance(method.student, Precond)  # which undoes the scale

@@ -324,3 +324,18 @@ def test_a_term_between_the_ends_needs_states_there(make, key):
 def test_numbers_worth_logging_are_finite(make):
     facts = make().diagnostics()
     assert facts["max_abs_alpha"] == pytest.approx(0.3) and np.isfinite(facts["max_exponent"])
+
+
+EMBEDDED_READINGS = {
+    *("time_map", "time_dist", "time_states", "n_intermediate", "operator_lr_scale", "lambda1_law", "lambda2"),
+}
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu"])
+def test_what_makes_it_hkd_holds_at_every_scale_but_for_seven_parameters(settings, scale):
+    paper, run = settings("hkd"), settings("hkd", scale)
+    assert {key for key, value in run.params.items() if value != paper.params[key]} == EMBEDDED_READINGS
+    for key in ("target", "feed", "init", "teacher", "perceptual"):
+        assert getattr(run, key) == getattr(paper, key), key
+    assert {key: run.network[key] for key in ("preset", "precond")} == {"preset": "ddpmpp", "precond": "edm"}
+    assert run.training.optimizer.name == "adam"

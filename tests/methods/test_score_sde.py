@@ -54,6 +54,15 @@ def test_the_loss_of_the_exact_score_is_known(unit_range):
     assert loss == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.5, 80.0])
+def test_one_step_is_the_posterior_mean_of_the_state(unit_range, sigma):
+    clean = 2 * unit_range.sample(4, stream(0, "y")) - 1
+    x = clean + sigma * torch.randn(clean.shape, generator=stream(0, "n"), dtype=torch.float64)
+    image = GaussianData(2 * unit_range.mean - 1, 4 * 0.03)  # the same images in [-1, 1]
+    expected = image(x, torch.full((4,), sigma, dtype=torch.float64))
+    assert_close(model(exact(unit_range)).one_step(x, sigma, None), expected, rtol=1e-4, atol=2e-4)
+
+
 def test_a_network_of_zeros_costs_half_the_number_of_pixels():
     method = model(Function(lambda x, log_sigma, labels: torch.zeros_like(x)))
     loss = method.losses(ImageBatch(torch.zeros(512, 3, 8, 8), None), step=0, generator=stream(0, "l"))

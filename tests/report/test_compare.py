@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hkd.config import ConfigError
+from hkd.plan import Plan
 from hkd.report.compare import Paper, why_not
 
 REPORTED = Path(__file__).parents[2] / "configs" / "reported"
@@ -67,6 +68,18 @@ def test_the_papers_side_is_read_from_the_settings():
     assert (paper.dataset, paper.n_reference, paper.n_generated, paper.extractor) == ("ffhq64", 70000, 50000, "FID")
     assert paper.train_images["methods/edm"] == 200_000_000
     assert paper.train_images["methods/hkd"] is None
+
+
+@pytest.mark.parametrize("dataset, table", [("cifar10", "table1"), ("cifar10", "table4"), ("ffhq64", "table2")])
+def test_every_row_trained_with_the_papers_settings_is_comparable(dataset, table):
+    plan = Plan.load(str(REPORTED.parent / "embedded.yaml"), {"scale": "paper"}, REPORTED.parent)
+    paper = Paper.read(REPORTED / f"{dataset}.yaml", table)
+    stated = {run: length for run, length in paper.train_images.items() if length is not None}
+    assert stated
+    for name in stated:
+        training = plan.run(dataset, name).training
+        line = SAME | {"method": name, "dataset": dataset, "n_reference": paper.n_reference}
+        assert why_not(line | {"train_images": training.steps * training.batch}, paper, 1.0) == [], name
 
 
 def test_an_unknown_table_names_the_nearest():

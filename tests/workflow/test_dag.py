@@ -133,7 +133,7 @@ def test_building_twice_changes_nothing(graph):
 def test_the_learning_rate_of_ecm_reruns_ecm_only(graph, checkout):
     before = graph()
     path = checkout / "configs/methods/ecm.yaml"
-    edit(path, "training: {optimizer: {betas:", "training: {optimizer: {lr: 1.5e-3, betas:")
+    edit(path, "optimizer: {betas:", "optimizer: {lr: 1.5e-3, betas:")
     changed = before.changed(graph())
     assert {rule for rule, _ in changed} == {"train"}
     assert methods_of(changed) == {"methods/ecm"}

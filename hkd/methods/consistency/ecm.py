@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hkd.data.images import ImageBatch
+from hkd.diffusion.schedules import per_image
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.consistency.objective import consistency_pair
 from hkd.methods.distances import pseudo_huber
@@ -53,8 +54,10 @@ class ECM(Method):
             return self.student(x, sigma, batch.labels)
 
         floor = r.clamp(min=torch.finfo(r.dtype).tiny)  # where r = 0 the output is replaced, but must be finite
-        prediction, fixed = consistency_pair(f, f, (clean + _column(t) * noise, t), (clean + _column(r) * noise, floor))
-        target = torch.where(_column(r) > 0, fixed.nan_to_num(), clean)
+        prediction, fixed = consistency_pair(
+            f, f, (clean + per_image(t) * noise, t), (clean + per_image(r) * noise, floor)
+        )
+        target = torch.where(per_image(r) > 0, fixed.nan_to_num(), clean)
         return {"student": (pseudo_huber(prediction, target, self.c) / (t - r)).mean()}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
@@ -72,7 +75,3 @@ def nearer_level(t: Tensor, *, stage: int, q: float, k: float, b: float) -> Tens
     """Return r = max(0, t (1 - q^-(stage + 1) n(t))) with n(t) = 1 + k sigmoid(-b t). Source: ECT, Section 3.2."""
     n = 1 + k * torch.sigmoid(-b * t)
     return (t * (1 - q ** -(stage + 1) * n)).clamp(min=0)
-
-
-def _column(values: Tensor) -> Tensor:
-    return values[:, None, None, None]

@@ -7,7 +7,7 @@ code is not published, so that this follows the paper's appendix.
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -109,9 +109,17 @@ class DMD(Method):
 
 
 class DMDRegressionOnly(DMD):
-    """The ablation without distribution matching: nothing but the regression is left, and no fake denoiser learns."""
+    """The ablation without distribution matching: nothing but the regression is left, and there is no fake denoiser."""
 
     trains = ("student",)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        del self.fake
+
+    def initialise(self, name: str, state: dict[str, Tensor]) -> None:
+        """The generator from EDM."""
+        self.student.load_state_dict(state)
 
     def losses(
         self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator

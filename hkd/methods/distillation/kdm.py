@@ -48,7 +48,8 @@ class KDM(Method):
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """|z_0 - K z_T|² + rec(D(z_0), x_0) + rec(D(K z_T), x_0) + the adversarial term; and the discriminator's own.
 
-        Both networks see one another as they were before the step.
+        Both networks see one another as they were before the step. This departs from the official code, where the
+        discriminator is stepped first and then judges: here the one that judges is a step younger.
         """
         image, labels, net = batch.clean, batch.labels, self.student
         z0 = net.encode_clean(image, labels)

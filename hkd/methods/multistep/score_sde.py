@@ -75,6 +75,12 @@ class ScoreSDE(Method):
             x = mean + gap.to(x).sqrt() * streams.randn(shape).to(x)
         return (2 * mean - 1).to(torch.float32)
 
+    def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        """Return x + sigma² times the score (Tweedie), taken where images and their noise have half the range."""
+        half = torch.full((len(x),), sigma / 2, dtype=x.dtype, device=x.device)
+        unit = (x + 1) / 2
+        return 2 * (unit + per_image(half**2) * self.score(unit, half, labels)) - 1
+
     def corrected(self, x: Tensor, score: Tensor, noise: Tensor) -> Tensor:
         """Return x after a Langevin step of size 2 (r |z| / |g|)² (Algorithm 4)."""
         norms = torch.stack([v.flatten(1).norm(dim=1) for v in (noise, score)])
