@@ -23,7 +23,7 @@ from hkd.data.images import ImageBatch
 network = NetworkConfig(preset="ddpmpp", precond="edm", model_channels=16, channel_mult=(1, 2, 2), num_blocks=1,
                         attn_resolutions=(4,), dropout=0.0)
 edm = EDM(student=build(network, resolution=16, channels=3, label_dim=0), p_mean=-1.2, p_std=1.2, sigma_data=0.5,
-          sigma_min=0.002, sigma_max=80.0, rho=7.0)
+          sigma_min=0.002, sigma_max=80.0, rho=7.0, augment=0.0)
 optimizer = torch.optim.Adam(edm.parameters(), lr=1e-3)
 batch = ImageBatch(torch.randn(64, 3, 16, 16).clamp(-1, 1), None)
 for step in range({steps}):

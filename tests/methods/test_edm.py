@@ -1,4 +1,4 @@
-"""EDM: its loss against closed forms, its sampler on data whose answer is known."""
+"""EDM: its loss against closed forms, with and without augmentation, its sampler on data whose answer is known."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd import experiment
+from hkd.config import ConfigError
 from hkd.data.images import ImageBatch
+from hkd.diffusion.augmentation import augmented
 from hkd.methods.multistep.edm import EDM, log_normal
 from hkd.seeding import ImageStreams, stream
 
-EDM_PARAMS = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+LEVELS = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+EDM_PARAMS = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, **LEVELS, "augment": 0.0}
 
 
 class Stub(nn.Module):
-    """A denoiser that is a given function; remembers its noise levels."""
+    """A denoiser that is a given function; remembers its noise levels and whatever else it is told."""
 
-    def __init__(self, function) -> None:
+    def __init__(self, function, augment_dim=0) -> None:
         super().__init__()
-        self.function = function
+        self.function, self.augment_dim = function, augment_dim
 
-    def forward(self, x, sigma, labels=None):
-        self.sigma, self.labels = sigma, labels
+    def forward(self, x, sigma, *told):
+        self.x, self.sigma, self.told = x, sigma, told
         return self.function(x, sigma)
 
 
@@ -39,8 +42,8 @@ def loss(function, batch: ImageBatch) -> float:
     return float(method.losses(batch, step=0, generator=stream(0, "train", 0))["student"])
 
 
-def drawn(batch: ImageBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = stream(0, "train", 0)
+def drawn(batch: ImageBatch, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = generator or stream(0, "train", 0)
     sigma = (-1.2 + 1.2 * torch.randn(len(batch), generator=generator)).exp()
     return sigma, torch.randn(batch.clean.shape, generator=generator)
 
@@ -67,6 +70,60 @@ def test_noise_levels_are_log_normal():
     levels = log_normal(40_000, -1.2, 1.2, stream(0, "x")).log()
     assert float(levels.mean()) == pytest.approx(-1.2, abs=0.03)
     assert float(levels.std()) == pytest.approx(1.2, abs=0.03)
+
+
+def test_an_augmented_image_is_the_target_and_the_network_is_told_how(batch):
+    generator, after = stream(0, "train", 0), stream(0, "train", 0)
+    sigma, noise = drawn(batch, after)
+    clean, transforms = augmented(batch.clean, 0.5, after)
+    student = Stub(lambda x, sigma: clean, augment_dim=9)
+    method = EDM(student=student, **EDM_PARAMS | {"augment": 0.5})
+    assert float(method.losses(batch, step=0, generator=generator)["student"]) == 0.0
+    assert_close(student.x, clean + sigma[:, None, None, None] * noise)
+    labels, told = student.told
+    assert labels is None and told.shape == (8, 9) and torch.equal(told, transforms)
+    assert not torch.equal(clean, batch.clean)
+    assert torch.equal(generator.get_state(), after.get_state())
+
+
+def test_without_augmentation_nothing_is_drawn_for_it_and_nothing_told(batch):
+    generator, after = stream(0, "train", 0), stream(0, "train", 0)
+    sigma, noise = drawn(batch, after)
+    student = Stub(lambda x, sigma: x)
+    EDM(student=student, **EDM_PARAMS).losses(batch, step=0, generator=generator)
+    assert torch.equal(student.x, batch.clean + sigma[:, None, None, None] * noise)
+    assert student.told == (None,)
+    assert torch.equal(generator.get_state(), after.get_state())
+
+
+def test_samples_are_not_augmented_and_the_network_is_told_nothing_else():
+    student = Stub(lambda x, sigma: 0.5 * x, augment_dim=9)
+    method = EDM(student=student, **EDM_PARAMS | {"augment": 0.5})
+    method.sample(torch.ones(2, 3, 8, 8), labels=torch.eye(2), nfe=3, streams=None)
+    (labels,) = student.told
+    assert torch.equal(labels, torch.eye(2))
+
+
+def test_a_real_network_learns_from_what_it_is_told(tiny_run, batch):
+    run = tiny_run("methods/edm", network={"augment_dim": 9}, params={"augment": 0.5})
+    method = experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+    for index, value in enumerate(method.student.parameters()):
+        nn.init.normal_(value, std=0.1, generator=stream(0, "weights", index))
+    method.losses(batch, step=0, generator=stream(0, "train", 0))["student"].backward()
+    felt = method.student.model.map_augment.weight.grad.abs().amax(dim=0)
+    assert felt.shape == (9,) and bool((felt > 0).all())
+
+
+def test_augmentation_asks_for_a_network_that_can_be_told(tiny_run):
+    run = tiny_run("methods/edm", params={"augment": 0.12})
+    with pytest.raises(ConfigError, match=r"params\.augment is 0\.12, .*network\.augment_dim 9, not 0"):
+        experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+
+
+@pytest.mark.parametrize("augment", [-0.1, 1.1, float("nan")])
+def test_a_share_of_augmented_images_that_cannot_be_is_refused(gaussian, augment):
+    with pytest.raises(ValueError, match=r"params\.augment: expected a probability"):
+        EDM(student=gaussian, **EDM_PARAMS | {"augment": augment})
 
 
 @pytest.mark.parametrize("nfe, tolerance", [(15, 0.2), (35, 0.03), (69, 0.008)])
@@ -105,7 +162,27 @@ def test_a_conditional_model_hears_its_classes(tiny_run):
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_what_makes_it_edm_holds_at_every_scale(settings, name, preset, scale):
     run = settings(name, scale)
-    assert run.params == EDM_PARAMS
+    assert run.params == EDM_PARAMS | {"augment": 0.12 if scale == "paper" else 0.0}
+    assert run.network["augment_dim"] == (9 if scale == "paper" else 0)
     assert (run.network["preset"], run.network["precond"]) == (preset, "edm")
     assert (run.init, run.feed, run.training.optimizer.name) == (None, "images", "adam")
     assert run.conditional == name.endswith("_cond")
+
+
+@pytest.mark.parametrize("name", ["edm", "edm_cond", "edm_ve"])
+@pytest.mark.parametrize(
+    ("scale", "dataset", "augment", "flip"),
+    [
+        ("paper", "cifar10", 0.12, False),
+        ("paper", "ffhq64", 0.15, False),
+        ("cpu", "cifar10", 0.0, True),
+        ("cpu", "ffhq64", 0.0, True),
+        ("embedded", "shapes16", 0.0, False),
+        ("embedded", "ffhq64", 0.0, False),
+    ],
+)
+def test_images_are_mirrored_by_the_augmentation_or_by_the_feed_or_by_neither(
+    settings, name, scale, dataset, augment, flip
+):
+    run = settings(name, scale, dataset)
+    assert (run.params["augment"], run.training.flip) == (augment, flip)

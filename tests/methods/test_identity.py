@@ -58,9 +58,9 @@ ddpm             adam      2e-4 0.999 0     5000   1    constant 0.9999        1
 ddim             adam      2e-4 0.999 0     5000   1    constant 0.9999        128   0       yes  100,10
 score_sde        adam      2e-4 0.999 0     5000   1    warmup 0.999           128   1300000 yes  2000
 score_sde_deep   adam      2e-4 0.999 0     5000   1    warmup 0.999           128   950000  yes  2000
-edm              adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  yes  35,15
-edm_cond         adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  yes  35
-edm_ve           adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  yes  35,15
+edm              adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  no   35,15
+edm_cond         adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  no   35
+edm_ve           adam      1e-3 0.999 0     19531  -    halflife 500000 0.05   512   390625  no   35,15
 kd               adam      2e-4 0.98  0     5000   -    constant 0.995         512   50000   no   1
 pd               adam      5e-5 0.999 0     0      1    none                   512   750000  yes  1
 cd               radam     4e-4 0.999 0     0      -    constant 0.9999        512   800000  yes  1
@@ -87,7 +87,7 @@ hkd_cond         adam      1e-3 0.999 0     0      -    constant 0.9999        2
 """
 
 GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
-EDM = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, **GRID}
+EDM = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, "augment": 0.12, **GRID}
 DDPM = {"diffusion_steps": 1000, "beta_first": 1e-4, "beta_last": 0.02}
 SCORE_SDE = {"sigma_min": 0.01, "sigma_max": 50.0, "t_min": 1e-5, "snr": 0.16, "corrector_norms": "image"}
 ICT = {"s0": 10, "s1": 1280, "p_mean": -1.1, "p_std": 2.0, "huber": 0.00054, **GRID}

@@ -25,7 +25,7 @@ LEVELS = {"steps": 18, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
 
 @pytest.fixture
 def edm(gaussian):
-    noise = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5}
+    noise = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, "augment": 0.0}
     return EDM(student=gaussian, **noise, **{k: v for k, v in LEVELS.items() if k != "steps"})
 
 

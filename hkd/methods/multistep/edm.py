@@ -9,14 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from hkd.data.images import ImageBatch
+from hkd.diffusion.augmentation import LABEL_DIM, augmented
 from hkd.diffusion.samplers import heun_states, last
-from hkd.diffusion.schedules import edm_sigmas
+from hkd.diffusion.schedules import edm_sigmas, per_image
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
 
 class EDM(Method):
-    """A denoiser D(x; sigma); the teacher of everything that starts from an EDM."""
+    """A denoiser D(x; sigma); the teacher of everything that starts from an EDM.
+
+    Args:
+        augment: probability of the operations of the augmentation pipe, in [0, 1]; 0 switches all of it off, its mirror
+            too. The feed should not mirror images as well: the network would not be told.
+
+    Raises:
+        ValueError: no probability, or a network that cannot be told how an image was augmented.
+    """
 
     def __init__(
         self,
@@ -28,24 +37,33 @@ class EDM(Method):
         sigma_min: float,
         sigma_max: float,
         rho: float,
+        augment: float,
     ) -> None:
         super().__init__()
         self.student = student
         self.p_mean, self.p_std, self.sigma_data = p_mean, p_std, sigma_data
         self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
+        self.augment = _checked(augment, student)
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weighted denoising error, summed over pixels, averaged over the batch (Eq. 2 and Table 1)."""
+        """Weighted denoising error, summed over pixels, averaged over the batch (Eq. 2 and Table 1).
+
+        With augmentation the clean image is the augmented one, and the network is told its transform (Appendix F.2).
+        """
         clean = batch.clean
+        conditions: tuple[Tensor | None, ...] = (batch.labels,)
         sigma = log_normal(len(clean), self.p_mean, self.p_std, generator).to(clean)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
+        if self.augment:  # drawn last, so that levels and noise are those of a training without
+            clean, told = augmented(clean, self.augment, generator)
+            conditions = (batch.labels, told)
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
-        denoised = self.student(clean + _column(sigma) * noise, sigma, batch.labels)
+        denoised = self.student(clean + per_image(sigma) * noise, sigma, *conditions)
         error = (denoised - clean).square().sum(dim=(1, 2, 3))
         return {"student": (weight * error).mean()}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Heun's method with (nfe + 1) / 2 steps (Algorithm 1 without churn)."""
+        """Heun's method with (nfe + 1) / 2 steps (Algorithm 1 without churn); the network is told of no transform."""
         if nfe % 2 == 0 or nfe < 3:
             raise refuse_nfe(self, nfe, "2n - 1 (3, 5, 7, ...)")
         sigmas = edm_sigmas((nfe + 1) // 2, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
@@ -61,5 +79,13 @@ def log_normal(n: int, mean: float, std: float, generator: torch.Generator) -> T
     return (mean + std * torch.randn(n, generator=generator)).exp()
 
 
-def _column(values: Tensor) -> Tensor:
-    return values[:, None, None, None]
+def _checked(augment: float, student: nn.Module) -> float:
+    if not 0 <= augment <= 1:
+        raise ValueError(f"params.augment: expected a probability in [0, 1], found {augment}")
+    told = getattr(getattr(student, "model", student), "augment_dim", 0)
+    if augment and told != LABEL_DIM:
+        raise ValueError(
+            f"params.augment is {augment}, which takes a network with network.augment_dim {LABEL_DIM}, not {told}; "
+            "set it, or params.augment to 0"
+        )
+    return augment
