@@ -25,7 +25,7 @@ from hkd.metrics.extractor import extract
 from hkd.metrics.inception import random_inception, random_state
 from hkd.metrics.inputs import load_images
 from hkd.metrics.libraries import _ByteImages, _padded_batches, _quiet
-from hkd.metrics.weights import WEIGHTS
+from hkd.weights import WEIGHTS
 
 Program = Callable[[], np.ndarray]
 

@@ -6,8 +6,9 @@ is the profile's `extractor`; every other is a file of configs/extractors.
 
 A column is a score, or is derived from one: `{score}_common` is the score of the first n images of every row, where n
 is the number of images of the smallest row; `{score}_sd` and `{score}_min` are the standard deviation and the minimum
-over seeds, `{score}_range_sd` and `{score}_range_min` those over disjoint ranges of one run's samples. In derived
-names `fid` stands for `fid_own`.
+over seeds, `{score}_range_sd` and `{score}_range_min` those over disjoint ranges of one run's samples;
+`{score}_bootstrap` is the standard deviation over redraws of one run's features. In derived names `fid` stands for
+`fid_own`. What cannot be derived is refused with the reason: see `_why_not`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Literal
 from hkd.config import nearest
 
 Derived = Literal["", "common", "sd", "min", "range_sd", "range_min"]
+SUFFIXES: tuple[Derived, ...] = ("common", "sd", "min", "range_sd", "range_min")
 EYES = ("perceptual", "inception", "dinov2", "clip")  # besides `own`; each has its file in configs/extractors
 SEEN_AS = "C"  # how further eyes are shown images: Pillow's antialiased bicubic, as their publishers do
 
@@ -117,26 +119,48 @@ class Column:
 
 
 def _columns() -> Iterable[Column]:
-    suffixes: tuple[Derived, ...] = ("common", "sd", "min", "range_sd", "range_min")
     for score in SCORES.values():
         yield Column(score.name, score.name, "")
-        for suffix in suffixes if not score.base else ():
+        for suffix in SUFFIXES if not score.base else ():
             if suffix != "common" or score.view:
                 yield Column(f"{_stem(score.name)}_{suffix}", score.name, suffix)
 
 
 COLUMNS = {item.name: item for item in _columns()}
+_NOT_DERIVED = {  # kind of a score: why it has no bootstrap, or is not made at a common n
+    "library": "a library makes its number of images in a pass of its own, and no features of that are kept",
+    "network": "it is a distance of pairs of images, not made of features that are kept",
+    "infinity": "a line through many subsets is not redrawn; its standard error is fid_infinity_error",
+    "infinity_error": "it is itself a standard error",
+    "subset_kid": "it is a mean over subsets; the spread of the estimator is kid_bootstrap",
+}
 
 
 def column(name: str) -> Column:
     """Return the column `name`.
 
     Raises:
-        ValueError: there is none; the message names the nearest.
+        ValueError: there is none; the message says why it cannot be derived and what can, or names the nearest.
     """
     if name not in COLUMNS:
-        raise ValueError(f"no column '{name}'. {nearest(name, list(COLUMNS))}")
+        raise ValueError(f"no column '{name}'{_why_not(name) or f'. {nearest(name, list(COLUMNS))}'}")
     return COLUMNS[name]
+
+
+def _why_not(name: str) -> str:
+    """Return why a score has no such derived column and which it has; empty for a name that is made of no score."""
+    suffix = next((s for s in (*sorted(SUFFIXES, key=len, reverse=True), "bootstrap") if name.endswith(f"_{s}")), "")
+    stem = name.removesuffix(f"_{suffix}")
+    score = SCORES.get("fid_own" if stem == "fid" else stem)
+    if not suffix or score is None:
+        return ""
+    stem = _stem(score.name)
+    if stem != name.removesuffix(f"_{suffix}"):
+        return f": derived names say '{stem}' for '{score.name}'; use {stem}_{suffix}"
+    if score.base:
+        return f": {score.name} is itself a spread, of which no further column is derived"
+    has = [column.name for column in COLUMNS.values() if column.score == score.name]
+    return f": {_NOT_DERIVED[score.kind]}. There are {', '.join(has)}"
 
 
 def scores_of(columns: Iterable[str]) -> tuple[str, ...]:

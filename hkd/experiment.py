@@ -23,9 +23,7 @@ from hkd.nets.config import NetworkConfig, build
 from hkd.seeding import ImageStreams, stream, visit
 from hkd.settings import Data, Run, TrajectorySet
 from hkd.source import constructor_arguments
-
-VGG, ALEX = ("vgg", "vgg16-397923af.pth"), ("alex", "alexnet-owt-7be5be79.pth")
-BACKBONES = {"lpips-vgg": VGG, "lpips-alex": ALEX, "piq-vgg": VGG}
+from hkd.weights import BACKBONES, locate
 
 
 @dataclass(frozen=True)
@@ -138,15 +136,17 @@ def load(built: Method, weights: Path) -> None:
 
 
 def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
-    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone."""
+    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone.
+
+    Raises:
+        ArtifactError: the weights are absent or others than the recorded or published ones.
+    """
     if run.perceptual_backbone == "cnn":
         assert weights is not None
         network = feature_network(weights)
         return PerceptualDistance(network, network.maps, run.perceptual_resize)
-    backbone, file = BACKBONES[run.perceptual_backbone]
-    path = Path(run.weights_folder) / file
-    if not path.exists():
-        raise ArtifactError(f"{path}: missing; run `hkd fetch lpips-{backbone}`, or copy it there")
+    name = BACKBONES[run.perceptual_backbone]
+    path, backbone = locate(name, run.weights_folder), name.removeprefix("lpips-")
     return LPIPS(backbone, path, run.perceptual_resize, average=run.perceptual_backbone == "piq-vgg")
 
 

@@ -18,6 +18,7 @@ from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, Study, loaded_profile, me
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
 from hkd.studies import SECTIONS
+from hkd.weights import BACKBONES, WEIGHTS
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 SOLVED_BY = ("hkd.diffusion.solve", "hkd.diffusion.schedules", "hkd.data.trajectories", "hkd.experiment")
@@ -296,9 +297,11 @@ class Plan:
 
     def sample_digest(self, dataset: str, method: str) -> str:
         """Return the digest of what defines the samples, besides weights, seed and nfe."""
-        sampling = self.run(dataset, method).sampling
-        code = code_digest(self.run(dataset, method).target.rpartition(".")[0], "hkd.experiment")
-        return digest([sampling.n_samples, code])
+        run = self.run(dataset, method)
+        settings: list[Any] = [run.sampling.n_samples, code_digest(run.target.rpartition(".")[0], "hkd.experiment")]
+        if run.params.get("corrector_norms") == "batch":
+            settings.append(run.sampling.batch)  # of all samplers, the only one whose images depend on their batch
+        return digest(settings)
 
     def needs(self, dataset: str, method: str) -> list[str]:
         """Return the files that the training of a run reads."""
@@ -311,7 +314,17 @@ class Plan:
         files += [self.base_weights(dataset, base) for base in (run.init, run.teacher) if base]
         if run.perceptual and run.perceptual_backbone == "cnn":
             files.append(layout.extractor(dataset, "perceptual"))
+        elif run.perceptual:
+            files += self._backbone(run)
         return list(dict.fromkeys(files))
+
+    def _backbone(self, run: Run) -> list[str]:
+        """Return the published network of a perceptual loss, so that another file in its place is noticed.
+
+        No job makes it. Where it is absent the training says how to get it, which a missing input would not.
+        """
+        path = Path(run.weights_folder) / WEIGHTS[BACKBONES[run.perceptual_backbone]].filename
+        return [str(path)] if path.is_file() else []
 
     def study(self, name: str, kind: type[Study]) -> Study:
         """Return the settings of a study of configs/studies, as the section `kind` of `hkd.studies`."""

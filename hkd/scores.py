@@ -7,6 +7,7 @@ from hkd.config import ConfigError, check, digest, nearest, read_yaml
 from hkd.plan import CONFIGS, Plan
 from hkd.settings import PublishedExtractor
 from hkd.source import code_digest
+from hkd.weights import WEIGHTS
 
 OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
 NETWORKS = tuple(f"hkd.{name}" for name in ("nets.cnn", "metrics.inception", "metrics.vit", "metrics.diversity"))
@@ -35,6 +36,12 @@ def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:
         and any(row.method == method for row in plan.rows(name))
     }
     return tuple(sorted(n for n in found if n is not None and n != sampling.n_samples // sampling.ranges))
+
+
+def nominal(plan: Plan, dataset: str) -> int | None:
+    """Return the number of images that every row of the profile's tables on a data set is meant to have."""
+    rows = [row.method for name, spec in plan.tables.items() if spec.dataset == dataset for row in plan.rows(name)]
+    return max((plan.run(dataset, method).sampling.nominal for method in rows if method), default=None)
 
 
 def eye_names(plan: Plan, dataset: str) -> dict[str, str]:
@@ -72,10 +79,13 @@ def diversity_of(plan: Plan) -> str | None:
 
 def features_digest(plan: Plan, dataset: str) -> str:
     """Return the digest of what defines the features of images, and the numbers made beside them."""
-    networks = {eye: name for eye, name in eye_names(plan, dataset).items() if name not in OWN}
-    about = {eye: published(plan, name).model_dump() for eye, name in networks.items()}
-    asked = [plan.profile.extractor, scores(plan, dataset), about, diversity_of(plan)]
-    return digest([code_digest("hkd.metrics.measure", *NETWORKS), asked])
+    networks = {eye: published(plan, name) for eye, name in eye_names(plan, dataset).items() if name not in OWN}
+    about = {eye: settings.model_dump() for eye, settings in networks.items()}
+    backbone = diversity_of(plan)
+    files = {settings.weights for settings in networks.values()} | {f"lpips-{backbone}"}
+    pins = [entry.sha256 for name, entry in sorted(WEIGHTS.items()) if name in files]
+    asked = [plan.profile.extractor, scores(plan, dataset), about, backbone, *pins]
+    return digest([code_digest("hkd.metrics.measure", "hkd.methods.distances", *NETWORKS), asked])
 
 
 def pass_code() -> str:

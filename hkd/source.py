@@ -37,7 +37,7 @@ SILENT = {
     f"hkd.{name}"
     for name in ("artifacts", "columns", "config", "interrupt", "layout", "parts", "plan", "resolve", "settings")
 }
-SILENT |= {"hkd.source", "hkd.shipping", "hkd.workflow"}
+SILENT |= {"hkd.source", "hkd.shipping", "hkd.weights", "hkd.workflow"}
 
 
 def code_digest(*modules: str) -> str:

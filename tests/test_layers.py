@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only.
 FOUNDATION = {"config", "settings", "studies", "seeding", "artifacts", "layout", "source", "parts", "interrupt"}
-FOUNDATION |= {"columns"}
+FOUNDATION |= {"columns", "weights"}
 
 # Module or package -> what it may import besides the foundation and itself.
 MAY_IMPORT: dict[str, set[str]] = {

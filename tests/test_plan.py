@@ -329,6 +329,16 @@ def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
     return found
 
 
+@pytest.mark.parametrize("norms, follows", [("image", False), ("batch", True)])
+def test_samples_follow_the_batch_only_where_images_depend_on_it(norms, follows):
+    made = [
+        plan_of(methods={"score_sde": {"params": {"corrector_norms": norms}, "sampling": {"batch": batch}}})
+        for batch in (4, 16)
+    ]
+    small, large = (plan.sample_digest("shapes16", "methods/score_sde") for plan in made)
+    assert (small != large) is follows
+
+
 def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
     before = digests(Plan.load(str(configs / "embedded.yaml"), configs=configs))
     after = digests(edited(configs, file, old, new))
@@ -413,3 +423,18 @@ def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
 def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():
     with pytest.raises(ConfigError, match=r"table 'table2' is not in profile 'embedded'.*--configfile .*table2\.yaml"):
         Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).table("table2")
+
+
+@pytest.mark.parametrize("backbone, file", [("lpips-vgg", "vgg16-397923af.pth"), ("piq-vgg", "vgg16-397923af.pth"),
+                                            ("lpips-alex", "alexnet-owt-7be5be79.pth")])  # fmt: skip
+def test_a_published_backbone_is_an_input_of_the_training_once_it_is_there(tmp_path, backbone, file):
+    """Absent it is none: the training then names the command that fetches it, which a missing input would not."""
+    own = plan_of()
+    settings = {"weights_folder": str(tmp_path), "perceptual_backbone": backbone}
+    plan = plan_of(set=settings)
+    backbone_file, network = str(tmp_path / file), own.layout.extractor("shapes16", "perceptual")
+    assert backbone_file not in plan.needs("shapes16", "methods/hkd")
+    (tmp_path / file).write_bytes(b"weights")
+    assert backbone_file in plan.needs("shapes16", "methods/hkd")
+    assert backbone_file not in plan.needs("shapes16", "methods/edm"), "it has no perceptual loss"
+    assert network not in plan.needs("shapes16", "methods/hkd") and network in own.needs("shapes16", "methods/hkd")

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from hkd import scores
-from hkd.columns import ALWAYS, COLUMNS, DEFAULT, SCORES
+from hkd.columns import ALWAYS, COLUMNS, DEFAULT, SCORES, SUFFIXES, column
 from hkd.config import ConfigError
 from hkd.metrics.libraries import WITNESSES
 from hkd.metrics.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.plan import Plan
+
+SPREADS = (*SUFFIXES, "bootstrap")
 
 
 def plan_of(**overrides: Any) -> Plan:
@@ -26,6 +28,40 @@ def with_columns(*columns: str) -> Plan:
 def test_an_unknown_column_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"tables\.table1\.columns = .*no column 'fid_clean_fdi'.*'fid_clean_fid'"):
         with_columns("fid_clean_fdi")
+
+
+@pytest.mark.parametrize(
+    "name, reason, instead",
+    [
+        ("fid_clean_fid_common", "no features of that are kept", "fid_clean_fid_range_sd"),
+        ("fid_torch_fidelity_bootstrap", "no features of that are kept", "fid_torch_fidelity_sd"),
+        ("lpips_diversity_common", "a distance of pairs of images", "lpips_diversity_min"),
+        ("fid_infinity_bootstrap", "its standard error is fid_infinity_error", "fid_infinity_common"),
+        ("fid_infinity_error_bootstrap", "itself a standard error", "fid_infinity_error_sd"),
+        ("kid_torch_fidelity_bootstrap", "the estimator is kid_bootstrap", "kid_torch_fidelity_common"),
+        ("kid_bootstrap_sd", "kid_bootstrap is itself a spread", None),
+        ("fid_own_min", "derived names say 'fid' for 'fid_own'", "fid_min"),
+    ],
+)
+def test_a_column_that_is_not_derived_is_refused_with_the_reason_and_what_there_is(name, reason, instead):
+    with pytest.raises(ValueError, match=reason) as found:
+        column(name)
+    assert f"no column '{name}'" in str(found.value)
+    assert instead is None or (instead in COLUMNS and instead in str(found.value))
+
+
+def test_the_documented_exceptions_are_all_there_are():
+    """docs/protocols.md names them; every other score has every derived column."""
+    libraries = {f"fid_{key}" for key in WITNESSES}
+    plain = {
+        score.name: "fid" if score.name == "fid_own" else score.name for score in SCORES.values() if not score.base
+    }
+    lacking = {
+        suffix: {name for name, stem in plain.items() if f"{stem}_{suffix}" not in COLUMNS} for suffix in SPREADS
+    }
+    assert lacking["common"] == libraries | {"lpips_diversity"}
+    assert lacking["bootstrap"] == lacking["common"] | {"fid_infinity", "fid_infinity_error", "kid_torch_fidelity"}
+    assert not any(lacking[suffix] for suffix in ("sd", "min", "range_sd", "range_min"))
 
 
 def test_the_columns_choose_the_scores_of_every_run_and_some_are_always_made():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hkd.cli.score import extractor_of
 from hkd.plan import Plan
 from hkd.scores import OWN, diversity_of, eye_names, published, scores
+from hkd.weights import WEIGHTS, locate
 
 if TYPE_CHECKING:
     from hkd.metrics.extractor import Extractor
@@ -22,27 +23,26 @@ def beside(chosen: Plan, dataset: str, device: str) -> dict[str, Any]:
     """Return how the scores that need a network of their own are made: name -> (facts, function of images)."""
     if "lpips_diversity" not in scores(chosen, dataset):
         return {}
-    from hkd.metrics.diversity import diversity, lpips_distance
+    from hkd.methods.distances import LPIPS, PerceptualDistance
+    from hkd.metrics.diversity import diversity
     from hkd.metrics.scoring import Eye
 
     backbone = diversity_of(chosen)
+    measured: PerceptualDistance
     if backbone:
-        from hkd.metrics.weights import WEIGHTS
-
-        settings = published(chosen, chosen.profile.extractor)
-        distance = lpips_distance(backbone, settings.folder)
-        facts = Eye(f"LPIPS-{backbone}", 0, 1, WEIGHTS[f"lpips-{backbone}"].sha256)
+        name = f"lpips-{backbone}"
+        measured = LPIPS(backbone, locate(name, published(chosen, chosen.profile.extractor).folder), None)
+        facts = Eye(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
     else:
         from hkd.experiment import feature_network
-        from hkd.methods.distances import PerceptualDistance
         from hkd.metrics.extractor import state_digest
 
         network = feature_network(Path(chosen.layout.extractor(dataset, "perceptual")))
         measured = PerceptualDistance(network, network.maps)
         facts = Eye("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
 
-        def distance(a: Any, b: Any) -> Any:
-            return measured(a, measured.features(b))
+    def distance(a: Any, b: Any) -> Any:
+        return measured(a, measured.features(b))
 
     return {"lpips_diversity": (facts, lambda images: diversity(images, distance).mean)}
 
@@ -52,7 +52,6 @@ def _eye(chosen: Plan, dataset: str, name: str, device: str) -> Extractor:
         return extractor_of(Path(chosen.layout.extractor(dataset, name)), device)
     from hkd.experiment import device as pick
     from hkd.metrics import inception, vit
-    from hkd.metrics.weights import WEIGHTS
 
     settings, to = published(chosen, name), str(pick(device))
     if settings.kind == "random-inception":

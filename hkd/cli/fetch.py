@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from hkd.artifacts import ArtifactError, atomic_path
+from hkd.artifacts import ArtifactError, atomic_path, sha256
+from hkd.weights import WEIGHTS, pinned, verified
 
 PIECE = 1 << 20
 
@@ -32,20 +33,14 @@ def fetch(
     ] = None,
 ) -> None:
     """Fetch published weights once, and check their digests; jobs themselves never touch the network."""
-    from hkd.metrics.inputs import MetricError
-    from hkd.metrics.weights import WEIGHTS, file_digest, verified
-
-    for name in names or []:
-        if name not in WEIGHTS:
-            raise MetricError(f"weights '{name}': unknown; known are {', '.join(sorted(WEIGHTS))}")
+    entries = [pinned(name) for name in names or []]
     if not names:
         for entry in WEIGHTS.values():
             here = "here" if (folder / entry.filename).exists() else "absent"
             typer.echo(f"{entry.name:22} {here:7} {entry.filename:42} for {entry.used_for}")
-    for name in names or []:
-        entry = WEIGHTS[name]
+    for entry in entries:
         path = folder / entry.filename
-        if path.exists() and file_digest(path) == entry.sha256:
+        if path.exists() and sha256(path) == entry.sha256:
             typer.echo(f"{path}: already here, digest as pinned")
             continue
         with atomic_path(path) as temporary:
@@ -53,7 +48,7 @@ def fetch(
                 _copy(local, temporary)
             else:
                 _download(entry.url, temporary, entry.size)
-            if (found := file_digest(temporary)) != entry.sha256:
+            if (found := sha256(temporary)) != entry.sha256:
                 raise ArtifactError(
                     f"{local or entry.url}: sha256 is {found}, pinned is {entry.sha256}; nothing was kept"
                 )

@@ -93,7 +93,7 @@ def _train(
     if trajectories:
         evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
     budget = {
-        "params": sum(p.numel() for name in built.samples_with for p in getattr(built, name).parameters()),
+        "params": built.sampling_parameters(),
         "steps": trainer.progress.step,
         "train_images": trainer.progress.step * run.training.batch,
         "network_evals": evals,

@@ -93,6 +93,10 @@ class Method(nn.Module):
             state |= {f"{name}.{key}": value for key, value in getattr(self, name).state_dict().items()}
         return state
 
+    def sampling_parameters(self) -> int:
+        """Return how many parameters the networks of the artefact have; what only training needs does not count."""
+        return sum(p.numel() for name in self.samples_with for p in getattr(self, name).parameters())
+
     def load_artefact(self, state: dict[str, Tensor]) -> None:
         """Load what `artefact` returned; every name must be there and no other."""
         for name in self.samples_with:

@@ -1,18 +1,15 @@
-"""LPIPS diversity: the mean perceptual distance between pairs of generated images, low when they look alike."""
+"""Diversity: the mean perceptual distance (LPIPS, say) between pairs of generated images, low when they look alike."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hkd.metrics.inputs import MetricError, check_images
-from hkd.metrics.weights import locate
 from hkd.seeding import numpy_stream
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # two (B, 3, H, W) in [-1, 1] to (B,) or (B, 1, 1, 1)
@@ -49,40 +46,6 @@ def diversity(
     if found.shape != (pairs,) or not np.isfinite(found).all():
         raise MetricError(f"diversity: {pairs} pairs gave {found.shape} distances, some perhaps not finite; check it")
     return Diversity(float(found.mean()), float(found.std(ddof=1) / np.sqrt(pairs)), pairs)
-
-
-def lpips_distance(network: str, directory: str | Path) -> Distance:
-    """Return LPIPS v0.1 on the local backbone `lpips-{network}` of `directory`; nothing is downloaded.
-
-    Args:
-        network: alex or vgg.
-    Raises:
-        MetricError: for an absent or altered backbone file.
-    """
-    state = torch.load(locate(f"lpips-{network}", directory), map_location="cpu", weights_only=True)
-    return lpips_with_backbone(network, state)
-
-
-def lpips_with_backbone(network: str, state: dict[str, Tensor]) -> Distance:
-    """Return LPIPS whose backbone takes the `features.*` tensors of a torchvision state dict, all of them.
-
-    Raises:
-        MetricError: if a tensor of the backbone is not in the state dict.
-    """
-    import lpips
-
-    model = lpips.LPIPS(net=network, pnet_rand=True, verbose=False).eval()
-    target = model.net.state_dict()
-    source = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
-    loaded = {}
-    for key in target:
-        match = re.fullmatch(r"slice\d+\.(.+)", key)
-        if match is None or match.group(1) not in source:
-            raise MetricError(f"LPIPS backbone: no tensor for '{key}'; the file is not torchvision's {network}")
-        loaded[key] = source[match.group(1)]
-    model.net.load_state_dict(loaded, strict=True)
-    model.requires_grad_(False)
-    return model
 
 
 def _unit(images: np.ndarray) -> Tensor:

@@ -76,7 +76,7 @@ def extract(
     Raises:
         MetricError: for images that are not bytes, features that are not finite or not of the extractor's dimension.
     """
-    return extract_layers(images, extractor, preprocessing, ["features"], batch=batch)[0]
+    return extract_layers(check_images(images), extractor, preprocessing, ["features"], batch=batch)[0]
 
 
 def extract_layers(
@@ -86,18 +86,22 @@ def extract_layers(
     layers: Sequence[str],
     *,
     batch: int = 64,
+    first: int = 0,
 ) -> list[np.ndarray]:
-    """Return float32 (N, D) of uint8 images (N, 3, H, W) for each of the named layers, all of one pass.
+    """Return float32 (N, D) for each of the named layers, all of one pass.
 
+    Args:
+        images: uint8 (N, 3, H, W), a set or a part of one that `check_images` has passed; N >= 2.
+        first: index within the set of the first of them, for messages.
     Raises:
-        MetricError: see `extract`; also for a layer that the network has not.
+        MetricError: for features that are not finite or not of the extractor's dimension, and for a layer that the
+            network has not.
     """
-    check_images(images)
     kind = CLASSES[preprocessing] if isinstance(preprocessing, str) else preprocessing
     found: list[list[np.ndarray]] = [[] for _ in layers]
     with torch.inference_mode(), full_float32():
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(extractor.device)
+            part = torch.from_numpy(np.array(images[start : start + batch], order="C")).to(extractor.device)
             levels = kind(part, extractor.input_size)
             if list(layers) == ["features"]:
                 found[0].append(features_of_levels(extractor, levels, kind))
@@ -107,8 +111,9 @@ def extract_layers(
                 if layer not in seen:
                     raise MetricError(f"{extractor.name}: has no {layer}, only {', '.join(seen)}; leave the column out")
                 rows.append(seen[layer].detach().to("cpu", torch.float32).numpy())
+    part_of = f" from image {first} on" if first else ""
     return [
-        check_features(np.concatenate(rows), name=f"{extractor.name} {layer}")
+        check_features(np.concatenate(rows), name=f"{extractor.name} {layer}{part_of}")
         for rows, layer in zip(found, layers, strict=True)
     ]
 

@@ -69,9 +69,22 @@ def frechet_from_features(generated: np.ndarray, reference: np.ndarray) -> Frech
     """
     x = check_features(generated, name="generated features")
     y = check_features(reference, name="reference features", dim=x.shape[1])
-    if min(len(x), len(y)) > x.shape[1]:
-        return frechet(gaussian_of(x), gaussian_of(y))
-    return _low_rank(x, y)
+    if len(y) > x.shape[1]:
+        return frechet_from_rows(x, gaussian_of(y))
+    return _low_rank(x, *_thin_factor(y), len(y))
+
+
+def frechet_from_rows(generated: np.ndarray, reference: Gaussian) -> Frechet:
+    """Return the distance of features (N, D) to the statistics of more than D images, to the bit that of their rows.
+
+    Raises:
+        MetricError: see `check_features` and `frechet`.
+    """
+    x = check_features(generated, name="generated features")
+    if len(x) > x.shape[1]:
+        return frechet(gaussian_of(x), reference)
+    _check_statistics("reference", reference, x.shape[1])
+    return _low_rank(x, reference.mean, _factor(reference.covariance), reference.n)
 
 
 def frechet(generated: Gaussian, reference: Gaussian) -> Frechet:
@@ -102,15 +115,14 @@ def frechet_from_statistics(
     return frechet(sides[0], sides[1])
 
 
-def _low_rank(x: np.ndarray, y: np.ndarray) -> Frechet:
+def _low_rank(x: np.ndarray, mean2: np.ndarray, factor2: np.ndarray, n2: int) -> Frechet:
     """At least one set has no more rows than dimensions: its centred rows are the factor, no covariance is formed."""
     mean1, factor1 = _thin_factor(x)
-    mean2, factor2 = _thin_factor(y)
     singular = _singular_values(factor1.T @ factor2)
     traces = (float(np.vdot(factor1, factor1)), float(np.vdot(factor2, factor2)))
-    ranks = (min(len(x) - 1, x.shape[1]), min(len(y) - 1, x.shape[1]))
+    ranks = (min(len(x) - 1, x.shape[1]), min(n2 - 1, x.shape[1]))
     conditioning = _report("nuclear-norm", ranks, singular, traces)
-    return _finish(mean1 - mean2, traces, float(singular.sum()), (len(x), len(y)), conditioning)
+    return _finish(mean1 - mean2, traces, float(singular.sum()), (len(x), n2), conditioning)
 
 
 def _thin_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

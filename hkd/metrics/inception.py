@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hkd.metrics.extractor import state_digest
+from hkd.metrics.extractor import FunctionExtractor, state_digest
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.weights import WEIGHTS, verified
+from hkd.weights import WEIGHTS, verified
 
 BN_EPSILON = 1e-3
 LAYERS = {"pool3": 2048, "logits_unbiased": 1008, "spatial": 2023}
@@ -301,12 +301,30 @@ def published_inception(path: str | Path, *, layer: str = "pool3", device: str =
     """Return the extractor of FID from the local file of the published weights.
 
     Raises:
-        MetricError: if the file is absent or its bytes are not the published ones.
+        ArtifactError: if the file is absent or its bytes are not the published ones.
     """
     entry = WEIGHTS["inception"]
     state = torch.load(verified(Path(path), entry), map_location="cpu", weights_only=True)
     name = "FID" if layer == "pool3" else f"FD-inception-{layer}"
     return Inception(InceptionV3(state), name=name, digest=entry.sha256, layer=layer, device=device)
+
+
+def torchscript_inception(path: str | Path, *, device: str = "cpu") -> FunctionExtractor:
+    """Return the other published port of the network, the TorchScript archive of clean-fid and StyleGAN2-ADA.
+
+    It is there to be held against `published_inception`; no column is made of it. An archive holds code, which is why
+    only the one of the pinned digest is opened.
+    Raises:
+        ArtifactError: if the file is absent or its bytes are not the published ones.
+    """
+    entry = WEIGHTS["inception-torchscript"]
+    layers = torch.jit.load(str(verified(Path(path), entry)), map_location=device).eval().layers
+
+    def features(levels: Tensor) -> Tensor:
+        return layers((levels - 128.0) / 128.0).reshape(len(levels), LAYERS["pool3"])
+
+    name, size, dim = "FD-inception-torchscript", Inception.input_size, LAYERS["pool3"]
+    return FunctionExtractor(name, size, dim, entry.sha256, features, value_map="class", device=device, unproven=True)
 
 
 def random_inception(seed: int = 0, *, layer: str = "pool3", device: str = "cpu") -> Inception:

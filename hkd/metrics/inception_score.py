@@ -2,7 +2,7 @@
 
     IS = exp E_x KL(p(y | x) || p(y))
 
-Source: Salimans et al. (2016). Splits and shuffling differ between programs: see `SCORE_MODES`.
+Source: Salimans et al. (2016). Programs differ in splits and shuffling; the defaults are torch-fidelity's.
 """
 
 from __future__ import annotations
@@ -12,14 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hkd.metrics.inputs import MetricError, check_features
-
-# keyword arguments of `inception_score` that give each program's number from the same logits
-SCORE_MODES: dict[str, dict[str, int | None]] = {
-    "torch-fidelity": {"splits": 10, "shuffle_seed": 2020, "ddof": 0},
-    "stylegan2-ada": {"splits": 10, "shuffle_seed": None, "ddof": 0},
-    "image-generation-metrics-torch": {"splits": 10, "shuffle_seed": None, "ddof": 1},
-    "whole": {"splits": 1, "shuffle_seed": None, "ddof": 0},
-}
 
 
 @dataclass(frozen=True)
@@ -32,9 +24,7 @@ class InceptionScore:
     n: int
 
 
-def inception_score(
-    logits: np.ndarray, *, splits: int = 10, shuffle_seed: int | None = 2020, ddof: int = 0
-) -> InceptionScore:
+def inception_score(logits: np.ndarray, *, splits: int = 10, shuffle_seed: int | None = 2020) -> InceptionScore:
     """Return the score of class logits (N, classes), without the bias of the last layer as in the published code.
 
     Args:
@@ -50,7 +40,7 @@ def inception_score(
         rows = rows[np.random.RandomState(shuffle_seed).permutation(len(rows))]
     n = len(rows)
     scores = np.array([_score(rows[i * n // splits : (i + 1) * n // splits]) for i in range(splits)])
-    return InceptionScore(float(scores.mean()), float(scores.std(ddof=ddof)) if splits > ddof else 0.0, splits, n)
+    return InceptionScore(float(scores.mean()), float(scores.std()), splits, n)
 
 
 def _score(logits: np.ndarray) -> float:

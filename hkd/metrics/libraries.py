@@ -134,25 +134,6 @@ def clean_fid_features(images: np.ndarray, extractor: Extractor, *, mode: str = 
         )
 
 
-def clean_fid_folder_features(folder: str, extractor: Extractor, *, batch: int = 64) -> np.ndarray:
-    """Return clean-fid's features of a folder of images, read and resized by the library (mode clean)."""
-    from cleanfid.fid import get_folder_features
-    from cleanfid.resize import make_resizer
-
-    size = (extractor.input_size, extractor.input_size)
-    with _quiet(), full_float32():
-        return get_folder_features(
-            folder,
-            model=_levels_to_features(extractor, CLASSES["C"], inside=False),
-            num_workers=0,
-            batch_size=batch,
-            device=torch.device("cpu"),
-            mode="clean",
-            verbose=False,
-            custom_fn_resize=make_resizer("PIL", False, "bicubic", size),
-        )
-
-
 def clean_fid_statistics(features: np.ndarray) -> dict[str, np.ndarray]:
     """Return mean and covariance of features as clean-fid forms them before its distance (float32 mean)."""
     return {"mu": np.mean(features, axis=0), "sigma": np.cov(features, rowvar=False)}

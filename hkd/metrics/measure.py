@@ -1,24 +1,25 @@
 """What needs the feature networks: views of images, and the numbers of programs that insist on their own pass.
 
-Images are resized once per preprocessing class and seen once by each network, whose layers all come of one pass. The
-libraries get the same bytes. What leaves is plain arrays, from which `scoring` makes numbers without a network.
+Images are resized once per preprocessing class and seen once by each network, whose layers all come of one pass, chunk
+by chunk. The libraries get the same bytes, all at once. What leaves is plain arrays, from which `scoring` makes numbers
+without a network.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from hkd.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
-from hkd.metrics.extractor import Extractor, extract_layers
+from hkd.metrics.extractor import Extractor
 from hkd.metrics.inputs import MetricError, check_images, images_digest
 from hkd.metrics.libraries import WITNESSES, Witness
-from hkd.metrics.moments import gaussian_of
-from hkd.metrics.passes import FeatureCache
+from hkd.metrics.moments import Moments
+from hkd.metrics.passes import FeatureCache, feature_chunks
 from hkd.metrics.precision_recall import CONVENTIONS, centred, neighbour_radii
 from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
 from hkd.metrics.scoring import Eye, Side, score
@@ -38,17 +39,29 @@ def reference_arrays(
 ) -> dict[str, np.ndarray]:
     """Return everything that the named scores need of the reference images, as arrays that fit an npz file.
 
-    Keys: the views; {view}_mu and {view}_sigma (float64) where distances of full rank are asked for; {view}_radii
-    where scores of nearest neighbours are; {library}_mu, {library}_sigma; n, eyes, images_digest, split.
+    Keys: {view}_mu and {view}_sigma (float64) where distances of full rank are asked for, streamed over chunks of
+    images; the views themselves where rows are compared with rows (see `_compared_by_rows`), and where there are no
+    more images than dimensions; {view}_radii where scores of nearest neighbours are asked for; {library}_mu,
+    {library}_sigma; n, eyes, images_digest, split.
+    Args:
+        images: uint8 (N, 3, H, W); may be a file mapped into memory.
     Raises:
         MetricError: see `check_images` and `check_features`; also for an eye that is not given.
     """
     images = check_images(images, name="reference images")
-    out = _views(images, eyes, names, cache, batch)
-    for view in {SCORES[name].view for name in names if SCORES[_base(name)].implementation == "hkd"}:
-        if len(images) > out[view].shape[1]:
-            gaussian = gaussian_of(out[view], name=f"reference {view}")
-            out |= {f"{view}_mu": gaussian.mean, f"{view}_sigma": gaussian.covariance}
+    n, whole = len(images), _compared_by_rows(names)
+    fitted = {SCORES[name].view for name in names if SCORES[_base(name)].implementation == "hkd"}
+    out: dict[str, np.ndarray] = {}
+    moments: dict[str, Moments] = {}
+    for view, start, rows in _passed(images, eyes, sorted(whole | fitted), cache, batch):
+        full_rank = n > rows.shape[1]
+        if view in whole or not full_rank:
+            _hold(out, view, start, rows, n)
+        if view in fitted and full_rank:
+            moments.setdefault(view, Moments(rows.shape[1])).add(rows)
+    for view, streamed in moments.items():
+        gaussian = streamed.gaussian(claimed=n)
+        out |= {f"{view}_mu": gaussian.mean, f"{view}_sigma": gaussian.covariance}
     for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind in NEIGHBOURS}:
         rows = out[view].astype(np.float64)
         out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)
@@ -82,7 +95,9 @@ def sample_arrays(
         MetricError: see `check_images`; also for a reference that lacks a library.
     """
     images = check_images(images, name="generated images", claimed=claimed)
-    out = _views(images, eyes, names, cache, batch)
+    out: dict[str, np.ndarray] = {}
+    for view, start, rows in _passed(images, eyes, views_of(names), cache, batch):
+        _hold(out, view, start, rows, len(images))
     n, side = len(images) // ranges, Side(reference, "reference")
     parts = [images[k * n : (k + 1) * n] for k in range(ranges)]
     for key in _libraries(names):
@@ -133,24 +148,44 @@ def check_name(extractor: Extractor) -> str:
     return extractor.name
 
 
-def _views(
-    images: np.ndarray, eyes: Eyes, names: Sequence[str], cache: FeatureCache | None, batch: int
-) -> dict[str, np.ndarray]:
-    """Return the views, one pass per network and preprocessing class."""
+def _compared_by_rows(names: Sequence[str]) -> set[str]:
+    """Return the views of which all reference features are kept, which takes memory in proportion to n.
+
+    Kernels, nearest neighbours and other programs' arithmetics are made of rows. `own_A` is always kept: quality bars
+    and curves of training compare further sets with it.
+    """
+    of_rows = {"kid", "subset_kid", *NEIGHBOURS}
+    items = [(SCORES[name].view, SCORES[_base(name)]) for name in names]
+    found = {
+        v for v, item in items if item.kind in of_rows or (item.kind == "distance" and item.implementation != "hkd")
+    }
+    return found | ({"own_A"} & {view for view, _ in items})
+
+
+def _passed(
+    images: np.ndarray, eyes: Eyes, views: Sequence[str], cache: FeatureCache | None, batch: int
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield view, index of the first image and features (n, D), chunk by chunk; one pass per network and class."""
     for extractor in eyes.values():
         check_name(extractor)
     passes: dict[tuple[str, str], list[str]] = {}
-    for view in views_of(names):
+    for view in views:
         eye, kind, _ = split_view(view)
         passes.setdefault((eye, kind), []).append(view)
-    out: dict[str, np.ndarray] = {}
-    for (eye, kind), views in passes.items():
         if eye not in eyes:
-            raise MetricError(f"extractor '{eye}': not given, but {', '.join(views)} needs it")
-        look = extract_layers if cache is None else cache.layers
-        found = look(images, eyes[eye], kind, [split_view(view)[2] for view in views], batch=batch)
-        out |= dict(zip(views, found, strict=True))
-    return out
+            raise MetricError(f"extractor '{eye}': not given, but {view} needs it")
+    for (eye, kind), group in passes.items():
+        layers = [split_view(view)[2] for view in group]
+        for start, found in feature_chunks(images, eyes[eye], kind, layers, cache=cache, batch=batch):
+            for view, rows in zip(group, found, strict=True):
+                yield view, start, rows
+
+
+def _hold(out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, n: int) -> None:
+    """Put the features of images `start` onwards in their place among those of all n."""
+    if view not in out:
+        out[view] = np.empty((n, rows.shape[1]), rows.dtype)
+    out[view][start : start + len(rows)] = rows
 
 
 def _seen(

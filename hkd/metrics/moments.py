@@ -1,4 +1,4 @@
-"""Mean and covariance of features in one pass: float64, mergeable, the same bits in whatever order they arrive.
+"""Mean and covariance of features in one pass: float64, the same bits in whatever order they arrive.
 
 Rows are addressed by their index. Every `chunk` consecutive indices are centred and multiplied out together once
 all of them are there, and neighbouring blocks merge along one fixed binary tree (Chan, Golub and LeVeque, 1979).
@@ -8,7 +8,6 @@ log2(n / chunk) matrices are held when rows come in order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,10 +28,6 @@ class Gaussian:
     @property
     def dim(self) -> int:
         return len(self.mean)
-
-    def with_ddof(self, ddof: int) -> Gaussian:
-        """Return the same statistics with divisor n - ddof."""
-        return Gaussian(self.n, self.mean, self.covariance * ((self.n - 1) / (self.n - ddof)))
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class _Block:
 
 @dataclass
 class Moments:
-    """Streaming statistics of features (N, dim); `add` rows anywhere, `merge` shards, then read `gaussian()`."""
+    """Streaming statistics of features (N, dim); `add` rows anywhere, then read `gaussian()`."""
 
     dim: int
     chunk: int = 1024
@@ -87,23 +82,6 @@ class Moments:
         for chunk in range(first // self.chunk, -(-(first + len(rows)) // self.chunk)):
             low, high = max(first, chunk * self.chunk), min(first + len(rows), (chunk + 1) * self.chunk)
             self._place(chunk, low, rows[low - first : high - first].astype(np.float64))
-
-    def merge(self, other: Moments) -> None:
-        """Take what `other` has seen; the two must have seen different indices.
-
-        Raises:
-            MetricError: for another dimension or chunk size, or an index seen by both.
-        """
-        if (self.dim, self.chunk) != (other.dim, other.chunk):
-            raise MetricError(
-                f"moments: dimension and chunk {(other.dim, other.chunk)} cannot merge into {(self.dim, self.chunk)}"
-            )
-        for chunk, parts in other._rows.items():
-            for first, rows in parts.items():
-                self._place(chunk, first, rows)
-        for key, block in other._blocks.items():
-            self._check_free(key[1] << key[0], (key[1] + 1) << key[0])
-            self._insert(key, _Block(block.n, block.mean, block.m2.copy()))
 
     @property
     def n(self) -> int:
@@ -133,41 +111,13 @@ class Moments:
             total = total.merge(piece, reuse=False)
         return Gaussian(total.n, total.mean, total.m2 / (total.n - 1))
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything seen as named arrays, to be stored and merged by another job."""
-        out: dict[str, np.ndarray] = {"shape": np.array([self.dim, self.chunk])}
-        for (level, j), block in self._blocks.items():
-            out[f"block/{level}/{j}/n"] = np.array(block.n)
-            out[f"block/{level}/{j}/mean"] = block.mean
-            out[f"block/{level}/{j}/m2"] = block.m2
-        for chunk, parts in self._rows.items():
-            for first, rows in parts.items():
-                out[f"rows/{chunk}/{first}"] = rows
-        return out
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
-        """Return the moments that `arrays()` stored."""
-        dim, chunk = (int(v) for v in arrays["shape"])
-        moments = cls(dim, chunk)
-        for name in arrays:
-            kind, *address = name.split("/")
-            if kind == "block" and address[2] == "n":
-                level, j = int(address[0]), int(address[1])
-                stem = f"block/{level}/{j}"
-                block = _Block(int(arrays[name]), np.asarray(arrays[f"{stem}/mean"]), np.asarray(arrays[f"{stem}/m2"]))
-                moments._blocks[level, j] = block
-            elif kind == "rows":
-                moments._rows.setdefault(int(address[0]), {})[int(address[1])] = np.asarray(arrays[name])
-        return moments
-
     def _end(self) -> int:
         ends = [((j + 1) << level) * self.chunk for level, j in self._blocks]
         ends += [first + len(rows) for parts in self._rows.values() for first, rows in parts.items()]
         return max(ends, default=0)
 
     def _place(self, chunk: int, first: int, rows: np.ndarray) -> None:
-        self._check_free(chunk, chunk + 1)
+        self._check_free(chunk)
         parts = self._rows.setdefault(chunk, {})
         for start, held in parts.items():
             if start < first + len(rows) and first < start + len(held):
@@ -178,14 +128,10 @@ class Moments:
             del self._rows[chunk]
             self._insert((0, chunk), _Block.of(complete))
 
-    def _check_free(self, first: int, last: int) -> None:
-        """Raise MetricError if any of the chunks first .. last - 1 is complete already."""
-        for level, j in self._blocks:
-            if (j << level) < last and first < ((j + 1) << level):
-                raise MetricError(
-                    f"features: index {max(first, j << level) * self.chunk} arrives twice;"
-                    " give every shard its own range"
-                )
+    def _check_free(self, chunk: int) -> None:
+        """Raise MetricError if the chunk is complete already."""
+        if any(j == chunk >> level for level, j in self._blocks):
+            raise MetricError(f"features: index {chunk * self.chunk} arrives twice; give every shard its own range")
 
     def _insert(self, key: tuple[int, int], block: _Block) -> None:
         level, j = key

@@ -1,45 +1,49 @@
-"""One pass over the images: every preprocessing class at once, into features or moments, cached by content.
+"""One pass over the images, chunk by chunk, its features cached by the content of the chunk.
 
-Reading is the part that all implementations share. Images arrive as shards (arrays of any length, in order), each is
-resized once per class, and what leaves is either all features or, with memory constant in n, their mean and covariance.
+What is made of a chunk's features is the caller's: all of them held, or mean and covariance alone, with memory
+constant in the number of images.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from hkd.artifacts import atomic_path
-from hkd.metrics.extractor import Extractor, extract, extract_layers
+from hkd.metrics.extractor import Extractor, extract_layers
 from hkd.metrics.inputs import MetricError, check_features, check_images, images_digest
-from hkd.metrics.moments import Gaussian, Moments
+
+CHUNK = 1024  # images whose features are held at a time
 
 
-def stream_gaussians(
-    shards: Iterable[np.ndarray],
+def feature_chunks(
+    images: np.ndarray,
     extractor: Extractor,
-    classes: Sequence[str],
+    preprocessing: str,
+    layers: Sequence[str],
     *,
+    cache: FeatureCache | None = None,
     batch: int = 64,
-    claimed: int | None = None,
-) -> dict[str, Gaussian]:
-    """Return the float64 statistics of all images for each preprocessing class, holding one shard at a time.
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield the features of consecutive images, about CHUNK of them at a time: never those of all.
 
     Args:
-        shards: uint8 arrays (n, 3, H, W) in order.
-        claimed: number of images that should arrive in total.
+        images: uint8 (N, 3, H, W) that `check_images` has passed; may be a file mapped into memory.
+    Yields:
+        Index of the first image of the chunk, and float32 (n, D) for each layer; 2 <= n.
     Raises:
-        MetricError: see `check_images` and `Moments.gaussian`.
+        MetricError: see `extract_layers`.
     """
-    moments = {name: Moments(extractor.dim) for name in classes}
-    for shard in shards:
-        for name, accumulator in moments.items():
-            accumulator.add(extract(shard, extractor, name, batch=batch))
-    return {name: accumulator.gaussian(claimed=claimed) for name, accumulator in moments.items()}
+    look = extract_layers if cache is None else cache.layers
+    size, start = batch * max(1, CHUNK // batch), 0
+    while start < len(images):
+        stop = len(images) if len(images) - start - size < 2 else start + size  # a single image is no set
+        yield start, look(images[start:stop], extractor, preprocessing, layers, batch=batch, first=start)
+        start = stop
 
 
 class FeatureCache:
@@ -54,15 +58,22 @@ class FeatureCache:
         self.folder, self._code = Path(folder), code
 
     def layers(
-        self, images: np.ndarray, extractor: Extractor, preprocessing: str, layers: Sequence[str], *, batch: int = 64
+        self,
+        images: np.ndarray,
+        extractor: Extractor,
+        preprocessing: str,
+        layers: Sequence[str],
+        *,
+        batch: int = 64,
+        first: int = 0,
     ) -> list[np.ndarray]:
         """Return what `extract_layers` does, from the folder if all of it is there, else computed and stored."""
-        digest = images_digest(check_images(images))
+        digest = images_digest(images)
         paths = [self._path(digest, extractor, f"{preprocessing} {layer}") for layer in layers]
         held = [found for path in paths if (found := self._read(path, len(images))) is not None]
         if len(held) == len(paths):
             return held
-        made = extract_layers(images, extractor, preprocessing, layers, batch=batch)
+        made = extract_layers(images, extractor, preprocessing, layers, batch=batch, first=first)
         for path, features in zip(paths, made, strict=True):
             self._write(path, features)
         return made

@@ -43,7 +43,6 @@ class Implementation:
     preprocessing: str
     arithmetic: Arithmetic
     package: str = ""
-    resize_of: str = "hkd"
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {

@@ -1,19 +1,17 @@
-"""Reference statistics: built from all images of a data set or read from published files, and held side by side."""
+"""Reference statistics: those built here (`measure.reference_arrays`) held against those of published files."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hkd.metrics.extractor import Extractor
 from hkd.metrics.frechet import Frechet, frechet
 from hkd.metrics.inputs import MetricError
 from hkd.metrics.moments import Gaussian
-from hkd.metrics.passes import stream_gaussians
 
 # layout: preprocessing class of the features behind it
 PUBLISHED_LAYOUTS = {"edm": "A", "ttur": "A", "adm": "A", "clean-fid": "C"}
@@ -36,16 +34,6 @@ class Reference:
     split: str
     digest: str
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the reference in the EDM layout (mu, sigma), with everything else that identifies it beside them."""
-        texts = ("preprocessing", "extractor", "extractor_digest", "split", "digest")
-        return {
-            "mu": self.gaussian.mean,
-            "sigma": self.gaussian.covariance,
-            "n": np.array(self.gaussian.n),
-            **{key: np.array(getattr(self, key)) for key in texts},
-        }
-
 
 @dataclass(frozen=True)
 class ReferenceDistance:
@@ -56,30 +44,8 @@ class ReferenceDistance:
     same_class: bool
 
 
-def build_references(
-    shards: Iterable[np.ndarray],
-    extractor: Extractor,
-    classes: list[str],
-    *,
-    split: str,
-    digest: str,
-    claimed: int | None = None,
-    batch: int = 64,
-) -> dict[str, Reference]:
-    """Return one reference per preprocessing class from all images, in one pass with memory constant in n.
-
-    Raises:
-        MetricError: see `stream_gaussians`.
-    """
-    found = stream_gaussians(shards, extractor, classes, batch=batch, claimed=claimed)
-    return {
-        name: Reference(gaussian, name, extractor.name, extractor.digest, split, digest)
-        for name, gaussian in found.items()
-    }
-
-
 def load_reference(path: str | Path, *, layout: str | None = None, dim: int | None = None) -> Reference:
-    """Return the statistics of an npz file: ours, EDM's or TTUR's (mu, sigma), clean-fid's, or ADM's.
+    """Return the statistics of an npz file: EDM's or TTUR's (mu, sigma), clean-fid's, or ADM's.
 
     Args:
         layout: a key of PUBLISHED_LAYOUTS; None recognises clean-fid's file names and takes EDM's otherwise.
@@ -96,9 +62,6 @@ def load_reference(path: str | Path, *, layout: str | None = None, dim: int | No
     mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
     _check(path, mean, covariance, dim)
     gaussian = Gaussian(int(arrays["n"]) if "n" in arrays else 0, mean, covariance)
-    if "preprocessing" in arrays:
-        texts = {key: str(arrays[key]) for key in ("preprocessing", "extractor", "extractor_digest", "split", "digest")}
-        return Reference(gaussian, **texts)
     kind = PUBLISHED_LAYOUTS[layout] if layout else _class_of_name(path.name)
     split = next((part for part in ("train", "test", "val") if part in path.stem.lower()), "")
     return Reference(gaussian, kind, "FID" if len(mean) == 2048 else "", "", split, path.name)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hkd.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
-from hkd.metrics.frechet import Frechet, frechet, frechet_from_features
+from hkd.metrics.frechet import Frechet, frechet_from_features, frechet_from_rows
 from hkd.metrics.inception_score import inception_score
 from hkd.metrics.inputs import MetricError, check_features
 from hkd.metrics.kid import kid, subset_kid
@@ -148,10 +148,9 @@ class _Maker:
 
     def frechet(self, x: np.ndarray, view: str) -> Frechet:
         """Return our own distance of features to the reference."""
-        y = self._reference[view]
-        if min(len(x), len(y)) > x.shape[1]:
-            return frechet(gaussian_of(x), self._reference.gaussian(view))
-        return frechet_from_features(x, y)
+        if self._reference.n > x.shape[1]:
+            return frechet_from_rows(x, self._reference.gaussian(view))
+        return frechet_from_features(x, self._reference[view])
 
     def value(self, item: Score, x: np.ndarray, sample: Side, part: int) -> float:
         """Return the score of features (n, D), or what was made beside the features of range `part`."""

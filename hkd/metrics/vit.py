@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hkd.metrics.extractor import FunctionExtractor, state_digest
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.weights import WEIGHTS, verified
+from hkd.weights import WEIGHTS, verified
 
 HEAD_WIDTH = 64
 State = Mapping[str, Tensor]
@@ -32,7 +32,7 @@ def dinov2_extractor(path: str | Path, *, name: str = "dinov2-vit-s-14", device:
     """Return the extractor of class-token features from the published backbone file.
 
     Raises:
-        MetricError: if the file is absent or its bytes are not the published ones.
+        ArtifactError: if the file is absent or its bytes are not the published ones.
     """
     state = torch.load(verified(Path(path), WEIGHTS[name]), map_location="cpu", weights_only=True)
     return transformer_extractor(f"FD-{name}", state, dinov2, digest=WEIGHTS[name].sha256, device=device)
@@ -42,7 +42,7 @@ def clip_extractor(path: str | Path, *, name: str = "clip-vit-b-32", device: str
     """Return the extractor of CLIP image embeddings from the published archive.
 
     Raises:
-        MetricError: if the file is absent or its bytes are not the published ones.
+        ArtifactError: if the file is absent or its bytes are not the published ones.
     """
     archive = torch.jit.load(str(verified(Path(path), WEIGHTS[name])), map_location="cpu")
     state = {key.removeprefix("visual."): v for key, v in archive.state_dict().items() if key.startswith("visual.")}

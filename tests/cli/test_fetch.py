@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hkd.artifacts import ArtifactError
+from hkd.artifacts import ArtifactError, sha256
 from hkd.cli import fetch as module
-from hkd.metrics.inputs import MetricError
-from hkd.metrics.weights import WEIGHTS, file_digest, locate
+from hkd.weights import WEIGHTS, locate
 
 CONTENT = b"weights" * 1000
 
@@ -23,7 +22,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file whose digest is pinned as that of the Inception weights."""
     path = tmp_path / "downloaded.pth"
     path.write_bytes(CONTENT)
-    pinned = replace(WEIGHTS["inception"], sha256=file_digest(path), size=len(CONTENT), url=path.as_uri())
+    pinned = replace(WEIGHTS["inception"], sha256=sha256(path), size=len(CONTENT), url=path.as_uri())
     monkeypatch.setitem(WEIGHTS, "inception", pinned)
     return path
 
@@ -52,7 +51,7 @@ def test_a_damaged_file_is_fetched_again(source, tmp_path):
     path = tmp_path / "weights" / WEIGHTS["inception"].filename
     path.parent.mkdir()
     path.write_bytes(b"damaged")
-    with pytest.raises(MetricError, match=r"sha256 is .*; delete it and run `hkd fetch inception`"):
+    with pytest.raises(ArtifactError, match=r"sha256 is .*; delete it and run `hkd fetch inception`"):
         locate("inception", path.parent)
     module.fetch(["inception"], path.parent)
     assert locate("inception", path.parent) == path
@@ -76,7 +75,7 @@ def test_without_a_network_the_way_around_it_is_named(source, tmp_path, monkeypa
 
 
 def test_an_unknown_name_and_an_absent_copy_are_named(tmp_path):
-    with pytest.raises(MetricError, match=r"weights 'incepton': unknown; known are .*inception"):
+    with pytest.raises(ArtifactError, match=r"weights 'incepton': unknown; known are .*inception"):
         module.fetch(["incepton"], tmp_path)
     with pytest.raises(ArtifactError, match=r"nothing\.pth: no such file; --from takes a file"):
         module.fetch(["inception"], tmp_path, tmp_path / "nothing.pth")
@@ -84,7 +83,7 @@ def test_an_unknown_name_and_an_absent_copy_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_an_absent_file_is_named_with_its_digest_and_the_command(name, tmp_path):
-    with pytest.raises(MetricError) as found:
+    with pytest.raises(ArtifactError) as found:
         locate(name, tmp_path)
     entry = WEIGHTS[name]
     for part in (str(tmp_path / entry.filename), entry.sha256, f"`hkd fetch {name}`"):

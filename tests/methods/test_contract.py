@@ -138,6 +138,19 @@ def test_every_parameter_of_a_trained_network_has_one_optimiser_group(name, made
         assert trainable <= set(grouped)
 
 
+@every_method
+def test_the_parameters_that_are_counted_are_those_of_what_is_sampled(name, made):
+    method, _ = made(name)
+    others = [
+        part
+        for part in ("fake", "target", "teacher", "discriminator")
+        if isinstance(getattr(method, part, None), nn.Module)
+    ]
+    frozen_base = sum(p.numel() for part in others for p in getattr(method, part).parameters())
+    perceptual = sum(p.numel() for key, p in method.named_parameters() if key.startswith("distance."))
+    assert method.sampling_parameters() == sum(p.numel() for p in method.parameters()) - frozen_base - perceptual
+
+
 @every_sampler
 def test_images_cost_the_evaluations_that_were_asked_for(name, made):
     method, run = made(name)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from hkd import experiment
+from hkd.artifacts import ArtifactError, sha256
 from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
 from hkd.seeding import stream
+from hkd.weights import WEIGHTS
 
 
 def pictures(index: int, size: int = 8) -> torch.Tensor:
@@ -77,11 +82,11 @@ def alex(tmp_path_factory):
         state = {f"features.{name.partition('.')[2]}": value for name, value in theirs.net.state_dict().items()}
         path = tmp_path_factory.mktemp("lpips") / "alexnet.pth"
         torch.save({**state, "classifier.1.weight": torch.zeros(2, 2)}, path)
-        return theirs, LPIPS("alex", path, None)
+        return theirs, LPIPS("alex", path, None), path
 
 
 def test_lpips_is_the_packages(alex):
-    theirs, ours = alex
+    theirs, ours, _ = alex
     a, b = pictures(0, 64), pictures(1, 64)
     with torch.no_grad():
         expected = theirs(a, b).flatten()
@@ -90,7 +95,7 @@ def test_lpips_is_the_packages(alex):
 
 
 def test_lpips_resizes_where_it_is_told_to(alex, monkeypatch):
-    theirs, ours = alex
+    theirs, ours, _ = alex
     monkeypatch.setattr(ours, "resize", 64)
     a, b = pictures(0, 32), pictures(1, 32)
     up = [torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False) for x in (a, b)]
@@ -98,10 +103,35 @@ def test_lpips_resizes_where_it_is_told_to(alex, monkeypatch):
         assert_close(ours(a, ours.features(b)), theirs(*up).flatten(), rtol=1e-4, atol=1e-6)
 
 
-def test_a_missing_backbone_is_named(tiny_run, tmp_path):
-    from hkd.artifacts import ArtifactError
+@pytest.fixture
+def run_on(tiny_run, tmp_path):
+    """A run whose perceptual loss is LPIPS on a backbone of a temporary folder."""
 
-    changes = {"perceptual_backbone": "lpips-vgg", "weights_folder": str(tmp_path)}
-    run = tiny_run("methods/hkd").model_copy(update=changes)
-    with pytest.raises(ArtifactError, match=r"vgg16-397923af.pth: missing"):
-        experiment.perceptual(run, None)
+    def made(backbone):
+        changes = {"perceptual_backbone": backbone, "weights_folder": str(tmp_path)}
+        return tiny_run("methods/hkd").model_copy(update=changes)
+
+    return made
+
+
+@pytest.mark.parametrize("backbone, name", [("lpips-vgg", "lpips-vgg"), ("piq-vgg", "lpips-vgg"), ("lpips-alex",) * 2])
+def test_a_missing_or_other_backbone_is_named_with_its_digest_and_the_command(run_on, tmp_path, backbone, name):
+    entry = WEIGHTS[name]
+    parts = (str(tmp_path / entry.filename), entry.sha256, f"`hkd fetch {name}`")
+    for content, what in ((None, "are absent"), (b"half a file", "sha256 is ")):
+        if content is not None:
+            (tmp_path / entry.filename).write_bytes(content)
+        with pytest.raises(ArtifactError, match=what) as found:
+            experiment.perceptual(run_on(backbone), None)
+        assert all(part in str(found.value) for part in parts) and "\n" not in str(found.value)
+
+
+def test_a_training_reads_the_backbone_of_the_pinned_digest(alex, run_on, tmp_path, monkeypatch):
+    theirs, _, stored = alex
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", lambda self: None)
+    path = shutil.copy(stored, tmp_path / WEIGHTS["lpips-alex"].filename)
+    monkeypatch.setitem(WEIGHTS, "lpips-alex", replace(WEIGHTS["lpips-alex"], sha256=sha256(path)))
+    ours = experiment.perceptual(run_on("lpips-alex"), None)
+    a, b = pictures(0, 64), pictures(1, 64)
+    with torch.no_grad():
+        assert_close(ours(a, ours.features(b)), theirs(a, b).flatten(), rtol=1e-4, atol=1e-6)

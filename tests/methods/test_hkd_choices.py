@@ -7,6 +7,7 @@ in the weights after a few steps; those of the perceptual distance, in the dista
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from hkd import experiment
+from hkd.artifacts import sha256
 from hkd.config import ConfigError
 from hkd.data.trajectories import Trajectories
 from hkd.plan import Plan
@@ -21,6 +23,7 @@ from hkd.seeding import stream
 from hkd.settings import Ema, Optimizer, Run, Training
 from hkd.source import constructor_arguments
 from hkd.training.loop import Trainer
+from hkd.weights import BACKBONES, WEIGHTS
 
 BASE = {
     "time_map": "rho",
@@ -134,17 +137,21 @@ def test_every_reading_of_the_weight_decay_makes_other_weights(weights):
 
 @pytest.fixture(scope="module")
 def backbones(tmp_path_factory):
-    """A folder of random backbones, stored as torchvision stores its own."""
+    """A folder of random backbones, stored as torchvision stores its own, whose digests are the pinned ones."""
     lpips = pytest.importorskip("lpips")
     folder = tmp_path_factory.mktemp("backbones")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.Linear, "reset_parameters", lambda self: None)  # of the classifiers, which are dropped
         torch.manual_seed(0)
-        for name, file in {experiment.VGG, experiment.ALEX}:
-            network = lpips.LPIPS(net=name, pnet_rand=True, verbose=False).net
+        for name in sorted(set(BACKBONES.values())):
+            network = lpips.LPIPS(net=name.removeprefix("lpips-"), pnet_rand=True, verbose=False).net
             state = {f"features.{key.partition('.')[2]}": value for key, value in network.state_dict().items()}
-            torch.save(state, folder / file)
-    return folder
+            torch.save(state, folder / WEIGHTS[name].filename)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(BACKBONES.values()):
+            pinned = replace(WEIGHTS[name], sha256=sha256(folder / WEIGHTS[name].filename))
+            patch.setitem(WEIGHTS, name, pinned)
+        yield folder
 
 
 def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, backbones):

@@ -66,8 +66,20 @@ def test_duplicates_leave_the_share_asked_for(real: np.ndarray) -> None:
     assert len({image.tobytes() for image in corruptions.duplicated(real, 0.1, 0)}) == 30
 
 
-def test_calibration_grows_with_the_damage(real: np.ndarray, extractor: FunctionExtractor) -> None:
-    rows = calibrate(real, None, extractor, implementations=["hkd", "clean-fid", "stylegan2-ada"], splits=1)
+def blobs(n: int, resolution: int = 16) -> np.ndarray:
+    """Smooth random images with a hard-edged square, so that every blur shows."""
+    rng = numpy_stream(11, "blobs", 0)
+    y, x = np.mgrid[0:resolution, 0:resolution] / resolution
+    phase, tilt, colour = rng.uniform(0, 6, (n, 3, 1, 1)), rng.uniform(-3, 3, (n, 1, 1, 2)), rng.uniform(0, 1, (n, 3))
+    waves = 127.5 + 100 * np.sin(6 * (tilt[..., 0] * x + tilt[..., 1] * y)[:, None] + phase)
+    corner = rng.integers(0, resolution // 2, (n, 2))
+    for image, (top, left), shade in zip(waves, corner, colour, strict=True):
+        image[:, top : top + resolution // 3, left : left + resolution // 3] = 255 * shade[:, None, None]
+    return np.clip(waves, 0, 255).astype(np.uint8)
+
+
+def test_calibration_grows_with_the_damage(extractor: FunctionExtractor) -> None:
+    rows = calibrate(blobs(301), None, extractor, implementations=["hkd", "clean-fid", "stylegan2-ada"], splits=1)
     excess = {(row["corruption"], row["implementation"]): row["excess"] for row in rows}
     assert excess["none", "hkd"] == 0.0
     assert excess["blur 1 px", "hkd"] > excess["blur 0.5 px", "hkd"] > 0

@@ -1,14 +1,12 @@
-"""Diversity is the mean over pairs of different images, and LPIPS takes a local backbone or refuses."""
+"""Diversity is the mean over pairs of different images."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hkd.metrics.diversity import diversity, lpips_distance, lpips_with_backbone
+from hkd.metrics.diversity import diversity
 from hkd.metrics.inputs import MetricError
 
 
@@ -36,21 +34,3 @@ def test_two_images_are_compared_with_each_other() -> None:
 def test_a_distance_that_fails_is_refused(real: np.ndarray) -> None:
     with pytest.raises(MetricError, match="not finite"):
         diversity(real, lambda a, b: squared(a, b) * float("nan"), pairs=10)
-
-
-def test_lpips_takes_a_whole_backbone_from_a_state_dict() -> None:
-    pytest.importorskip("lpips")
-    from torchvision.models import alexnet
-
-    state = alexnet(weights=None).state_dict()
-    model = lpips_with_backbone("alex", state)
-    images = torch.rand(2, 3, 32, 32) * 2 - 1
-    assert model(images, images).abs().max() == 0
-    assert model.net.state_dict()["slice1.0.weight"].equal(state["features.0.weight"])
-    with pytest.raises(MetricError, match="the file is not torchvision's alex"):
-        lpips_with_backbone("alex", {key: state[key] for key in list(state)[:4]})
-
-
-def test_an_absent_backbone_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(MetricError, match=r"alexnet-owt-7be5be79.pth: weights .* absent; run `hkd fetch lpips-alex`"):
-        lpips_distance("alex", tmp_path)

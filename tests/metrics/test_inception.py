@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from hkd.metrics import inception
+from hkd.artifacts import ArtifactError, sha256
+from hkd.metrics import inception, libraries
 from hkd.metrics.extractor import extract
-from hkd.metrics.inception import LAYERS, InceptionV3, published_inception, random_inception, random_state
+from hkd.metrics.inception import (
+    LAYERS,
+    InceptionV3,
+    published_inception,
+    random_inception,
+    random_state,
+    torchscript_inception,
+)
 from hkd.metrics.inputs import MetricError
 from hkd.metrics.measure import check_name, reference_arrays
+from hkd.weights import WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +53,53 @@ def test_the_state_has_the_published_layout(state: dict[str, torch.Tensor]) -> N
     assert sum(value.numel() for value in state.values()) == 23_885_392
 
 
-def test_features_equal_those_of_torch_fidelity(weights: Path, network: InceptionV3, photos: np.ndarray) -> None:
+@pytest.fixture(scope="module")
+def theirs(weights: Path) -> nn.Module:
+    """torch-fidelity's network, of the same weights."""
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     layers = ["2048", "logits_unbiased"]
-    theirs = module.FeatureExtractorInceptionV3("tf", layers, feature_extractor_weights_path=str(weights))
+    return module.FeatureExtractorInceptionV3("tf", layers, feature_extractor_weights_path=str(weights))
+
+
+def test_features_equal_those_of_torch_fidelity(theirs: nn.Module, network: InceptionV3, photos: np.ndarray) -> None:
     with torch.inference_mode():
         pool3, logits = (part.numpy() for part in theirs(torch.from_numpy(photos)))
     ours = inception.Inception(network, name="FD-random", digest="")
     assert relative_error(extract(photos, ours, "A"), pool3) < 2e-5
     ours = inception.Inception(network, name="FD-random", digest="", layer="logits_unbiased")
     assert relative_error(extract(photos, ours, "A"), logits) < 2e-5
+
+
+@pytest.fixture(scope="module")
+def archive(theirs: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights as a TorchScript archive in the layout that clean-fid loads: `layers` from input to pool3."""
+    path = tmp_path_factory.mktemp("script") / "inception-2015-12-05.pt"
+    layers = torch.nn.Sequential(*(child for name, child in theirs.named_children() if name != "fc"))
+    archive = nn.Module()
+    archive.layers = torch.jit.trace(layers, torch.zeros(1, 3, 299, 299), check_trace=False)
+    torch.jit.save(torch.jit.script(archive), str(path))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of TorchScript
+def test_the_other_port_and_clean_fid_see_what_ours_sees(
+    archive: Path, network: InceptionV3, photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "inception-torchscript"
+    with pytest.raises(ArtifactError, match=f"delete it and run `hkd fetch {name}`"):
+        torchscript_inception(archive)
+    monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], sha256=sha256(archive)))
+    port, photos = torchscript_inception(archive), photos[:2]
+    assert (check_name(port), port.digest) == ("FD-inception-torchscript", sha256(archive))
+    ours = inception.Inception(network, name="FD-random", digest="")
+    assert relative_error(extract(photos, port, "A"), extract(photos, ours, "A")) < 2e-5
+
+    clean = pytest.importorskip("cleanfid.inception_torchscript").InceptionV3W(str(archive.parent), download=False)
+    features = pytest.importorskip("cleanfid.fid").get_model_features(
+        libraries._padded_batches(photos, 2), clean, mode="clean", z_dim=1, num_gen=2, batch_size=2,
+        device=torch.device("cpu"), verbose=False,
+    )  # fmt: skip
+    assert relative_error(extract(photos, ours, "C"), features) < 2e-4
 
 
 def test_features_equal_those_of_pytorch_fid(
@@ -99,9 +147,13 @@ def test_random_weights_never_make_a_fid(photos: np.ndarray) -> None:
 
 
 def test_files_other_than_the_published_are_refused(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(MetricError, match=r"sha256 is .* not that of pt_inception.*delete it and run `hkd fetch incep"):
+    with pytest.raises(
+        ArtifactError, match=r"sha256 is .* not that of pt_inception.*delete it and run `hkd fetch incep"
+    ):
         published_inception(weights)
-    with pytest.raises(MetricError, match=r"are absent; run `hkd fetch inception`, or copy it there \(sha256 6726825d"):
+    with pytest.raises(
+        ArtifactError, match=r"are absent; run `hkd fetch inception`, or copy it there \(sha256 6726825d"
+    ):
         published_inception(tmp_path / "nothing.pth")
 
 

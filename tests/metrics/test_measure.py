@@ -13,18 +13,27 @@ import pytest
 import torch
 
 from hkd.columns import SCORES, scores_of
-from hkd.metrics import libraries
+from hkd.metrics import libraries, passes
 from hkd.metrics.extractor import FunctionExtractor, extract
 from hkd.metrics.frechet import frechet_from_features
 from hkd.metrics.inputs import MetricError, images_digest
 from hkd.metrics.measure import measure, reference_arrays, sample_arrays
+from hkd.metrics.moments import gaussian_of
 from hkd.metrics.passes import FeatureCache
+from hkd.metrics.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scoring import Eye
+from tests.metrics.stand_ins import patches, tiny_extractor
 
 ALL = ("torch_fidelity", "clean_fid", "pytorch_fid", "clean_fid_legacy_pytorch", "clean_fid_legacy_tensorflow")
 COLUMNS = ("fdn", *(f"fid_{key}" for key in ALL), "fid_edm", "fid_dgm_eval", "fid_dgm_eval_clean", "fid_torchmetrics")
-OURS = {"A": "fid_own", "B": "fid_dgm_eval", "C": "fid_clean_fid", "D": "fid_dgm_eval_clean", "E": "fid_torchmetrics"}
+CLASS_MEMBERS = {  # with divisor n - 1; what divisor n and an offset inside the root do is tested with the protocols
+    "A": ["fid_own", "fid_edm", "fid_adm", "fid_torch_fidelity", "fid_clean_fid_legacy_tensorflow"],
+    "B": ["fid_dgm_eval", "fid_image_generation_metrics", "fid_pytorch_fid", "fid_clean_fid_legacy_pytorch"],
+    "C": ["fid_clean_fid"],
+    "D": ["fid_dgm_eval_clean"],
+    "E": ["fid_torchmetrics"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +65,34 @@ def test_each_library_agrees_with_ours_within_its_class(
     assert scores["protocols"][f"fid_{library}"]["computed_by"] in ("torch-fidelity", "clean-fid", "pytorch-fid")
 
 
-def test_columns_separate_by_preprocessing_class(scores: dict) -> None:
-    found = scores["scores"]
-    assert found["fid_edm"] == pytest.approx(found["fid_own"], rel=1e-9), "EDM's protocol is class A, ours"
-    values = sorted(found[name] for name in OURS.values())
-    pairs = [b - a for a, b in pairwise(values)]
-    # at this size every resize enlarges, where antialiasing does nothing: B and E differ by their value map alone,
-    # which this extractor ignores, and so do C and D
-    assert sum(gap > 5e-3 * found["fid_own"] for gap in pairs) == 2
-    assert max(min(pairs), 0.0) < 1e-4 * found["fid_own"]
+@pytest.fixture(scope="module")
+def of_shrunk_images() -> dict[str, float]:
+    """What every column says of crops of 56 pixels through a network of 24, which is given the map of the class."""
+    tiny = tiny_extractor()
+
+    def features(levels: torch.Tensor) -> torch.Tensor:
+        seen = (levels - 128) / 128  # the network's own map; what it is shown makes this the class's
+        return tiny(127.5 * (torch.exp(seen) - 0.4))  # not linear: a shift of all levels does not cancel
+
+    eye = replace(tiny, name="FD-mapped", function=features, value_map="class")
+    names = [name for members in CLASS_MEMBERS.values() for name in members]
+    real, generated = patches(120, 3, resolution=56), patches(110, 4, resolution=56)
+    known = reference_arrays(real, {"own": eye}, scores_of(names))
+    return measure(np.minimum(generated, 205) + np.uint8(50), known, {"own": eye}, names)["scores"]
+
+
+@pytest.mark.parametrize("kind", CLASS_MEMBERS)
+def test_columns_of_one_preprocessing_class_agree(of_shrunk_images: dict[str, float], kind: str) -> None:
+    first, *others = (of_shrunk_images[name] for name in CLASS_MEMBERS[kind])
+    assert others == pytest.approx([first] * len(others), rel=1e-4)
+
+
+def test_columns_of_different_preprocessing_classes_differ(of_shrunk_images: dict[str, float]) -> None:
+    """Shrinking tells antialiased resizes from the others, and the value map is all that tells C from D."""
+    values = sorted((of_shrunk_images[names[0]], kind) for kind, names in CLASS_MEMBERS.items())
+    assert len(values) == 5
+    for (low, below), (high, above) in pairwise(values):
+        assert high - low > 2e-3 * low, f"{below} and {above}"
 
 
 def test_a_set_against_itself_scores_zero(
@@ -99,7 +127,17 @@ def test_clean_fid_says_the_same_of_a_folder(
 
     for i, image in enumerate(generated[:20]):
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{i:03}.png")
-    folder = libraries.clean_fid_folder_features(str(tmp_path), extractor)
+    size = (extractor.input_size, extractor.input_size)
+    folder = pytest.importorskip("cleanfid.fid").get_folder_features(
+        str(tmp_path),
+        model=libraries._levels_to_features(extractor, CLASSES["C"], inside=False),
+        num_workers=0,
+        batch_size=64,
+        device=torch.device("cpu"),
+        mode="clean",
+        verbose=False,
+        custom_fn_resize=pytest.importorskip("cleanfid.resize").make_resizer("PIL", False, "bicubic", size),
+    )
     np.testing.assert_allclose(libraries.clean_fid_features(generated[:20], extractor), folder, rtol=1e-5)
 
 
@@ -264,6 +302,31 @@ def test_a_reference_holds_mean_and_covariance_of_all_images_with_digest_and_num
     assert far["scores"]["fid_own"] - near["scores"]["fid_own"] == pytest.approx(16 + 2 * gap.sum(), rel=1e-3)
     few = reference_arrays(real[:10], {"own": extractor}, ["fdn"])
     assert "own_A_sigma" not in few, "below full rank the features themselves are the statistics"
+
+
+def test_a_reference_keeps_features_only_where_rows_are_compared_with_rows(
+    generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "CHUNK", 64)
+    eyes = {"own": layered(extractor), "perceptual": extractor}
+    plain = ["fid_own", "sfid", "fd_perceptual", "fd_perceptual_bootstrap", "inception_score"]
+    lean, full = (reference_arrays(real, eyes, names) for names in (plain, [*plain, "kd_perceptual", "fid_dgm_eval"]))
+
+    def views(arrays: dict[str, np.ndarray]) -> set[str]:
+        return {key for key in arrays if key[:4] in ("own_", "perc") and not key.endswith(("_mu", "_sigma"))}
+
+    assert views(lean) == {"own_A"}, "which curves and bars are compared with"
+    assert views(full) == {"own_A", "own_B", "perceptual_C"}
+    for view in ("own_A", "own_A_spatial", "perceptual_C"):
+        np.testing.assert_array_equal(lean[f"{view}_mu"], full[f"{view}_mu"])
+    whole = gaussian_of(extract(real, extractor, "C"))
+    np.testing.assert_array_equal(lean["perceptual_C_mu"], whole.mean)
+    np.testing.assert_array_equal(lean["perceptual_C_sigma"], whole.covariance)
+    for images in (generated, generated[:10]):  # of full rank and below it
+        with_features, without = (measure(images, known, eyes, plain)["scores"] for known in (full, lean))
+        assert without == with_features
+    few = reference_arrays(real[:7], eyes, plain)
+    assert views(few) == {"own_A", "own_A_spatial", "perceptual_C"}, "no more images than dimensions"
 
 
 def test_a_layer_that_a_network_has_not_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:

@@ -52,28 +52,6 @@ def test_the_last_chunk_does_not_depend_on_the_order_of_its_parts() -> None:
     assert (forward.gaussian().mean == backward.gaussian().mean).all()
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 332), st.booleans())
-def test_shards_merge_to_the_bit_also_through_a_file(cut: int, swap: bool) -> None:
-    shards = [Moments(6, 32), Moments(6, 32)]
-    shards[0].add(FEATURES[:cut], start=0)
-    shards[1].add(FEATURES[cut:], start=cut)
-    first, second = reversed(shards) if swap else shards
-    first = Moments.from_arrays(first.arrays())
-    first.merge(second)
-    assert (first.gaussian().covariance == streamed([], [0]).gaussian().covariance).all()
-
-
-def test_a_merged_shard_is_left_as_it_was() -> None:
-    first, second = Moments(6, 32), Moments(6, 32)
-    first.add(FEATURES[:96], start=0)
-    second.add(FEATURES[96:160], start=96)
-    before = second.gaussian()
-    first.merge(second)
-    first.add(FEATURES[160:], start=160)
-    assert (second.gaussian().covariance == before.covariance).all()
-
-
 def test_memory_stays_logarithmic_in_n() -> None:
     moments = Moments(2, 4)
     for start in range(0, 4 * 1000, 10):
@@ -87,8 +65,6 @@ def test_an_index_cannot_arrive_twice() -> None:
     for start in (0, 320, 332):
         with pytest.raises(MetricError, match="arrives twice"):
             moments.add(FEATURES[:1], start=start)
-    with pytest.raises(MetricError, match="arrives twice"):
-        moments.merge(streamed([], [0]))
 
 
 def test_bad_rows_and_counts_are_refused() -> None:

@@ -1,7 +1,8 @@
-"""Streaming equals memory, to the bit, and the cache finds features by content alone."""
+"""A pass by chunks is the whole pass, and the cache finds features by content alone."""
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,24 +11,65 @@ import numpy as np
 import pytest
 import torch
 
+from hkd.metrics import passes
 from hkd.metrics.extractor import FunctionExtractor, extract
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.moments import gaussian_of
-from hkd.metrics.passes import FeatureCache, split_halves, stream_gaussians
+from hkd.metrics.measure import reference_arrays
+from hkd.metrics.passes import FeatureCache, feature_chunks, split_halves
 
 
-def test_streamed_statistics_equal_those_in_memory(real: np.ndarray, extractor: FunctionExtractor) -> None:
-    shards = (real[a:b] for a, b in ((0, 128), (128, 256), (256, 301)))
-    streamed = stream_gaussians(shards, extractor, ["A", "C"], claimed=301)
-    for name, gaussian in streamed.items():
-        expected = gaussian_of(extract(real, extractor, name))
-        np.testing.assert_allclose(gaussian.covariance, expected.covariance, rtol=1e-6, atol=1e-9)
-        assert gaussian.n == 301
+@pytest.mark.parametrize("n", [63, 64, 65, 66, 128, 129, 301])
+def test_chunks_hold_every_image_once_and_never_one_alone(
+    real: np.ndarray, extractor: FunctionExtractor, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    monkeypatch.setattr(passes, "CHUNK", 64)
+    whole, chunks = extract(real[:n], extractor, "C", batch=32), []
+    for start, (rows,) in feature_chunks(real[:n], extractor, "C", ["features"], batch=32):
+        assert start == sum(map(len, chunks)) and 2 <= len(rows) <= 65
+        chunks.append(rows)
+    np.testing.assert_array_equal(np.concatenate(chunks), whole)
 
 
-def test_a_missing_shard_is_noticed(real: np.ndarray, extractor: FunctionExtractor) -> None:
-    with pytest.raises(MetricError, match="301 claimed, 200 arrived"):
-        stream_gaussians([real[:200]], extractor, ["A"], claimed=301)
+def test_a_chunk_without_variety_is_no_reason_to_refuse_a_set(
+    real: np.ndarray, extractor: FunctionExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "CHUNK", 64)
+    black_first = np.concatenate((np.zeros_like(real[:64]), real[:64]))
+    assert [start for start, _ in feature_chunks(black_first, extractor, "A", ["features"])] == [0, 64]
+
+
+def test_a_network_that_fails_later_on_says_where(real: np.ndarray, extractor: FunctionExtractor) -> None:
+    def failing(levels: torch.Tensor) -> torch.Tensor:
+        return torch.where(levels.mean() == 0, torch.nan, 1.0) * extractor.function(levels)
+
+    black_last = np.concatenate((real, real, real, real, np.zeros_like(real[:64])))
+    with pytest.raises(MetricError, match=r"FD-tiny features from image 1024 on: 64 of 244 rows hold NaN"):
+        list(feature_chunks(black_last, replace(extractor, function=failing), "A", ["features"], batch=4))
+
+
+def test_memory_for_mean_and_covariance_does_not_grow_with_the_images(
+    real: np.ndarray, extractor: FunctionExtractor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Images come from a mapped file, and of `fd_perceptual` alone no features are kept."""
+    monkeypatch.setattr(passes, "CHUNK", 64)
+
+    def peak(n: int) -> int:
+        np.save(tmp_path / f"{n}.npy", np.tile(real[:256], (n // 256, 1, 1, 1)))
+        images = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
+        tracemalloc.start()
+        known = reference_arrays(images, {"own": extractor, "perceptual": wide(extractor)}, ["fd_perceptual"])
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert known["perceptual_C_sigma"].shape == (192, 192) and "perceptual_C" not in known
+        return found
+
+    peak(256)  # what is made once
+    assert peak(4096) < 1.25 * peak(1024)
+
+
+def wide(extractor: FunctionExtractor) -> FunctionExtractor:
+    """The extractor with its features twelve times over, so that features are most of what is in memory."""
+    return replace(extractor, dim=192, function=lambda levels: extractor.function(levels).repeat(1, 12))
 
 
 def test_the_cache_computes_once_and_only_for_the_same_content(

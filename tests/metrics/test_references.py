@@ -1,4 +1,4 @@
-"""References survive the disk, published layouts load, damaged ones are refused, and two can be compared."""
+"""Published layouts load, damaged ones are refused, and two references can be compared."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.extractor import FunctionExtractor, extract
 from hkd.metrics.inputs import MetricError
-from hkd.metrics.references import build_references, load_reference, reference_distance
+from hkd.metrics.moments import gaussian_of
+from hkd.metrics.references import Reference, load_reference, reference_distance
 
 STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
 
 
-def test_a_built_reference_survives_the_disk(real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path) -> None:
-    built = build_references([real[:100], real[100:]], extractor, ["A", "C"], split="train", digest="d" * 64)
-    np.savez(tmp_path / "ours.npz", **built["C"].arrays())
-    loaded = load_reference(tmp_path / "ours.npz", dim=16)
-    assert loaded.preprocessing == "C"
-    assert (loaded.gaussian.n, loaded.extractor, loaded.split) == (301, "FD-tiny", "train")
-    same = reference_distance(built["C"], loaded)
-    assert same.frechet.fdn < 1e-10 and same.same_class and same.largest_mean_difference == 0
-    other = reference_distance(built["A"], loaded)
+def test_a_reference_is_at_no_distance_from_itself_and_classes_are_told_apart(
+    real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
+) -> None:
+    built = {}
+    for kind in ("A", "C"):
+        side = gaussian_of(extract(real, extractor, kind))
+        built[kind] = Reference(side, kind, extractor.name, extractor.digest, "train", "d" * 64)
+    np.savez(tmp_path / "shapes_clean_train.npz", mu=built["C"].gaussian.mean, sigma=built["C"].gaussian.covariance)
+    published = load_reference(tmp_path / "shapes_clean_train.npz", dim=16)
+    same = reference_distance(built["C"], published)
+    assert same.frechet.fdn < 1e-8 and same.same_class and same.largest_mean_difference == 0
+    other = reference_distance(built["A"], published)
     assert other.frechet.fdn > 1e-3 and not other.same_class
 
 

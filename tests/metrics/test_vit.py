@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from hkd.artifacts import ArtifactError, sha256
 from hkd.metrics.extractor import extract
 from hkd.metrics.inputs import MetricError
 from hkd.metrics.vit import IMAGENET, clip, clip_extractor, dinov2, dinov2_extractor, transformer_extractor
-from hkd.metrics.weights import WEIGHTS, file_digest
 from hkd.seeding import stream
+from hkd.weights import WEIGHTS
 
 WIDTH, LAYERS, PATCH = 128, 2, 14
 
@@ -113,13 +114,13 @@ def test_a_file_of_made_up_weights_in_the_published_layout_loads(
     tmp_path: Path, dino_state: dict[str, torch.Tensor], photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pinned(name: str, path: Path) -> Path:
-        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], sha256=file_digest(path)))
+        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], sha256=sha256(path)))
         return path
 
     torch.save(dino_state, tmp_path / "dinov2.pth")
     ours = dinov2_extractor(pinned("dinov2-vit-s-14", tmp_path / "dinov2.pth"))
     assert (ours.name, ours.dim, ours.unproven) == ("FD-dinov2-vit-s-14", WIDTH, True)
-    assert ours.digest == file_digest(tmp_path / "dinov2.pth")
+    assert ours.digest == sha256(tmp_path / "dinov2.pth")
     expected = transformer_extractor("FD-made-up", dino_state, dinov2)
     np.testing.assert_array_equal(extract(photos, ours, "C"), extract(photos, expected, "C"))
 
@@ -153,10 +154,10 @@ def _module(state: dict[str, torch.Tensor]) -> nn.Module:
 
 
 def test_absent_or_foreign_weights_are_refused(tmp_path: Path, dino_state: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(MetricError, match="are absent; run `hkd fetch dinov2-vit-s-14`"):
+    with pytest.raises(ArtifactError, match="are absent; run `hkd fetch dinov2-vit-s-14`"):
         dinov2_extractor(tmp_path / "dinov2.pth")
     (tmp_path / "ViT-B-32.pt").write_bytes(b"something else")
-    with pytest.raises(MetricError, match="delete it and run `hkd fetch clip-vit-b-32`"):
+    with pytest.raises(ArtifactError, match="delete it and run `hkd fetch clip-vit-b-32`"):
         clip_extractor(tmp_path / "ViT-B-32.pt")
     with pytest.raises(MetricError, match=r"no tensor 'conv1.weight' in the weights; the file is of another network"):
         transformer_extractor("FD-made-up", dino_state, clip)

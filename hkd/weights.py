@@ -1,15 +1,15 @@
-"""Weight files that metrics need and that do not ship: where they come from, and proof that a file is the one meant.
+"""Published weight files that do not ship: where they come from, and proof that a file is the one meant.
 
-Jobs never touch the network. `locate` finds a file that `hkd fetch NAME` put in place and checks its bytes.
+Metrics measure with them and trainings are driven by them. Jobs never touch the network: `locate` finds a file that
+`hkd fetch NAME` put in place and checks its bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hkd.metrics.inputs import MetricError
+from hkd.artifacts import ArtifactError, sha256
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ WEIGHTS: dict[str, WeightFile] = {
             "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
             95_607_719,
             "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
-            "clean-fid's own network (mode clean)",
+            "`hkd inception-ports`: the same network as clean-fid loads it",
         ),
         WeightFile(
             "lpips-alex",
@@ -90,36 +90,42 @@ WEIGHTS: dict[str, WeightFile] = {
     )
 }
 
+# setting `perceptual_backbone`: weight file of LPIPS; `cnn`, the network that the workflow trains, has none
+BACKBONES = {"lpips-vgg": "lpips-vgg", "lpips-alex": "lpips-alex", "piq-vgg": "lpips-vgg"}
+
 
 def locate(name: str, directory: str | Path) -> Path:
     """Return the path of weight file `name` in `directory`, its digest verified.
 
     Raises:
-        MetricError: for an unknown name, an absent file, or one whose bytes are others.
+        ArtifactError: for an unknown name, an absent file, or one whose bytes are others.
+    """
+    entry = pinned(name)
+    return verified(Path(directory) / entry.filename, entry)
+
+
+def pinned(name: str) -> WeightFile:
+    """Return what is known of weight file `name`.
+
+    Raises:
+        ArtifactError: there is none of that name.
     """
     if name not in WEIGHTS:
-        raise MetricError(f"weights '{name}': unknown; known are {', '.join(sorted(WEIGHTS))}")
-    entry = WEIGHTS[name]
-    return verified(Path(directory) / entry.filename, entry)
+        raise ArtifactError(f"weights '{name}': unknown; known are {', '.join(sorted(WEIGHTS))}")
+    return WEIGHTS[name]
 
 
 def verified(path: Path, entry: WeightFile) -> Path:
     """Return `path` if it holds exactly the bytes of `entry`.
 
     Raises:
-        MetricError: naming the file, its digest and the command that fetches it.
+        ArtifactError: naming the file, its digest and the command that fetches it.
     """
     size = f", {entry.size} bytes" if entry.size else ""
     remedy = f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}{size})"
     if not path.is_file():
-        raise MetricError(f"{path}: weights for {entry.used_for} are absent; {remedy}")
-    found = file_digest(path)
+        raise ArtifactError(f"{path}: weights for {entry.used_for} are absent; {remedy}")
+    found = sha256(path)
     if found != entry.sha256:
-        raise MetricError(f"{path}: sha256 is {found}, not that of {entry.filename}; delete it and {remedy}")
+        raise ArtifactError(f"{path}: sha256 is {found}, not that of {entry.filename}; delete it and {remedy}")
     return path
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
