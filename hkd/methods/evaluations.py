@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from hkd.nets.kdm import KDMNet
-from hkd.nets.precond import Precond
 
 
 class EvaluationCounter:
@@ -39,14 +37,8 @@ NETWORKS = ("student", "teacher", "target", "fake")
 def networks(method: nn.Module, names: Sequence[str] = NETWORKS) -> list[nn.Module]:
     """Return the networks of a method whose calls count as evaluations, all or those of some names.
 
-    A preconditioned network is counted at the bare network inside, whatever wrapper calls it. KDM's, whose parts are
-    called one by one in training, is counted at its decoder, where every pass through it ends.
+    A network that names a part as `counted` is counted there: a preconditioned one at the bare network inside,
+    whatever wrapper calls it.
     """
     found = [getattr(method, name) for name in names if isinstance(getattr(method, name, None), nn.Module)]
-    return [_counted_at(network) for network in found]
-
-
-def _counted_at(network: nn.Module) -> nn.Module:
-    if isinstance(network, Precond):
-        return network.model
-    return network.decoder if isinstance(network, KDMNet) else network
+    return [getattr(network, "counted", network) for network in found]

@@ -45,6 +45,11 @@ class KDMNet(nn.Module):
         self.control = nn.Linear(label_dim, width) if label_dim else None
         self.expand, self.decoder = projection(width, plane), unet(1, img_channels)
 
+    @property
+    def counted(self) -> nn.Module:
+        """The decoder, where every pass ends; training calls the parts one by one."""
+        return self.decoder
+
     def forward(self, x: Tensor, noise_labels: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return images (B, C, R, R) for states x (B, C, R, R); `noise_labels` (1,) or (B,) condition the encoder."""
         z = self.encode_noise(x, noise_labels, class_labels)

@@ -37,6 +37,11 @@ class Precond(nn.Module, ABC):
         self.img_channels: int = model.img_channels  # type: ignore[assignment]
         self.label_dim: int = model.label_dim  # type: ignore[assignment]
 
+    @property
+    def counted(self) -> nn.Module:
+        """The network F, whose calls are network evaluations."""
+        return self.model
+
     @abstractmethod
     def coefficients(self, sigma: Tensor) -> Coefficients:
         """Return the four coefficients at float32 noise levels of shape (B, 1, 1, 1)."""
