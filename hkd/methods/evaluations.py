@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 
-
 class EvaluationCounter:
     """Count images that pass through networks while active: one image through one network is one evaluation."""
 
