@@ -79,7 +79,7 @@ def load_images(source: str | Path | np.ndarray, *, claimed: int | None = None) 
         return check_images(source, claimed=claimed)
     path = Path(source)
     if not path.exists():
-        raise MetricError(f"{path}: no such file or folder; run the stage that writes it")
+        raise MetricError(f"{path}: no such file or folder; name a folder or zip of pictures, an .npz or an .npy")
     array = _read_folder(path) if path.is_dir() else _read_zip(path) if path.suffix == ".zip" else _read_array(path)
     return check_images(array, name=str(path), claimed=claimed)
 
