@@ -61,7 +61,7 @@ GOLDEN_MD = """\
 
 Measured on shapes16: 2,000 generated against 10,000 reference images, features of FD-shapes16, \
 mean ± standard deviation over 2 seeds.
-FD: Fréchet distance by our own code, then by each library on the same images; \
+FD: Fréchet distance by our own code; under a library's name, by that library on the same images; \
 FDn: 100 × FD / trace of the reference covariance.
 Printed FID: the paper's number on CIFAR-10. —: no number.
 """
