@@ -21,7 +21,7 @@ from hkd.methods.base import Method
 from hkd.methods.distances import LPIPS, PerceptualDistance
 from hkd.nets.config import NetworkConfig, build
 from hkd.seeding import ImageStreams, stream, visit
-from hkd.settings import Data, Run, TrajectorySet
+from hkd.settings import PARTS, Data, Run, TrajectorySet
 from hkd.source import constructor_arguments
 from hkd.weights import BACKBONES, locate
 
@@ -198,6 +198,11 @@ def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
         run = check(Run, from_mapping(layers.values["run"], str(path)))
     except (ConfigError, KeyError) as error:
         raise ArtifactError(f"{path}: of another version ({error}); delete {path.parent} and train again") from None
+    if odd := sorted(run.params.keys() ^ (constructor_arguments(run.target).keys() - PARTS)):
+        raise ArtifactError(
+            f"{path}: of another version (params.{odd[0]} is {'not known' if odd[0] in run.params else 'missing'}); "
+            f"delete {path.parent} and train again"
+        )
     return run, ImageShape(**layers.values["shape"]), layers.values
 
 

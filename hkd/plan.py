@@ -18,7 +18,7 @@ from hkd.resolve import CONFIGS, RUN_GROUPS, Resolver, Study, loaded_profile, me
 from hkd.settings import Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.source import code_digest
 from hkd.studies import SECTIONS
-from hkd.weights import BACKBONES, WEIGHTS
+from hkd.weights import BACKBONES, WEIGHTS, WeightFile, present
 
 SHIPPED = Path(__file__).resolve().parent / "shipped"
 SOLVED_BY = ("hkd.diffusion.solve", "hkd.diffusion.schedules", "hkd.data.trajectories", "hkd.experiment")
@@ -67,6 +67,7 @@ class Plan:
 
         Raises:
             ConfigError: all that is wrong with the first run that is.
+            ArtifactError: a published network that a training needs is absent.
         """
         self._check_names()
         for name, table in self.tables.items():
@@ -79,8 +80,10 @@ class Plan:
                             f"samples_shown = {self.profile.samples_shown}, but {row.method} draws "
                             f"{run.sampling.n_samples} images; show fewer, or draw more (sampling.n_samples)"
                         )
-                    if run.perceptual:
+                    if run.perceptual and run.perceptual_backbone == "cnn":
                         self.extractor(table.dataset, "perceptual")
+                    if weights := self._backbone(run):  # said before hours of what comes before it
+                        present(Path(run.weights_folder) / weights.filename, weights)
                     if run.feed.startswith("trajectories/"):
                         self.trajectory_set(table.dataset, run.feed.split("/")[1])
         return self
@@ -284,7 +287,17 @@ class Plan:
                 "network": settings["network"],
                 "params": settings["params"],
             }
+        elif (weights := self._backbone(run)) is not None:
+            settings["perceptual_weights"] = weights.sha256
         return digest(settings)
+
+    def _backbone(self, run: Run) -> WeightFile | None:
+        """Return the published network of a perceptual loss; None of a run that has none, or whose the workflow trains.
+
+        No input of the training: its digest says which file it must be, wherever that lies and whenever it was fetched.
+        """
+        name = BACKBONES.get(run.perceptual_backbone) if run.perceptual else None
+        return WEIGHTS[name] if name else None
 
     def train_code(self, dataset: str, method: str) -> str:
         """Return the digest of the code that defines the weights of a run."""
@@ -314,17 +327,7 @@ class Plan:
         files += [self.base_weights(dataset, base) for base in (run.init, run.teacher) if base]
         if run.perceptual and run.perceptual_backbone == "cnn":
             files.append(layout.extractor(dataset, "perceptual"))
-        elif run.perceptual:
-            files += self._backbone(run)
         return list(dict.fromkeys(files))
-
-    def _backbone(self, run: Run) -> list[str]:
-        """Return the published network of a perceptual loss, so that another file in its place is noticed.
-
-        No job makes it. Where it is absent the training says how to get it, which a missing input would not.
-        """
-        path = Path(run.weights_folder) / WEIGHTS[BACKBONES[run.perceptual_backbone]].filename
-        return [str(path)] if path.is_file() else []
 
     def study(self, name: str, kind: type[Study]) -> Study:
         """Return the settings of a study of configs/studies, as the section `kind` of `hkd.studies`."""

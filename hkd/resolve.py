@@ -20,7 +20,7 @@ from pydantic import create_model
 
 from hkd.config import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
 from hkd.nets.config import NetworkConfig
-from hkd.settings import Dataset, Extractor, Profile, Run, Scale, TrajectorySet
+from hkd.settings import PARTS, Dataset, Extractor, Profile, Run, Scale, TrajectorySet
 from hkd.source import constructor_arguments
 from hkd.studies import Ambiguity, Budget
 
@@ -30,7 +30,6 @@ RUN_GROUPS = ("methods", "ablations")
 AUDIT = "audit"  # the group of runs that the study `ambiguity` makes; they have no files of their own
 BUDGET = "budget"  # likewise, of the study `budget`
 Study = TypeVar("Study", bound=Section)
-PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # given by `experiment`, not by `params`
 _META = ("inherits", "scales", "per_dataset")
 _ABSENT = object()
 
@@ -61,9 +60,10 @@ class Resolver:
         if (dataset, method) not in self._runs:
             layers = self.layers(dataset, method)
             run = check(Run, layers)
-            params = self._checked_params(run, layers)
+            run = run.model_copy(update={"params": self._checked_params(run, layers)})
             self._check_network(layers)
-            self._runs[dataset, method] = run.model_copy(update={"params": params})
+            self._check_augmentation(run, layers)
+            self._runs[dataset, method] = run
         return self._runs[dataset, method]
 
     def extractor(self, dataset: str, role: str) -> Extractor:
@@ -188,6 +188,13 @@ class Resolver:
             raise ConfigError(
                 f"{layers.origin(('params', 'sigma_data'))}: params.sigma_data is {stated}, but the network is built "
                 f"with network.sigma_data {network.sigma_data}; make them equal"
+            )
+
+    def _check_augmentation(self, run: Run, layers: Layers) -> None:
+        if run.params.get("augment") and run.training.flip:
+            raise ConfigError(
+                f"{layers.origin(('training', 'flip'))}: training.flip is true, but params.augment "
+                f"{run.params['augment']:g} mirrors images already and tells the network; set training.flip to false"
             )
 
     def _read_dataset(self, name: str) -> Dataset:

@@ -112,6 +112,9 @@ class Resources(Section):
     minutes: Positive
 
 
+PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
+
+
 class Run(Section):
     """The resolved settings of one method on one data set at one scale."""
 

@@ -121,11 +121,23 @@ def verified(path: Path, entry: WeightFile) -> Path:
     Raises:
         ArtifactError: naming the file, its digest and the command that fetches it.
     """
-    size = f", {entry.size} bytes" if entry.size else ""
-    remedy = f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}{size})"
-    if not path.is_file():
-        raise ArtifactError(f"{path}: weights for {entry.used_for} are absent; {remedy}")
-    found = sha256(path)
+    found = sha256(present(path, entry))
     if found != entry.sha256:
-        raise ArtifactError(f"{path}: sha256 is {found}, not that of {entry.filename}; delete it and {remedy}")
+        raise ArtifactError(f"{path}: sha256 is {found}, not that of {entry.filename}; delete it and {_remedy(entry)}")
     return path
+
+
+def present(path: Path, entry: WeightFile) -> Path:
+    """Return `path` if there is a file, whose bytes are not looked at.
+
+    Raises:
+        ArtifactError: naming the file, its digest and the command that fetches it.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path}: weights for {entry.used_for} are absent; {_remedy(entry)}")
+    return path
+
+
+def _remedy(entry: WeightFile) -> str:
+    size = f", {entry.size} bytes" if entry.size else ""
+    return f"run `hkd fetch {entry.name}`, or copy it there (sha256 {entry.sha256}{size})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from copy import deepcopy
 from functools import cache
@@ -13,9 +14,11 @@ import yaml
 from snakemake.utils import update_config
 
 from hkd import resolve
+from hkd.artifacts import ArtifactError
 from hkd.config import ConfigError, read_yaml
 from hkd.plan import Plan
 from hkd.resolve import profile_layers
+from hkd.weights import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -292,6 +295,10 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
         ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
         ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
+        (
+            {"methods": {"edm": {"params": {"augment": 0.1}, "training": {"flip": True}}}},
+            "training.flip is true, but params.augment 0.1 mirrors images already",
+        ),
     ],
 )
 def test_a_profile_that_cannot_be_used_is_named(changes, expected):
@@ -425,16 +432,26 @@ def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():
         Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).table("table2")
 
 
-@pytest.mark.parametrize("backbone, file", [("lpips-vgg", "vgg16-397923af.pth"), ("piq-vgg", "vgg16-397923af.pth"),
-                                            ("lpips-alex", "alexnet-owt-7be5be79.pth")])  # fmt: skip
-def test_a_published_backbone_is_an_input_of_the_training_once_it_is_there(tmp_path, backbone, file):
-    """Absent it is none: the training then names the command that fetches it, which a missing input would not."""
-    own = plan_of()
-    settings = {"weights_folder": str(tmp_path), "perceptual_backbone": backbone}
-    plan = plan_of(set=settings)
-    backbone_file, network = str(tmp_path / file), own.layout.extractor("shapes16", "perceptual")
-    assert backbone_file not in plan.needs("shapes16", "methods/hkd")
-    (tmp_path / file).write_bytes(b"weights")
-    assert backbone_file in plan.needs("shapes16", "methods/hkd")
-    assert backbone_file not in plan.needs("shapes16", "methods/edm"), "it has no perceptual loss"
-    assert network not in plan.needs("shapes16", "methods/hkd") and network in own.needs("shapes16", "methods/hkd")
+def test_a_published_backbone_is_part_of_what_a_training_is_wherever_it_lies(tmp_path, monkeypatch):
+    def plan(**settings: str) -> Plan:
+        return plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "lpips-vgg", **settings})
+
+    before = plan()
+    digest, needs = before.train_digest("shapes16", "methods/hkd"), before.needs("shapes16", "methods/hkd")
+    assert not any(str(tmp_path) in path for path in needs)
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
+    assert plan().needs("shapes16", "methods/hkd") == needs
+    assert plan(weights_folder="elsewhere").train_digest("shapes16", "methods/hkd") == digest
+    edm = plan().train_digest("shapes16", "methods/regression")
+    other = dataclasses.replace(WEIGHTS["lpips-vgg"], sha256="0" * 64)
+    monkeypatch.setitem(WEIGHTS, "lpips-vgg", other)
+    assert plan().train_digest("shapes16", "methods/hkd") != digest
+    assert plan().train_digest("shapes16", "methods/regression") == edm  # it has no perceptual loss
+
+
+def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
+    plan = plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "piq-vgg"})
+    with pytest.raises(ArtifactError, match=r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`"):
+        plan.check()
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
+    assert plan.check() is plan

@@ -26,7 +26,7 @@ def distance(
 ) -> None:
     """Score images from elsewhere against the built reference, in the columns of the profile's tables."""
     from hkd.cli.eyes import beside, eyes
-    from hkd.cli.score import read_arrays
+    from hkd.cli.score import feature_cache, read_arrays
     from hkd.data.images import ImageSet
     from hkd.metrics.inputs import load_images
     from hkd.metrics.measure import measure
@@ -37,7 +37,8 @@ def distance(
     known = Path(chosen.layout.reference(dataset))
     files = [images] if images.is_file() else []
     record = Record("distance", inputs=[*files, known, *extractor_files(chosen, dataset)], device=device)
-    pixels, reference = load_images(images, claimed=claimed), read_arrays(known, "reference")
+    reference = read_arrays(known, "reference")
+    pixels = load_images(images, claimed=claimed)
     side = ImageSet(chosen.layout.data(dataset, chosen.reference_split(dataset))).resolution
     if pixels.shape[2:] != (side, side):
         height, width = pixels.shape[2:]
@@ -49,9 +50,10 @@ def distance(
         scores(chosen, dataset),
         nominal=nominal(chosen, dataset),
         beside=beside(chosen, dataset, device),
+        cache=feature_cache(chosen),
     )
     check_metrics(found, where=str(images))
-    out = known.with_name(f"scores-{images.stem}.json")
+    out = known.with_name(f"scores-{images.resolve().name}-{found['generated_digest'][:8]}.json")
     write_json(out, {"images": str(images), "dataset": dataset, **found})
     record.write(out, n=len(pixels), images_digest=found["generated_digest"])
     for name, value in found["scores"].items():

@@ -27,7 +27,7 @@ def inception_ports(
     config: OverrideOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show both published ports of Inception the same images, and report how far their features are apart."""
+    """Show both published ports of Inception the same images; fail if their features differ by more than rounding."""
     import numpy as np
 
     from hkd.data.images import ImageSet
@@ -48,3 +48,5 @@ def inception_ports(
     record.write(out)
     verdict = "the same network" if apart < SAME else "NOT the same network"
     typer.echo(f"features of {len(images)} images of {dataset} are {apart:.2g} apart (relative L2): {verdict}")
+    if apart >= SAME:
+        raise typer.Exit(1)

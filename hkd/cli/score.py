@@ -63,7 +63,7 @@ def reference(
     images.verify()
     out, networks = Path(chosen.layout.reference(dataset)), eyes(chosen, dataset, device)
     arrays = reference_arrays(
-        np.asarray(images.pixels), networks, scores(chosen, dataset), split=split, cache=_cache(chosen)
+        np.asarray(images.pixels), networks, scores(chosen, dataset), split=split, cache=feature_cache(chosen)
     )
     _save(out, arrays)
     record.write(out, n=len(images), extractor=networks["own"].name)
@@ -103,7 +103,7 @@ def features(
         ranges=chosen.run(dataset, method).sampling.ranges,
         beside=beside(chosen, dataset, device),
         claimed=read_json(f"{samples}.record.json", "sample")["n"],
-        cache=_cache(chosen),
+        cache=feature_cache(chosen),
     )
     _save(out, arrays)
     record.write(out, n=len(images), extractor=networks["own"].name, extractor_digest=networks["own"].digest)
@@ -197,7 +197,8 @@ def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
         raise ArtifactError(f"{path}: unreadable ({error}); delete it and run `hkd {stage}` again") from None
 
 
-def _cache(chosen: Plan) -> FeatureCache:
+def feature_cache(chosen: Plan) -> FeatureCache:
+    """Return the cache of features beside the results."""
     from hkd.metrics.passes import FeatureCache
     from hkd.scores import pass_code
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from hkd.diffusion.schedules import per_image
 
 LABEL_DIM = 9
+# These belong to the source's pipe as its filter does: what a setting chooses is how often it acts, not what it is.
 OCTAVES = 0.2  # standard deviation of log2 of a factor, isotropic or anisotropic
 SHIFT = 0.125  # standard deviation of a translation, in widths or heights of the image
 FRAME = 0.5  # probability that a stretch has axes of its own, not those of the image

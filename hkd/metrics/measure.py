@@ -124,10 +124,13 @@ def measure(
     nominal: int | None = None,
     beside: Beside | None = None,
     claimed: int | None = None,
+    cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
     """Return the scores behind `columns` of generated images, pass and numbers in one; see `scoring.score`."""
     names = scores_of(columns)
-    arrays = sample_arrays(generated, eyes, names, reference, ranges=ranges, beside=beside, claimed=claimed)
+    arrays = sample_arrays(
+        generated, eyes, names, reference, ranges=ranges, beside=beside, claimed=claimed, cache=cache
+    )
     sides = Side(arrays, "sample"), Side(reference, "reference")
     return score(names, *sides, sizes=sizes, ranges=ranges, nominal=nominal)
 

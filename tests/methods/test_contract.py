@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd import experiment
-from hkd.artifacts import load_weights, save_weights, write_text
+from hkd.artifacts import ArtifactError, load_weights, save_weights, write_text
 from hkd.config import to_yaml
 from hkd.data import shapes
 from hkd.methods.evaluations import EvaluationCounter, networks
@@ -218,6 +218,16 @@ def test_weights_from_anywhere_and_their_config_are_all_that_sampling_needs(name
     save_weights(tmp_path / "weights.safetensors", method.artefact())
     other, nfe = experiment.base(tmp_path / "weights.safetensors"), min(run.sampling.nfe)
     assert torch.equal(sample(method.eval(), run, [3], nfe), sample(other, run, [3], nfe))
+
+
+@pytest.mark.parametrize("change, odd", [({"augment": None}, "augment is missing"), ({"old": 1}, "old is not known")])
+def test_a_run_of_another_version_is_refused_with_what_to_do(made, tmp_path, change, odd):
+    document = experiment.run_document(made("methods/edm")[1], SHAPE, seed=0)
+    params = {**document["run"]["params"], **change}
+    document["run"]["params"] = {key: value for key, value in params.items() if value is not None}
+    write_text(tmp_path / "config.yaml", to_yaml(document))
+    with pytest.raises(ArtifactError, match=rf"of another version \(params\.{odd}\); delete .* and train again"):
+        experiment.read_run(tmp_path / "config.yaml")
 
 
 @every_method
