@@ -70,26 +70,17 @@ def sample(method, run, indices, nfe):
 
 
 @every_method
-def test_there_is_one_finite_loss_per_trained_network(name, made, feed):
-    method, run = made(name)
-    if not method.trains:
-        pytest.skip("trains nothing")
-    method.train()
-    losses = method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
-    assert tuple(losses) == method.trains
-    for loss in losses.values():
-        assert loss.shape == () and loss.requires_grad and bool(torch.isfinite(loss))
-
-
-@every_method
-def test_training_counts_every_pass_through_a_network(name, made, feed):
+def test_a_step_has_one_finite_loss_per_trained_network_and_every_pass_is_counted(name, made, feed):
     method, run = made(name)
     if not method.trains:
         pytest.skip("trains nothing")
     method.train()
     with EvaluationCounter(networks(method)) as counter:
-        method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
+        losses = method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
     assert counter.counted == PASSES.get(name, 1) * run.training.batch
+    assert tuple(losses) == method.trains
+    for loss in losses.values():
+        assert loss.shape == () and loss.requires_grad and bool(torch.isfinite(loss))
 
 
 @every_method
