@@ -33,10 +33,10 @@ from torch import Tensor  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
+from hkd.koopman.choices import KoopmanSettings  # noqa: E402
 from hkd.koopman.evolution import evolve  # noqa: E402
 from hkd.koopman.fast_evolution import evolve_fast  # noqa: E402
 from hkd.koopman.hierarchy import HKDNet  # noqa: E402
-from hkd.koopman.settings import KoopmanSettings  # noqa: E402
 from hkd.nets.precond import EDMPrecond  # noqa: E402
 from hkd.nets.unet import SongUNet  # noqa: E402
 

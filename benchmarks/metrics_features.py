@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hkd.metrics.extractor import extract
-from hkd.metrics.inception import random_inception, random_state
-from hkd.metrics.inputs import load_images
-from hkd.metrics.libraries import _ByteImages, _padded_batches, _quiet
-from hkd.weights import WEIGHTS
+from hkd.metrics.features.extract import extract
+from hkd.metrics.features.inception import random_inception, random_state
+from hkd.metrics.features.inputs import load_images
+from hkd.metrics.features.libraries import _ByteImages, _padded_batches, _quiet
+from hkd.store.published import WEIGHTS
 
 Program = Callable[[], np.ndarray]
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hkd.metrics.frechet import frechet, frechet_from_features
-from hkd.metrics.libraries import WITNESSES, Witness
-from hkd.metrics.moments import gaussian_of
+from hkd.metrics.features.libraries import WITNESSES, Witness
+from hkd.metrics.scores.frechet import frechet, frechet_from_features
+from hkd.metrics.scores.moments import gaussian_of
 
 
 def features(n: int, dim: int, seed: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import time
 
 JOB = """
 import torch
-from hkd.nets.config import NetworkConfig, build
+from hkd.nets.presets import NetworkConfig, build
 from hkd.methods.multistep.edm import EDM
 from hkd.data.images import ImageBatch
 network = NetworkConfig(preset="ddpmpp", precond="edm", model_channels=16, channel_mult=(1, 2, 2), num_blocks=1,

@@ -24,9 +24,9 @@ def _run() -> int:
 def _command() -> int:
     import typer
 
-    from hkd.artifacts import ArtifactError, refusal
-    from hkd.cli.main import app
-    from hkd.config import ConfigError
+    from hkd.cli import app
+    from hkd.settings.origins import ConfigError
+    from hkd.store.artifacts import ArtifactError, refusal
 
     try:
         return int(app(standalone_mode=False) or 0)
@@ -60,7 +60,7 @@ def _spoken() -> tuple[type[Exception], ...]:
     named = (
         ("hkd.data", "DataError"),
         ("hkd.training.loop", "Diverged"),
-        ("hkd.metrics.inputs", "MetricError"),
+        ("hkd.metrics.features.inputs", "MetricError"),
         ("hkd.diffusion.adaptive", "SolveError"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hkd import quality_bars
-from hkd.artifacts import ArtifactError, write_json
-from hkd.config import ConfigError
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
+from hkd.settings.origins import ConfigError
+from hkd.store.artifacts import ArtifactError, write_json
+from hkd.studies.bars import plan as quality_bars
 
 # Tensors of some tens of megabytes come and go at every step; without these glibc returns their pages to the
 # kernel each time and faults them in again, which costs several times the arithmetic.

@@ -1,5 +1,5 @@
 # The matched comparison: every one-step method, as many evaluations of its own networks. configs/studies/budget.yaml
-import hkd.budgets
+import hkd.studies.budget.plan
 
 
 rule budget_curve:
@@ -21,7 +21,7 @@ rule budget_curve:
         mem_mb=4000,
         runtime=60,
     params:
-        digest=hkd.budgets.curve_digest(PLAN),
+        digest=hkd.studies.budget.plan.curve_digest(PLAN),
     shell:
         "exec hkd budget-curve {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
         " --expect-digest {params.digest} 2> {log}"
@@ -29,7 +29,7 @@ rule budget_curve:
 
 rule budget:
     input:
-        hkd.budgets.inputs(PLAN),
+        hkd.studies.budget.plan.inputs(PLAN),
     output:
         table=f"{LAYOUT.root}/budget.csv",
         record=f"{LAYOUT.root}/budget.csv.record.json",
@@ -41,6 +41,6 @@ rule budget:
     benchmark:
         f"{LAYOUT.root}/logs/budget.jsonl"
     params:
-        digest=hkd.budgets.table_digest(PLAN),
+        digest=hkd.studies.budget.plan.table_digest(PLAN),
     shell:
         "exec hkd budget --out {output.pdf} --expect-digest {params.digest} 2> {log}"

@@ -1,4 +1,4 @@
-# What a finished run of HKD does to images: editing, inpainting, states over time. The logic is in hkd.applications.
+# What a finished run of HKD does to images: editing, inpainting, states over time. The logic is in hkd.studies.applications.
 rule edit:
     input:
         restored_images,

@@ -1,5 +1,5 @@
 # Is HKD what it says? Closure along trajectories, bands and their factors, agreement of spectra: the logic is in
-# hkd.interpretability.
+# hkd.studies.interpretability.plan.
 rule spectrum:
     input:
         weights=f"{RUN}/weights.safetensors",

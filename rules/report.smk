@@ -108,7 +108,7 @@ rule error_table:
 
 rule bars:
     input:
-        hkd.quality_bars.inputs(PLAN),
+        hkd.studies.bars.plan.inputs(PLAN),
     output:
         table=f"{LAYOUT.root}/bars.csv",
         record=f"{LAYOUT.root}/bars.csv.record.json",
@@ -117,6 +117,6 @@ rule bars:
     benchmark:
         f"{LAYOUT.root}/logs/bars.jsonl"
     params:
-        digest=hkd.quality_bars.table_digest(PLAN),
+        digest=hkd.studies.bars.plan.table_digest(PLAN),
     shell:
         "exec hkd bars --expect-digest {params.digest} 2> {log}"

@@ -1,9 +1,9 @@
-# What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.
-import hkd.ambiguity
-import hkd.quality_bars
-import hkd.scores
+# What the profile asks for, and the lookups that rules use. Each is one line: the logic is in hkd.plan.runs.
+import hkd.studies.ambiguity.plan
+import hkd.studies.bars.plan
+import hkd.plan.scores
 import hkd.workflow
-from hkd.plan import HELD_OUT
+from hkd.plan.runs import HELD_OUT
 
 PLAN = hkd.workflow.plan(config)
 LAYOUT = PLAN.layout
@@ -84,15 +84,15 @@ def metrics_code(wildcards):
 
 
 def extractor_files(wildcards):
-    return hkd.scores.extractor_files(PLAN, wildcards.dataset)
+    return hkd.plan.scores.extractor_files(PLAN, wildcards.dataset)
 
 
 def features_digest(wildcards):
-    return hkd.scores.features_digest(PLAN, wildcards.dataset)
+    return hkd.plan.scores.features_digest(PLAN, wildcards.dataset)
 
 
 def metrics_digest(wildcards):
-    return hkd.scores.metrics_digest(
+    return hkd.plan.scores.metrics_digest(
         PLAN, wildcards.dataset, f"{wildcards.group}/{wildcards.method}"
     )
 
@@ -102,19 +102,19 @@ def table_metrics(wildcards):
 
 
 def table_digest(wildcards):
-    return hkd.scores.table_digest(PLAN, wildcards.table)
+    return hkd.plan.scores.table_digest(PLAN, wildcards.table)
 
 
 def audit_metrics(wildcards):
-    return hkd.ambiguity.metrics(PLAN)
+    return hkd.studies.ambiguity.plan.metrics(PLAN)
 
 
 def audit_digest(wildcards):
-    return hkd.ambiguity.table_digest(PLAN)
+    return hkd.studies.ambiguity.plan.table_digest(PLAN)
 
 
 def audit_figure_digest(wildcards):
-    return hkd.ambiguity.figure_digest(PLAN)
+    return hkd.studies.ambiguity.plan.figure_digest(PLAN)
 
 
 def gpus(wildcards):

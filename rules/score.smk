@@ -71,7 +71,7 @@ rule metrics:
 rule calibration:
     input:
         images=f"{LAYOUT.data(CALIBRATED, PLAN.reference_split(CALIBRATED))}/manifest.json",
-        extractors=hkd.scores.extractor_files(PLAN, CALIBRATED),
+        extractors=hkd.plan.scores.extractor_files(PLAN, CALIBRATED),
     output:
         table=f"{LAYOUT.root}/calibration.csv",
         record=f"{LAYOUT.root}/calibration.csv.record.json",

@@ -1,4 +1,4 @@
-# Quality over training and over seeds, the paper's Table 5. The logic is in hkd.applications and hkd.report.stability.
+# Quality over training and over seeds, the paper's Table 5. The logic is in hkd.studies.applications and hkd.studies.stability.table.
 rule stability:
     input:
         milestones=f"{RUN}/milestones",

@@ -1,6 +1,6 @@
-# Lookups of the studies' rules. Each is one line: the logic is in hkd.interpretability and hkd.applications.
-from hkd.applications import ApplicationPlan
-from hkd.interpretability import InterpretabilityPlan
+# Lookups of the studies' rules. Each is one line: the logic is in hkd.studies.interpretability.plan and hkd.studies.applications.
+from hkd.studies.applications import ApplicationPlan
+from hkd.studies.interpretability.plan import InterpretabilityPlan
 
 STUDY = InterpretabilityPlan(PLAN)
 APPLICATIONS = ApplicationPlan(PLAN)

@@ -12,23 +12,25 @@ import pytest
 import torch
 from hypothesis import settings
 
-from hkd import experiment
-from hkd.artifacts import save_weights, sha256, write_json, write_text
-from hkd.config import check, to_yaml
 from hkd.data import shapes
-from hkd.data.images import write_image_set
+from hkd.data.images import ImageShape, write_image_set
 from hkd.data.shards import shard_name, write_shard
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories, state_scales
+from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
-from hkd.diffusion.solve import solve
+from hkd.experiment import build as experiment
+from hkd.experiment.feed import batches
+from hkd.experiment.record import run_document
 from hkd.nets.cnn import FeatureCNN
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
 from hkd.seeding import stream
-from hkd.settings import Run
+from hkd.settings.origins import check, to_yaml
+from hkd.settings.sections import Run
+from hkd.store.artifacts import save_weights, sha256, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
+SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
 
 # The same examples every time, so that a red test is red for everybody; HYPOTHESIS_PROFILE=explore draws new ones
@@ -94,7 +96,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_run: Callable[..., Ru
     for index, (name, value) in enumerate(built.artefact().items()):
         fresh = torch.randn(value.shape, generator=stream(5, "teacher", index)) if value.is_floating_point() else value
         state[name] = value + 0.05 * fresh  # every tensor non-zero, as after training
-    document = experiment.run_document(run, SHAPE, dataset="shapes8", method="methods/edm", seed=3)
+    document = run_document(run, SHAPE, dataset="shapes8", method="methods/edm", seed=3)
     write_text(folder / "config.yaml", to_yaml(document))
     save_weights(folder / "weights.safetensors", state)
     return folder / "weights.safetensors"
@@ -174,7 +176,7 @@ def feed(images: Path, trajectories: Path) -> Callable[..., Callable[[int], Any]
 
     def made(run: Run, seed: int = 0) -> Callable[[int], Any]:
         stored = trajectories if run.feed.startswith("trajectories/") else None
-        return experiment.batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
+        return batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
 
     return made
 

@@ -22,7 +22,7 @@ def loaded(*arguments: str, cwd) -> set[str]:
     "arguments",
     [
         ("-m", "hkd", "--help"),
-        ("-c", "import hkd.plan, hkd.workflow, hkd.shipping"),
+        ("-c", "import hkd.plan.runs, hkd.workflow, hkd.store.shipped"),
         ("-m", "hkd", "config", "show", "methods/ecm"),
         ("-m", "hkd", "config", "tables", "--profile", "configs/smoke.yaml"),
         ("-m", "hkd", "table", "table1", "--config", "results=no-such-folder"),
@@ -37,8 +37,8 @@ def test_a_command_without_tensors_loads_no_slow_library(arguments, root):
 
 
 OWN_PATH = """
-import numpy as np, hkd.metrics.inception, hkd.metrics.vit
-from hkd.metrics.extractor import FunctionExtractor
+import numpy as np, hkd.metrics.features.inception, hkd.metrics.features.vit
+from hkd.metrics.features.extract import FunctionExtractor
 from hkd.metrics.measure import measure, reference_arrays
 def layers(levels):
     rows = levels[:, :, :2, :2].flatten(1)
@@ -57,24 +57,24 @@ def test_from_images_to_scores_our_own_path_needs_no_library_of_networks_or_metr
 
 
 def test_snakemake_parses_the_rules_without_slow_libraries(root):
-    code = "import sys, hkd.plan, hkd.workflow; from pathlib import Path\n"
-    code += "plan = hkd.plan.Plan.load('configs/embedded.yaml')\n"
+    code = "import sys, hkd.plan.runs, hkd.workflow; from pathlib import Path\n"
+    code += "plan = hkd.plan.runs.Plan.load('configs/embedded.yaml')\n"
     code += "[plan.metrics(t) for t in plan.tables]; [plan.table_digest(t) for t in plan.tables]\n"
     code += "plan.train_code('shapes16', 'methods/hkd'); hkd.workflow.prefix({})"
     assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})
 
 
 def test_numbers_are_made_of_features_without_torch(root):
-    code = "import hkd.cli.main, hkd.scores, hkd.metrics.schema, hkd.metrics.scoring"
+    code = "import hkd.cli, hkd.plan.scores, hkd.metrics.schema, hkd.metrics.scoring"
     assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
 
 
 def test_sampling_and_a_training_step_load_no_compiler(root):
     code = """
 import sys, torch
-from hkd.settings import Optimizer
+from hkd.settings.sections import Optimizer
 from hkd.training.optim import Adaptive
-import hkd.experiment, hkd.training.loop
+import hkd.experiment.build, hkd.training.loop
 for name in ("adam", "adamw", "radam"):
     weight = torch.ones(2, requires_grad=True)
     settings = Optimizer(name=name, lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)

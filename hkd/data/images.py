@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hkd.artifacts import ArtifactError, atomic_path, read_json, sha256, write_json
+from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256, write_json
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
@@ -213,3 +213,23 @@ def _checked(
 
 def _damaged(path: Path, what: str) -> ArtifactError:
     return ArtifactError(f"{path}: damaged, {what}; delete it and run `hkd prepare`, or `snakemake --cores all {path}`")
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """What a network must know of a data set."""
+
+    resolution: int
+    channels: int
+    label_dim: int
+
+    @property
+    def chw(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return (self.channels, self.resolution, self.resolution)
+
+
+def image_shape(folder: Path) -> ImageShape:
+    """Return the shape of a prepared data set."""
+    data = ImageSet(folder)
+    return ImageShape(data.resolution, data.channels, data.label_dim)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hkd.artifacts import ArtifactError, atomic_path
+from hkd.store.artifacts import ArtifactError, atomic_path
 
 STAGE = "trajectories"
 

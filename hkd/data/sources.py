@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hkd.artifacts import atomic_path
 from hkd.data import DataError as DataError
 from hkd.data import cifar
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
 from hkd.seeding import permutation
+from hkd.store.artifacts import atomic_path
 
 Item = tuple[NDArray[np.uint8], int | None]
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.artifacts import ArtifactError, read_json, sha256
 from hkd.data.shards import STAGE, open_set
+from hkd.store.artifacts import ArtifactError, read_json, sha256
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:

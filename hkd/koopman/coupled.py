@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hkd.koopman.bounds import Bounds, Rates
 from hkd.koopman.operator import LevelOperator
-from hkd.koopman.stability import Bounds, Rates
 
 
 class FourierOperator(LevelOperator):

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hkd.koopman.bounds import Diagnostics
+from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator, LevelOperator
-from hkd.koopman.settings import KoopmanSettings
-from hkd.koopman.stability import Diagnostics
 from hkd.nets.precond import EDMPrecond, noise_levels
 
 Sigma = Tensor | float

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hkd.koopman.bounds import Bounds, Diagnostics, Rates, diagnose
 from hkd.koopman.evolution import Pairing, check_pairing, join_pairs, split_pairs
 from hkd.koopman.fast_evolution import evolve_fast
-from hkd.koopman.stability import Bounds, Diagnostics, Rates, diagnose
 
 
 class LevelOperator(nn.Module, ABC):

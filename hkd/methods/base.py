@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from hkd.config import ConfigError
 from hkd.seeding import ImageStreams
+from hkd.settings.origins import ConfigError
 
 
 class Method(nn.Module):
     """One method of the tables: an objective for training and a sampler.
 
-    A method is built by `hkd.experiment`. Its constructor takes keyword arguments without defaults. Those named
+    A method is built by `hkd.experiment.build`. Its constructor takes keyword arguments without defaults. Those named
     `student`, `teacher`, `distance`, `total_steps` are handed to it; all others are the `params` of its config.
 
     Attributes:

@@ -57,7 +57,7 @@ class LPIPS(PerceptualDistance):
 
     Args:
         backbone: `vgg` or `alex`.
-        weights: torchvision's state dict of the backbone, as a file whose bytes are known (`hkd.weights.locate`).
+        weights: torchvision's state dict of the backbone, as a file whose bytes are known (`store.published.locate`).
         resize: side in pixels to which images are brought first (bilinear), or None.
         average: pool by averages instead of maxima, as the package PIQ does with `replace_pooling`, which is the
             LPIPS of the code of CM, DMD and 2-Rectified flow++.

@@ -6,24 +6,12 @@ The last is for images that come with no labels at all: telling 0, 90, 180 and 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hkd.data.tasks import Readings
 from hkd.methods.base import Method
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Levels in [0, 255], float32 (B, 3, S, S), and what a network should read from them.
-
-    `answers`: name -> class indices (B,), int64, or values (B, outputs), float32.
-    """
-
-    levels: Tensor
-    answers: dict[str, Tensor]
 
 
 class FeatureReading(Method):
@@ -38,12 +26,6 @@ class FeatureReading(Method):
         outputs = self.student(batch.levels)
         terms = [_error(outputs[name], answer) for name, answer in batch.answers.items()]
         return {"student": torch.stack(terms).sum()}
-
-
-def rotated(images: Tensor, quarter_turns: Tensor) -> Tensor:
-    """Return square images (B, C, S, S), each turned by its number of quarter turns (B,)."""
-    turned = torch.stack([torch.rot90(images, k, dims=(2, 3)) for k in range(4)])
-    return turned[quarter_turns, torch.arange(len(images))]
 
 
 def _error(output: Tensor, answer: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.closure_loss import latent_gap
 from hkd.koopman.hierarchy import HKDNet, Latents
-from hkd.koopman.settings import KoopmanSettings
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import Features, PerceptualDistance
 from hkd.nets.precond import EDMPrecond

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from hkd.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
-from hkd.metrics.extractor import Extractor
-from hkd.metrics.inputs import MetricError, check_images, images_digest
-from hkd.metrics.libraries import WITNESSES, Witness
-from hkd.metrics.moments import Moments
-from hkd.metrics.passes import FeatureCache, feature_chunks
-from hkd.metrics.precision_recall import CONVENTIONS, centred, neighbour_radii
+from hkd.metrics.features.cache import FeatureCache, feature_chunks
+from hkd.metrics.features.extract import Extractor
+from hkd.metrics.features.inputs import MetricError, check_images, images_digest
+from hkd.metrics.features.libraries import WITNESSES, Witness
 from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
+from hkd.metrics.scores.moments import Moments
+from hkd.metrics.scores.precision_recall import CONVENTIONS, centred, neighbour_radii
 from hkd.metrics.scoring import Eye, Side, score
+from hkd.settings.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
 
 Eyes = Mapping[str, Extractor]
 Beside = Mapping[str, tuple[Eye, Callable[[np.ndarray], float]]]  # `network` score: its network, function of images

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from hkd.metrics.frechet import frechet_from_statistics
-from hkd.metrics.inputs import check_features
-from hkd.metrics.preprocess import CLASSES
+from hkd.metrics.features.inputs import check_features
+from hkd.metrics.features.preprocess import CLASSES
+from hkd.metrics.scores.frechet import frechet_from_statistics
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hkd.metrics.frechet import Frechet, frechet
-from hkd.metrics.inputs import MetricError
-from hkd.metrics.moments import Gaussian
+from hkd.metrics.features.inputs import MetricError
+from hkd.metrics.scores.frechet import Frechet, frechet
+from hkd.metrics.scores.moments import Gaussian
 
 # layout: preprocessing class of the features behind it
 PUBLISHED_LAYOUTS = {"edm": "A", "ttur": "A", "adm": "A", "clean-fid": "C"}

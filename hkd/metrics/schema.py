@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hkd.columns import ALWAYS
-from hkd.metrics.inputs import MetricError
+from hkd.metrics.features.inputs import MetricError
+from hkd.settings.columns import ALWAYS
 
 SCHEMA_VERSION = 2
 ROUNDING = -1e-3  # library distances of equal sets come out slightly negative

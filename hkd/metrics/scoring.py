@@ -1,6 +1,6 @@
 """From stored features to numbers, each with its protocol. Needs no network and does not load torch.
 
-What a feature pass leaves is a mapping of arrays: views (see `hkd.columns`) of shape (N, D), numbers that were made
+What a feature pass leaves is a mapping of arrays: views (see `hkd.settings.columns`) of shape (N, D), numbers made
 beside them (`number_{score}`), and what identifies images and networks. A reference is alike.
 """
 
@@ -14,15 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from hkd.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
-from hkd.metrics.frechet import Frechet, frechet_from_features, frechet_from_rows
-from hkd.metrics.inception_score import inception_score
-from hkd.metrics.inputs import MetricError, check_features
-from hkd.metrics.kid import kid, subset_kid
-from hkd.metrics.moments import Gaussian, gaussian_of
-from hkd.metrics.precision_recall import precision_recall
+from hkd.metrics.features.inputs import MetricError, check_features
 from hkd.metrics.protocols import IMPLEMENTATIONS, Facts, NumberProtocol, number_protocol, peer_distance
-from hkd.metrics.uncertainty import Extrapolation, bootstrap, frechet_infinity, half_sampling, spread, why_estimate
+from hkd.metrics.scores.frechet import Frechet, frechet_from_features, frechet_from_rows
+from hkd.metrics.scores.inception_score import inception_score
+from hkd.metrics.scores.kid import kid, subset_kid
+from hkd.metrics.scores.moments import Gaussian, gaussian_of
+from hkd.metrics.scores.precision_recall import precision_recall
+from hkd.metrics.scores.uncertainty import (
+    Extrapolation,
+    bootstrap,
+    frechet_infinity,
+    half_sampling,
+    spread,
+    why_estimate,
+)
+from hkd.settings.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
 
 Arrays = Mapping[str, np.ndarray]
 

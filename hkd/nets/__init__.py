@@ -1,5 +1,6 @@
 """Networks: U-Nets in two halves, their preconditioning, and a small feature network."""
 
-from hkd.nets.config import NetworkConfig, build
+from hkd.nets.assemble import build
+from hkd.nets.presets import NetworkConfig
 
 __all__ = ["NetworkConfig", "build"]

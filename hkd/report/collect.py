@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from hkd.artifacts import ArtifactError, check_digest, read_json, record_path
-from hkd.columns import ALWAYS, FID_DIGESTS, Column, at, column, of_ranges
+from hkd.settings.columns import ALWAYS, FID_DIGESTS, Column, at, column, of_ranges
+from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
 
 SCHEMA = 2
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")

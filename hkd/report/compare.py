@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hkd.config import ConfigError, nearest, read_yaml
+from hkd.settings.origins import ConfigError, nearest, read_yaml
 
 BUDGET_TOLERANCE = 0.01  # printed lengths are rounded to whole steps and batches
 

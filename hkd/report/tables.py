@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from hkd.artifacts import write_text
-from hkd.columns import DEFAULT, Column, column
 from hkd.report.collect import BUDGET, check_protocols, check_seeds, lines_of, score
 from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
 from hkd.report.view import view
+from hkd.settings.columns import DEFAULT, Column, column
+from hkd.store.artifacts import write_text
 
 BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
 AFTER = (
@@ -62,7 +62,7 @@ def table(
 
     Args:
         metrics: lines of `collect`.
-        columns: names of `hkd.columns`.
+        columns: names of `hkd.settings.columns`.
         n_common: number of images at which rows are compared; by default the smallest of any row.
     Raises:
         ReportError: the lines mix protocols within a column, or settings within a row.

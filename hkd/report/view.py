@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from hkd.columns import COLUMNS, Column, column
 from hkd.report.collect import lines_of
 from hkd.report.compare import Paper
+from hkd.settings.columns import COLUMNS, Column, column
 
 MISSING = "—"
 ESTIMATE = "≈"

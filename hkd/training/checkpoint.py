@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hkd.artifacts import ArtifactError, clear_leftovers, save_weights, sha256, write_json
+from hkd.store.artifacts import ArtifactError, clear_leftovers, save_weights, sha256, write_json
 
 KEEP = 2
 

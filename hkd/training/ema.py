@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hkd.settings import Ema
+from hkd.settings.sections import Ema
 
 
 def ema_decay(settings: Ema, *, step: int, batch: int) -> float:

@@ -18,7 +18,7 @@ from hkd import interrupt
 from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import address, stream
-from hkd.settings import Training
+from hkd.settings.sections import Training
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay
 from hkd.training.milestones import Milestones

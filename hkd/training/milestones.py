@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hkd.artifacts import Record, atomic_path, save_weights, sha256, write_json
+from hkd.store.artifacts import Record, atomic_path, save_weights, sha256, write_json
 
 MANIFEST = "manifest.json"
 

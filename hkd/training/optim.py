@@ -12,7 +12,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.radam import radam
 
-from hkd.settings import Optimizer, Training
+from hkd.settings.sections import Optimizer, Training
 
 Step = Callable[..., None]
 _NO_MAXIMUM = {"max_exp_avg_sqs": [], "amsgrad": False}

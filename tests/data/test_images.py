@@ -11,8 +11,8 @@ import torch
 from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 
-from hkd.artifacts import ArtifactError
 from hkd.data.images import IMAGES, LABELS, MANIFEST, ImageSet, to_uint8, to_unit_range, write_image_set
+from hkd.store.artifacts import ArtifactError
 
 COUNT, RESOLUTION, CLASSES = 12, 8, 3
 SIZES = {"count": COUNT, "resolution": RESOLUTION, "channels": 3}

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.artifacts import ArtifactError
 from hkd.data.shards import labels_path, shard_name
 from hkd.data.trajectories import Trajectories, state_scales
+from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
-from hkd.diffusion.solve import solve
 from hkd.seeding import stream
+from hkd.store.artifacts import ArtifactError
 
 SIGMAS = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
 

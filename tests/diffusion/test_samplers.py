@@ -7,9 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.toy import FiniteData
+from hkd.diffusion.ode import solve
 from hkd.diffusion.samplers import euler_states, heun_states, last, slope
 from hkd.diffusion.schedules import edm_sigmas
-from hkd.diffusion.solve import solve
 from hkd.seeding import stream
 
 

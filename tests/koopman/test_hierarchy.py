@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.hierarchy import HKDNet
-from hkd.koopman.settings import KoopmanSettings
 from hkd.nets.precond import EDMPrecond
 from hkd.nets.unet import SongUNet
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.koopman.bounds import Bounds
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator
-from hkd.koopman.stability import Bounds
 
 KINDS = pytest.mark.parametrize("kind", [KoopmanOperator, FourierOperator])
 

@@ -10,19 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from hkd import experiment
-from hkd.artifacts import save_weights, write_text
-from hkd.config import to_yaml
 from hkd.data import shapes
-from hkd.data.images import ImageBatch
+from hkd.data.images import ImageBatch, ImageShape
+from hkd.experiment import build as experiment
+from hkd.experiment.record import run_document
 from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
 from hkd.seeding import ImageStreams, stream
-from hkd.settings import Run
+from hkd.settings.origins import to_yaml
+from hkd.settings.sections import Run
+from hkd.store.artifacts import save_weights, write_text
 from hkd.training.loop import Trainer
 
-SHAPE = experiment.ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
+SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def base_weights(tmp_path_factory: pytest.TempPathFactory, tiny_run: Callable[..
             state = experiment.method(run, SHAPE, seed=3, parts=None).artefact()
             for index, (key, value) in enumerate(state.items()):
                 state[key] = value + 0.05 * torch.randn(value.shape, generator=stream(5, name, index))
-            document = experiment.run_document(run, SHAPE, dataset="shapes8", method=name, seed=3)
+            document = run_document(run, SHAPE, dataset="shapes8", method=name, seed=3)
             write_text(folder / "config.yaml", to_yaml(document))
             save_weights(folder / "weights.safetensors", state)
             made[name] = folder / "weights.safetensors"

@@ -9,19 +9,22 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd import experiment
-from hkd.artifacts import ArtifactError, load_weights, save_weights, write_text
-from hkd.config import to_yaml
 from hkd.data import shapes
+from hkd.data.images import ImageShape
+from hkd.experiment import build as experiment
+from hkd.experiment.record import read_run, run_document
+from hkd.experiment.sample import sample_images
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.nets.precond import Precond
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
 from hkd.seeding import ImageStreams, stream
+from hkd.settings.origins import to_yaml
+from hkd.store.artifacts import ArtifactError, load_weights, save_weights, write_text
 from hkd.training.loop import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
-SHAPE = experiment.ImageShape(8, 3, len(shapes.CLASSES))
+SHAPE = ImageShape(8, 3, len(shapes.CLASSES))
 PLAN = Plan.load(str(CONFIGS / "smoke.yaml"), configs=CONFIGS)
 MANY = 100  # network evaluations an image, beyond which sampling is a longer proof
 # network passes for one image of a batch in one training step, counted by hand from the losses; of all others, one
@@ -66,7 +69,7 @@ def parameters(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def sample(method, run, indices, nfe):
-    return experiment.sample(method, run, SHAPE, indices, seed=0, nfe=nfe, to=torch.device("cpu"))
+    return sample_images(method, run, SHAPE, indices, seed=0, nfe=nfe, to=torch.device("cpu"))
 
 
 @every_method
@@ -204,7 +207,7 @@ def test_a_training_that_starts_from_a_run_has_its_weights(name, made, base_weig
 @every_sampler
 def test_weights_from_anywhere_and_their_config_are_all_that_sampling_needs(name, made, tmp_path):
     method, run = made(name)
-    document = experiment.run_document(run, SHAPE, seed=99)
+    document = run_document(run, SHAPE, seed=99)
     write_text(tmp_path / "config.yaml", to_yaml(document))
     save_weights(tmp_path / "weights.safetensors", method.artefact())
     other, nfe = experiment.base(tmp_path / "weights.safetensors"), min(run.sampling.nfe)
@@ -213,12 +216,12 @@ def test_weights_from_anywhere_and_their_config_are_all_that_sampling_needs(name
 
 @pytest.mark.parametrize("change, odd", [({"augment": None}, "augment is missing"), ({"old": 1}, "old is not known")])
 def test_a_run_of_another_version_is_refused_with_what_to_do(made, tmp_path, change, odd):
-    document = experiment.run_document(made("methods/edm")[1], SHAPE, seed=0)
+    document = run_document(made("methods/edm")[1], SHAPE, seed=0)
     params = {**document["run"]["params"], **change}
     document["run"]["params"] = {key: value for key, value in params.items() if value is not None}
     write_text(tmp_path / "config.yaml", to_yaml(document))
     with pytest.raises(ArtifactError, match=rf"of another version \(params\.{odd}\); delete .* and train again"):
-        experiment.read_run(tmp_path / "config.yaml")
+        read_run(tmp_path / "config.yaml")
 
 
 @every_method

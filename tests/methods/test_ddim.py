@@ -80,7 +80,7 @@ def test_eta_adds_noise_and_zero_adds_none(tiny_run, build, draw):
 def test_its_weights_are_those_of_ddpm_and_nothing_trains(tiny_run, build, base_weights):
     run = tiny_run("methods/ddim")
     method = build(run)
-    from hkd.artifacts import load_weights
+    from hkd.store.artifacts import load_weights
 
     assert_close(method.artefact(), load_weights(base_weights("methods/ddpm")))
     trainer = Trainer(method, run.training, seed=0)

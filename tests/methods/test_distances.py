@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd import experiment
-from hkd.artifacts import ArtifactError, sha256
+from hkd.experiment import build as experiment
 from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
 from hkd.seeding import stream
-from hkd.weights import WEIGHTS
+from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.published import WEIGHTS
 
 
 def pictures(index: int, size: int = 8) -> torch.Tensor:

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd import experiment
-from hkd.config import ConfigError
-from hkd.data.images import ImageBatch
+from hkd.data.images import ImageBatch, ImageShape
 from hkd.diffusion.augmentation import augmented
+from hkd.experiment import build as experiment
+from hkd.experiment.sample import sample_images
 from hkd.methods.multistep.edm import EDM, log_normal
 from hkd.seeding import ImageStreams, stream
+from hkd.settings.origins import ConfigError
 
 LEVELS = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
 EDM_PARAMS = {"p_mean": -1.2, "p_std": 1.2, "sigma_data": 0.5, **LEVELS, "augment": 0.0}
@@ -106,7 +107,7 @@ def test_samples_are_not_augmented_and_the_network_is_told_nothing_else():
 
 def test_a_real_network_learns_from_what_it_is_told(tiny_run, batch):
     run = tiny_run("methods/edm", network={"augment_dim": 9}, params={"augment": 0.5})
-    method = experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+    method = experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
     for index, value in enumerate(method.student.parameters()):
         nn.init.normal_(value, std=0.1, generator=stream(0, "weights", index))
     method.losses(batch, step=0, generator=stream(0, "train", 0))["student"].backward()
@@ -117,7 +118,7 @@ def test_a_real_network_learns_from_what_it_is_told(tiny_run, batch):
 def test_augmentation_asks_for_a_network_that_can_be_told(tiny_run):
     run = tiny_run("methods/edm", params={"augment": 0.12})
     with pytest.raises(ConfigError, match=r"params\.augment is 0\.12, .*network\.augment_dim 9, not 0"):
-        experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+        experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
 
 
 @pytest.mark.parametrize("augment", [-0.1, 1.1, float("nan")])
@@ -143,7 +144,7 @@ def test_evaluations_that_heun_cannot_make_are_refused(gaussian, nfe):
 
 def test_a_conditional_model_hears_its_classes(tiny_run):
     run = tiny_run("methods/edm").model_copy(update={"conditional": True})
-    shape = experiment.ImageShape(8, 3, 4)
+    shape = ImageShape(8, 3, 4)
     method = experiment.method(run, shape, seed=0, parts=None).eval()
     for name, value in method.student.named_parameters():
         if "weight" in name:
@@ -153,8 +154,8 @@ def test_a_conditional_model_hears_its_classes(tiny_run):
     with torch.no_grad():
         images = [method.sample(noise, labels=labels, nfe=3, streams=None) for labels in (one, other)]
     assert float((images[0] - images[1]).abs().max()) > 1e-4
-    drawn = experiment.sample(method, run, shape, [0, 1], seed=0, nfe=3, to=torch.device("cpu"))
-    again = experiment.sample(method, run, shape, [1], seed=0, nfe=3, to=torch.device("cpu"))
+    drawn = sample_images(method, run, shape, [0, 1], seed=0, nfe=3, to=torch.device("cpu"))
+    again = sample_images(method, run, shape, [1], seed=0, nfe=3, to=torch.device("cpu"))
     assert_close(drawn[1:], again, rtol=1e-4, atol=1e-4)
 
 

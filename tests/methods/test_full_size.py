@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from hkd import experiment
-from hkd.artifacts import save_weights, write_text
-from hkd.config import to_yaml
-from hkd.data.images import ImageBatch, one_hot
+from hkd.data.images import ImageBatch, ImageShape, one_hot
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
+from hkd.experiment import build as experiment
+from hkd.experiment.record import run_document
 from hkd.seeding import stream
+from hkd.settings.origins import to_yaml
+from hkd.store.artifacts import save_weights, write_text
 from hkd.training.loop import Trainer
 
 pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml") if path.stem != "ddim")  # DDIM trains nothing
-SHAPE = experiment.ImageShape(resolution=32, channels=3, label_dim=10)
+SHAPE = ImageShape(resolution=32, channels=3, label_dim=10)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def full_size(settings, perceptual, tmp_path):
         if run.teacher:
             base = settings(run.teacher.split("/")[1])
             teacher = tmp_path / "weights.safetensors"
-            write_text(tmp_path / "config.yaml", to_yaml(experiment.run_document(base, SHAPE, seed=0)))
+            write_text(tmp_path / "config.yaml", to_yaml(run_document(base, SHAPE, seed=0)))
             save_weights(teacher, experiment.method(base, SHAPE, seed=0, parts=None).artefact())
         parts = experiment.Parts(teacher=teacher, perceptual=perceptual if run.perceptual else None)
         return experiment.method(run, SHAPE, seed=0, parts=parts), run

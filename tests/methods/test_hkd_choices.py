@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from hkd import experiment
-from hkd.artifacts import sha256
-from hkd.config import ConfigError
+from hkd.data.images import ImageShape
 from hkd.data.trajectories import Trajectories
-from hkd.plan import Plan
+from hkd.experiment import build as experiment
+from hkd.plan.runs import Plan
 from hkd.seeding import stream
-from hkd.settings import Ema, Optimizer, Run, Training
-from hkd.source import constructor_arguments
+from hkd.settings.origins import ConfigError
+from hkd.settings.sections import Ema, Optimizer, Run, Training
+from hkd.settings.signatures import constructor_arguments
+from hkd.store.artifacts import sha256
+from hkd.store.published import BACKBONES, WEIGHTS
 from hkd.training.loop import Trainer
-from hkd.weights import BACKBONES, WEIGHTS
 
 BASE = {
     "time_map": "rho",
@@ -173,7 +174,7 @@ def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, bac
 @pytest.mark.parametrize("method", ["methods/hkd", "ablations/abl_coupled"])
 def test_coupled_places_take_as_many_numbers_as_independent_ones(method, root):
     run = Plan.load(str(root / "configs/embedded.yaml"), configs=root / "configs").run("shapes16", method)
-    student = experiment.method(run, experiment.ImageShape(16, 3, 0), seed=0, parts=None).student
+    student = experiment.method(run, ImageShape(16, 3, 0), seed=0, parts=None).student
     assert sum(p.numel() for p in student.koopman_parameters()) == 12_288
     assert sum(p.numel() for p in student.parameters()) == 329_987
 
@@ -213,5 +214,5 @@ def test_the_perceptual_ablation_has_no_pixel_loss(tiny_run, build, batch):
 def test_settings_that_the_method_refuses_are_one_line_that_names_the_run(tiny_run):
     run = tiny_run("methods/hkd", params={"n_intermediate": 0, "state_weight": 1.0})
     with pytest.raises(ConfigError, match=f"{re.escape(run.title)} cannot be built: state_weight: 1 needs") as refused:
-        experiment.method(run, experiment.ImageShape(8, 3, 0), seed=0, parts=None)
+        experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
     assert "\n" not in str(refused.value)

@@ -10,7 +10,7 @@ import torch
 
 from hkd.nets import NetworkConfig
 from hkd.nets import build as build_network
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CONTROLS = {"regression", "regression_perceptual"}  # ours, with nobody's identity to keep

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd import experiment
+from hkd.experiment import build as experiment
 from hkd.methods.distillation.kd import KD
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function

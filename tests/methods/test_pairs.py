@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd import experiment
-from hkd.cli.trajectories import trajectories as command
-from hkd.config import ConfigError
 from hkd.data.trajectories import Trajectories
+from hkd.experiment import build as experiment
+from hkd.experiment.solve import solve_states, state_levels
 from hkd.methods.multistep.edm import EDM
-from hkd.plan import SOLVED_BY
+from hkd.plan.runs import SOLVED_BY
 from hkd.seeding import ImageStreams
-from hkd.settings import TrajectorySet
+from hkd.settings.origins import ConfigError
+from hkd.settings.sections import TrajectorySet
+from hkd.stages.trajectories import trajectories as command
 
 COUNTS = {"title": "", "teacher": "methods/edm", "count": 4, "shards": 2, "chunk": 2, "seed": 0}
 LEVELS = {"steps": 18, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
@@ -33,20 +34,20 @@ def test_ends_are_the_ends_of_all_states(edm):
     streams = ImageStreams(0, range(4))
     noise = streams.randn((3, 8, 8))
     whole, ends = (TrajectorySet(**COUNTS, **LEVELS, solver="heun", keep=keep) for keep in ("all", "ends"))
-    states = experiment.solve_states(edm, whole, noise, None, streams)
-    assert_close(experiment.solve_states(edm, ends, noise, None, streams), states[:, [0, -1]])
-    assert experiment.state_levels(ends).tolist() == [80.0, 0.0]
-    assert len(experiment.state_levels(whole)) == states.shape[1] == 19
+    states = solve_states(edm, whole, noise, None, streams)
+    assert_close(solve_states(edm, ends, noise, None, streams), states[:, [0, -1]])
+    assert state_levels(ends).tolist() == [80.0, 0.0]
+    assert len(state_levels(whole)) == states.shape[1] == 19
 
 
 def test_a_samplers_pairs_are_its_own_images(edm):
     streams = ImageStreams(0, range(4))
     noise = streams.randn((3, 8, 8))
     spec = TrajectorySet(**COUNTS, solver="sampler", keep="ends", steps=35)
-    states = experiment.solve_states(edm, spec, noise, None, streams)
+    states = solve_states(edm, spec, noise, None, streams)
     assert_close(states[:, 0], noise)
     assert_close(states[:, 1], edm.sample(noise, labels=None, nfe=35, streams=streams))
-    assert experiment.state_levels(spec).tolist() == [1.0, 0.0]
+    assert state_levels(spec).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_we
 def test_the_digest_of_pairs_follows_the_samplers_code(smoke_plan, monkeypatch):
     plan = smoke_plan()
     seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr("hkd.plan.code_digest", lambda *modules: seen.append(modules) or "")
+    monkeypatch.setattr("hkd.plan.runs.code_digest", lambda *modules: seen.append(modules) or "")
     plan.trajectory_digest("shapes8", "ddim-pairs")
     plan.trajectory_digest("shapes8", "edm-heun")
     assert seen == [(*SOLVED_BY, "hkd.methods.multistep.ddim"), SOLVED_BY]

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 
-from hkd.metrics.extractor import FunctionExtractor
+from hkd.metrics.features.extract import FunctionExtractor
 from tests.metrics.stand_ins import patches, tiny_extractor
 
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from hkd.metrics.extractor import FunctionExtractor, state_digest
+from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.seeding import numpy_stream, stream
 
 

@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from hkd.columns import SCORES, scores_of
-from hkd.metrics import libraries, passes
-from hkd.metrics.extractor import FunctionExtractor, extract
-from hkd.metrics.frechet import frechet_from_features
-from hkd.metrics.inputs import MetricError, images_digest
+from hkd.metrics.features import cache as passes
+from hkd.metrics.features import libraries
+from hkd.metrics.features.cache import FeatureCache
+from hkd.metrics.features.extract import FunctionExtractor, extract
+from hkd.metrics.features.inputs import MetricError, images_digest
+from hkd.metrics.features.preprocess import CLASSES
 from hkd.metrics.measure import measure, reference_arrays, sample_arrays
-from hkd.metrics.moments import gaussian_of
-from hkd.metrics.passes import FeatureCache
-from hkd.metrics.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
+from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.metrics.scores.moments import gaussian_of
 from hkd.metrics.scoring import Eye
+from hkd.settings.columns import SCORES, scores_of
 from tests.metrics.stand_ins import patches, tiny_extractor
 
 ALL = ("torch_fidelity", "clean_fid", "pytorch_fid", "clean_fid_legacy_pytorch", "clean_fid_legacy_tensorflow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hkd.metrics import libraries
+from hkd.metrics.features import libraries
 from hkd.metrics.protocols import IMPLEMENTATIONS, Arithmetic, needed_classes, peer_distance
 from hkd.seeding import numpy_stream
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hkd.metrics.extractor import FunctionExtractor, extract
-from hkd.metrics.inputs import MetricError
-from hkd.metrics.moments import gaussian_of
+from hkd.metrics.features.extract import FunctionExtractor, extract
+from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.references import Reference, load_reference, reference_distance
+from hkd.metrics.scores.moments import gaussian_of
 
 STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hkd.columns import scores_of
-from hkd.metrics.extractor import FunctionExtractor
-from hkd.metrics.inputs import MetricError
+from hkd.metrics.features.extract import FunctionExtractor
+from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import measure, reference_arrays
 from hkd.metrics.schema import check_metrics
+from hkd.settings.columns import scores_of
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from hkd.artifacts import ArtifactError, Record
 from hkd.report.collect import COLUMNS, ReportError, check_protocols, check_seeds, collect, records
+from hkd.store.artifacts import ArtifactError, Record
 
 
 def test_each_file_is_one_line_in_the_order_given(metrics_file):

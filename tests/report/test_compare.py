@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hkd.config import ConfigError
-from hkd.plan import Plan
+from hkd.plan.runs import Plan
 from hkd.report.compare import Paper, why_not
+from hkd.settings.origins import ConfigError
 
 REPORTED = Path(__file__).parents[2] / "configs" / "reported"
 

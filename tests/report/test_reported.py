@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hkd.config import read_yaml
+from hkd.settings.origins import read_yaml
 
 REPORTED = Path(__file__).parents[2] / "configs" / "reported"
 

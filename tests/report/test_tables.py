@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hkd.columns import DEFAULT, FID_DIGESTS
 from hkd.report.collect import ReportError, collect
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
 from hkd.report.view import view
+from hkd.settings.columns import DEFAULT, FID_DIGESTS
 
 from .conftest import protocol
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
-from hkd.settings import Ema
+from hkd.settings.sections import Ema
 from hkd.training.ema import Average, ema_decay
 
 

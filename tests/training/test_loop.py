@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd.methods.base import Method
-from hkd.settings import Ema, Optimizer, Training
+from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Diverged, Trainer, train
 

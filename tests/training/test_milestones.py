@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hkd import interrupt
-from hkd.artifacts import ArtifactError, Record, load_weights, read_json
+from hkd.store.artifacts import ArtifactError, Record, load_weights, read_json
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
 from hkd.training.milestones import Milestones, weights_name

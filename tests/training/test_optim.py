@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hkd.settings import Ema, Optimizer, Training
+from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.optim import Adaptive, learning_rate_factor, load_named_state, named_state, set_learning_rate
 
 ADAM = Optimizer(name="adam", lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)

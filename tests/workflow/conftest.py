@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hkd import source
-from hkd.artifacts import load_weights
+from hkd.plan import code
+from hkd.settings import signatures
+from hkd.store import source
+from hkd.store.artifacts import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -54,7 +56,14 @@ def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     """Read code digests from the copy; call it after an edit."""
 
     def forget() -> None:
-        for cached in (source._file, source._tree, source._module_digest, source._imports):
+        for cached in (
+            source.module_file,
+            signatures._tree,
+            code.closure,
+            code._text,
+            code._module_digest,
+            code._imports,
+        ):
             cached.cache_clear()
 
     monkeypatch.setattr(source, "PACKAGE", checkout / "hkd")

@@ -183,7 +183,12 @@ NETWORKS = {"train", "sample", "shard", "manifest", "edit", "inpaint", "states",
     [
         ("training/optim.py", "ramp * fall", "ramp * fall * 1.0", {"train", "extractor"}),
         ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", NETWORKS),
-        ("metrics/frechet.py", "    return ", "    return 1.0 * ", {"reference", "features", "metrics", "stability"}),
+        (
+            "metrics/scores/frechet.py",
+            "    return ",
+            "    return 1.0 * ",
+            {"reference", "features", "metrics", "stability"},
+        ),
         ("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", NETWORKS),
         ("report/tables.py", "def table(", "A = 1\n\n\ndef table(", {"table"}),
     ],

@@ -1,1 +1,0 @@
-"""The `hkd` command: one file of commands per file of rules."""

@@ -1,0 +1,116 @@
+"""What a feature network is asked of a data set: its factors, its labels, or which way up its images are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hkd.data import shapes
+from hkd.data.images import ImageSet
+from hkd.seeding import permutation, stream, visit
+from hkd.settings.sections import Data
+from hkd.store.artifacts import ArtifactError
+
+Resize = Callable[[Tensor, int], Tensor]
+NAMES = {"factors": "FD-factor-cnn", "labels": "FD-label-cnn", "rotation": "FD-rotation-cnn"}
+HELD_OUT = 2000
+
+
+class ReadingTask:
+    """Batches to learn from, and a quality measured on images that were not learned from.
+
+    Args:
+        task: factors, labels, rotation, or auto: the first of these that the data set offers.
+        size: side in pixels of the network's input; `resize` brings images there.
+    Raises:
+        ArtifactError: the task needs what this data set has not.
+    """
+
+    def __init__(self, task: str, images: Path, data: Data, *, size: int, resize: Resize, seed: int) -> None:
+        self._set, self._data, self._size, self._resize, self._seed = ImageSet(images), data, size, resize, seed
+        self._set.verify()
+        offered = (["factors"] if data.kind == "shapes" else []) + (["labels"] if self._set.label_dim else [])
+        self.task = ([*offered, "rotation"])[0] if task == "auto" else task
+        if self.task not in (*offered, "rotation"):
+            raise ArtifactError(f"{images}: has no {self.task} to learn from; set extractor task: auto")
+        order = permutation(seed, "held-out", 0, len(self._set))
+        kept = 0 if self.task == "factors" else max(len(order) // 10, 1)
+        self._learn, self._held_out = order[kept:], order[:kept]
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Head name -> outputs."""
+        if self.task == "factors":
+            return {name: factor.outputs for name, factor in shapes.FACTORS.items()}
+        return {"label": self._set.label_dim} if self.task == "labels" else {"rotation": 4}
+
+    def batch(self, step: int, size: int, device: torch.device) -> Readings:
+        """Return the batch of a step."""
+        indices = self._learn[visit(self._seed, "extractor-order", len(self._learn), step * size, size)]
+        return self._readings(indices, stream(self._seed, "extractor-rotation", step), device)
+
+    @torch.no_grad()
+    def quality(self, network: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> dict[str, float]:
+        """Return accuracy of classes and R² of values per head, on held-out images."""
+        if self.task == "factors":
+            values = shapes.factors(self._data.seed, "heldout", range(HELD_OUT))
+            levels = self._levels(torch.from_numpy(shapes.render(values, self._set.resolution)))
+            whole = Readings(levels, _encoded(values))
+        else:
+            whole = self._readings(self._held_out[:HELD_OUT], stream(self._seed, "held-out-rotation"), device)
+        pieces = [network(levels.to(device)) for levels in whole.levels.split(250)]
+        outputs = {name: torch.cat([piece[name] for piece in pieces]).cpu() for name in pieces[0]}
+        return {name: _score(outputs[name], answer.cpu()) for name, answer in whole.answers.items()}
+
+    def _readings(self, indices: np.ndarray, generator: torch.Generator, device: torch.device) -> Readings:
+        pixels = torch.from_numpy(self._set.pixels[np.sort(indices)])
+        indices = np.sort(indices)
+        if self.task == "factors":
+            answers = _encoded(shapes.factors(self._data.seed, "train", indices))
+        elif self.task == "labels":
+            assert self._set.class_numbers is not None
+            answers = {"label": torch.from_numpy(self._set.class_numbers[indices])}
+        else:
+            turns = torch.randint(4, (len(indices),), generator=generator)
+            pixels, answers = rotated(pixels, turns), {"rotation": turns}
+        return Readings(self._levels(pixels).to(device), {k: v.to(device) for k, v in answers.items()})
+
+    def _levels(self, pixels: Tensor) -> Tensor:
+        return self._resize(pixels.to(torch.float32), self._size)
+
+
+def _encoded(values: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    answers = {}
+    for name, factor in shapes.FACTORS.items():
+        encoded = torch.from_numpy(factor.encode(values[name]))
+        answers[name] = encoded if factor.kind == "categorical" else encoded.to(torch.float32)
+    return answers
+
+
+def _score(output: Tensor, answer: Tensor) -> float:
+    if answer.dtype == torch.int64:
+        return float((output.argmax(dim=1) == answer).double().mean())
+    residual = (output.double() - answer).square().sum()
+    return float(1 - residual / (answer.double() - answer.double().mean(dim=0)).square().sum())
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Levels in [0, 255], float32 (B, 3, S, S), and what a network should read from them.
+
+    `answers`: name -> class indices (B,), int64, or values (B, outputs), float32.
+    """
+
+    levels: Tensor
+    answers: dict[str, Tensor]
+
+
+def rotated(images: Tensor, quarter_turns: Tensor) -> Tensor:
+    """Return square images (B, C, S, S), each turned by its number of quarter turns (B,)."""
+    turned = torch.stack([torch.rot90(images, k, dims=(2, 3)) for k in range(4)])
+    return turned[quarter_turns, torch.arange(len(images))]

@@ -1,0 +1,1 @@
+"""Settings to live objects: networks, methods, their samples and their errors."""

@@ -1,0 +1,75 @@
+"""The choices that the paper leaves open, one key each, with the reading that we take for the paper's as default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args, get_type_hints
+
+from hkd.koopman.bounds import Bounds
+from hkd.koopman.evolution import Pairing
+from hkd.koopman.timemap import TimeMap, TimeMapName
+
+Levels = Literal["per_skip", "per_resolution", "bottleneck_only", "finest_only", "skips_dropped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KoopmanSettings:
+    """How an EDM network becomes an HKD network.
+
+    Attributes:
+        sigma_min, sigma_max: eps and T.
+        levels: which encoder outputs evolve. `per_skip`: each by an operator of its own. `per_resolution`: outputs
+            of equal shape share one. `bottleneck_only`: the last output alone; the others pass unchanged.
+            `finest_only`: the outputs at full resolution; the others pass unchanged. `skips_dropped`: as
+            `bottleneck_only`, and the decoder receives zeros for the others.
+        bottleneck_operator: the bottleneck is the last encoder output; its two uses, trunk and skip, evolve by one
+            operator (`shared`) or by one each (`separate`).
+        coupling: `none`: blocks act on places independently. `fourier`: on spatial frequencies (see `coupled`).
+        pairing: which channels form a block, k and k + K (`half`) or 2k and 2k + 1 (`adjacent`).
+        time_map: the time in which A is constant; `rho` is the exponent of the map of that name.
+        encoder_sigma: the noise level that the encoder is told, the `input`'s or a `constant` (sigma_max).
+        decoder_sigma: the noise level that the decoder is told: `sigma_min`, `sigma_max`, that of the encoder's
+            input (`same_as_input`), or that of the latents it decodes (`latent_time`).
+        output_wrapper: the image is F (`raw`), sigma_data·F (`scaled`; sqrt(sigma^2 + sigma_data^2)·F at the level
+            of the latents under `decoder_sigma: latent_time`), or c_skip x + c_out F (`edm`).
+        conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
+        alpha_clamp, alpha_bound, radius_bound: see `stability.Bounds`.
+        frozen: keep A = 0, the ablation without Koopman dynamics.
+    Raises:
+        ValueError: naming the key, its value and the known values.
+    Source: HKD; sections 3 and appendices B, D leave each of these open or contradict themselves.
+    """
+
+    sigma_min: float
+    sigma_max: float
+    rho: float = 7.0
+    levels: Levels = "per_skip"
+    bottleneck_operator: Literal["shared", "separate"] = "shared"
+    coupling: Literal["none", "fourier"] = "none"
+    pairing: Pairing = "half"
+    time_map: TimeMapName = "sigma"
+    encoder_sigma: Literal["input", "constant"] = "input"
+    decoder_sigma: Literal["sigma_min", "sigma_max", "same_as_input", "latent_time"] = "sigma_min"
+    output_wrapper: Literal["scaled", "raw", "edm"] = "scaled"
+    conditioning: Literal["shared", "separate"] = "shared"
+    alpha_clamp: float | None = None
+    alpha_bound: float | None = None
+    radius_bound: float | None = None
+    frozen: bool = False
+
+    def __post_init__(self) -> None:
+        for key, hint in get_type_hints(type(self)).items():
+            known = get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
+            if known and getattr(self, key) not in known:
+                raise ValueError(f"{key}: '{getattr(self, key)}' is not one of {', '.join(map(str, known))}.")
+        _ = self.bounds, self.time
+
+    @property
+    def bounds(self) -> Bounds:
+        """The limits on exponents."""
+        return Bounds(self.alpha_clamp, self.alpha_bound, self.radius_bound)
+
+    @property
+    def time(self) -> TimeMap:
+        """The time map over [sigma_min, sigma_max]."""
+        return TimeMap(self.time_map, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)

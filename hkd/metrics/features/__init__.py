@@ -1,0 +1,1 @@
+"""Images to features: networks, and how each is shown images."""

@@ -1,0 +1,243 @@
+"""The checked sections of every settings file: data sets, networks' budgets, runs, trajectories, profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hkd.settings.columns import DEFAULT, column
+from hkd.settings.origins import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0)]
+Scale = Literal["embedded", "cpu", "paper"]
+Route = Literal["train", "shipped"]
+
+
+class Data(Section):
+    """Where the images come from and how many there are."""
+
+    kind: Literal["shapes", "images"]
+    path: str | None = None
+    resolution: Annotated[int, Field(ge=8)] | None = None
+    count: Positive | None = None
+    reference: Positive | None = None
+    seed: int = 0
+    convert_to_rgb: bool = False
+    class_folders: bool = False
+
+
+class Dataset(Section):
+    """One file of configs/datasets, less its `run` and `scales` sections."""
+
+    title: str
+    data: Data
+    shipped: dict[str, str] = {}
+
+
+class Optimizer(Section):
+    """One of torch's optimisers, by name, with its settings."""
+
+    name: Literal["adam", "adamw", "radam"]
+    lr: Rate
+    betas: tuple[Momentum, Momentum]
+    eps: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Ema(Section):
+    """The averaged weights that are evaluated: per-step decay, or a half-life in images with a ramp."""
+
+    kind: Literal["none", "constant", "warmup", "halflife"]
+    decay: Fraction | None = None
+    halflife_images: Positive | None = None
+    ramp: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Ema:
+        if self.kind in ("constant", "warmup") and self.decay is None:
+            raise ValueError(f"kind '{self.kind}' needs 'decay'")
+        if self.kind == "halflife" and (self.halflife_images is None or self.ramp is None):
+            raise ValueError("kind 'halflife' needs 'halflife_images' and 'ramp'")
+        return self
+
+
+class Training(Section):
+    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start."""
+
+    steps: Annotated[int, Field(ge=0)]
+    batch: Positive
+    optimizer: Optimizer
+    warmup_steps: Annotated[int, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "linear", "exponential"]
+    final_lr: Fraction
+    clip: Rate | None
+    ema: Ema
+    flip: bool
+    milestones: tuple[Fraction, ...] = ()
+
+    @property
+    def milestone_steps(self) -> tuple[int, ...]:
+        """The steps after which weights are kept, ascending: shares of the training, one step at least unless 0."""
+        return tuple(sorted({max(round(share * self.steps), 1) if share else 0 for share in self.milestones}))
+
+    @model_validator(mode="after")
+    def _complete(self) -> Training:
+        if self.schedule == "exponential" and not self.final_lr:
+            raise ValueError("schedule 'exponential' never reaches 'final_lr' 0; give the share of the rate it ends at")
+        return self
+
+
+class Sampling(Section):
+    """What is generated for measurement. `nfe`: each value is a row of the table.
+
+    `nominal`: with fewer images than this a score is marked as an estimate. `ranges`: into how many disjoint ranges of
+    seeds the images are divided for scoring; a score is then the mean over them.
+    """
+
+    nfe: tuple[Positive, ...]
+    n_samples: Positive
+    nominal: Positive
+    ranges: Positive = 1
+    batch: Positive
+
+
+class Resources(Section):
+    """What a training job asks of the machine; not part of what it computes."""
+
+    mem_mb: Positive
+    minutes: Positive
+
+
+PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
+
+
+class Run(Section):
+    """The resolved settings of one method on one data set at one scale."""
+
+    title: str
+    category: str
+    target: str
+    feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
+    init: str | None
+    teacher: str | None
+    perceptual: bool
+    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
+    perceptual_resize: Positive | None
+    conditional: bool
+    weights_folder: str
+    network: dict[str, Any]
+    params: dict[str, Any]
+    training: Training
+    sampling: Sampling
+    resources: Resources
+
+
+class TrajectorySet(Section):
+    """Stored solutions of a base's probability-flow ODE, or pairs of its own sampler.
+
+    `solver`: `heun` and `euler` solve the ODE of an EDM's denoiser in `steps` steps over its noise levels. `sampler`
+    calls the base's own sampler with `steps` evaluations, `adaptive` its error-controlled one; both know the two ends
+    only. `keep`: all states, or the `ends` alone.
+    """
+
+    title: str
+    teacher: str
+    solver: Literal["heun", "euler", "sampler", "adaptive"]
+    keep: Literal["all", "ends"] = "all"
+    steps: Annotated[int, Field(ge=2)] | None = None
+    sigma_min: Rate | None = None
+    sigma_max: Rate | None = None
+    rho: Rate | None = None
+    count: Positive
+    shards: Positive
+    chunk: Positive
+    seed: int
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrajectorySet:
+        if self.count % self.shards:
+            raise ValueError(f"count {self.count} is not a multiple of shards {self.shards}")
+        if self.solver != "adaptive" and self.steps is None:
+            raise ValueError(f"solver '{self.solver}' needs 'steps'")
+        levels = (self.sigma_min, self.sigma_max, self.rho)
+        if self.solver in ("heun", "euler") and None in levels:
+            raise ValueError(f"solver '{self.solver}' needs 'sigma_min', 'sigma_max' and 'rho'")
+        if self.solver in ("sampler", "adaptive") and self.keep != "ends":
+            raise ValueError(f"solver '{self.solver}' knows no states between the ends; set 'keep: ends'")
+        return self
+
+
+class Extractor(Section):
+    """A small feature network, trained by the workflow: for the metric, or for the perceptual distance."""
+
+    title: str
+    task: Literal["auto", "factors", "labels", "rotation"]
+    width: Positive
+    features: Positive
+    image_size_factor: Rate
+    preprocessing: Literal["A", "B", "C", "E"]
+    steps: Positive
+    batch: Positive
+    lr: Rate
+    seed: int
+
+
+class PublishedExtractor(Section):
+    """A feature network that is not trained here: weights in a local file of pinned digest, or seeded random ones."""
+
+    title: str
+    kind: Literal["inception", "random-inception", "dinov2", "clip"]
+    weights: str = ""
+    folder: str = "weights"
+    seed: int = 0
+    diversity: Literal["alex", "vgg"] | None = None
+
+
+class Table(Section):
+    """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
+
+    `run` names the printed rows that this profile runs; without it, every row that has a config. The others stay
+    visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows.
+    """
+
+    dataset: str
+    reported: str
+    rows: str
+    run: tuple[str, ...] | None = None
+    extra: tuple[str, ...] = ()
+    columns: tuple[str, ...] = DEFAULT
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(column(name).name for name in names)
+
+
+class Profile(Section):
+    """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds."""
+
+    profile: str
+    inherits: str | None = None
+    scale: Scale
+    results: str
+    figures: str
+    seeds: Positive
+    teacher: Route
+    extractors: Route
+    extractor: str = "metric"
+    source: str | None = None
+    tables: dict[str, Table]
+    set: dict[str, Any] = {}
+    set_trajectories: dict[str, Any] = {}
+    trajectories: dict[str, dict[str, Any]] = {}
+    set_extractors: dict[str, Any] = {}
+    methods: dict[str, dict[str, Any]] = {}
+    studies: dict[str, dict[str, Any]] = {}
+    samples_shown: Positive
+    trajectory_errors: tuple[str, ...] = ()
+    bars: tuple[str, ...] = ()
+    gpus: Annotated[int, Field(ge=0)] = 0

@@ -1,0 +1,1 @@
+"""One file for each stage of the workflow: paths in, one library call, a record out."""

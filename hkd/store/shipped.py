@@ -1,0 +1,69 @@
+"""Weights that come with the package: adopting them in a run, and making them from a finished run.
+
+Each is a safetensors file and a card beside it: what it is, how it was made, its digest and its measured quality.
+Weights are kept in float16, half the size of what was trained; a run takes them back as float32.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hkd.settings.origins import ConfigError, nearest
+from hkd.store.artifacts import ArtifactError, Record, load_weights, save_weights, sha256, weights_about, write_json
+
+SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
+
+
+def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the tensors (float32) and the card of shipped weights.
+
+    Raises:
+        ArtifactError: the file is missing or is not the one on the card.
+    """
+    path, card = SHIPPED / f"{name}.safetensors", json.loads((SHIPPED / f"{name}.json").read_text())
+    if not path.exists() or sha256(path) != card["sha256"]:
+        raise ArtifactError(
+            f"{path}: missing or damaged; restore it from the repository, or use --config teacher=train"
+        )
+    return {key: _float32(value) for key, value in load_weights(path).items()}, card
+
+
+def adopt(name: str, out: Path, record: Record) -> None:
+    """Write shipped weights to `out` as if they had been trained there."""
+    state, card = shipped_weights(name)
+    save_weights(out, state, weights_about(SHIPPED / f"{name}.safetensors"))
+    record.write(out, route="shipped", quality=card["quality"], name=card["name"])
+
+
+def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:
+    """Write the weights of a finished run, in float16, and their card; return the card's path."""
+    state = {key: _float16(value) for key, value in load_weights(weights).items()}
+    path = SHIPPED / f"{name}.safetensors"
+    save_weights(path, state, weights_about(weights))
+    write_json(SHIPPED / f"{name}.json", {"name": name, "sha256": sha256(path), **card})
+    return SHIPPED / f"{name}.json"
+
+
+def _float16(value: Any) -> Any:
+    return value.half() if value.is_floating_point() else value
+
+
+def _float32(value: Any) -> Any:
+    return value.float() if value.is_floating_point() else value
+
+
+@cache
+def shipped_digest(name: str) -> str:
+    """Return the digest on the card of shipped weights.
+
+    Raises:
+        ConfigError: there are no such weights.
+    """
+    card = SHIPPED / f"{name}.json"
+    if not card.exists():
+        known = [p.stem for p in SHIPPED.glob("*.json")]
+        raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
+    return str(json.loads(card.read_text())["sha256"])

@@ -1,0 +1,1 @@
+"""Which of the choices that the paper leaves open matter?"""

@@ -1,0 +1,139 @@
+"""The table of the ambiguity audit: each open choice, what it changes, and what this design could have seen."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hkd.report.collect import ReportError
+from hkd.studies.ambiguity.effects import Design, holm
+
+MATTERS, NOT_DETECTED, DIVERGED = "matters", "not detected", "diverged"
+SUGGESTIVE = "suggestive: p below the level before adjustment"
+COLUMNS = (
+    *("variation", "choice", "value", "against", "paper", "seeds", "fdn_against", "fdn_variation", "difference"),
+    *("change_percent", "ratios", "sd_percent", "detectable_percent", "detectable_difference", "p", "p_holm"),
+    *("network_evals", "verdict"),
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of the audit; `scores` is FDn of every seed, in order, empty when it was not run.
+
+    Attributes:
+        name: of the variation; `against` is the arm it varies.
+        choice, value: the key that is varied, and what it is here.
+        paper: whether the full-scale settings take this value for the paper's.
+        not_run: why there are no scores.
+        diverged: seeds whose training ended in a loss that is no number.
+        network_evals: evaluations that its training took.
+    """
+
+    name: str
+    choice: str
+    value: str
+    against: str
+    paper: bool = False
+    scores: tuple[float, ...] = ()
+    not_run: str = ""
+    diverged: int = 0
+    network_evals: int | None = None
+
+
+def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float) -> tuple[list[dict[str, Any]], Design]:
+    """Return one line per variation with `COLUMNS`, and the design that all changes are held against.
+
+    A variation that diverged for any seed has no change; its numbers are of weights that nobody asked for.
+
+    Raises:
+        ReportError: the centre itself diverged, or too few arms are left to tell the spread.
+    """
+    if centre.diverged:
+        raise ReportError(f"{centre.name}: the centre of the audit diverged; choose settings that train")
+    measured = {arm.name: np.log(arm.scores) for arm in (centre, *variations) if arm.scores and not arm.diverged}
+    try:
+        design = Design.of(list(measured.values()), level=level, power=power)
+    except ValueError as error:
+        raise ReportError(str(error)) from None
+    compared = [arm for arm in variations if arm.name in measured and arm.against in measured]
+    changes = {arm.name: measured[arm.name] - measured[arm.against] for arm in compared}
+    p_values = {name: design.p_value(float(change.mean())) for name, change in changes.items()}
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    found = []
+    for arm in variations:
+        line = _about(arm)
+        if arm.name in changes:
+            line |= _changed(changes[arm.name], measured[arm.name], measured[arm.against], design)
+            p, p_holm = p_values[arm.name], adjusted[arm.name]
+            line |= {"p": p, "p_holm": p_holm, "verdict": verdict(p, p_holm, level)}
+        found.append(line)
+    return found, design
+
+
+def verdict(p: float, p_holm: float, level: float) -> str:
+    """Return what a p-value says of a change, before and after the adjustment for all that were tried."""
+    if p_holm < level:
+        return MATTERS
+    return SUGGESTIVE if p < level else NOT_DETECTED
+
+
+def to_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return lines as CSV text: six significant digits, empty where there is no number."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in line.items()} for line in found)
+    return text.getvalue()
+
+
+def from_csv(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a written table as text.
+
+    Raises:
+        ReportError: the file is not there, or is a table of other columns.
+    """
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            found = list(reader)
+    except FileNotFoundError:
+        raise ReportError(f"{path}: missing; run `hkd ambiguity`, or `snakemake --cores all {path}`") from None
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ReportError(f"{path}: not a table of this version; delete it and run `hkd ambiguity` again")
+    return found
+
+
+def percent(log_ratio: float) -> float:
+    """Return a log ratio as a change in percent."""
+    return 100 * float(np.expm1(log_ratio))
+
+
+def _about(arm: Arm) -> dict[str, Any]:
+    line: dict[str, Any] = {key: getattr(arm, key) for key in ("choice", "value", "against", "network_evals")}
+    line |= {"variation": arm.name, "paper": "yes" if arm.paper else "no", "seeds": len(arm.scores)}
+    if arm.not_run:
+        return line | {"verdict": f"not run: {arm.not_run}"}
+    if arm.diverged:
+        return line | {"verdict": f"{DIVERGED}: {arm.diverged} of {len(arm.scores)} seeds"}
+    return line | {"verdict": f"not run: {arm.against}, which it varies, diverged"}
+
+
+def _changed(change: Any, own: Any, other: Any, design: Design) -> dict[str, Any]:
+    mean, base = float(change.mean()), float(np.exp(other).mean())
+    return {
+        "fdn_against": base,
+        "fdn_variation": float(np.exp(own).mean()),
+        "difference": float((np.exp(own) - np.exp(other)).mean()),
+        "change_percent": percent(mean),
+        "ratios": " ".join(f"{ratio:.4g}" for ratio in np.exp(change)),
+        "sd_percent": percent(design.sd),
+        "detectable_percent": percent(design.detectable),
+        "detectable_difference": base * float(np.expm1(design.detectable)),
+    }

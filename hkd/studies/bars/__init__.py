@@ -1,0 +1,1 @@
+"""Do the results meet the quality bars of their benchmark?"""

@@ -1,0 +1,1 @@
+"""How good is each one-step method at equal network evaluations?"""

@@ -1,0 +1,1 @@
+"""What is a difference in the score worth?"""

@@ -1,0 +1,1 @@
+"""What do bands of modes change in an image, and where?"""

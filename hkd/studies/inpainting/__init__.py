@@ -1,0 +1,1 @@
+"""Can missing pixels and colours be restored without training?"""

@@ -1,0 +1,1 @@
+"""Is HKD what it says: closed latents, a determined spectrum, bands that carry factors?"""

@@ -1,0 +1,198 @@
+"""What the evidence about HKD's interpretability supports, in plain words: every sentence chosen by its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hkd.settings.studies import Interpretability, Rules
+from hkd.studies.interpretability.evidence import (
+    ACCESSIBLE,
+    DETERMINED,
+    FACTORS,
+    FDN,
+    LATENT,
+    LOSS,
+    MIDDLE,
+    MOVED,
+    NEARER,
+    NOT_RUN,
+    STATE,
+    Row,
+    compared,
+)
+
+
+def findings(rows: Sequence[Row], study: Interpretability, titles: Mapping[str, str], about: str) -> str:
+    """Return the Markdown text: one paragraph per question."""
+    parts = [
+        f"# Interpretability of HKD: what the evidence supports\n\n{about}. Numbers are means over seeds, with their "
+        "standard deviation where there are at least two; the rules for each decision stand in "
+        "configs/studies/interpretability.yaml. All of it holds for this data set, network and training length."
+    ]
+    found = Evidence(rows)
+    paragraphs = {
+        ACCESSIBLE: accessible(found, study, titles),
+        DETERMINED: determined(found, study),
+        LOSS: trajectory_loss(found, study),
+        FACTORS: factors(found, study),
+    }
+    parts += [f"**{question}** {text}" for question, text in paragraphs.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+class Evidence:
+    """Rows by run and quantity."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = {(row.run, row.quantity): row for row in rows}
+
+    def row(self, run: str, quantity: str) -> Row:
+        """Return one row."""
+        return self._rows[run, quantity]
+
+
+def number(row: Row) -> str:
+    """Return mean and spread as text."""
+    return f"{row.mean:.3g}" if row.sd is None else f"{row.mean:.3g} ± {row.sd:.2g}"
+
+
+def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, str]) -> str:
+    """Return what was found for HKD itself, then what each variant mends."""
+    run, *variants = study.closure
+    state, nearer, latent = (found.row(run, quantity) for quantity in (STATE, NEARER, LATENT))
+    title = titles[run]
+    if state.decision == "accessible":
+        text = f"In {title} yes: decoded latents miss the state by at most {number(state)} of its size at any time."
+    else:
+        what = {
+            "the state": "although what is decoded is always nearer to the state than to the clean image",
+            "the clean image": f"because what is decoded is at every noise level above {study.rules.apart:g} nearer to "
+            "the clean image than to the state",
+            "depends on the time": f"and at {1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g} what "
+            "is decoded is nearer to the clean image than to the state",
+        }[nearer.decision]
+        text = (
+            f"In {title} no: decoded latents miss the state by up to {number(state)} of its size (limit "
+            f"{study.rules.accessible_below:g}), {what}."
+        )
+    moved = found.row(run, MOVED)
+    closing = {
+        "below": "moving latents brings them nearer to the encoded states than leaving them",
+        "above": "moving latents brings them no nearer to the encoded states than leaving them",
+        "undecided": "whether moving latents brings them nearer to the encoded states than leaving them is undecided",
+        NOT_RUN: "whether moving latents brings them nearer to the encoded states than leaving them needs 2 seeds",
+    }[moved.decision]
+    follow = "follow" if latent.decision == "closed" else "do not follow"
+    text += (
+        f" Its latents {follow} the encoder along a trajectory (error up to {number(latent)}, limit "
+        f"{study.rules.closed_below:g}), and {closing} (ratio {number(moved)})."
+    )
+    return " ".join([text, *(_mended(found, run, other, titles[other], study.rules) for other in variants)])
+
+
+def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> str:
+    clauses = []
+    for quantity, what, good in (
+        (LATENT, "the latent error", "closed"),
+        (STATE, "the error of decoded states", "accessible"),
+    ):
+        before, after = found.row(run, quantity), found.row(other, quantity)
+        changes = [b - a for a, b in zip(before.values, after.values, strict=True)]
+        verb = {"below": "lowers", "above": "raises", "undecided": "does not detectably change"}
+        verb[NOT_RUN] = "by one seed is not shown to change"
+        limit = "within the limit" if after.decision == good else "beyond the limit"
+        clauses.append(f"{verb[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
+    return f"The variant '{title}' {' and '.join(clauses)}."
+
+
+def determined(found: Evidence, study: Interpretability) -> str:
+    """Return what was found about the agreement of spectra, and what the control says about the reason."""
+    run, order = study.spectra[0], study.orders[0]
+    seeds, control = (
+        found.row(which, f"rank correlation of modes by {order} between seeds") for which in (run, study.control)
+    )
+    text = f"Between seeds {NOT_RUN}." if seeds.decision == NOT_RUN else _between_seeds(seeds, control)
+    if run in study.initialisations:
+        start = found.row(run, f"rank correlation of modes by {order} between initial operators")
+        words = {"determined": "does not matter", "partly determined": "matters", "not determined": "decides"}
+        text += (
+            f" Where the operators start {words[start.decision]}: rank correlation {number(start)} between those from "
+            f"zero and those from random values (null {start.reference:.2g})."
+        )
+    return text
+
+
+def _between_seeds(seeds: Row, control: Row) -> str:
+    opening = {"determined": "Yes", "partly determined": "Only in part", "not determined": "No"}[seeds.decision]
+    text = (
+        f"{opening}: between seeds the rank correlation of modes is {number(seeds)} (null {seeds.reference:.2g}). "
+        f"With an encoder that is not told the time it is {number(control)}, "
+    )
+    if min(control.values) > max(seeds.values):
+        if control.decision == "determined":
+            return text + "so what was not determined is what such an encoder takes over."
+        return text + "higher but not 1: the encoder's freedom is a part of the reason, chance in training another."
+    if max(control.values) < min(seeds.values):
+        return text + "lower, so the encoder's freedom to take over the evolution is not the reason."
+    return text + "no clear difference, so nothing of it can be put down to the encoder's freedom."
+
+
+def trajectory_loss(found: Evidence, study: Interpretability) -> str:
+    """Return at which budget the loss helps which quantity."""
+    clauses = []
+    for quantity, what in ((FDN, "one-step quality (FDn)"), (MIDDLE, "prediction from middle states")):
+        for budget, run in (("steps", study.equal_steps), ("compute", study.equal_compute)):
+            row = found.row(run, f"{quantity}: without the loss less with it, at equal {budget}")
+            if row.decision == NOT_RUN:
+                clauses.append(f"{what} at equal {budget}: {NOT_RUN} (difference {row.mean:.3g})")
+                continue
+            assert row.reference is not None
+            verb = row.decision if row.decision in ("helps", "hurts") else "makes no detectable difference to"
+            clauses.append(
+                f"{verb} {what} at equal {budget} (difference {number(row)}, detectable from {row.reference:.2g})"
+            )
+    return f"At this scale it {'; it '.join(clauses)}." if NOT_RUN not in clauses[0] else f"{'; '.join(clauses)}."
+
+
+def _labour(divide: Sequence[str], telling: Sequence[str]) -> str:
+    """Return whether the bands that carry factors carry different ones."""
+    named = [order for order in telling if order in divide]
+    if not named:
+        return "but its bands differ in how much they carry of all factors, not in which"
+    by = "" if len(named) == len(telling) else f" by {', '.join(named)}"
+    return f"and its bands{by} differ in which factors they carry, beyond how much of all"
+
+
+def factors(found: Evidence, study: Interpretability) -> str:
+    """Return for each run which orderings carry factors, beside whether the test can see at all."""
+    sentences = []
+    for run in study.factors:
+        rows = {order: found.row(run, f"separation by {order}") for order in study.orders}
+        controls = [
+            found.row(run, f"separation by resolution, the positive control of {order}") for order in study.orders
+        ]
+        title = next(iter(rows.values())).title
+        if any(control.decision != "the test can see" for control in controls):
+            sentences.append(
+                f"{title}: the positive control does not stand out from the null, so the test says nothing."
+            )
+            continue
+        carrying = [order for order, row in rows.items() if row.decision == "carry factors"]
+        some = [order for order, row in rows.items() if row.decision == "in some seeds"]
+        if len(carrying) == len(rows):
+            text = f"{title}: yes, by every ordering"
+        elif carrying:
+            text = f"{title}: by {', '.join(carrying)} yes"
+        elif some:
+            text = f"{title}: by {', '.join(some)} in some seeds only, by no ordering in all"
+        else:
+            text = f"{title}: no evidence by any ordering"
+        lowest = min(controls, key=lambda control: control.mean)
+        numbers = "; ".join(f"{order} {number(row)} against {row.reference:.3g}" for order, row in rows.items())
+        special = {order: found.row(run, f"specialisation by {order}").decision for order in study.orders}
+        divide = [order for order, decision in special.items() if decision == "divide factors"]
+        if carrying or some:
+            text += f"; {_labour(divide, [*carrying, *some])}"
+        text += f" (separation against 95 % of its null: {numbers}), while swapping resolutions, the positive control, "
+        sentences.append(f"{text}stands out from the null ({number(lowest)} against {lowest.reference:.3g}).")
+    return " ".join(sentences)

@@ -1,0 +1,52 @@
+"""The factors of procedural images, read by a trained feature network: what the test of bands asks of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hkd.data import shapes
+from hkd.store.artifacts import ArtifactError
+from hkd.studies.interpretability.factors import Factor
+
+Resize = Callable[[Tensor, int], Tensor]
+_KINDS = {"categorical": "class", "continuous": "linear", "circular": "circular"}
+
+
+class FactorReader:
+    """Reads factors (B, F), in the order of `shapes.FACTORS` and in their own units, from images (B, 3, H, W).
+
+    Args:
+        network: levels in [0, 255] -> head name -> outputs (B, outputs), with a head for every factor.
+        size: side in pixels of the network's input; `resize` brings images there.
+    Raises:
+        ArtifactError: the network was trained to read something else.
+    """
+
+    def __init__(self, network: nn.Module, heads: Mapping[str, int], *, size: int, resize: Resize) -> None:
+        missing = [name for name in shapes.FACTORS if name not in heads]
+        if missing:
+            raise ArtifactError(
+                f"the metric network reads {', '.join(heads)}, not the factors of procedural images: the test of bands "
+                "and factors needs a data set of kind 'shapes'"
+            )
+        self._network, self._size, self._resize = network, size, resize
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the readings of images in [-1, 1], float64."""
+        levels = ((images + 1) * 127.5).round().clamp(0, 255)  # what a picture file would hold
+        outputs = self._network(self._resize(levels, self._size))
+        values = [factor.decode(outputs[name].cpu().double().numpy()) for name, factor in shapes.FACTORS.items()]
+        return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values], dim=1)
+
+
+def comparable(tolerance: float) -> list[Factor]:
+    """Return how readings compare; pairs closer than `tolerance`, a share of a factor's range, are left out."""
+    found = []
+    for name, factor in shapes.FACTORS.items():
+        span = factor.high - factor.low if factor.kind == "continuous" else 1.0
+        found.append(Factor(name, _KINDS[factor.kind], 1.0, tolerance * span))  # type: ignore[arg-type]
+    return found

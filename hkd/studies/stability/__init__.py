@@ -1,0 +1,1 @@
+"""How does quality develop over a training, and over seeds?"""

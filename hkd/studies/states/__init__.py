@@ -1,0 +1,1 @@
+"""What does a run make of every state of a trajectory?"""

@@ -1,0 +1,457 @@
+"""The run table: every settings file resolves, and digests follow what matters."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from hkd.plan.runs import Plan
+from hkd.settings import merge as resolve
+from hkd.settings.merge import profile_layers
+from hkd.settings.origins import ConfigError, read_yaml
+from hkd.store.artifacts import ArtifactError
+from hkd.store.published import WEIGHTS
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
+DATASETS = sorted(path.stem for path in CONFIGS.glob("datasets/*.yaml"))
+PROFILES = sorted(p for p in CONFIGS.glob("*.yaml") if "profile" in read_yaml(p).values)
+SCALES = ("embedded", "cpu", "paper")
+
+
+def plan_of(profile: str = "embedded", **overrides) -> Plan:
+    return Plan.load(str(CONFIGS / f"{profile}.yaml"), overrides, CONFIGS)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the settings, to be edited."""
+    for path in CONFIGS.rglob("*.yaml"):
+        target = tmp_path / "configs" / path.relative_to(CONFIGS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    return tmp_path / "configs"
+
+
+def edited(configs: Path, file: str, old: str, new: str) -> Plan:
+    """The embedded plan after replacing a text in a copied file."""
+    path = configs / file
+    assert old in path.read_text(), f"{file} holds no '{old}'"
+    path.write_text(path.read_text().replace(old, new))
+    return Plan.load(str(configs / "embedded.yaml"), configs=configs)
+
+
+# -- every file resolves ---------------------------------------------------------------------------------------------
+
+
+def sized(method: str, dataset: str, scale: str) -> bool:
+    """At full scale the size of a network comes from the data set (only the papers' have one) or from the method."""
+    layers = plan_of(scale=scale).run_layers(dataset, method)
+    return "model_channels" in layers.values["network"]
+
+
+once = cache(read_yaml)
+
+
+@pytest.fixture
+def parsed_once(monkeypatch):
+    """Parse each file of the checkout once for all combinations: they are many, and YAML is slow."""
+    monkeypatch.setattr(resolve, "read_yaml", lambda path: deepcopy(once(path)))
+
+
+@pytest.mark.usefixtures("parsed_once")
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_resolves_on_every_data_set_at_every_scale(method, dataset, scale):
+    plan = plan_of(scale=scale, teacher="train", extractors="train")
+    if not sized(method, dataset, scale):
+        with pytest.raises(ConfigError, match=r"key 'network\.model_channels' is missing"):
+            plan.run(dataset, method)
+        return
+    run = plan.run(dataset, method)
+    assert run.title and run.category
+    assert run.training.steps > 0 or not run.feed.startswith(("images", "trajectories"))
+    assert len(plan.train_digest(dataset, method)) == 16
+    assert plan.needs(dataset, method)
+
+
+@pytest.mark.usefixtures("parsed_once")
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("trajectories/*.yaml")))
+def test_every_set_of_trajectories_resolves(name, dataset, scale):
+    spec = plan_of(scale=scale).trajectory_set(dataset, name)
+    assert spec.count % spec.shards == 0
+    assert (CONFIGS / f"{spec.teacher}.yaml").exists()
+
+
+@pytest.mark.parametrize("role", ["metric", "perceptual"])
+def test_every_feature_network_resolves(role):
+    assert plan_of().extractor("shapes8", role).image_size_factor > 0
+
+
+def test_a_loss_and_a_network_with_two_standard_deviations_of_the_data_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"params\.sigma_data is 0\.6, but .* network\.sigma_data 0\.5; make them equal"
+    ):
+        plan_of(methods={"edm": {"params": {"sigma_data": 0.6}}}).run("shapes8", "methods/edm")
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_resolves_with_all_that_its_tables_need(path):
+    plan = Plan.load(str(path), configs=CONFIGS)
+    for name in plan.tables:
+        dataset = plan.table(name).dataset
+        assert plan.table_digest(name)
+        for row, files in plan.cells(name):
+            if row.method:
+                assert len(files) == len(plan.seeds)
+                assert plan.run(dataset, row.method).training.steps >= 0
+                assert plan.train_digest(dataset, row.method) and plan.train_code(dataset, row.method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_starts_from_another_has_its_network(method):
+    for dataset, scale in (("shapes16", "embedded"), ("images", "cpu"), ("cifar10", "paper"), ("ffhq64", "paper")):
+        plan = plan_of(scale=scale)
+        run = plan.run(dataset, method)
+        for base in filter(None, (run.init, run.teacher)):
+            own, other = weights_shape(run.network), weights_shape(plan.run(dataset, base).network)
+            assert own == other, f"{method} on {dataset} at {scale}"
+
+
+def weights_shape(network: dict) -> dict:
+    """The settings that decide which weights fit: neither dropout nor what is wrapped around the network."""
+    return {k: v for k, v in network.items() if k not in ("dropout", "precond", "sigma_data", "sigma_min")}
+
+
+def test_the_default_runs_every_row_that_the_paper_prints():
+    rows = Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).rows("table1")
+    assert all(row.method for row in rows)
+    assert sum(row.fid is not None for row in rows) == 20
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_no_profile_samples_for_hours_unasked(path):
+    plan = Plan.load(str(path), configs=CONFIGS)
+    if plan.profile.scale != "embedded":
+        return
+    for name, table in plan.tables.items():
+        found = [
+            (row.nfe, plan.run(table.dataset, row.method).sampling.n_samples) for row in plan.rows(name) if row.method
+        ]
+        assert sum(nfe * n for nfe, n in found) <= 500_000, f"{name}: evaluations of sampling, for one seed"
+
+
+def test_a_set_of_trajectories_is_changed_by_name_and_others_stay():
+    plan = plan_of(set_trajectories={"count": 300}, trajectories={"edm-heun": {"count": 200}})
+    assert plan.trajectory_set("shapes16", "edm-heun").count == 200
+    assert plan.trajectory_set("shapes16", "ddim-pairs").count == 300
+
+
+def test_a_profile_inherits_what_it_does_not_say():
+    layers = profile_layers(CONFIGS / "smoke.yaml")
+    assert layers.values["scale"] == "embedded"
+    assert layers.origin(("scale",)).startswith(str(CONFIGS / "embedded.yaml"))
+    assert layers.origin(("samples_shown",)).startswith(str(CONFIGS / "smoke.yaml"))
+
+
+@pytest.mark.parametrize("place", ["configs", "elsewhere"])
+def test_the_workflow_reads_a_profile_of_a_profile_as_the_commands_do(copied, tmp_path, place):
+    (tmp_path / "elsewhere").mkdir()
+    path = (copied if place == "configs" else tmp_path / "elsewhere") / "mine.yaml"
+    path.write_text("profile: mine\ninherits: smoke\nresults: results/mine\nset: {training: {batch: 4}}\n")
+    merged = yaml.safe_load((copied / "embedded.yaml").read_text())
+    update_config(merged, yaml.safe_load(path.read_text()))  # what Snakemake does with --configfile
+    update_config(merged, {"seeds": 2, "set": {"training": {"steps": 9}}})  # and with --config
+    profile = Plan.of(merged, copied).profile
+    assert profile.teacher == "train" and profile.tables["table1"].dataset == "shapes8", "of its parent"
+    assert profile.results == "results/mine" and profile.seeds == 2
+    assert profile.set["training"] == {"steps": 9, "batch": 4, "warmup_steps": 2}
+
+
+def test_settings_are_laid_over_one_another_in_the_documented_order():
+    plan = plan_of(set={"training": {"batch": 7, "clip": 2.0}}, methods={"ecm": {"training": {"clip": 3.0}}})
+    layers = plan.run_layers("shapes16", "methods/ecm")
+    training = layers.values["training"]
+    assert layers.values["params"]["q"] == 2.0  # the method's body over base
+    assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
+    assert layers.values["params"]["stage_steps"] == 13  # the method's scale over its body
+    assert training["batch"] == 7  # the profile's `set` over all scales
+    assert training["clip"] == 3.0  # the profile's `methods` over its `set`
+    assert plan.run("shapes16", "methods/edm").training.clip == 2.0
+
+
+WITHOUT_TRAJECTORIES = {"params.n_intermediate", "training.batch"}  # the batch keeps the evaluations of a step equal
+CHANGED = {
+    "abl_no_koopman": {"params.frozen", *WITHOUT_TRAJECTORIES},
+    "abl_no_koopman_with_traj": {"params.frozen"},
+    "abl_no_traj": WITHOUT_TRAJECTORIES,
+    "abl_no_traj_equal_steps": {"params.n_intermediate"},
+    "abl_single_scale": {"params.levels"},
+    "abl_mse_only": {"params.lambda1_law", "params.lambda2", "perceptual"},
+    "abl_lpips_only": {"params.lambda1_law"},
+    "abl_coupled": {"params.coupling"},
+    "abl_radius_0_1": {"params.radius_bound"},
+    "abl_radius_0_3": {"params.radius_bound"},
+    "abl_radius_1": {"params.radius_bound"},
+    "abl_closure_loss": {"params.closure_weight"},
+    "abl_decoder_time": {"params.decoder_sigma", "params.state_weight"},
+    "abl_encoder_constant": {"params.encoder_sigma"},
+    "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
+    "abl_operator_init": {"params.operator_init"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "ablations").glob("*.yaml")))
+def test_an_ablation_is_hkd_but_for_what_it_is_named_for(name):
+    plan = plan_of(scale="paper")
+    parent, child = (_flat(plan.run("cifar10", m).model_dump()) for m in ("methods/hkd", f"ablations/{name}"))
+    changed = {key for key in parent.keys() | child.keys() if parent.get(key) != child.get(key)}
+    assert changed - {"title", "category"} == CHANGED[name]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+@pytest.mark.parametrize("scale, dataset", [("paper", "cifar10"), ("paper", "ffhq64"), ("embedded", "shapes16")])
+def test_without_the_trajectory_loss_a_step_costs_as_much_or_sees_as_many_trajectories(scale, dataset):
+    plan = plan_of(scale=scale)
+    parent = plan.run(dataset, "methods/hkd")
+    evaluations = parent.training.batch * (1 + parent.params["n_intermediate"])
+    batches = {"no_traj": evaluations, "no_koopman": evaluations, "no_traj_equal_steps": parent.training.batch}
+    for name, batch in batches.items():
+        child = plan.run(dataset, f"ablations/abl_{name}")
+        assert (child.training.batch, child.params["n_intermediate"]) == (batch, 0)
+
+
+# -- what an error says ----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest(copied):
+    with pytest.raises(
+        ConfigError, match=r"methods/ecm.yaml:\d+: unknown key 'stage_step'. Did you mean 'stage_steps'"
+    ):
+        edited(copied, "methods/ecm.yaml", "stage_steps", "stage_step").run("shapes16", "methods/ecm")
+
+
+def test_a_missing_parameter_is_named(copied):
+    with pytest.raises(ConfigError, match="key 'q' is missing"):
+        edited(copied, "methods/ecm.yaml", "  q: 2.0", "  # q").run("shapes16", "methods/ecm")
+
+
+def test_an_impossible_choice_names_the_choices(copied):
+    plan = edited(copied, "methods/hkd.yaml", "combine: mean_plus_recon", "combine: average")
+    with pytest.raises(ConfigError, match=r"hkd.yaml:\d+: combine = 'average' .*'mean_plus_recon' or 'sum'"):
+        plan.run("shapes16", "methods/hkd")
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("preset: ddpmpp", "preset: ddpmppp", "network.preset: expected one of"),
+        ("dropout: 0.13", "dropuot: 0.13", "unknown key 'network.dropuot'. Did you mean 'dropout'"),
+        ("steps: 390625", "steps: -1", "training.steps = -1 is not usable"),
+        ("kind: halflife", "kind: halflive", "training.ema.kind = 'halflive'"),
+        ("name: adam,", "name: adma,", "training.optimizer.name = 'adma'"),
+        ("multistep.edm.EDM", "multistep.edm.EMD", "no class 'EMD' in hkd.methods.multistep.edm. Did you mean 'EDM'"),
+        ("feed: images", "feed: pictures", "feed = 'pictures'"),
+        ("title: EDM", "titel: EDM", "unknown key 'titel'. Did you mean 'title'"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
+    path = copied / "methods/edm.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    plan = Plan.load(str(copied / "embedded.yaml"), {"scale": "paper"}, copied)
+    with pytest.raises(ConfigError) as caught:
+        plan.run("cifar10", "methods/edm")
+    assert expected in str(caught.value)
+    assert "edm.yaml" in str(caught.value) or "base.yaml" in str(caught.value) or new.startswith("multistep")
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"seeds": 0}, "seeds = 0"),
+        ({"scale": "papr"}, "scale = 'papr'"),
+        ({"sedes": 2}, "unknown key 'sedes'. Did you mean 'seeds'"),
+        ({"tables": {"table1": {"dateset": "shapes8"}}}, "Did you mean 'dataset'"),
+        ({"trajectories": {"edm-huen": {}}}, "Did you mean 'edm-heun'"),
+        ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
+        ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
+        ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
+        ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
+        (
+            {"methods": {"edm": {"params": {"augment": 0.1}, "training": {"flip": True}}}},
+            "training.flip is true, but params.augment 0.1 mirrors images already",
+        ),
+    ],
+)
+def test_a_profile_that_cannot_be_used_is_named(changes, expected):
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        plan_of(**changes).check()
+
+
+@pytest.mark.parametrize(
+    "ask, expected",
+    [
+        (lambda plan: plan.table("table11"), "Did you mean 'table1'"),
+        (lambda plan: plan.run("shapes16", "methods/ecn"), "Did you mean 'ecm'"),
+        (lambda plan: plan.run("shape16", "methods/ecm"), "Did you mean 'shapes16'"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(ask, expected):
+    with pytest.raises(ConfigError, match=expected):
+        ask(plan_of())
+
+
+# -- what a digest follows -------------------------------------------------------------------------------------------
+
+
+FOLLOWED = ("methods/edm", "methods/ecm", "methods/hkd", "methods/regression", "ablations/abl_no_traj")
+
+
+def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
+    """Of the settings behind every stage, by stage; shipped weights are trained for this, so that settings count."""
+    trained = Plan.of({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, plan._configs)
+    found = {f"train {m}": trained.train_digest(dataset, m) for m in FOLLOWED}
+    found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in FOLLOWED}
+    found |= {f"extractor {role}": trained.extractor_digest(dataset, role) for role in ("metric", "perceptual")}
+    found["data"] = trained.data_digest(dataset)
+    found["trajectories"] = trained.trajectory_digest(dataset, "edm-heun")
+    return found
+
+
+@pytest.mark.parametrize("norms, follows", [("image", False), ("batch", True)])
+def test_samples_follow_the_batch_only_where_images_depend_on_it(norms, follows):
+    made = [
+        plan_of(methods={"score_sde": {"params": {"corrector_norms": norms}, "sampling": {"batch": batch}}})
+        for batch in (4, 16)
+    ]
+    small, large = (plan.sample_digest("shapes16", "methods/score_sde") for plan in made)
+    assert (small != large) is follows
+
+
+def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
+    before = digests(Plan.load(str(configs / "embedded.yaml"), configs=configs))
+    after = digests(edited(configs, file, old, new))
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "file, old, new, expected",
+    [
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 7.0  ", {"train methods/ecm"}),
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 8  ", set()),
+        ("methods/ecm.yaml", "k: 8.0  ", "k: 8.0  # a comment ", set()),
+        ("methods/ecm.yaml", "title: ECM", "title: Easy", set()),
+        ("methods/ecm.yaml", "k: 8.0                       #", "c: 0.0 #", None),
+        (
+            "base.yaml",
+            "n_samples: 1000, nominal: 1000, batch: 250",
+            "n_samples: 900, nominal: 1000, batch: 250",
+            "sample",
+        ),
+        ("base.yaml", "      steps: 100", "      steps: 101", "train"),
+        ("base.yaml", "resources: {mem_mb: 2000, minutes: 60}", "resources: {mem_mb: 1, minutes: 1}", set()),
+        ("datasets/shapes16.yaml", "count: 20000", "count: 10000", {"data"}),
+        ("datasets/shapes16.yaml", "title: shapes 16×16", "title: Shapes", set()),
+        ("trajectories/edm-heun.yaml", "seed: 1000", "seed: 1001", {"trajectories"}),
+        ("trajectories/edm-heun.yaml", "title: EDM, Heun", "title: Heun", set()),
+        ("extractors/perceptual.yaml", "width: 16", "width: 12", {"extractor perceptual"}),
+        ("extractors/metric.yaml", "steps: 1500", "steps: 1501", {"extractor metric", "extractor perceptual"}),
+    ],
+)
+def test_a_digest_changes_only_for_what_matters(copied, file, old, new, expected):
+    if expected is None:  # the order of keys
+        path = copied / file
+        lines = path.read_text().splitlines()
+        first, second = (next(i for i, line in enumerate(lines) if line.startswith(key)) for key in ("  q:", "  k:"))
+        swapped = list(lines)
+        swapped[first], swapped[second] = lines[second], lines[first]
+        assert changed(copied, file, "\n".join(lines), "\n".join(swapped)) == set()
+    elif isinstance(expected, str):  # every run but those whose own file says otherwise
+        found = changed(copied, file, old, new)
+        assert found and all(name.startswith(f"{expected} ") for name in found)
+        assert f"{expected} methods/ecm" in found
+    else:
+        assert changed(copied, file, old, new) == expected
+
+
+def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
+    assert digests(plan_of()) == digests(plan_of(results="elsewhere", gpus=4, seeds=3))
+
+
+def test_shipped_weights_are_named_by_their_card_and_train_nothing():
+    plan = plan_of()
+    assert plan.route("shapes16", "methods/edm") == "shipped"
+    assert plan.needs("shapes16", "methods/edm") == []
+    assert plan.train_digest("shapes16", "methods/edm") != plan_of(teacher="train").train_digest(
+        "shapes16", "methods/edm"
+    )
+    assert plan.route("shapes16", "methods/ecm") == "train"
+
+
+def test_a_run_without_training_has_the_route_of_the_weights_that_it_samples():
+    assert plan_of().route("shapes16", "methods/ddim") == "shipped"
+    assert plan_of(teacher="train").route("shapes16", "methods/ddim") == "train"
+
+
+def test_unknown_shipped_weights_are_refused(copied):
+    path = copied / "datasets/shapes8.yaml"
+    path.write_text(path.read_text() + "shipped: {methods/edm: no-such-weights}\n")
+    plan = Plan.load(str(copied / "embedded.yaml"), configs=copied)
+    with pytest.raises(ConfigError, match=r"no card no-such-weights\.json"):
+        plan.train_digest("shapes8", "methods/edm")
+
+
+def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
+    plan = plan_of(tables={"table1": {"run": ["methods/ecm"]}})
+    cells = [(row, paths) for row, paths in plan.cells("table1")]
+    assert {row.method for row, _ in cells} > {None, "methods/ecm"}
+    assert all(bool(paths) == bool(row.method) for row, paths in cells)
+    assert all(len(paths) == 3 for row, paths in plan_of(seeds=3).cells("table1") if row.method)
+
+
+def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():
+    with pytest.raises(ConfigError, match=r"table 'table2' is not in profile 'embedded'.*--configfile .*table2\.yaml"):
+        Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).table("table2")
+
+
+def test_a_published_backbone_is_part_of_what_a_training_is_wherever_it_lies(tmp_path, monkeypatch):
+    def plan(**settings: str) -> Plan:
+        return plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "lpips-vgg", **settings})
+
+    before = plan()
+    digest, needs = before.train_digest("shapes16", "methods/hkd"), before.needs("shapes16", "methods/hkd")
+    assert not any(str(tmp_path) in path for path in needs)
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
+    assert plan().needs("shapes16", "methods/hkd") == needs
+    assert plan(weights_folder="elsewhere").train_digest("shapes16", "methods/hkd") == digest
+    edm = plan().train_digest("shapes16", "methods/regression")
+    other = dataclasses.replace(WEIGHTS["lpips-vgg"], sha256="0" * 64)
+    monkeypatch.setitem(WEIGHTS, "lpips-vgg", other)
+    assert plan().train_digest("shapes16", "methods/hkd") != digest
+    assert plan().train_digest("shapes16", "methods/regression") == edm  # it has no perceptual loss
+
+
+def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
+    plan = plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "piq-vgg"})
+    with pytest.raises(ArtifactError, match=r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`"):
+        plan.check()
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
+    assert plan.check() is plan

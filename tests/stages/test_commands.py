@@ -1,0 +1,195 @@
+"""The command line: every command explains itself, and a mistake is one line, exit code 1 and no traceback."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from hkd import __main__ as entry
+from hkd import interrupt
+from hkd.cli import app
+
+
+def names(group=app, prefix=()):
+    """Every command, as the words that call it."""
+    found = []
+    for command in group.registered_commands:
+        word = command.name or command.callback.__name__.replace("_", "-")
+        found.append((*prefix, word))
+    for inner in group.registered_groups:
+        found += names(inner.typer_instance, (*prefix, inner.name or inner.typer_instance.info.name))
+    return found
+
+
+COMMANDS = [command for command in names() if all(isinstance(word, str) for word in command)]
+
+
+@pytest.fixture
+def hkd(monkeypatch, root, tmp_path, capsys):
+    """Run a command in this process as the entry point does; return exit code, output and errors."""
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("HKD_PROFILE", raising=False)
+    interrupt.reset()
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hkd", *arguments])
+        code = entry._run()
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.fixture
+def smoke(hkd, tmp_path):
+    """Run a stage of the smoke profile with its results in a temporary folder."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        return hkd(*arguments, "--profile", "configs/smoke.yaml", "--config", f"results={tmp_path / 'results'}")
+
+    return run
+
+
+def one_line(err: str) -> str:
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("hkd: "), err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(hkd, command):
+    code, out, _ = hkd(*command, "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 4 and "Usage" in out
+
+
+def test_the_stages_of_the_workflow_are_commands(hkd):
+    words = {command[0] for command in COMMANDS}
+    assert {"prepare", "extractor", "trajectories", "train", "sample", "reference", "features", "metrics", "table",
+            "show", "figure"} <= words  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (("train", "shapes8", "methods/ecn"), "Did you mean 'ecm'"),
+        (("train", "shape8", "methods/ecm"), "Did you mean 'shapes8'"),
+        (("train", "shapes8", "methods/ecm", "--expect-digest", "0"), "start snakemake again"),
+        (("prepare", "shapes8", "test"), "has no split 'test'"),
+        (("trajectories", "shapes8", "edm-heun", "--shard", "99"), "shard 99 is not in 0..1"),
+        (("table", "table9"), "Did you mean 'table"),
+    ],
+)
+def test_a_wrong_name_is_one_line(smoke, arguments, expected):
+    code, _, err = smoke(*arguments)
+    assert code == 1
+    assert expected in one_line(err)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (("train", "shapes8", "methods/ecm"), "run `hkd prepare`"),
+        (("trajectories", "shapes8", "edm-heun", "--shard", "0"), "run `hkd train`"),
+        (("trajectories", "shapes8", "edm-heun"), "run `hkd trajectories`"),
+        (("sample", "shapes8", "methods/ecm", "--nfe", "1"), "config.yaml"),
+        (("features", "shapes8", "methods/ecm", "--nfe", "1"), "missing"),
+        (("table", "table1"), "missing"),
+    ],
+)
+def test_a_stage_that_comes_too_early_names_the_one_before(smoke, arguments, expected):
+    code, _, err = smoke(*arguments)
+    assert code == 1
+    assert expected in one_line(err)
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("sedes=2", "unknown key 'sedes'. Did you mean 'seeds'"),
+        ("seeds=two", "seeds = 'two'"),
+        ("seeds", "expected KEY=VALUE"),
+        ("set.training.stesp=3", "Did you mean 'steps'"),
+    ],
+)
+def test_a_wrong_override_is_one_line(hkd, override, expected):
+    code, _, err = hkd("config", "show", "methods/ecm", "--config", override)
+    assert code == 1
+    assert expected in one_line(err)
+
+
+def test_all_problems_of_a_config_are_told_at_once(hkd):
+    wrong = ["--config", "set.training.stesp=3", "--config", "set.training.batch=0"]
+    code, _, err = hkd("config", "show", "methods/ecm", *wrong)
+    lines = err.strip().splitlines()
+    assert code == 1 and len(lines) == 2 and all(line.startswith("hkd: ") for line in lines)
+
+
+def test_settings_are_shown_with_the_line_they_come_from(hkd):
+    code, out, _ = hkd("config", "show", "ecm", "--config", "set.training.batch=7")
+    assert code == 0
+    shown = {line.split("#")[0].strip(): line.partition("#")[2].strip() for line in out.splitlines() if "#" in line}
+    assert shown["q: 2.0"].startswith("configs/methods/ecm.yaml:")
+    assert shown["batch: 7"] == "--config"
+    line = int(shown["q: 2.0"].rpartition(":")[2])
+    with open("configs/methods/ecm.yaml") as file:
+        assert "q: 2.0" in file.read().splitlines()[line - 1]
+
+
+def test_a_data_set_is_prepared_and_said_to_be(smoke, tmp_path):
+    assert smoke("prepare", "shapes8")[0] == 0
+    folder = tmp_path / "results/shapes8/data/train"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["count"], manifest["resolution"], manifest["channels"]) == (256, 8, 3)
+    assert (folder / "images.npy.record.json").exists()
+    assert not list(folder.glob(".*tmp"))
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_line(hkd, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for arguments in (("prepare", "shapes8"), ("train", "shapes8", "methods/edm")):
+        code, _, err = hkd(*arguments, "--profile", "configs/smoke.yaml", "--config", f"results={tmp_path / 'file'}")
+        assert code == 1
+        assert "a file stands where a folder should be" in one_line(err)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(smoke, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hkd.store.artifacts.os.fsync", full)
+    code, _, err = smoke("prepare", "shapes8")
+    assert code == 1
+    assert "the disk is full" in one_line(err)
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+
+
+def test_damaged_images_are_found_before_a_step_is_made(smoke, tmp_path, flip_byte):
+    assert smoke("prepare", "shapes8")[0] == 0
+    flip_byte(tmp_path / "results/shapes8/data/train/images.npy")
+    code, _, err = smoke("train", "shapes8", "methods/edm")
+    assert code == 1
+    assert "images.npy: damaged" in err and "hkd prepare" in err
+    assert "Traceback" not in err
+
+
+def test_a_request_to_stop_is_its_own_exit_code(hkd, monkeypatch):
+    def stopped(*args, **kwargs):
+        raise interrupt.Interrupted
+
+    monkeypatch.setattr("hkd.plan.runs.Plan.load", stopped)
+    code, _, err = hkd("config", "tables")
+    assert code == interrupt.EXIT_CODE
+    assert "the same command goes on from here" in err
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(hkd, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ValueError("not for users")
+
+    monkeypatch.setattr("hkd.plan.runs.Plan.load", broken)
+    with pytest.raises(ValueError, match="not for users"):
+        hkd("config", "tables")

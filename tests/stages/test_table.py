@@ -1,0 +1,217 @@
+"""From features to a table through the commands themselves: what a column holds, and what it refuses to hold."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+from hkd.cli import app
+from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.metrics.scoring import Eye
+from hkd.plan.runs import Plan
+from hkd.seeding import numpy_stream
+from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
+
+COMMAND = get_command(app)
+TINY = Eye("FD-tiny", 8, 4, "e" * 64)
+COLUMNS = ["fid_own", "fdn"]
+
+
+def rows_of(*stream: Any, n: int) -> np.ndarray:
+    """Features of n images, skewed and not centred."""
+    return np.abs(numpy_stream(1, " ".join(map(str, stream))).standard_normal((n, 4))).astype(np.float32)
+
+
+def stored(path: Path, stage: str, arrays: dict[str, np.ndarray], **facts: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+    Record(stage).write(path, **facts)
+
+
+def passed(views: dict[str, np.ndarray], eyes: dict[str, Eye], text: str) -> dict[str, np.ndarray]:
+    """What a pass through the networks leaves of a set of images."""
+    about = json.dumps({key: asdict(eye) for key, eye in eyes.items()})
+    texts = {"eyes": about, "images_digest": text * 64, "split": "train"}
+    return {**views, "n": np.array(len(views["own_A"])), **{key: np.array(value) for key, value in texts.items()}}
+
+
+class Profile:
+    """The smoke profile with the rows EDM (two of them) and HKD, and features that need no network."""
+
+    def __init__(self, folder: Path, columns: list[str], **changes: Any) -> None:
+        rows = {"run": ["methods/edm", "methods/hkd"], "extra": []}
+        overrides = {
+            "results": str(folder),
+            "tables": {"table1": rows | {"columns": columns}, "table3": {"run": [], "extra": [], "columns": columns}},
+            **changes,
+        }
+        self.plan = Plan.load("configs/smoke.yaml", overrides)
+        self._options = [f"--config={key}={json.dumps(value)}" for key, value in overrides.items()]
+        self.runs = [Path(path) for path in self.plan.metrics("table1")]
+
+    def call(self, *arguments: str) -> None:
+        COMMAND.main([*arguments, "--profile", "configs/smoke.yaml", *self._options], "hkd", standalone_mode=False)
+
+    def fill(self, n: Callable[[str], int], eyes: dict[str, Eye] | None = None) -> None:
+        """Store features of all runs, n(method) images of each, and of 50 real ones."""
+        eyes = eyes or {"own": TINY}
+        views = [f"{eye}_{kind}" for eye, kind in (("own", "A"), ("dinov2", "C")) if eye in eyes]
+        known = {view: rows_of("real", view, n=50) for view in views}
+        stored(Path(self.plan.layout.reference("shapes8")), "reference", passed(known, eyes, "r"))
+        for path in self.runs:
+            method = path.parts[-5] + "/" + path.parts[-4]
+            seed, nfe = int(path.parts[-3].removeprefix("seed")), int(path.stem.removeprefix("nfe"))
+            run, count = path.parents[1], n(method)
+            arrays = passed({view: rows_of(method, seed, nfe, view, n=count) for view in views}, eyes, "s")
+            stored(run / "samples" / f"nfe{nfe}.npz", "sample", {"images": np.zeros(1)}, n=count)
+            stored(run / "features" / f"nfe{nfe}.npz", "features", arrays)
+            budget = {"params": 7, "train_images": 8, "network_evals": 9, "train_seconds": 1.0}
+            trained = {"route": "train", "budget": budget, "settings_digest": method}
+            write_json(run / "weights.safetensors.record.json", trained)
+            self.call("metrics", "shapes8", method, "--nfe", str(nfe), "--seed", str(seed))
+
+    def change(self, path: Path, *keys: str, to: Any) -> None:
+        """Change one entry of a finished metrics file, as if it had been measured so."""
+        content = read_json(path, "metrics")
+        section = content
+        for key in keys[:-1]:
+            section = section[key]
+        assert keys[-1] in section
+        section[keys[-1]] = to
+        write_json(path, content)
+        Record("metrics").write(path)
+
+    def table(self) -> dict[str, list[dict[str, str]]]:
+        self.call("table", "table1")
+        found: dict[str, list[dict[str, str]]] = {}
+        for line in csv.DictReader(Path(f"{self.plan.layout.table('table1')}.csv").read_text().splitlines()):
+            if line["seeds"]:
+                found.setdefault(line["method"], []).append(line)
+        return found
+
+    def refusal(self) -> str:
+        with pytest.raises(ArtifactError) as error:
+            self.call("table", "table1")
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+
+@pytest.fixture
+def profile(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Profile]:
+    monkeypatch.chdir(root)
+    return lambda columns=COLUMNS, **changes: Profile(tmp_path, columns, **changes)
+
+
+PARTS = {
+    "preprocessing": "C",
+    "name": "clean-fid",
+    "computed_by": "clean-fid",
+    "resize": "bilinear to 8",
+    "value_map": "(x - 127.5) / 127.5",
+    "quantisation": "none",
+    "layer": "logits",
+    "dtype": "float64 features",
+    "mean_dtype": "float32",
+    "ddof": 0,
+    "root": "sqrtm",
+    "extractor": "FD-other",
+    "extractor_digest": "f" * 64,
+    "dim": 5,
+    "reference_digest": "q" * 64,
+    "reference_split": "test",
+    "n_generated": 31,
+    "n_reference": 51,
+    "ranges": 2,
+}
+
+
+def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(profile):
+    made = profile()
+    made.fill(lambda method: 30)
+    assert len(made.table()["EDM"]) == 2
+    last = made.runs[-1]
+    before = last.read_text()
+    protocol = read_json(last, "metrics")["protocols"]["fid_own"]
+    assert PARTS.keys() == protocol.keys() - {"score", "estimate", "versions"}
+    for field, other in PARTS.items():
+        if field in ("extractor_digest", "n_reference", "n_generated"):  # stand above the protocols too
+            made.change(last, field, to=other)
+        made.change(last, "protocols", "fid_own", field, to=other)
+        error = made.refusal()
+        assert f"{field} is {protocol[field]} and {other}" in error and str(last) in error
+        last.write_text(before)
+
+
+def test_rows_of_different_numbers_of_images_need_a_column_at_a_common_number(profile):
+    sizes = {"methods/edm": 30, "methods/hkd": 40}
+    changes = {"methods": {"edm": {"sampling": {"n_samples": 30}}, "hkd": {"sampling": {"n_samples": 40}}}}
+    made = profile(**changes)
+    made.fill(sizes.get)
+    assert "n_generated is 30 and 40" in made.refusal() and "add the column fdn_common" in made.refusal()
+    made = profile([*COLUMNS, "fid_common"], **changes)
+    made.fill(sizes.get)
+    (row,) = made.table()["HKD"]
+    real, mine = rows_of("real", "own_A", n=50), rows_of("methods/hkd", 0, 1, "own_A", n=40)
+    assert (row["n_samples"], row["n_common"]) == ("40", "30")
+    assert float(row["fid_own"]) == pytest.approx(frechet_from_features(mine, real).distance, rel=1e-5)
+    assert float(row["fid_common"]) == pytest.approx(frechet_from_features(mine[:30], real).distance, rel=1e-5)
+
+
+def test_ranges_and_seeds_have_their_mean_spread_and_minimum_in_columns(profile):
+    columns = ["fid_own", "fid_sd", "fid_min", "fid_range_sd", "fid_range_min"]
+    made = profile(columns, set={"sampling": {"n_samples": 60, "ranges": 3}}, seeds=2)
+    made.fill(lambda method: 60)
+    (row,) = made.table()["HKD"]
+    real = rows_of("real", "own_A", n=50)
+    seeds = [rows_of("methods/hkd", seed, 1, "own_A", n=60).reshape(3, 20, 4) for seed in range(2)]
+    values = np.array([[frechet_from_features(part, real).distance for part in parts] for parts in seeds])
+    expected = {
+        "fid_own": values.mean(),
+        "fid_sd": values.mean(axis=1).std(ddof=1),
+        "fid_min": values.mean(axis=1).min(),
+        "fid_range_sd": np.sqrt(values.var(axis=1, ddof=1).mean()),
+        "fid_range_min": values.min(),
+    }
+    assert {name: float(row[name]) for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert row["n_samples"] == "20"
+
+
+def test_a_spread_over_ranges_needs_ranges(profile):
+    made = profile(["fid_own", "fid_range_min"])
+    made.fill(lambda method: 30)
+    assert "fid_range_min needs disjoint ranges; set sampling.ranges to 3 or more" in made.refusal()
+
+
+def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(profile):
+    made = profile()
+    made.fill(lambda method: 30, {"own": Eye("FD-random-inception-pool3", 299, 4, "0" * 64, "class")})
+    made.table()
+    text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
+    header = next(line for line in text.splitlines() if line.startswith("| Method"))
+    headings = [cell.strip() for cell in header.strip("|").split("|")]
+    assert "FD" in headings and {name for name in headings if "FID" in name} == {"Printed FID"}
+    assert "features of FD-random-inception-pool3" in text
+    for path in made.runs:
+        made.change(path, "extractor", to="FID")
+    assert "called FID, but its weights are not the published Inception's" in made.refusal()
+
+
+def test_every_number_of_an_unproven_network_says_so(profile):
+    made = profile(["fid_own", "fdn", "fd_dinov2", "kd_dinov2"])
+    made.fill(lambda method: 30, {"own": TINY, "dinov2": Eye("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)})
+    (row,) = made.table()["HKD"]
+    assert "fd_dinov2 kd_dinov2: " in row["estimate"]
+    assert "extractor FD-dinov2-vit-s-14 is unproven on its published weights" in row["estimate"]
+    text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    k = [cell.strip() for cell in lines[0]].index("FD on dinov2")
+    assert all(line[k].strip()[:1] in ("≈", "—", "") for line in lines[2:])
+    assert "≈: an estimate" in text and "is unproven on its published weights" in text

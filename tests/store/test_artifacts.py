@@ -1,0 +1,155 @@
+"""Files are whole or absent; damage and a full or closed disk are named in one line; results carry their record."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from hkd.store import artifacts
+from hkd.store.artifacts import (
+    ArtifactError,
+    Record,
+    atomic_path,
+    check_digest,
+    load_weights,
+    read_json,
+    record_path,
+    recorded_digest,
+    save_weights,
+    sha256,
+    weights_about,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+
+def test_a_written_file_is_whole_and_alone(tmp_path):
+    write_text(tmp_path / "deep/er/a.txt", "äöü")
+    assert (tmp_path / "deep/er/a.txt").read_text(encoding="utf-8") == "äöü"
+    assert [p.name for p in (tmp_path / "deep/er").iterdir()] == ["a.txt"]
+
+
+def test_an_error_while_writing_leaves_the_old_file(tmp_path):
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(KeyError), atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("half of the n")
+        raise KeyError
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead_process):
+    left, running, other = (f".{name}.tmp" for name in (f"a.{dead_process}", f"a.{os.getppid()}", f"b.{dead_process}"))
+    for name in (left, running, other):
+        (tmp_path / name).write_text("half")
+    write_text(tmp_path / "a", "new")
+    assert {p.name for p in tmp_path.iterdir()} == {"a", running, other}
+
+
+FAILURES = [
+    (errno.ENOSPC, "the disk is full; free some space"),
+    (errno.EDQUOT, "the disk is full; free some space"),
+    (errno.EACCES, "cannot write here"),
+    (errno.EROFS, "cannot write here"),
+]
+
+
+@pytest.mark.parametrize("number, expected", FAILURES)
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "mkdir"])
+def test_a_disk_that_refuses_is_named_in_one_line(tmp_path, monkeypatch, number, expected, call):
+    write_text(tmp_path / "a", "old")
+
+    def refuse(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    if call == "fsync":
+        monkeypatch.setattr(artifacts.os, "fsync", refuse)
+    elif call == "rename":
+        monkeypatch.setattr(artifacts.os, "replace", refuse)
+    elif call == "mkdir":
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ArtifactError, match=expected) as caught, atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("half of the n")
+        if call == "write":
+            refuse()
+    assert str(caught.value).startswith(str(tmp_path / "a"))
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_really_full_disk_is_named(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    full = pytest.raises(ArtifactError, match="the disk is full")
+    with full, atomic_path(tmp_path / "a"), open("/dev/full", "wb") as file:
+        file.write(b"x" * 100_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    write_text(tmp_path / "results", "not a folder")
+    with pytest.raises(ArtifactError, match=r"results/run/a: cannot write here"):
+        write_bytes(tmp_path / "results/run/a", b"x")
+
+
+def test_json_that_is_absent_or_broken_names_the_stage(tmp_path):
+    with pytest.raises(ArtifactError, match="missing; run `hkd prepare`"):
+        read_json(tmp_path / "manifest.json", "prepare")
+    (tmp_path / "manifest.json").write_bytes(b'{"count": 3')
+    with pytest.raises(ArtifactError, match="delete it and run `hkd prepare` again"):
+        read_json(tmp_path / "manifest.json", "prepare")
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ArtifactError, match="not valid JSON"):
+        read_json(tmp_path / "manifest.json", "prepare")
+
+
+def test_weights_come_back_to_the_bit_with_what_was_said_about_them(tmp_path):
+    shared = torch.randn(3, 4)
+    state = {"a": shared, "b": shared, "n": torch.tensor(3), "half": torch.randn(2).half(), "t": shared.T}
+    save_weights(tmp_path / "w.safetensors", state, {"name": "tiny", "width": 3})
+    found = load_weights(tmp_path / "w.safetensors")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[k], state[k]) and found[k].dtype == state[k].dtype for k in state)
+    assert weights_about(tmp_path / "w.safetensors") == {"name": "tiny", "width": 3}
+
+
+def test_absent_weights_name_the_stage(tmp_path):
+    with pytest.raises(ArtifactError, match="missing; run `hkd extractor`"):
+        load_weights(tmp_path / "w.safetensors", "extractor")
+
+
+def test_truncated_weights_without_a_record_are_named(tmp_path):
+    save_weights(tmp_path / "w.safetensors", {"a": torch.randn(100)})
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:200])
+    with pytest.raises(ArtifactError, match="not a readable safetensors file"):
+        load_weights(tmp_path / "w.safetensors")
+
+
+def test_one_flipped_bit_is_named_with_its_stage(tmp_path, flip_byte):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.randn(100)})
+    Record("train").write(path)
+    check_digest(path, "train")
+    flip_byte(path)
+    with pytest.raises(ArtifactError, match=r"w.safetensors: damaged, .* run `hkd train`"):
+        load_weights(path)
+
+
+def test_a_record_says_what_made_a_result_from_what(tmp_path):
+    write_bytes(tmp_path / "input", b"in")
+    write_json(tmp_path / "out.json", {"fid": 3})
+    record = Record("metrics", {"n": 3}, "abc", 7, [tmp_path / "input"])
+    record.write(tmp_path / "out.json", n=96)
+    found = json.loads(record_path(tmp_path / "out.json").read_text())
+    assert found["stage"] == "metrics" and found["settings"] == {"n": 3} and found["seed"] == 7 and found["n"] == 96
+    assert found["sha256"] == sha256(tmp_path / "out.json")
+    assert found["inputs"] == {str(tmp_path / "input"): sha256(tmp_path / "input")}
+    assert found["settings_digest"] == "abc" and found["wall_seconds"] >= 0 and found["versions"]["torch"]
+    assert recorded_digest(tmp_path / "out.json") == found["sha256"]

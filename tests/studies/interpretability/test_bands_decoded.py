@@ -1,0 +1,90 @@
+"""The analysis of a spectrum: shares that add up, bands that cover the whole, batches that do not matter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hkd.koopman.bands import TERTILES
+from hkd.studies.interpretability.bands_decoded import decoder, encoded, spectral_analysis
+
+EPS, T = 0.002, 80.0
+
+
+@pytest.fixture
+def analyse(make_net, noise):
+    def made(net=None, batch=4, edges=TERTILES, **settings):
+        return spectral_analysis(
+            net or make_net(**settings),
+            T * noise,
+            order_by="alpha",
+            ascending=True,
+            edges=edges,
+            times=5,
+            substitutes=("zero", "mean"),
+            batch=batch,
+        )
+
+    return made
+
+
+def test_shares_of_bands_add_up_to_one_at_every_time(analyse):
+    found = analyse()
+    assert found.energy.shape == (4, 5, 3)
+    assert_close(found.energy.sum(-1), torch.ones(4, 5))
+    for part in found.substituted.values():
+        assert_close(part.contribution.sum(-1), torch.ones(5))
+        assert bool((part.leave_one_out.diff(dim=0) >= 0).all())  # a sum of what is lost
+        assert part.images.shape == (3, 4, 3, 8, 8)
+
+
+def test_times_run_from_T_to_eps_in_equal_steps_of_mapped_time(analyse, make_net):
+    net = make_net()
+    found = analyse(net)
+    assert (found.sigmas[0], found.sigmas[-1]) == (T, EPS)
+    steps = net.time(found.sigmas).diff()
+    assert_close(steps, steps.mean().expand(4))
+
+
+def test_a_single_band_is_the_whole_image(analyse):
+    found = analyse(edges=())
+    for part in found.substituted.values():
+        assert_close(part.images[0], found.images)
+        assert_close(part.power[0], found.power)
+
+
+def test_of_an_operator_that_does_nothing_the_first_band_is_the_whole_and_the_others_carry_nothing(analyse, make_net):
+    found = analyse(make_net(rates=0))
+    zero = found.substituted["zero"]
+    assert_close(zero.images[0], found.images)
+    assert_close(zero.contribution, torch.tensor([[1.0, 0.0, 0.0]]).expand(5, 3))
+    assert all(not bool(band.any()) for band in found.bands.values())
+
+
+def test_how_many_images_pass_at_once_does_not_matter(analyse, make_net):
+    net = make_net()
+    whole, parts = analyse(net), analyse(net, batch=3)
+    assert_close(whole.energy, parts.energy)
+    assert_close(whole.substituted["mean"].images, parts.substituted["mean"].images, rtol=1e-4, atol=1e-4)
+    assert_close(whole.substituted["mean"].contribution, parts.substituted["mean"].contribution, rtol=1e-3, atol=1e-4)
+
+
+def test_the_whole_image_is_the_one_step_sample(analyse, make_net, noise):
+    net = make_net()
+    assert_close(analyse(net).images, net(T * noise, T).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_conditional_network_gets_every_image_its_own_class(make_net, noise):
+    net, labels = make_net(label_dim=3), torch.eye(3)[[0, 1, 2, 0]]
+    with torch.no_grad():
+        latents = net.evolve(encoded(net, T * noise, labels, 3), T, EPS)
+        images = decoder(net, T * noise, labels, 3, EPS)(latents)
+        assert_close(images, net(T * noise, T, labels), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels, latents", [("bottleneck_only", 1), ("per_resolution", 4)])
+def test_levels_without_an_operator_have_no_energy_to_show(analyse, levels, latents):
+    found = analyse(levels=levels)
+    assert len(found.latents) == len(found.energy) == latents
+    assert not bool(found.energy.isnan().any())
