@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-slow coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-all coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -26,34 +26,43 @@ table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedd
 	$(SNAKEMAKE) results/table1.csv paper_figures/samples.pdf
 
 table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (an hour and a half)
-	$(SNAKEMAKE) --configfile configs/embedded_long.yaml -- results/embedded_long/table1.csv \
+	$(SNAKEMAKE) --configfile configs/benchmarks/embedded_long.yaml -- results/embedded_long/table1.csv \
 		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
 
 table2: $(VENV)/.installed  ## Table 2 on the 64-pixel stand-in, at a token size (a quarter of an hour of one core)
-	$(SNAKEMAKE) --configfile configs/table2.yaml -- results/table2.csv
+	$(SNAKEMAKE) --configfile configs/benchmarks/table2.yaml -- results/table2.csv
 
 table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
-	$(SNAKEMAKE) --configfile configs/table4.yaml -- results/table4.csv
+	$(SNAKEMAKE) --configfile configs/benchmarks/table4.yaml -- results/table4.csv
 
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about half an hour)
 	$(SNAKEMAKE) results/budget.csv paper_figures/budget.pdf
 
 ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (40 minutes of one core)
-	$(SNAKEMAKE) --configfile configs/ablations.yaml -- results/ablations/table3.csv \
+	$(SNAKEMAKE) --configfile configs/benchmarks/ablations.yaml -- results/ablations/table3.csv \
 		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
 
 interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors over three seeds, and what they say (half an hour)
-	$(SNAKEMAKE) --configfile configs/interpretability.yaml -- results/interpretability/interpretability.csv \
+	$(SNAKEMAKE) --configfile configs/benchmarks/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
 
 figures: $(VENV)/.installed  ## every figure of the embedded default
 	$(SNAKEMAKE) figures
 
-test: $(VENV)/.installed-test  ## the default tests (minutes)
-	$(BIN)/python -m pytest
+# one thread a process: the networks of tests are too small to share a step, and the processes share the cores
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadgroup
 
-test-slow: $(VENV)/.installed-test  ## the longer proofs: full-size networks, kill and resume, end to end
-	$(BIN)/python -m pytest -m slow
+test: $(VENV)/.installed-test  ## the default tests, over all cores (minutes)
+	$(PYTEST)
+
+test-ci: $(VENV)/.installed-test  ## of the longer proofs, one of each kind (a quarter of an hour)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slow and ci"
+
+test-slow: $(VENV)/.installed-test  ## all longer proofs: full-size networks, kill and resume, end to end
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
+test-all: test test-slow  ## every test that needs no GPU (an hour)
 
 coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
@@ -71,11 +80,11 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/snakefmt Snakefile rules
 
 weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
-	$(SNAKEMAKE) --configfile configs/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
-	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml
+	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
+	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml
 
 ship: weights  ## replace the shipped weights by the retrained ones
-	$(BIN)/hkd ship shapes16 --profile configs/weights.yaml --write
+	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml --write
 
 readme: table1  ## put the table and the sample grid of the embedded run into README.md
 	$(BIN)/hkd readme

@@ -1,11 +1,13 @@
-# Entry point: `snakemake --cores all results/table1.csv`. One file of rules per stage in rules/.
+# Entry point: `snakemake --cores all results/table1.csv`. One file of rules per stage in rules/, one per study in
+# rules/studies/; a new study is found by its file.
+from pathlib import Path
 
 
-configfile: "configs/embedded.yaml"
+configfile: "configs/benchmarks/embedded.yaml"
 
 
-# used with `--sdm apptainer` only; configs/container/hkd.def says how to build it
-container: "configs/container/hkd.sif"
+# used with `--sdm apptainer` only; container/hkd.def says how to build it
+container: "container/hkd.sif"
 
 
 include: "rules/runs.smk"
@@ -15,34 +17,22 @@ include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
-include: "rules/studies.smk"
-include: "rules/interpretability.smk"
-include: "rules/editing.smk"
-include: "rules/stability.smk"
-include: "rules/audit.smk"
-include: "rules/budget.smk"
+
+
+for study in sorted(PLAN.studies):
+
+    include: f"rules/studies/{study}.smk"
 
 
 localrules:
     all,
-    editing_figure,
-    inpainting_figure,
-    trajectories_figure,
-    framework_figure,
-    stability_table,
-    stability_figure,
     tables,
     figures,
     manifest,
     table,
     samples_figure,
     ablations_figure,
-    interpretability,
-    spectrum_figure,
-    interpretability_figure,
-    ambiguity,
-    ambiguity_figure,
-    budget,
+    error_table,
 
 
 rule all:

@@ -19,7 +19,7 @@ JOB = """
 import torch
 from hkd.nets.presets import NetworkConfig, build
 from hkd.methods.multistep.edm import EDM
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 network = NetworkConfig(preset="ddpmpp", precond="edm", model_channels=16, channel_mult=(1, 2, 2), num_blocks=1,
                         attn_resolutions=(4,), dropout=0.0)
 edm = EDM(student=build(network, resolution=16, channels=3, label_dim=0), p_mean=-1.2, p_std=1.2, sigma_data=0.5,

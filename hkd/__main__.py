@@ -6,6 +6,16 @@ import sys
 
 from hkd import interrupt
 
+SPOKEN = (  # errors that speak to the user, by the module that they are in
+    ("hkd.settings.origins", "ConfigError"),
+    ("hkd.store.artifacts", "ArtifactError"),
+    ("hkd.data", "DataError"),
+    ("hkd.training.loop", "Diverged"),
+    ("hkd.metrics.features.inputs", "MetricError"),
+    ("hkd.diffusion.adaptive", "SolveError"),
+)
+RENAMED = {"--profile": "--benchmark"}  # options of earlier versions
+
 
 def main() -> None:
     """Run the command line."""
@@ -24,46 +34,41 @@ def _run() -> int:
 def _command() -> int:
     import typer
 
-    from hkd.cli import app
-    from hkd.settings.origins import ConfigError
-    from hkd.store.artifacts import ArtifactError, refusal
+    from hkd.cli import commands
 
+    for argument in sys.argv[1:]:
+        if (old := argument.partition("=")[0]) in RENAMED:
+            return _tell(f"option {old} is now {RENAMED[old]}; benchmarks lie in configs/benchmarks")
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(commands()(standalone_mode=False) or 0)
     except typer.Exit as leave:
         return leave.exit_code
     except typer.TyperException as error:
         show = getattr(error, "show", None)
         show() if show else print(f"hkd: {error}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
-    except (ConfigError, ArtifactError) as error:
-        return _tell(error)
     except (ValueError, RuntimeError) as error:
         if not isinstance(error, _spoken()):
             raise
-        return _tell(error)
+        return _tell(str(error))
     except OSError as error:
+        from hkd.store.artifacts import refusal
+
         refused = refusal(error, error.filename or "output")
         if refused is None:
             raise
-        return _tell(refused)
+        return _tell(str(refused))
 
 
-def _tell(error: Exception) -> int:
-    for line in str(error).splitlines():
+def _tell(message: str) -> int:
+    for line in message.splitlines():
         print(f"hkd: {line}", file=sys.stderr)
     return 1
 
 
 def _spoken() -> tuple[type[Exception], ...]:
-    """Errors of loaded stages that speak to the user; a module that is not loaded has raised nothing."""
-    named = (
-        ("hkd.data", "DataError"),
-        ("hkd.training.loop", "Diverged"),
-        ("hkd.metrics.features.inputs", "MetricError"),
-        ("hkd.diffusion.adaptive", "SolveError"),
-    )
-    return tuple(getattr(sys.modules[module], name) for module, name in named if module in sys.modules)
+    """Return the errors of loaded modules; one that is not loaded has raised nothing."""
+    return tuple(getattr(sys.modules[module], name) for module, name in SPOKEN if module in sys.modules)
 
 
 if __name__ == "__main__":

@@ -1,62 +1,102 @@
-"""Options that several commands share."""
+"""What every command shares: its options, the plan, the record of what it makes, the device.
+
+Loads nothing but the parser, so that `hkd --help` answers at once; plan, arrays and tensors load where they are used.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from hkd.plan.runs import Plan
-from hkd.settings.origins import ConfigError
+if TYPE_CHECKING:
+    import torch
+
+    from hkd.plan.runs import Plan
+    from hkd.plan.stages import Work
+    from hkd.store.artifacts import Record
 
 DatasetArgument = Annotated[str, typer.Argument(help="Data set: the name of a file in configs/datasets.")]
 MethodArgument = Annotated[str, typer.Argument(help="Method, as group/name: methods/ecm, ablations/abl_no_traj.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of the run.")]
+NfeOption = Annotated[int, typer.Option(help="Network evaluations per image.")]
 DigestOption = Annotated[
     str | None, typer.Option(help="Stop unless the settings have this digest (the workflow passes what it planned).")
 ]
 CodeOption = Annotated[
     str | None, typer.Option(help="Stop unless the code has this digest (the workflow passes what it planned).")
 ]
-ProfileOption = Annotated[
-    str, typer.Option(envvar="HKD_PROFILE", help="Profile: a YAML file, or its content as JSON.", show_envvar=True)
+BenchmarkOption = Annotated[
+    str, typer.Option(envvar="HKD_BENCHMARK", help="Benchmark: a YAML file, or its content as JSON.", show_envvar=True)
 ]
 OverrideOption = Annotated[
-    list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="Override a key of the profile; repeatable.")
+    list[str] | None,
+    typer.Option("--config", metavar="KEY=VALUE", help="Override a key of the benchmark; repeatable."),
 ]
 DeviceOption = Annotated[
     str, typer.Option(envvar="HKD_DEVICE", help="auto, cpu, cuda or cuda:N. auto takes a GPU when there is one.")
 ]
-DEFAULT_PROFILE = "configs/embedded.yaml"
+FigureOption = Annotated[
+    Path, typer.Option("--out", help="The PDF; a PNG and the caption as .md are written beside it.")
+]
+DEFAULT_BENCHMARK = "configs/benchmarks/embedded.yaml"
 
 
-def plan(profile: str, overrides: list[str] | None) -> Plan:
-    """Return the plan of a profile with `KEY=VALUE` overrides; dots reach into sections, values are YAML."""
-    merged: dict[str, Any] = {}
-    for item in overrides or []:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--config {item}: expected KEY=VALUE")
-        section = merged
-        *outer, leaf = key.split(".")
-        for name in outer:
-            section = section.setdefault(name, {}) if isinstance(section, dict) else {}
-        try:
-            section[leaf] = yaml.safe_load(value)
-        except (yaml.YAMLError, TypeError):
-            raise ConfigError(f"--config {item}: the value is not YAML, or the key lies inside a plain value") from None
-    return Plan.load(profile, merged)
-
-
-def expect(digest: str, expected: str | None, what: str) -> None:
-    """Stop when settings or code are not those that the workflow was planned with.
+def plan(benchmark: str, overrides: list[str] | None) -> Plan:
+    """Return the plan of a benchmark with `KEY=VALUE` overrides; dots reach into sections, values are YAML.
 
     Raises:
-        ConfigError: they changed while the job waited, or another profile was named.
+        ConfigError: an override is none, or the benchmark cannot be used.
     """
-    if expected is not None and digest != expected:
-        raise ConfigError(
-            f"{what}: digest {digest}, the workflow planned {expected}; files changed meanwhile or another profile "
-            "was named: start snakemake again"
-        )
+    from hkd.plan.runs import Plan
+    from hkd.settings.overrides import from_arguments, refuse_old_environment
+
+    refuse_old_environment()
+    return Plan.load(benchmark, from_arguments(overrides or []))
+
+
+def record(
+    work: Work, device: object = "cpu", *, seed: int | None = None, inputs: Sequence[str] | None = None
+) -> Record:
+    """Return the record of a piece of work, whose clock starts now.
+
+    Args:
+        inputs: names of those that are read, where a command by hand needs fewer than the workflow's job.
+    Raises:
+        ArtifactError: something that it reads is missing.
+    """
+    from hkd.store.artifacts import Record
+
+    work.check_inputs(*(inputs or ()))
+    settings = work.settings if isinstance(work.settings, dict) else {"settings": work.settings}
+    return Record(
+        work.command, settings, work.settings_digest, seed, work.inputs(*(inputs or ())), str(device), work.code
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device: `auto` is a GPU when there is one, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    import torch
+
+    from hkd.settings.origins import ConfigError
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+
+
+def save_figure(drawn: Any, out: Path, caption: str, made: Record) -> None:
+    """Write a figure as PDF, PNG and caption, each with its record."""
+    from hkd.figures.save import save
+
+    for written in save(drawn, out.with_suffix(""), caption):
+        made.write(written)

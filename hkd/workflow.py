@@ -1,4 +1,4 @@
-"""What the Snakefile needs of its surroundings: the environment of its jobs, and locks left by dead runs."""
+"""What the Snakefile needs: the plan, the one lookup of its rules, the environment of jobs, locks left by dead runs."""
 
 from __future__ import annotations
 
@@ -7,56 +7,131 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hkd.plan.check import check, check_folders
 from hkd.plan.runs import Plan
+from hkd.plan.stages import STAGES, Stage, Work
+from hkd.settings.merge import CONFIGS, handed_on
 from hkd.settings.origins import ConfigError
 from hkd.store.artifacts import ArtifactError, write_json
-from hkd.studies.bars import plan as quality_bars
+from hkd.store.paths import METHOD
 
 # Tensors of some tens of megabytes come and go at every step; without these glibc returns their pages to the
 # kernel each time and faults them in again, which costs several times the arithmetic.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
 
-def plan(config: Mapping[str, Any]) -> Plan:
+def plan(config: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Plan:
     """Return the plan of the workflow's merged config, all of whose runs are checked.
 
+    Args:
+        config: what Snakemake made of `--configfile` and `--config`.
+        files: of `--configfile`.
     Raises:
         WorkflowError: the config cannot be used; Snakemake prints it without a traceback.
     """
     from snakemake.exceptions import WorkflowError
 
     try:
-        made = Plan.of(config).check()
-        quality_bars.bars(made)
-        for folder in (made.profile.results, made.profile.figures):
-            _check_writable(Path(folder))
+        made = check(Plan.of(config, [Path(file) for file in files], CONFIGS))
+        check_folders(made)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
     return made
 
 
-def _check_writable(folder: Path) -> None:
-    """Refuse a folder in which no job could write, before any job runs."""
-    existing = next(f for f in (folder, *folder.absolute().parents) if f.exists())
-    if not existing.is_dir():
-        raise ArtifactError(f"{existing}: a file stands where the folder for results should be; move it away")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ArtifactError(f"{existing}: cannot write here; make it writable, or name another folder in the profile")
+class Rules:
+    """The lookup of every rule: what a stage, or a part of a study, reads, leaves, is defined by and asks for.
+
+    `stage` is a name; `fixed` are values that the rule does not take from wildcards.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        parts = {part.name: part for study in plan.studies.values() for part in study.parts}
+        self.stages: dict[str, Stage] = {**STAGES, **parts}
+        self.local = sorted(name for name, stage in self.stages.items() if stage.local)
+        self.groups = ("methods", "ablations", *(study.name for study in plan.studies.values() if study.runs))
+        self._work = cache(self._described)
+
+    def outputs(self, stage: str, **fixed: Any) -> dict[str, Any]:
+        """Return the output patterns of a rule, by name."""
+        from snakemake.io import directory
+
+        files = self.stages[stage].files(self._plan.layout, **fixed)
+        return {name: directory(path) if name in files.folders else path for name, path in files.declared().items()}
+
+    def log(self, stage: str, **fixed: Any) -> str:
+        """Return where the log of a rule lies."""
+        return f"{self.stages[stage].files(self._plan.layout, **fixed).log}.log"
+
+    def benchmark(self, stage: str, **fixed: Any) -> str:
+        """Return where Snakemake notes time and memory of a rule's jobs."""
+        return f"{self.stages[stage].files(self._plan.layout, **fixed).log}.jsonl"
+
+    def inputs(self, stage: str, **fixed: Any) -> Callable[[Any], list[str]]:
+        """Return the input function of a rule."""
+        return lambda wildcards: self._of(stage, wildcards, fixed).inputs()
+
+    def digest(self, stage: str, **fixed: Any) -> Callable[[Any], str]:
+        """Return the function of what defines the results of a rule: another digest makes them again."""
+        return lambda wildcards: self._of(stage, wildcards, fixed).digest
+
+    def dataset(self, stage: str) -> str:
+        """Return the data set of the study that a part belongs to."""
+        study = next(study for study in self._plan.studies.values() if stage in {part.name for part in study.parts})
+        own = [getattr(self._plan.study(name, kind), "dataset", None) for name, kind in study.sections.items()]
+        return self._plan.study_dataset(next(iter(own), None))
+
+    def resources(self, stage: str, **fixed: Any) -> dict[str, Callable[..., int]]:
+        """Return the functions of what a job asks of the machine: its memory grows with each attempt."""
+        needs = lambda wildcards: self._of(stage, wildcards, fixed).definition.needs  # noqa: E731
+        return {
+            "gpu": lambda wildcards: needs(wildcards).gpu,
+            "mem_mb": lambda wildcards, attempt: needs(wildcards).mem_mb * attempt,
+            "runtime": lambda wildcards: needs(wildcards).minutes,
+        }
+
+    def table_targets(self) -> list[str]:
+        """Return every table that the benchmark makes, those of studies among them."""
+        tables = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
+        return [*tables, *self._study_targets("tables")]
+
+    def figure_targets(self) -> list[str]:
+        """Return every figure that the benchmark makes, those of studies among them."""
+        named = {"table1": "samples", "table3": "ablations"}
+        figures = [
+            f"{self._plan.layout.figure(figure)}.pdf" for table, figure in named.items() if table in self._plan.tables
+        ]
+        return [*figures, *self._study_targets("figures")]
+
+    def _study_targets(self, kind: str) -> list[str]:
+        names = [name for study in self._plan.studies.values() for name in getattr(study, kind)]
+        return [next(iter(self.stages[name].files(self._plan.layout).outputs.values())) for name in names]
+
+    def _of(self, stage: str, wildcards: Any, fixed: Mapping[str, Any]) -> Work:
+        values = {**dict(wildcards.items()), **fixed}
+        if {"group", "method"} <= values.keys():
+            values["method"] = METHOD.format(**{key: values.pop(key) for key in ("group", "method")})
+        return self._work(stage, tuple(sorted(values.items())))
+
+    def _described(self, stage: str, values: tuple[tuple[str, Any], ...]) -> Work:
+        return self.stages[stage].work(self._plan, **dict(values))
 
 
-def prefix(config: Mapping[str, Any]) -> str:
-    """Return what precedes every job's command: this interpreter's `hkd` first, and the merged profile.
+def prefix(plan: Plan) -> str:
+    """Return what precedes every job's command: this interpreter's `hkd` first, and the merged benchmark.
 
-    The profile travels in the environment and not in the command, so that a change of an unrelated key reruns
+    The benchmark travels in the environment and not in the command, so that a change of an unrelated key reruns
     nothing: what a job depends on is in the digest that it is given.
     """
-    values = {**ENVIRONMENT, "HKD_PROFILE": json.dumps(config), "HKD_WORKFLOW_PID": str(os.getpid())}
-    if not config.get("gpus"):
+    values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(plan.layers), "HKD_WORKFLOW_PID": str(os.getpid())}
+    if not plan.gpus:
         values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
     text = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH {exports}; "

@@ -1,40 +1,35 @@
+# Images of every data set, and the feature networks that are made of them.
 rule prepare:
     input:
-        source_files,
+        WORK.inputs("prepare"),
     output:
-        images=f"{LAYOUT.data()}/images.npy",
-        record=f"{LAYOUT.data()}/images.npy.record.json",
-        manifest=f"{LAYOUT.data()}/manifest.json",
+        **WORK.outputs("prepare"),
     log:
-        f"{LAYOUT.data()}/logs/prepare.log",
+        WORK.log("prepare"),
     benchmark:
-        f"{LAYOUT.data()}/logs/prepare.jsonl"
+        WORK.benchmark("prepare")
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **WORK.resources("prepare"),
     params:
-        digest=data_digest,
+        digest=WORK.digest("prepare"),
     shell:
         "exec hkd prepare {wildcards.dataset} {wildcards.split} --expect-digest {params.digest} 2> {log}"
 
 
 rule extractor:
     input:
-        extractor_needs,
+        WORK.inputs("extractor"),
     output:
-        weights=LAYOUT.extractor(),
-        record=f"{LAYOUT.extractor()}.record.json",
+        **WORK.outputs("extractor"),
     log:
-        f"{LAYOUT.root}/{{dataset}}/extractors/{{role}}/logs/extractor.log",
+        WORK.log("extractor"),
     benchmark:
-        f"{LAYOUT.root}/{{dataset}}/extractors/{{role}}/logs/extractor.jsonl"
+        WORK.benchmark("extractor")
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=120,
+        **WORK.resources("extractor"),
     params:
-        digest=extractor_digest,
+        digest=WORK.digest("extractor"),
     shell:
         "exec hkd extractor {wildcards.dataset} {wildcards.role} --expect-digest {params.digest} 2> {log}"

@@ -1,122 +1,69 @@
+# Tables, and figures of their rows. Those of studies are in rules/studies.
 rule tables:
     input:
-        [f"{LAYOUT.table(name)}.csv" for name in PLAN.tables],
-        f"{LAYOUT.table('table5')}.csv",
+        WORK.table_targets(),
 
 
 rule figures:
     input:
-        f"{FIGURES}/samples.pdf",
-        f"{FIGURES}/ablations.pdf",
-        f"{FIGURES}/framework.pdf",
-        f"{FIGURES}/trajectories.pdf",
-        f"{FIGURES}/editing.pdf",
-        f"{FIGURES}/inpainting.pdf",
-        f"{FIGURES}/stability.pdf",
+        WORK.figure_targets(),
 
 
 rule table:
     input:
-        table_metrics,
+        WORK.inputs("table"),
     output:
-        csv=f"{LAYOUT.table()}.csv",
-        csv_record=f"{LAYOUT.table()}.csv.record.json",
-        markdown=f"{LAYOUT.table()}.md",
-        markdown_record=f"{LAYOUT.table()}.md.record.json",
+        **WORK.outputs("table"),
     log:
-        f"{LAYOUT.root}/logs/{{table}}.log",
+        WORK.log("table"),
     benchmark:
-        f"{LAYOUT.root}/logs/{{table}}.jsonl"
+        WORK.benchmark("table")
     params:
-        digest=table_digest,
+        digest=WORK.digest("table"),
     shell:
         "exec hkd table {wildcards.table} --expect-digest {params.digest} 2> {log}"
 
 
 rule samples_figure:
     input:
-        PLAN.samples("table1"),
-        PLAN.metrics("table1"),
+        WORK.inputs("samples_figure", table="table1"),
     output:
-        pdf=f"{FIGURES}/samples.pdf",
-        png=f"{FIGURES}/samples.png",
-        caption=f"{FIGURES}/samples.md",
+        **WORK.outputs("samples_figure"),
     log:
-        f"{FIGURES}/logs/samples.log",
+        WORK.log("samples_figure"),
     benchmark:
-        f"{FIGURES}/logs/samples.jsonl"
+        WORK.benchmark("samples_figure")
     params:
-        digest=PLAN.figure_digest("samples", "table1"),
+        digest=WORK.digest("samples_figure", table="table1"),
     shell:
         "exec hkd figure samples table1 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
 
 
 rule ablations_figure:
     input:
-        PLAN.metrics("table3"),
+        WORK.inputs("ablations_figure", table="table3"),
     output:
-        pdf=f"{FIGURES}/ablations.pdf",
-        png=f"{FIGURES}/ablations.png",
-        caption=f"{FIGURES}/ablations.md",
+        **WORK.outputs("ablations_figure"),
     log:
-        f"{FIGURES}/logs/ablations.log",
+        WORK.log("ablations_figure"),
     benchmark:
-        f"{FIGURES}/logs/ablations.jsonl"
+        WORK.benchmark("ablations_figure")
     params:
-        digest=PLAN.figure_digest("bars", "table3"),
+        digest=WORK.digest("ablations_figure", table="table3"),
     shell:
         "exec hkd figure ablations table3 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
 
 
-rule trajectory_error:
-    input:
-        weights=f"{RUN}/weights.safetensors",
-        config=f"{RUN}/config.yaml",
-        trajectories=f"{LAYOUT.trajectories(name=HELD_OUT)}/manifest.json",
-    output:
-        errors=f"{RUN}/metrics/trajectory_error.json",
-        record=f"{RUN}/metrics/trajectory_error.json.record.json",
-    log:
-        f"{RUN}/logs/trajectory_error.log",
-    benchmark:
-        f"{RUN}/logs/trajectory_error.jsonl"
-    threads: 1
-    resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=60,
-    params:
-        code=metrics_code,
-    shell:
-        "exec hkd trajectory-error {wildcards.dataset} {wildcards.group}/{wildcards.method}"
-        " --seed {wildcards.seed} --expect-code {params.code} 2> {log}"
-
-
 rule error_table:
     input:
-        [path for paths in PLAN.trajectory_errors().values() for path in paths],
+        WORK.inputs("error_table"),
     output:
-        table=f"{LAYOUT.root}/trajectory_error.csv",
-        record=f"{LAYOUT.root}/trajectory_error.csv.record.json",
+        **WORK.outputs("error_table"),
     log:
-        f"{LAYOUT.root}/logs/trajectory_error.log",
+        WORK.log("error_table"),
     benchmark:
-        f"{LAYOUT.root}/logs/trajectory_error.jsonl"
-    shell:
-        "exec hkd error-table 2> {log}"
-
-
-rule bars:
-    input:
-        hkd.studies.bars.plan.inputs(PLAN),
-    output:
-        table=f"{LAYOUT.root}/bars.csv",
-        record=f"{LAYOUT.root}/bars.csv.record.json",
-    log:
-        f"{LAYOUT.root}/logs/bars.log",
-    benchmark:
-        f"{LAYOUT.root}/logs/bars.jsonl"
+        WORK.benchmark("error_table")
     params:
-        digest=hkd.studies.bars.plan.table_digest(PLAN),
+        digest=WORK.digest("error_table"),
     shell:
-        "exec hkd bars --expect-digest {params.digest} 2> {log}"
+        "exec hkd error-table --expect-digest {params.digest} 2> {log}"

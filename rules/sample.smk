@@ -1,21 +1,18 @@
+# Generated images, one file for each number of evaluations.
 rule sample:
     input:
-        weights=f"{RUN}/weights.safetensors",
-        config=f"{RUN}/config.yaml",
+        WORK.inputs("sample"),
     output:
-        samples=f"{RUN}/samples/nfe{{nfe}}.npz",
-        record=f"{RUN}/samples/nfe{{nfe}}.npz.record.json",
+        **WORK.outputs("sample"),
     log:
-        f"{RUN}/logs/sample-nfe{{nfe}}.log",
+        WORK.log("sample"),
     benchmark:
-        f"{RUN}/logs/sample-nfe{{nfe}}.jsonl"
+        WORK.benchmark("sample")
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        **WORK.resources("sample"),
     params:
-        digest=sample_digest,
+        digest=WORK.digest("sample"),
     shell:
         "exec hkd sample {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
         " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"

@@ -1,44 +1,36 @@
+# From images to features, and from features to scores.
 rule reference:
     input:
-        images=reference_images,
-        extractors=extractor_files,
+        WORK.inputs("reference"),
     output:
-        features=LAYOUT.reference(),
-        record=f"{LAYOUT.reference()}.record.json",
+        **WORK.outputs("reference"),
     log:
-        f"{LAYOUT.root}/{{dataset}}/reference/logs/reference.log",
+        WORK.log("reference"),
     benchmark:
-        f"{LAYOUT.root}/{{dataset}}/reference/logs/reference.jsonl"
+        WORK.benchmark("reference")
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=8000,
-        runtime=120,
+        **WORK.resources("reference"),
     params:
-        digest=features_digest,
+        digest=WORK.digest("reference"),
     shell:
         "exec hkd reference {wildcards.dataset} --expect-digest {params.digest} 2> {log}"
 
 
 rule features:
     input:
-        samples=f"{RUN}/samples/nfe{{nfe}}.npz",
-        reference=LAYOUT.reference(),
-        extractors=extractor_files,
+        WORK.inputs("features"),
     output:
-        features=f"{RUN}/features/nfe{{nfe}}.npz",
-        record=f"{RUN}/features/nfe{{nfe}}.npz.record.json",
+        **WORK.outputs("features"),
     log:
-        f"{RUN}/logs/features-nfe{{nfe}}.log",
+        WORK.log("features"),
     benchmark:
-        f"{RUN}/logs/features-nfe{{nfe}}.jsonl"
+        WORK.benchmark("features")
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=60,
+        **WORK.resources("features"),
     params:
-        digest=features_digest,
+        digest=WORK.digest("features"),
     shell:
         "exec hkd features {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
         " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
@@ -46,49 +38,37 @@ rule features:
 
 rule metrics:
     input:
-        samples=f"{RUN}/samples/nfe{{nfe}}.npz",
-        features=f"{RUN}/features/nfe{{nfe}}.npz",
-        weights=f"{RUN}/weights.safetensors",
-        reference=LAYOUT.reference(),
+        WORK.inputs("metrics"),
     output:
-        metrics=f"{RUN}/metrics/nfe{{nfe}}.json",
-        record=f"{RUN}/metrics/nfe{{nfe}}.json.record.json",
+        **WORK.outputs("metrics"),
     log:
-        f"{RUN}/logs/metrics-nfe{{nfe}}.log",
+        WORK.log("metrics"),
     benchmark:
-        f"{RUN}/logs/metrics-nfe{{nfe}}.jsonl"
+        WORK.benchmark("metrics")
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        **WORK.resources("metrics"),
     params:
-        digest=metrics_digest,
+        digest=WORK.digest("metrics"),
     shell:
         "exec hkd metrics {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
         " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
 
 
-rule calibration:
+rule trajectory_error:
     input:
-        images=f"{LAYOUT.data(CALIBRATED, PLAN.reference_split(CALIBRATED))}/manifest.json",
-        extractors=hkd.plan.scores.extractor_files(PLAN, CALIBRATED),
+        WORK.inputs("trajectory_error"),
     output:
-        table=f"{LAYOUT.root}/calibration.csv",
-        record=f"{LAYOUT.root}/calibration.csv.record.json",
-        pdf=f"{FIGURES}/calibration.pdf",
-        png=f"{FIGURES}/calibration.png",
-        caption=f"{FIGURES}/calibration.md",
+        **WORK.outputs("trajectory_error"),
     log:
-        f"{LAYOUT.root}/logs/calibration.log",
+        WORK.log("trajectory_error"),
     benchmark:
-        f"{LAYOUT.root}/logs/calibration.jsonl"
+        WORK.benchmark("trajectory_error")
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=8000,
-        runtime=120,
+        **WORK.resources("trajectory_error"),
     params:
-        dataset=CALIBRATED,
-        code=metrics_code,
+        digest=WORK.digest("trajectory_error"),
     shell:
-        "exec hkd calibrate {params.dataset} --expect-code {params.code} 2> {log}"
+        "exec hkd trajectory-error {wildcards.dataset} {wildcards.group}/{wildcards.method}"
+        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"

@@ -1,28 +1,20 @@
 # Training state lies in {run}/checkpoints, declared nowhere: Snakemake deletes the declared outputs of a failed job,
-# and a retried one goes on from its newest checkpoint.
+# and a retried one goes on from its newest checkpoint. What a rerun replaces is moved to {run}/superseded.
 rule train:
     input:
-        train_needs,
+        WORK.inputs("train"),
     output:
-        weights=f"{RUN}/weights.safetensors",
-        record=f"{RUN}/weights.safetensors.record.json",
-        raw=f"{RUN}/raw.safetensors",
-        raw_record=f"{RUN}/raw.safetensors.record.json",
-        config=f"{RUN}/config.yaml",
-        milestones=directory(f"{RUN}/milestones"),
+        **WORK.outputs("train"),
     log:
-        f"{RUN}/logs/train.log",
+        WORK.log("train"),
     benchmark:
-        f"{RUN}/logs/train.jsonl"
+        WORK.benchmark("train")
     priority: 5
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=train_memory,
-        runtime=train_minutes,
+        **WORK.resources("train"),
     params:
-        digest=train_digest,
-        code=train_code,
+        digest=WORK.digest("train"),
     shell:
         "exec hkd train {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} --expect-code {params.code} 2> {log}"
+        " --expect-digest {params.digest} 2> {log}"

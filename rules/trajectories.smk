@@ -1,21 +1,19 @@
+# Stored solutions of a teacher's ODE: shards, and the manifest that lists them.
 rule shard:
     input:
-        teacher_weights,
+        WORK.inputs("shard"),
     output:
-        shard=f"{LAYOUT.trajectories()}/shard{{shard}}.npy",
-        record=f"{LAYOUT.trajectories()}/shard{{shard}}.npy.record.json",
+        **WORK.outputs("shard"),
     log:
-        f"{LAYOUT.trajectories()}/logs/shard{{shard}}.log",
+        WORK.log("shard"),
     benchmark:
-        f"{LAYOUT.trajectories()}/logs/shard{{shard}}.jsonl"
+        WORK.benchmark("shard")
     priority: 10
     threads: 1
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        **WORK.resources("shard"),
     params:
-        digest=trajectory_digest,
+        digest=WORK.digest("shard"),
     shell:
         "exec hkd trajectories {wildcards.dataset} {wildcards.trajectories} --shard {wildcards.shard}"
         " --expect-digest {params.digest} 2> {log}"
@@ -23,15 +21,14 @@ rule shard:
 
 rule manifest:
     input:
-        shards,
+        WORK.inputs("manifest"),
     output:
-        manifest=f"{LAYOUT.trajectories()}/manifest.json",
-        record=f"{LAYOUT.trajectories()}/manifest.json.record.json",
+        **WORK.outputs("manifest"),
     log:
-        f"{LAYOUT.trajectories()}/logs/manifest.log",
+        WORK.log("manifest"),
     benchmark:
-        f"{LAYOUT.trajectories()}/logs/manifest.jsonl"
+        WORK.benchmark("manifest")
     params:
-        digest=trajectory_digest,
+        digest=WORK.digest("manifest"),
     shell:
         "exec hkd trajectories {wildcards.dataset} {wildcards.trajectories} --expect-digest {params.digest} 2> {log}"

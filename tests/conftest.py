@@ -12,16 +12,19 @@ import pytest
 import torch
 from hypothesis import settings
 
-from hkd.data import shapes
-from hkd.data.images import ImageShape, write_image_set
+from hkd.data.image_set import ImageShape, write_image_set
+from hkd.data.kinds import shapes
 from hkd.data.shards import shard_name, write_shard
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment import build as experiment
+from hkd.experiment import finished
 from hkd.experiment.feed import batches
+from hkd.experiment.networks import feature_network
 from hkd.experiment.record import run_document
+from hkd.methods.distances import PerceptualDistance
 from hkd.nets.cnn import FeatureCNN
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
@@ -52,10 +55,10 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def smoke_plan() -> Callable[..., Plan]:
-    """Build the plan of the smoke profile with some keys changed."""
+    """Build the plan of the smoke benchmark with some keys changed."""
 
     def build(**overrides: Any) -> Plan:
-        return Plan.load(str(ROOT / "configs/smoke.yaml"), overrides, ROOT / "configs")
+        return Plan.load(str(ROOT / "configs/benchmarks/smoke.yaml"), overrides, ROOT / "configs")
 
     return build
 
@@ -152,7 +155,8 @@ def trajectories(
 @pytest.fixture(scope="session")
 def parts(teacher: Path, perceptual: Path) -> experiment.Parts:
     """The finished stages that any method may start from."""
-    return experiment.Parts(init=teacher, teacher=teacher, perceptual=perceptual)
+    network = feature_network(perceptual)
+    return finished.parts(teacher, teacher, PerceptualDistance(network, network.maps))
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +167,7 @@ def build(parts: experiment.Parts) -> Callable[..., Any]:
         chosen = experiment.Parts(
             init=parts.init if run.init else None,
             teacher=parts.teacher if run.teacher else None,
-            perceptual=parts.perceptual if run.perceptual else None,
+            distance=parts.distance if run.perceptual else None,
         )
         return experiment.method(run, SHAPE, seed=seed, parts=chosen)
 

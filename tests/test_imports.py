@@ -24,7 +24,7 @@ def loaded(*arguments: str, cwd) -> set[str]:
         ("-m", "hkd", "--help"),
         ("-c", "import hkd.plan.runs, hkd.workflow, hkd.store.shipped"),
         ("-m", "hkd", "config", "show", "methods/ecm"),
-        ("-m", "hkd", "config", "tables", "--profile", "configs/smoke.yaml"),
+        ("-m", "hkd", "config", "tables", "--benchmark", "configs/benchmarks/smoke.yaml"),
         ("-m", "hkd", "table", "table1", "--config", "results=no-such-folder"),
         ("-c", "import hkd.report.tables, hkd.report.terminal, hkd.report.view"),
     ],
@@ -58,7 +58,7 @@ def test_from_images_to_scores_our_own_path_needs_no_library_of_networks_or_metr
 
 def test_snakemake_parses_the_rules_without_slow_libraries(root):
     code = "import sys, hkd.plan.runs, hkd.workflow; from pathlib import Path\n"
-    code += "plan = hkd.plan.runs.Plan.load('configs/embedded.yaml')\n"
+    code += "plan = hkd.plan.runs.Plan.load('configs/benchmarks/embedded.yaml')\n"
     code += "[plan.metrics(t) for t in plan.tables]; [plan.table_digest(t) for t in plan.tables]\n"
     code += "plan.train_code('shapes16', 'methods/hkd'); hkd.workflow.prefix({})"
     assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})

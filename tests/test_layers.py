@@ -33,10 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": set(),
     "experiment": LIBRARY | {"plan"},
     "job": {"plan"},
-    "stages": LIBRARY | HARNESS,
-    "studies": LIBRARY | HARNESS,
-    "workflow": {"plan", "studies"},
-    "cli": {"stages", "studies"},
+    "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
+    "studies": LIBRARY | HARNESS | {"cli"},
+    "workflow": {"plan"},
+    "cli": set(),  # finds stages and studies by their files
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),
 }
@@ -52,11 +52,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
-def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    """Modules of the package that a file imports, anywhere or only while it is loaded."""
+def imports(path: Path, *, top_level: bool = False, hints: bool = True) -> set[str]:
+    """Modules of the package that a file imports: anywhere or only while it is loaded, for type hints or not."""
     tree = ast.parse(path.read_text())
     found = set()
-    for node in tree.body if top_level else ast.walk(tree):
+    for node in tree.body if top_level else ast.walk(tree) if hints else _outside_hints(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -85,12 +85,95 @@ def test_imports_obey_the_table(module):
 
 def test_only_main_imports_the_commands():
     users = {module for module, path in MODULES.items() if within("cli", {n.split(".")[0] for n in imports(path)})}
-    assert {module for module in users if not module.startswith("cli")} == {"__main__"}
+    assert {module for module in users if module != "cli"} <= {"__main__"} | {m for m in users if typed_only(m)}
 
 
-def test_no_module_is_loaded_in_a_circle():
-    graph = {module: imports(path, top_level=True) & MODULES.keys() for module, path in MODULES.items()}
+def typed_only(module: str) -> bool:
+    """Whether a module imports the command line for type hints alone."""
+    return not within("cli", {name.split(".")[0] for name in imports(MODULES[module], hints=False)})
+
+
+def test_studies_import_no_other_study():
+    for module, path in MODULES.items():
+        parts = module.split(".")
+        if parts[0] == "studies" and len(parts) > 2:
+            others = {n for n in imports(path) if n.startswith("studies.") and n.count(".") > 1}
+            assert {n.split(".")[1] for n in others} <= {parts[1]}, f"hkd.{module} reads another study"
+
+
+@pytest.mark.parametrize("top_level", [True, False], ids=["at load", "in functions"])
+def test_no_modules_import_each_other_in_a_circle(top_level):
+    graph = {m: imports(path, top_level=top_level, hints=False) & MODULES.keys() for m, path in MODULES.items()}
     list(TopologicalSorter(graph).static_order())
+
+
+OF_EVERY_STUDY = {"plan", "command", "table", "figure"}
+
+
+def test_a_file_name_stands_in_one_package_only():
+    """But for the files that every study has, a stage and what it is about, a method and its network."""
+    homes: dict[str, set[str]] = {}
+    for module in MODULES:
+        package, _, name = module.rpartition(".")
+        if name not in OF_EVERY_STUDY or not package.startswith("studies"):
+            homes.setdefault(name, set()).add(package)
+    twice = {name: packages for name, packages in homes.items() if len(packages) > 1}
+    for name, packages in twice.items():
+        apart = {p for p in packages if p != "stages"} if "stages" in packages else packages
+        of_a_method = {p.split(".")[0] for p in packages} == {"methods", "nets"}
+        assert len(apart) == 1 or of_a_method, f"{name}.py stands in {sorted(packages)}"
+
+
+def test_paths_are_spelled_in_one_place():
+    """No other module names a file of a run, or makes one path of another by `replace`."""
+    names = ("weights.safetensors", "raw.safetensors", "trajectory_error.json", "features.npz", "manifest.json")
+    for module, path in MODULES.items():
+        if within(module, {"plan", "stages", "workflow", "job"}):
+            texts = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
+            found = [name for name in names for text in texts if isinstance(text, str) and text.endswith(name)]
+            assert not found, f"hkd.{module} spells {found}"
+
+
+# -- commands compute nothing ------------------------------------------------------------------------------------------
+
+COMMANDS = sorted(
+    m for m in MODULES if m.startswith("stages.") or (m.startswith("studies.") and m.endswith(".command"))
+)
+ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.MatMult, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift)
+COMPUTERS = {"numpy", "torch", "pandas", "scipy", "math", "statistics"}
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_computes_nothing(module):
+    tree = ast.parse(MODULES[module].read_text())
+    for node in _outside_hints(tree):
+        where = f"hkd.{module}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in node.names} & COMPUTERS, f"{where} loads a library"
+        if isinstance(node, ast.ImportFrom):
+            assert str(node.module).split(".")[0] not in COMPUTERS, f"{where} loads a library"
+        if isinstance(node, ast.BinOp):
+            assert not isinstance(node.op, ARITHMETIC), f"{where} computes: {ast.unparse(node)}"
+            if isinstance(node.op, ast.Div):  # of a path and a name
+                assert any(isinstance(side, ast.Constant | ast.JoinedStr) for side in (node.left, node.right)), where
+        if isinstance(node, ast.AugAssign):
+            assert isinstance(node.op, ast.BitOr), f"{where} computes: {ast.unparse(node)}"
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for statement in function.body:
+            numbers = [n.value for n in ast.walk(statement) if isinstance(n, ast.Constant) and _is_number(n.value)]
+            assert set(numbers) <= {0, 1}, f"hkd.{module}:{statement.lineno} holds the settings {numbers}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _outside_hints(tree: ast.AST):
+    """Yield all nodes but those in blocks that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _outside_hints(node)
 
 
 def calls(path: Path) -> set[str]:
@@ -111,9 +194,9 @@ def test_images_become_bytes_in_one_place():
     are bytes too; neither are samples."""
     casts = {"cast np.uint8", "cast torch.uint8", "byte", "cast 'uint8'"}
     casting = {path.relative_to(PACKAGE).as_posix() for path in FILES if calls(path) & casts}
-    assert casting == {"data/images.py", "studies/calibration/corruptions.py", "studies/interpretability/command.py"}
+    assert casting == {"data/image_set.py", "studies/calibration/corruptions.py", "studies/interpretability/command.py"}
     definitions = [path for path in FILES if "def to_uint8" in path.read_text()]
-    assert [path.relative_to(PACKAGE).as_posix() for path in definitions] == ["data/images.py"]
+    assert [path.relative_to(PACKAGE).as_posix() for path in definitions] == ["data/image_set.py"]
 
 
 def test_no_matrix_root_is_ever_taken_by_us():

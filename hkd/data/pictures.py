@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hkd.data import DataError
 from hkd.data.decoding import DECODING_ERRORS, FORMATS, MAX_PIXELS
-from hkd.data.images import to_unit_range
+from hkd.data.image_set import to_unit_range
 
 MODES = {1: "L", 3: "RGB"}
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data import shapes
-from hkd.data.images import ImageSet
+from hkd.data.image_set import ImageSet
+from hkd.data.kinds import kind
 from hkd.seeding import permutation, stream, visit
 from hkd.settings.sections import Data
 from hkd.store.artifacts import ArtifactError
@@ -34,7 +34,9 @@ class ReadingTask:
     def __init__(self, task: str, images: Path, data: Data, *, size: int, resize: Resize, seed: int) -> None:
         self._set, self._data, self._size, self._resize, self._seed = ImageSet(images), data, size, resize, seed
         self._set.verify()
-        offered = (["factors"] if data.kind == "shapes" else []) + (["labels"] if self._set.label_dim else [])
+        self._kind = kind(data.kind)
+        offered = ["factors"] if hasattr(self._kind, "FACTORS") else []
+        offered += ["labels"] if self._set.label_dim else []
         self.task = ([*offered, "rotation"])[0] if task == "auto" else task
         if self.task not in (*offered, "rotation"):
             raise ArtifactError(f"{images}: has no {self.task} to learn from; set extractor task: auto")
@@ -46,7 +48,7 @@ class ReadingTask:
     def heads(self) -> dict[str, int]:
         """Head name -> outputs."""
         if self.task == "factors":
-            return {name: factor.outputs for name, factor in shapes.FACTORS.items()}
+            return {name: factor.outputs for name, factor in self._kind.FACTORS.items()}
         return {"label": self._set.label_dim} if self.task == "labels" else {"rotation": 4}
 
     def batch(self, step: int, size: int, device: torch.device) -> Readings:
@@ -58,9 +60,9 @@ class ReadingTask:
     def quality(self, network: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> dict[str, float]:
         """Return accuracy of classes and R² of values per head, on held-out images."""
         if self.task == "factors":
-            values = shapes.factors(self._data.seed, "heldout", range(HELD_OUT))
-            levels = self._levels(torch.from_numpy(shapes.render(values, self._set.resolution)))
-            whole = Readings(levels, _encoded(values))
+            values = self._kind.factors(self._data.seed, "heldout", range(HELD_OUT))
+            levels = self._levels(torch.from_numpy(self._kind.render(values, self._set.resolution)))
+            whole = Readings(levels, self._encoded(values))
         else:
             whole = self._readings(self._held_out[:HELD_OUT], stream(self._seed, "held-out-rotation"), device)
         pieces = [network(levels.to(device)) for levels in whole.levels.split(250)]
@@ -71,7 +73,7 @@ class ReadingTask:
         pixels = torch.from_numpy(self._set.pixels[np.sort(indices)])
         indices = np.sort(indices)
         if self.task == "factors":
-            answers = _encoded(shapes.factors(self._data.seed, "train", indices))
+            answers = self._encoded(self._kind.factors(self._data.seed, "train", indices))
         elif self.task == "labels":
             assert self._set.class_numbers is not None
             answers = {"label": torch.from_numpy(self._set.class_numbers[indices])}
@@ -80,16 +82,15 @@ class ReadingTask:
             pixels, answers = rotated(pixels, turns), {"rotation": turns}
         return Readings(self._levels(pixels).to(device), {k: v.to(device) for k, v in answers.items()})
 
+    def _encoded(self, values: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        answers = {}
+        for name, factor in self._kind.FACTORS.items():
+            encoded = torch.from_numpy(factor.encode(values[name]))
+            answers[name] = encoded if factor.kind == "categorical" else encoded.to(torch.float32)
+        return answers
+
     def _levels(self, pixels: Tensor) -> Tensor:
         return self._resize(pixels.to(torch.float32), self._size)
-
-
-def _encoded(values: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    answers = {}
-    for name, factor in shapes.FACTORS.items():
-        encoded = torch.from_numpy(factor.encode(values[name]))
-        answers[name] = encoded if factor.kind == "categorical" else encoded.to(torch.float32)
-    return answers
 
 
 def _score(output: Tensor, answer: Tensor) -> float:

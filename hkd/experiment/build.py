@@ -1,45 +1,37 @@
-"""A resolved config to live objects: the one module that knows every part."""
+"""A resolved run to live objects: its network and its method, with fresh weights."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hkd.data.images import ImageShape
-from hkd.experiment.record import read_run
+from hkd.data.image_set import ImageShape
 from hkd.methods.base import Method
-from hkd.methods.distances import LPIPS, PerceptualDistance
 from hkd.nets.assemble import build
 from hkd.nets.presets import NetworkConfig
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data, Run
 from hkd.settings.signatures import constructor_arguments
-from hkd.store.artifacts import ArtifactError, load_weights, weights_about
-from hkd.store.published import BACKBONES, locate
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Files of finished stages that a method is built from; None where its config asks for none."""
+    """What a method starts from, of finished stages; None where its config asks for none.
 
-    init: Path | None = None
-    teacher: Path | None = None
-    perceptual: Path | None = None
+    Attributes:
+        init: weights of the student before training, by the names of its network.
+        teacher: frozen network that is learned from.
+        distance: perceptual distance of the loss.
+    """
 
-
-def device(name: str) -> torch.device:
-    """Return the device: `auto` is a GPU when there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+    init: Mapping[str, Tensor] | None = None
+    teacher: nn.Module | None = None
+    distance: nn.Module | None = None
 
 
 def network(run: Run, shape: ImageShape, seed: int) -> nn.Module:
@@ -80,64 +72,15 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
     made: type[Method] = getattr(importlib.import_module(module), name)
     wanted = constructor_arguments(run.target)
     given: dict[str, Any] = {"student": network(run, shape, seed), "total_steps": run.training.steps}
-    given["teacher"] = base(parts.teacher).student if parts and parts.teacher else nn.Module()
-    given["distance"] = perceptual(run, parts.perceptual) if parts and run.perceptual else None
+    given["teacher"] = parts.teacher if parts and parts.teacher is not None else nn.Module()
+    given["distance"] = parts.distance if parts else None
     try:
         built = made(**{key: value for key, value in given.items() if key in wanted}, **run.params)
     except ValueError as error:
         raise ConfigError(f"{run.title} cannot be built: {error}") from None
-    if parts and parts.init:
-        built.initialise("student", base(parts.init).student.state_dict())
+    if parts and parts.init is not None:
+        built.initialise("student", dict(parts.init))
     for frozen in built.frozen:
         if isinstance(getattr(built, frozen, None), nn.Module):
             getattr(built, frozen).requires_grad_(False)
     return built
-
-
-def base(weights: Path) -> Any:
-    """Return the finished run whose weights lie at `weights`, as a method in evaluation mode."""
-    run, shape, about = read_run(weights.with_name("config.yaml"))
-    built = method(run, shape, seed=about["seed"], parts=None)
-    load(built, weights)
-    return built.eval().requires_grad_(False)
-
-
-def load(built: Method, weights: Path) -> None:
-    """Load finished weights into a method.
-
-    Raises:
-        ArtifactError: they are weights of another configuration.
-    """
-    state = load_weights(weights)
-    try:
-        built.load_artefact(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ArtifactError(
-            f"{weights}: not the weights of the config beside it ({first}); train the run again"
-        ) from None
-
-
-def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
-    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone.
-
-    Raises:
-        ArtifactError: the weights are absent or others than the recorded or published ones.
-    """
-    if run.perceptual_backbone == "cnn":
-        assert weights is not None
-        network = feature_network(weights)
-        return PerceptualDistance(network, network.maps, run.perceptual_resize)
-    name = BACKBONES[run.perceptual_backbone]
-    path, backbone = locate(name, run.weights_folder), name.removeprefix("lpips-")
-    return LPIPS(backbone, path, run.perceptual_resize, average=run.perceptual_backbone == "piq-vgg")
-
-
-def feature_network(weights: Path) -> Any:
-    """Return a feature network with its finished weights, in evaluation mode."""
-    from hkd.nets.cnn import FeatureCNN
-
-    state = load_weights(weights, "extractor")
-    built = FeatureCNN(**weights_about(weights)["network"])
-    built.load_state_dict(state)
-    return built.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hkd.data.images import ImageSet
+from hkd.data.image_set import ImageSet
 from hkd.data.trajectories import Trajectories
 from hkd.seeding import stream, visit
 from hkd.settings.sections import Run

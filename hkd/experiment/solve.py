@@ -1,15 +1,28 @@
-"""The states that a set of trajectories keeps: a base's probability-flow ODE, or pairs of its own sampler."""
+"""Sets of trajectories: a teacher's probability-flow ODE with every state, or pairs of its own sampler."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from hkd.data.shards import write_shard
+from hkd.data.trajectories import state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
+from hkd.experiment.finished import base
+from hkd.experiment.record import read_run
+from hkd.experiment.sample import classes
 from hkd.methods.base import Method
+from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import ImageStreams
 from hkd.settings.sections import TrajectorySet
+from hkd.store.chunks import Arrays
+
+SIGMA_DATA = 0.5  # what states are stored over, where the teacher names no such number
 
 
 def ode_levels(spec: TrajectorySet) -> Tensor:
@@ -38,3 +51,79 @@ def solve_states(
     network = getattr(built, built.samples_with[0])
     states = solve(lambda x, sigma: network(x, sigma, labels), noise, ode_levels(spec), spec.solver)
     return states if spec.keep == "all" else states[:, [0, -1]]
+
+
+class ShardSolver:
+    """The solver of one shard of a set: trajectory i is a function of (seed, i).
+
+    Args:
+        weights: of the teacher, with its config beside them.
+    Attributes:
+        size: trajectories in the shard.
+    """
+
+    def __init__(self, spec: TrajectorySet, shard: int, weights: Path, to: torch.device) -> None:
+        self._spec, self._first, self._to = spec, shard * spec.count // spec.shards, to
+        self.size = spec.count // spec.shards
+        self._teacher = base(weights).to(to)
+        self._run, self._shape, _ = read_run(weights.with_name("config.yaml"))
+        self._sigmas, self._sigma_data = state_levels(spec), self._run.params.get("sigma_data", SIGMA_DATA)
+
+    def states(self, first: int, count: int) -> Arrays:
+        """Return consecutive trajectories, in float16 and divided by the scale of each noise level.
+
+        `states` (count, S, C, H, W), `nfe` (count,), and `labels` (count,) where the teacher is conditional.
+        """
+        indices = range(self._first + first, self._first + first + count)
+        streams = ImageStreams(self._spec.seed, indices, "trajectory-noise")
+        noise = streams.randn(self._shape.chw).to(self._to)
+        labels = None
+        if self._run.conditional:
+            labels = classes(self._spec.seed, list(indices), self._shape.label_dim).to(self._to)
+        scales = state_scales(self._sigmas, self._sigma_data)[None, :, None, None, None]
+        with EvaluationCounter(networks(self._teacher)) as counter:
+            states = solve_states(self._teacher, self._spec, noise, labels, streams).cpu() / scales
+        numbers = {"nfe": np.full(count, counter.counted / count)}
+        if labels is not None:
+            numbers["labels"] = labels.argmax(dim=1).cpu().numpy()
+        return {"states": states.to(torch.float16).numpy(), **numbers}
+
+    def write(self, path: Path, arrays: Arrays) -> dict[str, object]:
+        """Write a whole shard, and return what its record says of it."""
+        write_shard(path, arrays["states"], arrays.get("labels"))
+        return {
+            "count": self.size,
+            "nfe": float(arrays["nfe"].mean()),
+            "sigmas": self._sigmas.tolist(),
+            "sigma_data": self._sigma_data,
+            "label_dim": self._shape.label_dim if self._run.conditional else 0,
+        }
+
+
+def counted(make: Callable[[int, int], Arrays], tick: Callable[[int], object]) -> Callable[[int, int], Arrays]:
+    """Return a function that makes parts, and reports how many items each has."""
+
+    def made(first: int, count: int) -> Arrays:
+        arrays = make(first, count)
+        tick(count)
+        return arrays
+
+    return made
+
+
+def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[str, object]]]) -> dict[str, object]:
+    """Return what the manifest of a set holds, from the names and records of its shards."""
+    facts = shards[-1][1]
+    evaluations = sum(float(record["nfe"]) * int(record["count"]) for _, record in shards)  # type: ignore[arg-type, call-overload]
+    return {
+        "teacher": spec.teacher,
+        "solver": spec.solver,
+        "nfe": evaluations / spec.count,
+        "network_evals": round(evaluations),
+        "count": spec.count,
+        "sigmas": facts["sigmas"],
+        "sigma_data": facts["sigma_data"],
+        "label_dim": facts["label_dim"],
+        "settings_digest": digest,
+        "shards": [{"file": name, "count": r["count"], "sha256": r["sha256"]} for name, r in shards],
+    }

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
+from hkd.nets.presets import PRESETS, NetworkConfig
 from hkd.seeding import address
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from hkd.nets.presets import NetworkConfig
-
-
-_SONG: dict[str, dict[str, Any]] = {
-    "ddpmpp": {
-        "embedding_type": "positional",
-        "encoder_type": "standard",
-        "channel_mult_noise": 1,
-        "resample_filter": (1, 1),
-    },
-    "ncsnpp": {
-        "embedding_type": "fourier",
-        "encoder_type": "residual",
-        "channel_mult_noise": 2,
-        "resample_filter": (1, 3, 3, 1),
-    },
-}
 
 
 def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: int, seed: int = 0) -> nn.Module:
@@ -47,10 +31,6 @@ def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: i
 
 
 def _bare(config: NetworkConfig, resolution: int, channels: int, label_dim: int) -> nn.Module:
-    from hkd.nets.ddpm_unet import DDPMUNet
-    from hkd.nets.kdm import KDMNet
-    from hkd.nets.unet import DhariwalUNet, SongUNet
-
     size: dict[str, Any] = {
         "img_resolution": resolution,
         "in_channels": channels,
@@ -63,15 +43,8 @@ def _bare(config: NetworkConfig, resolution: int, channels: int, label_dim: int)
         "attn_resolutions": config.attn_resolutions,
         "dropout": config.dropout,
     }
-    if config.preset == "ddpm":
-        return DDPMUNet(**size)
-    size |= {"augment_dim": config.augment_dim, "label_dropout": config.label_dropout}
-    if config.preset == "adm":
-        return DhariwalUNet(**size)
-    if config.preset == "kdm":
-        del size["in_channels"], size["out_channels"]
-        return KDMNet(**size, img_channels=channels, latent_size=config.latent_size, **_SONG["ddpmpp"])
-    return SongUNet(**size, **_SONG[config.preset], fourier_scale=config.fourier_scale)
+    made: nn.Module = importlib.import_module(PRESETS[config.preset]).from_config(config, size)
+    return made
 
 
 def _wrapped(model: nn.Module, config: NetworkConfig) -> nn.Module:

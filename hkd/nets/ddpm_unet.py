@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hkd.nets.layers import Conv2d, Init, Linear, PositionalEmbedding, group_norm
+from hkd.nets.presets import NetworkConfig
 
 EPS = 1e-6  # of every GroupNorm
 INIT = Init()
 INIT_ZERO = INIT.gained(1e-5)  # of the last map of every residual branch, and of the output
+
+
+def from_config(config: NetworkConfig, size: Mapping[str, Any]) -> DDPMUNet:
+    """Return the network of preset `ddpm`."""
+    return DDPMUNet(**size)
 
 
 class DDPMUNet(nn.Module):

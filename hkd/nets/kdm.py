@@ -6,12 +6,21 @@ arXiv 2505.13358; the sizes are those of the official code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hkd.nets.unet import SongUNet
+from hkd.nets.presets import NetworkConfig
+from hkd.nets.unet import SONG, SongUNet
+
+
+def from_config(config: NetworkConfig, size: Mapping[str, Any]) -> KDMNet:
+    """Return the networks of preset `kdm`, whose blocks are those of `ddpmpp`."""
+    own = {key: value for key, value in size.items() if key not in ("in_channels", "out_channels")}
+    own |= {"augment_dim": config.augment_dim, "label_dropout": config.label_dropout}
+    return KDMNet(**own, img_channels=size["in_channels"], latent_size=config.latent_size, **SONG["ddpmpp"])
 
 
 class KDMNet(nn.Module):

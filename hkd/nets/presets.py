@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-PRESETS = ("ddpmpp", "ncsnpp", "adm", "ddpm", "kdm")
+PRESETS = {  # the module that builds each; only that one's code defines a run
+    "ddpmpp": "hkd.nets.unet",
+    "ncsnpp": "hkd.nets.unet",
+    "adm": "hkd.nets.unet",
+    "ddpm": "hkd.nets.ddpm_unet",
+    "kdm": "hkd.nets.kdm",
+}
 PRECONDITIONERS = ("edm", "consistency", "vp", "ve", "none")
 
 
@@ -58,7 +61,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for key in ("channel_mult", "attn_resolutions"):
             object.__setattr__(self, key, _integers(key, getattr(self, key)))
-        _choose("preset", self.preset, PRESETS)
+        _choose("preset", self.preset, tuple(PRESETS))
         _choose("precond", self.precond, PRECONDITIONERS)
         if not self.channel_mult:
             raise ValueError("network.channel_mult: expected one multiplier per level, found an empty list")

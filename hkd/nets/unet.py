@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,30 @@ from torch.nn import functional as F
 
 from hkd.nets.blocks import BlockStyle, UNetBlock
 from hkd.nets.layers import Conv2d, FourierEmbedding, Init, Linear, PositionalEmbedding, group_norm
+from hkd.nets.presets import NetworkConfig
+
+SONG: dict[str, dict[str, Any]] = {
+    "ddpmpp": {
+        "embedding_type": "positional",
+        "encoder_type": "standard",
+        "channel_mult_noise": 1,
+        "resample_filter": (1, 1),
+    },
+    "ncsnpp": {
+        "embedding_type": "fourier",
+        "encoder_type": "residual",
+        "channel_mult_noise": 2,
+        "resample_filter": (1, 3, 3, 1),
+    },
+}
+
+
+def from_config(config: NetworkConfig, size: Mapping[str, Any]) -> SongUNet | DhariwalUNet:
+    """Return the network of preset `ddpmpp`, `ncsnpp` or `adm`."""
+    further: dict[str, Any] = {"augment_dim": config.augment_dim, "label_dropout": config.label_dropout}
+    if config.preset == "adm":
+        return DhariwalUNet(**size, **further)
+    return SongUNet(**size, **further, **SONG[config.preset], fourier_scale=config.fourier_scale)
 
 
 class EncoderOutput(NamedTuple):

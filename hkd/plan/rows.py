@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from hkd.plan.runs import Plan
+from hkd.settings.origins import ConfigError, nearest, read_yaml
+from hkd.settings.sections import Table
 
 
 @dataclass(frozen=True)
@@ -15,3 +21,72 @@ class Row:
     method: str | None
     fid: float | None
     note: str = ""
+
+
+def rows(plan: Plan, name: str) -> list[Row]:
+    """Return the rows of a table in the paper's order, then our extra ones."""
+    table = plan.table(name)
+    return [*_printed_rows(plan, table), *_extra_rows(plan, table)]
+
+
+def cells(plan: Plan, name: str) -> Iterator[tuple[Row, list[str]]]:
+    """Yield each row of a table with the metrics files, one per seed, that answer it."""
+    dataset = plan.table(name).dataset
+    for row in rows(plan, name):
+        seeds = plan.seeds if row.method else []
+        yield row, [plan.layout.run(dataset, str(row.method), seed).metrics(row.nfe) for seed in seeds]
+
+
+def metrics(plan: Plan, name: str) -> list[str]:
+    """Return every metrics file that a table needs."""
+    return list(dict.fromkeys(path for _, paths in cells(plan, name) for path in paths))
+
+
+def first_seeds(plan: Plan, name: str) -> list[tuple[str, str]]:
+    """Return samples and metrics of the first seed of every row, for a figure that shows rows side by side."""
+    dataset = plan.table(name).dataset
+    runs = [(plan.layout.run(dataset, row.method, 0), row.nfe) for row in rows(plan, name) if row.method]
+    return list(dict.fromkeys((run.samples(nfe), run.metrics(nfe)) for run, nfe in runs))
+
+
+def printed_side(plan: Plan, name: str) -> list[Any]:
+    """Return what stands in a table or figure that was not measured: titles, printed rows, the paper."""
+    table = plan.table(name)
+    found = rows(plan, name)
+    titles = [plan.run(table.dataset, row.method).title for row in found if row.method]
+    return [[vars(row) for row in found], titles, reported(plan, table), plan.dataset(table.dataset).title]
+
+
+def reported(plan: Plan, table: Table) -> dict[str, Any]:
+    """Return the file of configs/reported that holds a table's printed numbers."""
+    return read_yaml(plan.configs / f"reported/{table.reported}.yaml").values
+
+
+def printed(plan: Plan, table: Table) -> list[dict[str, Any]]:
+    """Return the rows of a table as the paper printed them.
+
+    Raises:
+        ConfigError: the file of printed numbers has no such table.
+    """
+    tables = reported(plan, table).get("tables", {})
+    if table.rows not in tables:
+        path = plan.configs / f"reported/{table.reported}.yaml"
+        raise ConfigError(f"{path}: no table '{table.rows}'. {nearest(table.rows, list(tables))}")
+    return list(tables[table.rows]["rows"])
+
+
+def _printed_rows(plan: Plan, table: Table) -> list[Row]:
+    found = []
+    for item in printed(plan, table):
+        asked = table.run is None or item["run"] in table.run
+        method = item["run"] if asked and (plan.configs / f"{item['run']}.yaml").exists() else None
+        found.append(Row(item["category"], item["method"], item["nfe"], method, item["fid"], item.get("note", "")))
+    return found
+
+
+def _extra_rows(plan: Plan, table: Table) -> list[Row]:
+    found = []
+    for method in table.extra:
+        run = plan.run(table.dataset, method)
+        found += [Row(run.category, run.title, nfe, method, None) for nfe in run.sampling.nfe]
+    return found

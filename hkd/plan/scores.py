@@ -1,32 +1,36 @@
-"""Which scores a run needs, through which networks and at how many images: what the profile's tables ask for."""
+"""Which scores a run needs, through which networks and at how many images: what the benchmark's tables ask for."""
 
 from __future__ import annotations
 
-from hkd.plan.code import code_digest
-from hkd.plan.runs import CONFIGS, Plan
-from hkd.settings.columns import column, scores_of, split_view, views_of
-from hkd.settings.origins import ConfigError, check, digest, nearest, read_yaml
+from dataclasses import asdict
+from typing import Any
+
+from hkd.plan import rows
+from hkd.plan.runs import Plan
+from hkd.settings.columns import SCORES, column, scores_of, split_view, views_of
+from hkd.settings.origins import ConfigError, check, nearest, read_yaml
 from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS
 
 OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
-NETWORKS = (
-    "hkd.nets.cnn",
-    "hkd.metrics.features.inception",
-    "hkd.metrics.features.vit",
-    "hkd.metrics.scores.diversity",
-)
+DIVERSITY = "hkd.experiment.diversity"  # counts only where a table asks for it
+NETWORKS = {  # kind of a network that is not trained here: the module that it is in
+    "inception": "hkd.metrics.features.inception",
+    "random-inception": "hkd.metrics.features.inception",
+    "dinov2": "hkd.metrics.features.vit",
+    "clip": "hkd.metrics.features.vit",
+}
 
 
 def common_n(plan: Plan, table: str) -> int | None:
     """Return the number of images at which all rows of a table can be compared: that of its smallest row."""
     dataset = plan.table(table).dataset
-    settings = [plan.run(dataset, row.method).sampling for row in plan.rows(table) if row.method]
+    settings = [plan.run(dataset, row.method).sampling for row in rows.rows(plan, table) if row.method]
     return min((item.n_samples // item.ranges for item in settings), default=None)
 
 
 def scores(plan: Plan, dataset: str) -> tuple[str, ...]:
-    """Return the scores that the profile's tables on a data set show."""
+    """Return the scores that the benchmark's tables on a data set show."""
     return scores_of(name for spec in plan.tables.values() if spec.dataset == dataset for name in spec.columns)
 
 
@@ -38,26 +42,27 @@ def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:
         for name, spec in plan.tables.items()
         if spec.dataset == dataset
         and any(column(c).derived == "common" for c in spec.columns)
-        and any(row.method == method for row in plan.rows(name))
+        and any(row.method == method for row in rows.rows(plan, name))
     }
     return tuple(sorted(n for n in found if n is not None and n != sampling.n_samples // sampling.ranges))
 
 
 def nominal(plan: Plan, dataset: str) -> int | None:
-    """Return the number of images that every row of the profile's tables on a data set is meant to have."""
-    rows = [row.method for name, spec in plan.tables.items() if spec.dataset == dataset for row in plan.rows(name)]
-    return max((plan.run(dataset, method).sampling.nominal for method in rows if method), default=None)
+    """Return the number of images that every row of the benchmark's tables on a data set is meant to have."""
+    tables = [name for name, spec in plan.tables.items() if spec.dataset == dataset]
+    methods = [row.method for name in tables for row in rows.rows(plan, name)]
+    return max((plan.run(dataset, method).sampling.nominal for method in methods if method), default=None)
 
 
-def eye_names(plan: Plan, dataset: str) -> dict[str, str]:
+def extractor_names(plan: Plan, dataset: str) -> dict[str, str]:
     """Return the networks that the scores look through: name in views -> file of configs/extractors."""
     further = {split_view(view)[0] for view in views_of(scores(plan, dataset))} - {"own"}
-    return {"own": plan.profile.extractor} | {eye: eye for eye in sorted(further)}
+    return {"own": plan.benchmark.extractor} | {name: name for name in sorted(further)}
 
 
 def extractor_files(plan: Plan, dataset: str) -> list[str]:
     """Return the weights of those networks that the workflow itself makes."""
-    needed = set(eye_names(plan, dataset).values())
+    needed = set(extractor_names(plan, dataset).values())
     if "lpips_diversity" in scores(plan, dataset) and not diversity_of(plan):
         needed.add("perceptual")
     return [plan.layout.extractor(dataset, name) for name in OWN if name in needed]
@@ -69,7 +74,7 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
     Raises:
         ConfigError: there is no such file, or it describes a network that the workflow trains.
     """
-    path = CONFIGS / f"extractors/{name}.yaml"
+    path = plan.configs / f"extractors/{name}.yaml"
     known = sorted(p.stem for p in path.parent.glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"extractor '{name}': no {path}. {nearest(name, known)}")
@@ -77,34 +82,48 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
 
 
 def diversity_of(plan: Plan) -> str | None:
-    """Return the LPIPS backbone of the profile's extractor; None: the perceptual network that is trained here."""
-    own = plan.profile.extractor
+    """Return the LPIPS backbone of the benchmark's extractor; None: the perceptual network that is trained here."""
+    own = plan.benchmark.extractor
     return None if own in OWN else published(plan, own).diversity
 
 
-def features_digest(plan: Plan, dataset: str) -> str:
-    """Return the digest of what defines the features of images, and the numbers made beside them."""
-    networks = {eye: published(plan, name) for eye, name in eye_names(plan, dataset).items() if name not in OWN}
-    about = {eye: settings.model_dump() for eye, settings in networks.items()}
+def features_settings(plan: Plan, dataset: str) -> dict[str, Any]:
+    """Return what defines the features of images, and the numbers made beside them."""
+    networks = _published(plan, dataset)
     backbone = diversity_of(plan)
     files = {settings.weights for settings in networks.values()} | {f"lpips-{backbone}"}
-    pins = [entry.sha256 for name, entry in sorted(WEIGHTS.items()) if name in files]
-    asked = [plan.profile.extractor, scores(plan, dataset), about, backbone, *pins]
-    return digest([code_digest("hkd.metrics.measure", "hkd.methods.distances", *NETWORKS), asked])
+    return {
+        "extractor": plan.benchmark.extractor,
+        "scores": _meaning(plan, dataset),
+        "networks": {name: settings.model_dump() for name, settings in networks.items()},
+        "diversity": backbone,
+        "pins": [entry.sha256 for name, entry in sorted(WEIGHTS.items()) if name in files],
+    }
 
 
-def pass_code() -> str:
-    """Return the digest of the code that passes images through networks, ours and the libraries'."""
-    return code_digest("hkd.metrics.features.extract", "hkd.metrics.features.libraries", *NETWORKS)
+def feature_code(plan: Plan, dataset: str) -> tuple[str, ...]:
+    """Return the modules that pass images through the networks of a data set's scores, and ask each library."""
+    networks = {NETWORKS[settings.kind] for settings in _published(plan, dataset).values()}
+    diversity = (DIVERSITY,) if "lpips_diversity" in scores(plan, dataset) else ()
+    return "hkd.metrics.measure", "hkd.experiment.extractors", *diversity, *sorted(networks)
 
 
-def metrics_digest(plan: Plan, dataset: str, method: str) -> str:
-    """Return the digest of what defines the metrics of a run, besides its features and the reference."""
+def metrics_settings(plan: Plan, dataset: str, method: str) -> dict[str, Any]:
+    """Return what defines the metrics of a run, besides its features and the reference."""
     sampling = plan.run(dataset, method).sampling
-    asked = [scores(plan, dataset), sizes(plan, dataset, method), sampling.nominal, sampling.ranges]
-    return digest([code_digest("hkd.metrics.scoring"), asked])
+    return {
+        "scores": _meaning(plan, dataset),
+        "sizes": sizes(plan, dataset, method),
+        "nominal": sampling.nominal,
+        "ranges": sampling.ranges,
+    }
 
 
-def table_digest(plan: Plan, table: str) -> str:
-    """Return the digest of what defines a table besides its metrics files."""
-    return digest([plan.table_digest(table), plan.table(table).columns, common_n(plan, table)])
+def _meaning(plan: Plan, dataset: str) -> list[dict[str, Any]]:
+    """Return what each score is made of: another definition under the same name is another number."""
+    return [{**asdict(SCORES[name]), "title": ""} for name in scores(plan, dataset)]
+
+
+def _published(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
+    names = extractor_names(plan, dataset)
+    return {own: published(plan, name) for own, name in names.items() if name not in OWN}

@@ -138,8 +138,12 @@ def check_seeds(lines: pd.DataFrame) -> None:
 
 
 def lines_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the lines of a table as mappings from column to value."""
-    return [{str(key): value for key, value in line.items()} for line in frame.to_dict("records")]
+    """Return the lines of a table as mappings from column to value; None where there is none."""
+    return [{str(key): _present(value) for key, value in line.items()} for line in frame.to_dict("records")]
+
+
+def _present(value: Any) -> Any:
+    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
 
 
 def _line(path: Path) -> dict[str, Any]:

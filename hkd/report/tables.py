@@ -16,16 +16,10 @@ import pandas as pd
 from hkd.report.collect import BUDGET, check_protocols, check_seeds, lines_of, score
 from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
-from hkd.report.view import view
+from hkd.report.view import AFTER, BEFORE, INTEGERS, view
 from hkd.settings.columns import DEFAULT, Column, column
 from hkd.store.artifacts import write_text
 
-BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
-AFTER = (
-    *("estimate", "reported_fid", "comparable", "why_not"),
-    *("params", "train_images", "network_evals", "train_seconds", "seeds", "config_digest"),
-)
-INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
 NUMBERS = ("reported_fid", "train_seconds")
 
 
@@ -97,7 +91,7 @@ def write(stem: Path | str, frame: pd.DataFrame, rows: Sequence[PrintedRow], pap
     """Write `stem`.csv and `stem`.md and return their paths."""
     csv, text = Path(f"{stem}.csv"), Path(f"{stem}.md")
     notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows if row.note]
-    write_text(text, markdown(view(frame, paper, notes)))
+    write_text(text, markdown(view(lines_of(frame), paper, notes)))
     write_text(csv, to_csv(frame))
     return [csv, text]
 
@@ -110,7 +104,7 @@ def _measured(
     row: PrintedRow, metrics: pd.DataFrame, paper: Paper, columns: Sequence[str], n_common: int | None
 ) -> dict[str, Any]:
     if row.method is None:
-        return {"comparable": "no", "why_not": "not run: not a row of this profile"}
+        return {"comparable": "no", "why_not": "not run: not a row of this benchmark"}
     lines = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
     if lines.empty:
         return {"comparable": "no", "why_not": f"not run: no metrics of {row.method} at {row.nfe} NFE"}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from hkd.report.collect import lines_of
 from hkd.report.compare import Paper
 from hkd.settings.columns import COLUMNS, Column, column
+from hkd.store.artifacts import check_digest
 
+BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
+AFTER = (
+    *("estimate", "reported_fid", "comparable", "why_not"),
+    *("params", "train_images", "network_evals", "train_seconds", "seeds", "config_digest"),
+)
+INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
+TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
+Line = Mapping[str, Any]
 MISSING = "—"
 ESTIMATE = "≈"
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -35,11 +43,15 @@ class View:
     notes: list[str]
 
 
-def view(frame: pd.DataFrame, paper: Paper, notes: Sequence[tuple[str, str]] = ()) -> View:
-    """Return the view of a table; `notes` are (row, remark) pairs."""
-    lines = lines_of(frame)
+def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] = ()) -> View:
+    """Return the view of a table.
+
+    Args:
+        lines: of one set of columns in their order; None where there is no value.
+        notes: (row, remark) pairs.
+    """
     common = _common(lines)
-    shown = _shown(frame)
+    shown = _shown(lines)
     marks: dict[str, int] = {}
     sections: list[tuple[str, list[list[str]]]] = []
     for line in lines:
@@ -47,7 +59,7 @@ def view(frame: pd.DataFrame, paper: Paper, notes: Sequence[tuple[str, str]] = (
             sections.append((line["category"], []))
         sections[-1][1].append(_cells(line, shown, _mark(line, common, marks), own_n=_sizes(lines)))
     name = _metric_name(lines)
-    n_common = next((line["n_common"] for line in lines if not pd.isna(line["n_common"])), None)
+    n_common = next((line["n_common"] for line in lines if line["n_common"] is not None), None)
     headers = [
         *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
         *(asked.heading(name, n_common) for asked in shown),
@@ -59,35 +71,54 @@ def view(frame: pd.DataFrame, paper: Paper, notes: Sequence[tuple[str, str]] = (
     return View(paper.title, _about(lines, paper, name), headers, sections, reasons, remarks)
 
 
+def stored_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a table that was written as CSV; None for an empty cell.
+
+    Raises:
+        ArtifactError: the file is missing, or was changed since it was written.
+    """
+    check_digest(path, "table")
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: _value(name, cell) for name, cell in line.items()} for line in csv.DictReader(file)]
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in TEXTS:
+        return cell or (None if name in ("route", "dataset", "extractor") else "")
+    if not cell:
+        return None
+    return int(float(cell)) if name in INTEGERS else float(cell)
+
+
 def number(value: Any) -> str:
     """Return a measured value with few digits: two decimals from 1 upwards, three significant ones below."""
-    if pd.isna(value):
+    if value is None:
         return MISSING
     return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
 def whole(value: Any) -> str:
     """Return a count with thousands separators."""
-    return MISSING if pd.isna(value) else f"{round(value):,}"
+    return MISSING if value is None else f"{round(value):,}"
 
 
-def _cells(line: dict[str, Any], shown: list[Column], mark: str, *, own_n: bool) -> list[str]:
+def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool) -> list[str]:
     return [
         str(line["method"]),
-        MISSING if pd.isna(line["route"]) else str(line["route"]),
+        MISSING if line["route"] is None else str(line["route"]),
         whole(line["nfe"]),
         *([whole(line["n_samples"])] if own_n else []),
         *(_score(line, asked) for asked in shown),
-        MISSING if pd.isna(line["reported_fid"]) else f"{line['reported_fid']:.2f}",
+        MISSING if line["reported_fid"] is None else f"{line['reported_fid']:.2f}",
         f"{line['comparable']}{mark}",
         *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
     ]
 
 
-def _shown(frame: pd.DataFrame) -> list[Column]:
+def _shown(lines: Sequence[Line]) -> list[Column]:
     """Return the columns of scores to show: a spread stands beside its mean, a common n only where numbers differ."""
-    asked = [column(name) for name in frame.columns if name in COLUMNS]
-    one_n = (frame["n_samples"].isna() | (frame["n_samples"] == frame["n_common"])).all()
+    asked = [column(name) for name in (lines[0] if lines else ()) if name in COLUMNS]
+    one_n = all(line["n_samples"] in (None, line["n_common"]) for line in lines)
     scores = {item.score for item in asked if item.derived == ""}
     return [
         item
@@ -96,19 +127,19 @@ def _shown(frame: pd.DataFrame) -> list[Column]:
     ]
 
 
-def _sizes(lines: list[dict[str, Any]]) -> bool:
+def _sizes(lines: Sequence[Line]) -> bool:
     """Whether rows have different numbers of images."""
-    return len({line["n_samples"] for line in lines if not pd.isna(line["n_samples"])}) > 1
+    return len({line["n_samples"] for line in lines if line["n_samples"] is not None}) > 1
 
 
-def _score(line: dict[str, Any], asked: Column) -> str:
+def _score(line: Line, asked: Column) -> str:
     value = line[asked.name]
     sd = next((line[c] for c in line if c in COLUMNS and COLUMNS[c] == Column(c, asked.score, "sd")), None)
-    spread = f" ± {_like(sd, value)}" if asked.derived == "" and sd is not None and not pd.isna(sd) else ""
-    return ("" if pd.isna(value) else _sign(line, asked)) + number(value) + spread
+    spread = f" ± {_like(sd, value)}" if asked.derived == "" and sd is not None else ""
+    return ("" if value is None else _sign(line, asked)) + number(value) + spread
 
 
-def _sign(line: dict[str, Any], asked: Column) -> str:
+def _sign(line: Line, asked: Column) -> str:
     """Return the mark of an estimate, or nothing."""
     groups = [group.partition(":")[0].split() for group in str(line["estimate"]).split("; ")]
     return ESTIMATE if any(asked.name in names for names in groups) else ""
@@ -119,20 +150,20 @@ def _like(spread: float, mean: float) -> str:
     return f"{spread:.{len(number(mean).partition('.')[2])}f}"
 
 
-def _common(lines: list[dict[str, Any]]) -> list[str]:
+def _common(lines: Sequence[Line]) -> list[str]:
     """Return the reasons that all measured rows share, in their order."""
-    reasons = [_reasons(line) for line in lines if not pd.isna(line["seeds"])]
+    reasons = [_reasons(line) for line in lines if line["seeds"] is not None]
     if len(reasons) < 2:
         return []
     return [text for text in reasons[0] if all(text in other for other in reasons)]
 
 
-def _mark(line: dict[str, Any], common: list[str], marks: dict[str, int]) -> str:
+def _mark(line: Line, common: list[str], marks: dict[str, int]) -> str:
     own = [text for text in _reasons(line) if text not in common]
     return " ".join(_superscript(marks.setdefault(text, len(marks) + 1)) for text in own)
 
 
-def _reasons(line: dict[str, Any]) -> list[str]:
+def _reasons(line: Line) -> list[str]:
     return line["why_not"].split("; ") if line["why_not"] else []
 
 
@@ -140,21 +171,21 @@ def _superscript(number: int) -> str:
     return str(number).translate(SUPERSCRIPTS)
 
 
-def _metric_name(lines: list[dict[str, Any]]) -> str:
+def _metric_name(lines: Sequence[Line]) -> str:
     """Return FID for Inception's features only, FD for any other's."""
-    return "FID" if {line["extractor"] for line in lines if not pd.isna(line["extractor"])} == {"FID"} else "FD"
+    return "FID" if {line["extractor"] for line in lines if line["extractor"] is not None} == {"FID"} else "FD"
 
 
-def _about(lines: list[dict[str, Any]], paper: Paper, name: str) -> list[str]:
-    measured = next((line for line in lines if not pd.isna(line["seeds"])), None)
+def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
+    measured = next((line for line in lines if line["seeds"] is not None), None)
     printed = f"Printed FID: the paper's number on {paper.dataset_title}. {MISSING}: no number."
     if measured is None:
         return ["Nothing measured yet.", printed]
-    seeds = max(line["seeds"] for line in lines if not pd.isna(line["seeds"]))
+    seeds = max(line["seeds"] for line in lines if line["seeds"] is not None)
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
-    groups = [group for line in lines if not pd.isna(line["seeds"]) for group in str(line["estimate"]).split("; ")]
+    groups = [group for line in lines if line["seeds"] is not None for group in str(line["estimate"]).split("; ")]
     estimates = list(dict.fromkeys(group.partition(": ")[2] for group in groups if group))
-    sizes = sorted({int(line["n_samples"]) for line in lines if not pd.isna(line["n_samples"])})
+    sizes = sorted({int(line["n_samples"]) for line in lines if line["n_samples"] is not None})
     generated = whole(sizes[0]) if len(sizes) == 1 else f"{whole(sizes[0])} to {whole(sizes[-1])}"
     return [
         f"Measured on {measured['dataset']}: {generated} generated against "

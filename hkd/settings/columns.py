@@ -2,7 +2,7 @@
 
 A *view* is what one feature network sees: `{eye}_{class}` are its features of images that were resized as the
 preprocessing class A to E does, `{eye}_{class}_logits` and `_spatial` further layers of the same pass. The eye `own`
-is the profile's `extractor`; every other is a file of configs/extractors.
+is the benchmark's `extractor`; every other is a file of configs/extractors.
 
 A column is a score, or is derived from one: `{score}_common` is the score of the first n images of every row, where n
 is the number of images of the smallest row; `{score}_sd` and `{score}_min` are the standard deviation and the minimum

@@ -1,17 +1,16 @@
 """From settings files to checked settings.
 
 Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
-`per_dataset` section; then the `scales` sections of the same files; then the profile's `set` and `methods`. Those of
-trajectories and extractors: their own files, then the profile's `set_trajectories` or `set_extractors`, then its
-`trajectories`. Those of studies: their own files, then the profile's `studies.{name}`. Those of a run of the ambiguity
-audit: the centre's, then the study's `set`, then the variation's. Those of a run of the matched comparison: the
-method's, then the study's `set`, then its line in the study's `methods`.
+`per_dataset` section; then the `scales` sections of the same files; then the benchmark's `set` and `methods`. Those of
+trajectories and extractors: their own files, then the benchmark's `set_trajectories` or `set_extractors`, then its
+`trajectories`. Those of data sets: their own file, then the benchmark's `data`. Those of studies: their own file, then
+the benchmark's `studies.{name}`. Those of runs that only a study trains: see its `plan.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -20,37 +19,39 @@ from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
 from hkd.settings.origins import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
-from hkd.settings.sections import PARTS, Dataset, Extractor, Profile, Run, Scale, TrajectorySet
+from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
-from hkd.settings.studies import Ambiguity, Budget
 
 CONFIGS = Path("configs")
-DEFAULT = "embedded"  # the profile that the Snakefile starts from
+BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
+DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
-AUDIT = "audit"  # the group of runs that the study `ambiguity` makes; they have no files of their own
-BUDGET = "budget"  # likewise, of the study `budget`
 Study = TypeVar("Study", bound=Section)
+StudyRuns = Callable[["Resolver", str, str], Layers]
 _META = ("inherits", "scales", "per_dataset")
 _ABSENT = object()
 
 
 class Resolver:
-    """The settings of everything that a profile names.
+    """The settings of everything that a benchmark names.
 
+    Args:
+        groups: of runs that only a study trains: group -> (resolver, data set, name) -> settings.
     Attributes:
-        profile: the checked profile.
+        benchmark: the checked benchmark.
     Raises:
         ConfigError: settings that cannot be used.
     """
 
-    def __init__(self, profile: Layers, configs: Path) -> None:
-        self._configs, self._profile_layers = configs, profile
-        self.profile: Profile = check(Profile, profile)
+    def __init__(self, benchmark: Layers, configs: Path, groups: Mapping[str, StudyRuns] | None = None) -> None:
+        _refuse_old_names(benchmark)
+        self._configs, self._layers, self._groups = configs, benchmark, groups or {}
+        self.benchmark: Benchmark = check(Benchmark, benchmark)
         self._runs: dict[tuple[str, str], Run] = {}
         self._datasets: dict[str, Dataset] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """Return the settings of a data set; the profile's `source` is the path of one made of images."""
+        """Return the settings of a data set: its file, `source` where it is the only one of images, then `data`."""
         if name not in self._datasets:
             self._datasets[name] = self._read_dataset(name)
         return self._datasets[name]
@@ -75,17 +76,16 @@ class Resolver:
         return check(TrajectorySet, self.layers(dataset, f"trajectories/{name}"))
 
     def study(self, name: str, kind: type[Study]) -> Study:
-        """Return the settings of a study: its file in configs/studies, then the profile's `studies.{name}`."""
-        return check(kind, self._study_layers(name))
+        """Return the settings of a study: its file in configs/studies, then the benchmark's `studies.{name}`."""
+        return check(kind, self.study_layers(name))
 
     def layers(self, dataset: str, name: str) -> Layers:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
-        if name.split("/")[0] == AUDIT:
-            return self._audit_layers(dataset, name.split("/")[1])
-        if name.split("/")[0] == BUDGET:
-            return self._budget_layers(dataset, name.split("/")[1])
-        method = name.split("/")[0] in RUN_GROUPS
-        scale = self.profile.scale
+        group, _, own = name.partition("/")
+        if group in self._groups:
+            return self._groups[group](self, dataset, own)
+        method = group in RUN_GROUPS
+        scale = self.benchmark.scale
         chain = self._chain(name)
         if method:
             files = [read_yaml(self._configs / "base.yaml"), self._dataset_run(dataset), *chain]
@@ -99,42 +99,18 @@ class Resolver:
         for file in files:
             merged.put(file.pick("scales", scale))
         if method:
-            merged.put(self._profile_layers.pick("set"))
-            merged.put(self._profile_layers.pick("methods", name.split("/")[1]))
+            merged.put(self._layers.pick("set"))
+            merged.put(self._layers.pick("methods", own))
         else:
-            group, _, own = name.partition("/")
-            merged.put(self._profile_layers.pick(f"set_{group}"))
+            merged.put(self._layers.pick(f"set_{group}"))
             if group == "trajectories":
-                merged.put(self._profile_layers.pick(group, own))
+                merged.put(self._layers.pick(group, own))
         return merged
 
-    def _study_layers(self, name: str) -> Layers:
+    def study_layers(self, name: str) -> Layers:
+        """Return the merged settings of a study, with the origin of each value."""
         layers = read_yaml(self._configs / f"studies/{name}.yaml")
-        return layers.put(self._profile_layers.pick("studies", name))
-
-    def _audit_layers(self, dataset: str, name: str) -> Layers:
-        """Return the settings of an arm of the ambiguity audit: the centre, or one of its variations."""
-        study, layers = self.study("ambiguity", Ambiguity), self._study_layers("ambiguity")
-        merged = self.layers(dataset, study.centre).put(layers.pick("set"))
-        if name == "centre":
-            return merged
-        known = [other for other, variation in study.variations.items() if variation.set]
-        if name not in known:
-            raise ConfigError(f"{AUDIT}/{name}: the study 'ambiguity' runs no such variation. {nearest(name, known)}")
-        for step in (study.variations[name].against, name):
-            merged.put(layers.pick("variations", step, "set"))
-        return merged
-
-    def _budget_layers(self, dataset: str, name: str) -> Layers:
-        """Return the settings of a method in the matched comparison."""
-        known = self.study("budget", Budget).methods
-        if name not in known:
-            raise ConfigError(
-                f"{BUDGET}/{name}: the study 'budget' compares no such method. {nearest(name, list(known))}"
-            )
-        layers = self._study_layers("budget")
-        merged = self.layers(dataset, f"methods/{name}").put(layers.pick("set"))
-        return merged.put(layers.pick("methods", name))
+        return layers.put(self._layers.pick("studies", name))
 
     def _chain(self, name: str) -> list[Layers]:
         file = read_yaml(self._configs / f"{name}.yaml")
@@ -199,49 +175,122 @@ class Resolver:
 
     def _read_dataset(self, name: str) -> Dataset:
         layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
-        if self.profile.source and layers.values.get("data", {}).get("kind") == "images":
-            layers.put(from_mapping({"data": {"path": self.profile.source}}, "--config source"))
-        return check(Dataset, layers)
+        if self.benchmark.source and reads_files(layers):
+            self._check_source_is_clear()
+            layers.put(from_mapping({"data": {"path": self.benchmark.source}}, "--config source"))
+        own = self._layers.pick("data", name)
+        return check(Dataset, layers.put(nested("data", own)))
+
+    def _check_source_is_clear(self) -> None:
+        """Refuse `source` where it could mean the images of more than one data set."""
+        used = sorted({table.dataset for table in self.benchmark.tables.values()} | {self.benchmark.dataset})
+        files = self._configs / "datasets"
+        named = [name for name in used if reads_files(read_yaml(files / f"{name}.yaml"))]
+        if len(named) > 1:
+            raise ConfigError(
+                f"source = {self.benchmark.source!r}: this benchmark has images of {' and '.join(named)}; name the "
+                f"path of each instead: --config data.{named[0]}.path=PATH (for Snakemake: "
+                f"--config 'data={{{named[0]}: {{path: PATH}}}}')"
+            )
 
 
-def profile_layers(path: Path) -> Layers:
-    """Return a profile with what it inherits."""
+def reads_files(dataset: Layers) -> bool:
+    """Return whether a data set is made from files of the user's: it then has the key `data.path`."""
+    return "path" in dataset.values.get("data", {})
+
+
+def nested(key: str, layers: Layers) -> Layers:
+    """Return layers as the section `key` of a larger file."""
+    return Layers({key: layers.values}, {(key, *path): where for path, where in layers.origins.items()})
+
+
+def benchmark_layers(path: Path, configs: Path = CONFIGS) -> Layers:
+    """Return a benchmark with all that it inherits.
+
+    It makes the tables that it states, each laid over its parent's of that name; one that states none makes its
+    parent's.
+
+    Raises:
+        ConfigError: a file is missing or no benchmark, or two inherit each other.
+    """
+    return _inherited(path, configs, ())
+
+
+def _inherited(path: Path, configs: Path, children: tuple[Path, ...]) -> Layers:
     file = read_yaml(path)
+    if moved := file.values.get("moved"):
+        raise ConfigError(f"{path}: moved to {moved}; name that file")
+    _refuse_old_names(file)
     parent = file.values.get("inherits")
     if not parent:
         return file
-    return profile_layers(path.parent / f"{parent}.yaml").put(file)
+    if path in children:
+        circle = " inherits ".join(str(child) for child in (*children[children.index(path) :], path))
+        raise ConfigError(f"{file.origin(('inherits',))}: {circle}; take one `inherits` out")
+    beside = path.parent / f"{parent}.yaml"
+    above = beside if beside.exists() else configs / BENCHMARKS / f"{parent}.yaml"
+    return _over(_inherited(above, configs, (*children, path)), file)
 
 
-def loaded_profile(source: str, overrides: Mapping[str, Any] | None, configs: Path) -> Layers:
-    """Return a profile given as a YAML path, or as the JSON text that the workflow hands on, with overrides on top."""
+def _over(parent: Layers, child: Layers) -> Layers:
+    """Return a benchmark laid over its parent."""
+    stated = child.values.get("tables")
+    merged = parent.put(child)
+    if isinstance(stated, Mapping) and stated:
+        for name in [name for name in merged.values["tables"] if name not in stated]:
+            del merged.values["tables"][name]
+            merged.origins = {path: where for path, where in merged.origins.items() if path[:2] != ("tables", name)}
+    return merged
+
+
+def loaded_benchmark(source: str, overrides: Mapping[str, Any] | None, configs: Path) -> Layers:
+    """Return a benchmark, given as a YAML path or as the JSON text that the workflow hands on, under overrides."""
     if source.lstrip().startswith("{"):
         try:
-            layers = merged_profile(json.loads(source), configs)
+            found = json.loads(source)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"profile given as text: not valid JSON ({error})") from None
+            raise ConfigError(f"benchmark given as text: not valid JSON ({error})") from None
+        layers = _from_json(found, configs)
     else:
-        layers = profile_layers(Path(source))
+        layers = benchmark_layers(Path(source), configs)
     return layers.put(from_mapping(overrides or {}, "--config"))
 
 
-def merged_profile(merged: Mapping[str, Any], configs: Path) -> Layers:
-    """Return a profile that Snakemake merged: values that its file holds keep their origin there.
+def _from_json(found: Mapping[str, Any], configs: Path) -> Layers:
+    """Return a benchmark that the workflow handed on, or the content of a file, with all that it inherits."""
+    if found.keys() == {"values", "origins"}:
+        origins = {tuple(path): where for path, where in found["origins"]}
+        return Layers(found["values"], origins)
+    own = from_mapping(found, "benchmark given as text")
+    parent = own.values.get("inherits")
+    return _over(benchmark_layers(configs / BENCHMARKS / f"{parent}.yaml", configs), own) if parent else own
 
-    Snakemake lays a profile over the default one and knows of no parent between them, so that is put in here. Of a
-    profile outside `configs`, a value that repeats the default's against a parent's cannot be told from the default's.
+
+def handed_on(layers: Layers) -> str:
+    """Return a benchmark as JSON text, for the jobs of a workflow: values, and where each was written."""
+    origins = [[list(path), where] for path, where in sorted(layers.origins.items())]
+    return json.dumps({"values": layers.values, "origins": origins})
+
+
+def merged_benchmark(merged: Mapping[str, Any], files: Sequence[Path], configs: Path) -> Layers:
+    """Return the benchmark of a workflow.
+
+    Snakemake lays the files of `--configfile` over the default benchmark, key by key, and the values of `--config` over
+    that; it knows of no parents between them. What differs from the files alone is therefore what `--config` said, and
+    is laid over the last file with all that it inherits.
+
+    Args:
+        merged: Snakemake's config.
+        files: of `--configfile`, in order; without any, the default benchmark.
     """
-    file = configs / f"{merged.get('profile')}.yaml"
-    known = profile_layers(file) if file.exists() else Layers()
-    layers = from_mapping(merged, "--config")
-    parent = merged.get("inherits")
-    if parent and parent != DEFAULT:
-        own = read_yaml(file) if file.exists() else Layers()
-        below = profile_layers(configs / f"{parent}.yaml")
-        layers = below.put(own).put(_changed(layers, read_yaml(configs / f"{DEFAULT}.yaml").put(own)))
-    same = {path: known.origins[path] for path in layers.origins if _at(known, path) == _at(layers, path)}
-    layers.origins.update(same)
-    return layers
+    default = configs / BENCHMARKS / f"{DEFAULT}.yaml"
+    read = from_mapping({}, "")
+    for file in (default, *files):
+        read.put(read_yaml(file))
+    layers = benchmark_layers(files[0] if files else default, configs)
+    for file in files[1:]:
+        layers = _over(layers, benchmark_layers(file, configs))
+    return layers.put(_changed(from_mapping(merged, "--config"), read))
 
 
 def _changed(layers: Layers, known: Layers) -> Layers:
@@ -254,6 +303,15 @@ def _changed(layers: Layers, known: Layers) -> Layers:
                 value = {key: value}
             found.put(Layers(value, {path: where}))
     return found
+
+
+def _refuse_old_names(benchmark: Layers) -> None:
+    """Refuse the names of earlier versions, with the new ones."""
+    for old, new in (("profile", "benchmark"), ("moved_profile", "")):
+        if old in benchmark.values:
+            where, value = benchmark.origin((old,)), benchmark.values[old]
+            remedy = f"key '{old}' is now '{new}'" if new else f"this profile moved; say --workflow-profile {value}"
+            raise ConfigError(f"{where}: {remedy}; what configs/benchmarks holds is called a benchmark")
 
 
 class _Named(Layers):

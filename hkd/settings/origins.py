@@ -66,6 +66,24 @@ class Layers:
         inner = {p[depth:]: where for p, where in self.origins.items() if p[:depth] == path}
         return Layers(_copy(node) if isinstance(node, Mapping) else {}, inner)
 
+    def lines(self) -> list[str]:
+        """Return the values as YAML-like lines, with where each was written aligned behind it."""
+        found: list[tuple[str, str]] = []
+
+        def walk(node: Mapping[str, Any], path: KeyPath) -> None:
+            for key, value in node.items():
+                here = (*path, key)
+                indent = "  " * len(path)
+                if isinstance(value, Mapping) and value:
+                    found.append((f"{indent}{key}:", ""))
+                    walk(value, here)
+                else:
+                    found.append((f"{indent}{key}: {value}", self.origin(here)))
+
+        walk(self.values, ())
+        width = max((len(text) for text, origin in found if origin), default=0)
+        return [f"{text:{width}}  # {origin}" if origin else text for text, origin in found]
+
     def without(self, *keys: str) -> Layers:
         """Return the layers less some top-level keys."""
         values = {k: _copy(v) for k, v in self.values.items() if k not in keys}
@@ -110,7 +128,7 @@ def read_yaml(path: Path) -> Layers:
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str, path: str) -> Layers:
-    """Return the layers in a file's text, to be copied: one profile reads the same file for many runs."""
+    """Return the layers in a file's text, to be copied: one benchmark reads the same file for many runs."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""The checked sections of every settings file: data sets, networks' budgets, runs, trajectories, profiles."""
+"""The checked sections of every settings file: data sets, runs, trajectories, feature networks, benchmarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
-from hkd.settings.origins import Section
+from hkd.settings.origins import Section, nearest
+from hkd.store.source import PACKAGE, module_file
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -20,7 +21,7 @@ Route = Literal["train", "shipped"]
 class Data(Section):
     """Where the images come from and how many there are."""
 
-    kind: Literal["shapes", "images"]
+    kind: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     path: str | None = None
     resolution: Annotated[int, Field(ge=8)] | None = None
     count: Positive | None = None
@@ -28,6 +29,14 @@ class Data(Section):
     seed: int = 0
     convert_to_rgb: bool = False
     class_folders: bool = False
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if module_file(f"hkd.data.kinds.{kind}") is None:
+            known = [path.stem for path in (PACKAGE / "data/kinds").glob("[!_]*.py")]
+            raise ValueError(f"there is no such kind of data. {nearest(kind, known)}")
+        return kind
 
 
 class Dataset(Section):
@@ -43,6 +52,15 @@ class Optimizer(Section):
 
     name: Literal["adam", "adamw", "radam"]
     lr: Rate
+    betas: tuple[Momentum, Momentum]
+    eps: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class UnpacedOptimizer(Section):
+    """An optimiser whose learning rate stands elsewhere."""
+
+    name: Literal["adam", "adamw", "radam"]
     betas: tuple[Momentum, Momentum]
     eps: Rate
     weight_decay: Annotated[float, Field(ge=0)]
@@ -78,11 +96,6 @@ class Training(Section):
     ema: Ema
     flip: bool
     milestones: tuple[Fraction, ...] = ()
-
-    @property
-    def milestone_steps(self) -> tuple[int, ...]:
-        """The steps after which weights are kept, ascending: shares of the training, one step at least unless 0."""
-        return tuple(sorted({max(round(share * self.steps), 1) if share else 0 for share in self.milestones}))
 
     @model_validator(mode="after")
     def _complete(self) -> Training:
@@ -183,6 +196,9 @@ class Extractor(Section):
     steps: Positive
     batch: Positive
     lr: Rate
+    optimizer: UnpacedOptimizer
+    schedule: Literal["constant", "cosine", "linear"]
+    final_lr: Fraction
     seed: int
 
 
@@ -200,7 +216,7 @@ class PublishedExtractor(Section):
 class Table(Section):
     """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
 
-    `run` names the printed rows that this profile runs; without it, every row that has a config. The others stay
+    `run` names the printed rows that this benchmark runs; without it, every row that has a config. The others stay
     visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows.
     """
 
@@ -217,19 +233,29 @@ class Table(Section):
         return tuple(column(name).name for name in names)
 
 
-class Profile(Section):
-    """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds."""
+class Benchmark(Section):
+    """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds.
 
-    profile: str
+    Attributes:
+        dataset: of the studies, unless a study's own section names one.
+        source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
+        rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
+            small scales and settings at `paper` scale, where a training costs days.
+    """
+
+    benchmark: str
     inherits: str | None = None
     scale: Scale
     results: str
     figures: str
+    dataset: str
     seeds: Positive
     teacher: Route
     extractors: Route
     extractor: str = "metric"
+    rerun: Literal["code", "settings"] | None = None
     source: str | None = None
+    data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]
     set: dict[str, Any] = {}
     set_trajectories: dict[str, Any] = {}
@@ -241,3 +267,8 @@ class Profile(Section):
     trajectory_errors: tuple[str, ...] = ()
     bars: tuple[str, ...] = ()
     gpus: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def reruns(self) -> str:
+        """What makes a finished training again: `code` or `settings`."""
+        return self.rerun or ("settings" if self.scale == "paper" else "code")

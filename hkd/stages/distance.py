@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DatasetArgument, DeviceOption, OverrideOption, ProfileOption, plan
-from hkd.store.artifacts import ArtifactError, Record, write_json
+from hkd import job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(distance)
+def register(cli: Commands) -> None:
+    """Add this file's command."""
+    cli.add(distance, group="your own images", short="Score images that another program has made")
 
 
 def distance(
     images: Annotated[Path, typer.Argument(help="Folder or zip of equally large images, or an .npz or .npy of bytes.")],
-    dataset: DatasetArgument,
+    dataset: job.DatasetArgument,
     claimed: Annotated[int | None, typer.Option("--n", help="Stop unless there are this many images.")] = None,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
 ) -> None:
-    """Score images from elsewhere against the built reference, in the columns of the profile's tables."""
-    from hkd.data.images import ImageSet
-    from hkd.experiment.extractors import beside, eyes, feature_cache
+    """Score images from elsewhere against the built reference, in the columns of the benchmark's tables."""
+    from hkd.data.image_set import check_size
+    from hkd.experiment.extractors import extractors, feature_cache, networks_beside
     from hkd.metrics.features.inputs import load_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
     from hkd.plan.scores import extractor_files, nominal, scores
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import Record, read_arrays, write_json
 
-    chosen = plan(profile, config)
-    known = Path(chosen.layout.reference(dataset))
+    plan, to = job.plan(benchmark, config), str(job.pick_device(device))
+    known = plan.layout.reference(dataset)
     files = [images] if images.is_file() else []
-    record = Record("distance", inputs=[*files, known, *extractor_files(chosen, dataset)], device=device)
+    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     reference = read_arrays(known, "reference")
     pixels = load_images(images, claimed=claimed)
-    side = ImageSet(chosen.layout.data(dataset, chosen.reference_split(dataset))).resolution
-    if pixels.shape[2:] != (side, side):
-        height, width = pixels.shape[2:]
-        raise ArtifactError(f"{images}: {width} x {height} pixels, {dataset} has {side} x {side}; sample at that size")
+    check_size(pixels, plan.layout.data(dataset, plan.reference_split(dataset)), images, dataset)
     found = measure(
         pixels,
         reference,
-        eyes(chosen, dataset, device),
-        scores(chosen, dataset),
-        nominal=nominal(chosen, dataset),
-        beside=beside(chosen, dataset, device),
-        cache=feature_cache(chosen),
+        extractors(plan, dataset, to),
+        scores(plan, dataset),
+        nominal=nominal(plan, dataset),
+        beside=networks_beside(plan, dataset),
+        cache=feature_cache(plan),
     )
     check_metrics(found, where=str(images))
-    out = known.with_name(f"scores-{images.resolve().name}-{found['generated_digest'][:8]}.json")
+    name = f"scores-{images.resolve().name}-{found['generated_digest']:.8}.json"
+    out = plan.layout.reference_folder(dataset).of(name)
     write_json(out, {"images": str(images), "dataset": dataset, **found})
     record.write(out, n=len(pixels), images_digest=found["generated_digest"])
     for name, value in found["scores"].items():

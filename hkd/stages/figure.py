@@ -1,112 +1,75 @@
-"""`hkd figure`: pictures from stored arrays and tables; restyling one needs no training."""
+"""`hkd figure`: pictures of the rows of a table, from stored arrays; restyling one needs no training."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
-from hkd.store.artifacts import Record, check_digest, read_json
-from hkd.studies import application_figures
-from hkd.studies.interpretability import draw as interpretability_figures
+from hkd import job
 
-TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
-OutOption = Annotated[Path, typer.Option(help="The PDF; a PNG and the caption as .md are written beside it.")]
+if TYPE_CHECKING:
+    from hkd.cli import Commands
+
+TableArgument = Annotated[str, typer.Argument(help="Table of the benchmark: table1, table3, ...")]
 
 
-def register(app: typer.Typer) -> None:
+def register(cli: Commands) -> None:
     """Add this file's commands."""
-    figure = typer.Typer(help="Draw a figure as PDF, PNG and caption.", no_args_is_help=True, rich_markup_mode=None)
-    figure.command()(samples)
-    figure.command()(ablations)
-    figure.command()(ambiguity)
-    interpretability_figures.register(figure)
-    application_figures.register(figure)
-    app.add_typer(figure, name="figure")
+    cli.add_figure(samples)
+    cli.add_figure(ablations)
 
 
 def samples(
     table: TableArgument,
-    out: OutOption,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    expect_digest: DigestOption = None,
+    out: job.FigureOption,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """A row of images for each row of a table, every column from the same noise."""
-    import numpy as np
-
     from hkd.figures.samples import SampleRow, caption, sample_grid
-    from hkd.figures.save import save
+    from hkd.plan.stages import SAMPLES_FIGURE
     from hkd.report.collect import collect
+    from hkd.store.artifacts import read_arrays
 
-    chosen = plan(profile, config)
-    expect(chosen.figure_digest("samples", table), expect_digest, "figure samples")
-    spec, shown, files = chosen.table(table), chosen.profile.samples_shown, chosen.samples(table)
-    metrics = [path.replace("/samples/", "/metrics/").removesuffix("npz") + "json" for path in files]
-    record = Record("figure", inputs=[*files, *metrics])
+    plan = job.plan(benchmark, config)
+    work = SAMPLES_FIGURE.work(plan, table=table).expect(expect_digest)
+    spec, shown = plan.table(table), plan.benchmark.samples_shown
+    record = job.record(work)
     rows = []
-    for path, line in zip(files, collect(metrics).to_dict("records"), strict=True):
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"][:shown]
-        title = chosen.run(spec.dataset, line["method"]).title
+    lines = collect(work.inputs("metrics")).to_dict("records")
+    for path, line in zip(work.inputs("samples"), lines, strict=True):
+        images = read_arrays(path, "sample")["images"][:shown]
         weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
         few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
+        title = plan.title(spec.dataset, line["method"])
         rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], few=few, checkpoint=weights))
-    text = caption(rows, columns=shown, dataset=chosen.dataset(spec.dataset).title, seed=0)
-    for written in save(sample_grid(rows, columns=shown), out.with_suffix(""), text):
-        record.write(written)
+    text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0)
+    job.save_figure(sample_grid(rows, columns=shown), out, text, record)
 
 
 def ablations(
     table: TableArgument,
-    out: OutOption,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    expect_digest: DigestOption = None,
+    out: job.FigureOption,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Bars: each variant's FDn, mean and spread over seeds, beside what the paper printed."""
     from hkd.figures.ablations import Bar, ablation_bars, caption
-    from hkd.figures.save import save
+    from hkd.plan.rows import cells
+    from hkd.plan.stages import ABLATIONS_FIGURE
     from hkd.report.collect import collect
 
-    chosen = plan(profile, config)
-    expect(chosen.figure_digest("bars", table), expect_digest, "figure ablations")
-    spec = chosen.table(table)
-    record = Record("figure", inputs=chosen.metrics(table))
+    plan = job.plan(benchmark, config)
+    work = ABLATIONS_FIGURE.work(plan, table=table).expect(expect_digest)
+    spec, record = plan.table(table), job.record(work)
     bars = []
-    for row, paths in chosen.cells(table):
+    for row, paths in cells(plan, table):
         values = tuple(collect(paths)["fdn"].tolist()) if paths else ()
-        title = chosen.run(spec.dataset, row.method).title if row.method else row.label
+        title = plan.title(spec.dataset, row.method) if row.method else row.label
         bars.append(Bar((row.method or row.label).rpartition("/")[2], title, values, row.fid))
-    scale = f"profile {chosen.profile.profile}, averaged weights at the end of training"
-    text = caption(bars, quantity="FDn", dataset=chosen.dataset(spec.dataset).title, checkpoints=scale)
-    for written in save(ablation_bars(bars, quantity="FDn"), out.with_suffix(""), text):
-        record.write(written)
-
-
-def ambiguity(
-    out: OutOption,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    expect_digest: DigestOption = None,
-) -> None:
-    """Bars: what each open choice changes, beside the smallest change that the audit could have detected."""
-    from hkd.figures.save import save
-    from hkd.studies.ambiguity import plan as audit
-    from hkd.studies.ambiguity.figure import caption, tornado
-    from hkd.studies.ambiguity.table import from_csv
-
-    chosen = plan(profile, config)
-    expect(audit.figure_digest(chosen), expect_digest, "figure ambiguity")
-    table = Path(f"{chosen.layout.root}/ambiguity.csv")
-    record = Record("figure", inputs=[table])
-    check_digest(table, "ambiguity")
-    found, facts = from_csv(table), read_json(f"{table}.record.json", "ambiguity")
-    dataset, study = audit.dataset(chosen), audit.study(chosen)
-    titles = {"dataset": chosen.dataset(dataset).title, "centre": chosen.run(dataset, study.centre).title}
-    text = caption(found, facts, **titles, scale=chosen.profile.scale, level=study.level, power=study.power)
-    figure = tornado(found, detectable=facts["detectable_percent"] / 100, level=study.level)
-    for written in save(figure, out.with_suffix(""), text):
-        record.write(written)
+    scale = f"benchmark {plan.benchmark.benchmark}, averaged weights at the end of training"
+    text = caption(bars, quantity="FDn", dataset=plan.dataset(spec.dataset).title, checkpoints=scale)
+    job.save_figure(ablation_bars(bars, quantity="FDn"), out, text, record)

@@ -3,50 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DatasetArgument, DeviceOption, OverrideOption, ProfileOption, plan
-from hkd.store.artifacts import Record, write_json
-from hkd.store.published import locate
+from hkd import job
 
-SAME = 2e-4  # relative; between loaders of one file 1e-6 was measured, and 2e-4 bounds what arithmetic may do
+if TYPE_CHECKING:
+    from hkd.cli import Commands
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(inception_ports)
+def register(cli: Commands) -> None:
+    """Add this file's command."""
+    cli.add(inception_ports, group="maintain", short="Hold the two ports of Inception against each other")
 
 
 def inception_ports(
-    dataset: DatasetArgument,
+    dataset: job.DatasetArgument,
     n: Annotated[int, typer.Option(min=2, help="Images of the data set that both networks are shown.")] = 64,
     folder: Annotated[Path, typer.Option(help="Where `hkd fetch` has put both files.")] = Path("weights"),
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
 ) -> None:
     """Show both published ports of Inception the same images; fail if their features differ by more than rounding."""
-    import numpy as np
+    from hkd.data.image_set import ImageSet
+    from hkd.metrics.features.ports import ports_apart
+    from hkd.store.artifacts import Record, write_json
+    from hkd.store.published import locate
 
-    from hkd.data.images import ImageSet
-    from hkd.experiment.build import device as pick
-    from hkd.metrics.features.extract import extract
-    from hkd.metrics.features.inception import published_inception, torchscript_inception
-
-    chosen, to = plan(profile, config), str(pick(device))
+    plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     files = [locate(name, folder) for name in ("inception", "inception-torchscript")]
-    source = Path(chosen.layout.data(dataset, chosen.reference_split(dataset)))
-    record = Record("inception-ports", {"n": n}, inputs=[source / "images.npy", *files], device=to)
-    images = np.asarray(ImageSet(source).pixels)[:n]
-    ours = extract(images, published_inception(files[0], device=to), "A")
-    theirs = extract(images, torchscript_inception(files[1], device=to), "A")
-    apart = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-    out = Path(chosen.layout.reference(dataset)).with_name("inception-ports.json")
-    write_json(out, {"n": len(images), "relative_l2": apart, "same": apart < SAME})
+    source = plan.layout.data(dataset, plan.reference_split(dataset))
+    record = Record("inception-ports", {"n": n}, inputs=[source.images, *files], device=to)
+    found = ports_apart(ImageSet(source).pixels[:n], *files, device=to)
+    out = plan.layout.reference_folder(dataset).of("inception-ports.json")
+    write_json(out, {"n": found.n, "relative_l2": found.relative_l2, "same": found.same})
     record.write(out)
-    verdict = "the same network" if apart < SAME else "NOT the same network"
-    typer.echo(f"features of {len(images)} images of {dataset} are {apart:.2g} apart (relative L2): {verdict}")
-    if apart >= SAME:
+    verdict = "the same network" if found.same else "NOT the same network"
+    typer.echo(f"features of {found.n} images of {dataset} are {found.relative_l2:.2g} apart (relative L2): {verdict}")
+    if not found.same:
         raise typer.Exit(1)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DatasetArgument, OverrideOption, ProfileOption, plan
-from hkd.store.artifacts import Record, write_json
+from hkd import job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(reference_distance)
+def register(cli: Commands) -> None:
+    """Add this file's command."""
+    cli.add(reference_distance, group="compare and report", short="Hold the reference against a published one")
 
 
 def reference_distance(
-    dataset: DatasetArgument,
+    dataset: job.DatasetArgument,
     file: Annotated[Path, typer.Argument(help="Published statistics: an .npz with mu and sigma.")],
     layout: Annotated[
         Literal["edm", "ttur", "adm", "clean-fid"] | None,
         typer.Option(help="Whose file it is; by default its name tells clean-fid's from all others."),
     ] = None,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
 ) -> None:
     """Compare the built reference with a published one of the same preprocessing class, and keep the distance."""
     from dataclasses import asdict
@@ -32,23 +34,24 @@ def reference_distance(
     from hkd.metrics.references import Reference, load_reference
     from hkd.metrics.references import reference_distance as between
     from hkd.metrics.scoring import Side
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import Record, read_arrays, write_json
 
-    chosen = plan(profile, config)
-    known = Path(chosen.layout.reference(dataset))
+    plan = job.plan(benchmark, config)
+    known = plan.layout.reference(dataset)
     record = Record("reference-distance", inputs=[known, file])
     side = Side(read_arrays(known, "reference"), "reference")
-    eye = side.eyes["own"]
-    published = load_reference(file, layout=layout, dim=eye.dim)
-    about = (published.preprocessing, eye.name, eye.digest, str(side["split"]), str(side["images_digest"]))
-    built = Reference(side.gaussian(f"own_{published.preprocessing}"), *about)
+    extractor = side.eyes["own"]
+    published = load_reference(file, layout=layout, dim=extractor.dim)
+    kind = published.preprocessing
+    about = (kind, extractor.name, extractor.digest, str(side["split"]), str(side["images_digest"]))
+    built = Reference(side.gaussian(f"own_{kind}"), *about)
     found = between(built, published)
-    out = known.with_name(f"distance-{file.stem}.json")
-    identity = {"extractor": eye.name, "extractor_digest": eye.digest, "preprocessing": published.preprocessing}
+    out = plan.layout.reference_folder(dataset).of(f"distance-{file.stem}.json")
+    identity = {"extractor": extractor.name, "extractor_digest": extractor.digest, "preprocessing": kind}
     counts = {"n_built": built.gaussian.n, "n_published": published.gaussian.n or None, "split": built.split}
     write_json(out, {**identity, **counts, "published": str(file), **asdict(found), "fdn": found.frechet.fdn})
     record.write(out)
     typer.echo(
-        f"{eye.name} between {built.gaussian.n:,} images of {dataset} and {file}: {found.frechet.distance:.6g} "
+        f"{extractor.name} between {built.gaussian.n:,} images of {dataset} and {file}: {found.frechet.distance:.6g} "
         f"({found.frechet.fdn:.3g} % of its variance), largest difference of a mean {found.largest_mean_difference:.3g}"
     )

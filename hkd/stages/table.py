@@ -1,100 +1,105 @@
-"""`hkd table`, `hkd show`, `hkd figure`: what was measured beside what was printed."""
+"""`hkd table`, `hkd show`, `hkd readme`: what was measured beside what was printed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
-from hkd.plan.runs import CONFIGS, Plan
-from hkd.store.artifacts import ArtifactError, Record
+from hkd import job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TableArgument = Annotated[str, typer.Argument(help="Table of the profile: table1, table3, ...")]
+    from hkd.cli import Commands
+    from hkd.plan.runs import Plan
+    from hkd.report.compare import Paper
+
+TableArgument = Annotated[str, typer.Argument(help="Table of the benchmark: table1, table3, ...")]
 
 
-def register(app: typer.Typer) -> None:
+def register(cli: Commands) -> None:
     """Add this file's commands."""
-    app.command()(table)
-    app.command()(show)
-    app.command()(readme)
+    cli.add(table, group="stages", short="Write a table as CSV and Markdown")
+    cli.add(show, group="compare and report", short="Print finished tables")
+    cli.add(readme, group="maintain", short="Put Table 1 and its samples into the README")
 
 
 def table(
     name: TableArgument,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    expect_digest: DigestOption = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Write a table as CSV and Markdown from the metrics of its runs."""
-    from hkd.plan.scores import table_digest
+    from hkd.plan import rows
+    from hkd.plan.stages import TABLE
     from hkd.report.tables import write
 
-    chosen = plan(profile, config)
-    settings_digest = table_digest(chosen, name)
-    expect(settings_digest, expect_digest, name)
-    record = Record("table", settings_digest=settings_digest, seed=None, inputs=chosen.metrics(name))
-    frame, paper = _frame(chosen, name)
-    for path in write(chosen.layout.table(name), frame, chosen.rows(name), paper):
+    plan = job.plan(benchmark, config)
+    work = TABLE.work(plan, table=name).expect(expect_digest)
+    record = job.record(work)
+    frame, paper = _frame(plan, name), _paper(plan, name)
+    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper):
         record.write(path)
 
 
 def show(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Tables of the profile; by default those that exist.")
+        list[str] | None, typer.Argument(help="Tables of the benchmark; by default those that exist.")
     ] = None,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
 ) -> None:
     """Print finished tables to the terminal."""
+    from hkd.plan import rows
     from hkd.report.terminal import show as print_view
-    from hkd.report.view import view
+    from hkd.report.view import stored_lines, view
 
-    chosen = plan(profile, config)
-    finished = [name for name in chosen.tables if Path(f"{chosen.layout.table(name)}.csv").exists()]
+    plan = job.plan(benchmark, config)
+    finished = [name for name in plan.tables if Path(f"{plan.layout.table(name)}.csv").exists()]
     for name in names or finished:
-        frame, paper = _frame(chosen, name)
-        stem = chosen.layout.table(name)
-        print_view(view(frame, paper, _notes(chosen, name)), [f"{stem}.csv", f"{stem}.md"])
+        paper, stem = _paper(plan, name), plan.layout.table(name)
+        lines = stored_lines(Path(f"{stem}.csv"))
+        notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows.rows(plan, name) if row.note]
+        print_view(view(lines, paper, notes), [f"{stem}.csv", f"{stem}.md"])
 
 
 def readme(
     file: Annotated[Path, typer.Option(help="File whose table1 section is replaced.")] = Path("README.md"),
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
 ) -> None:
     """Put the measured rows of Table 1 into the README, and the sample grid beside it."""
+    from hkd.report.collect import lines_of
     from hkd.report.markdown import short
     from hkd.report.view import view
-    from hkd.store.artifacts import write_bytes, write_text
+    from hkd.store.artifacts import ArtifactError, write_bytes, write_text
 
-    chosen = plan(profile, config)
-    frame, paper = _frame(chosen, "table1")
-    before, start, rest = file.read_text().partition("<!-- table1:start -->\n")
+    plan = job.plan(benchmark, config)
+    frame, paper = _frame(plan, "table1"), _paper(plan, "table1")
+    before, start, rest = file.read_text(encoding="utf-8").partition("<!-- table1:start -->\n")
     _, end, after = rest.partition("<!-- table1:end -->")
     if not (start and end):
         raise ArtifactError(f"{file}: has no lines '<!-- table1:start -->' and '<!-- table1:end -->' to write between")
-    write_text(file, f"{before}{start}{short(view(frame, paper))}{end}{after}")
-    write_bytes(file.parent / "docs" / "samples.png", Path(f"{chosen.profile.figures}/samples.png").read_bytes())
+    write_text(file, f"{before}{start}{short(view(lines_of(frame), paper))}{end}{after}")
+    write_bytes(file.parent / "docs" / "samples.png", Path(f"{plan.layout.figure('samples')}.png").read_bytes())
 
 
-def _frame(chosen: Plan, name: str) -> tuple[pd.DataFrame, Any]:
+def _paper(plan: Plan, name: str) -> Paper:
+    from hkd.report.compare import Paper
+
+    spec = plan.table(name)
+    return Paper.read(plan.configs / "reported" / f"{spec.reported}.yaml", spec.rows)
+
+
+def _frame(plan: Plan, name: str) -> pd.DataFrame:
+    from hkd.plan import rows
     from hkd.plan.scores import common_n
     from hkd.report.collect import collect
-    from hkd.report.compare import Paper
     from hkd.report.tables import table as build
 
-    spec = chosen.table(name)
-    rows: Sequence[Any] = chosen.rows(name)
-    paper = Paper.read(CONFIGS / "reported" / f"{spec.reported}.yaml", spec.rows)
-    frame = build(rows, collect(chosen.metrics(name)), paper, columns=spec.columns, n_common=common_n(chosen, name))
-    return frame, paper
-
-
-def _notes(chosen: Plan, name: str) -> list[tuple[str, str]]:
-    return [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in chosen.rows(name) if row.note]
+    lines, columns = collect(rows.metrics(plan, name)), plan.table(name).columns
+    found = rows.rows(plan, name)
+    return build(found, lines, _paper(plan, name), columns=columns, n_common=common_n(plan, name))

@@ -4,173 +4,149 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hkd import interrupt
-from hkd.job import (
-    DEFAULT_PROFILE,
-    CodeOption,
-    DatasetArgument,
-    DeviceOption,
-    DigestOption,
-    MethodArgument,
-    OverrideOption,
-    ProfileOption,
-    SeedOption,
-    expect,
-    plan,
-)
-from hkd.plan.runs import Plan
-from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, read_json, save_weights, write_text
-from hkd.studies.ambiguity.plan import is_arm
+from hkd import interrupt, job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
+    from hkd.data.image_set import ImageShape
+    from hkd.plan.runs import Plan
+    from hkd.plan.stages import Work
+    from hkd.store.artifacts import Record
+    from hkd.training.milestones import Milestones
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(train)
+def register(cli: Commands) -> None:
+    """Add this file's command."""
+    cli.add(train, group="stages", short="Train one run, or adopt shipped weights")
 
 
 def train(
-    dataset: DatasetArgument,
-    method: MethodArgument,
-    seed: SeedOption = 0,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
+    dataset: job.DatasetArgument,
+    method: job.MethodArgument,
+    seed: job.SeedOption = 0,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
     checkpoint_seconds: Annotated[
         float, typer.Option(envvar="HKD_CHECKPOINT_SECONDS", help="Longest time between two checkpoints.")
     ] = 60.0,
-    expect_digest: DigestOption = None,
-    expect_code: CodeOption = None,
+    expect_digest: job.DigestOption = None,
+    expect_code: job.CodeOption = None,
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
-    chosen = plan(profile, config)
-    expect(chosen.train_digest(dataset, method), expect_digest, f"{method} on {dataset}")
-    expect(chosen.train_code(dataset, method), expect_code, f"code of {method}")
-    folder = Path(chosen.layout.run(dataset, method, seed))
-    with interrupt.only_writer(folder):
-        if chosen.shipped(dataset, method):
-            _adopt(chosen, dataset, method, seed, folder)
+    from hkd.plan.stages import TRAIN
+    from hkd.store.artifacts import identity
+    from hkd.store.superseded import set_aside
+
+    plan = job.plan(benchmark, config)
+    work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
+    work.check_inputs()
+    with interrupt.only_writer(work.out().parent):
+        name = identity(work.digest, work.inputs())
+        for moved in set_aside(work.out().parent, name):
+            print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
+        if plan.shipped(dataset, method):
+            _adopt(plan, work, dataset, method, seed, name)
         else:
-            _train(chosen, dataset, method, seed, folder, device, checkpoint_seconds)
+            _train(plan, work, dataset, method, seed, name, job.pick_device(device), checkpoint_seconds)
 
 
 def _train(
-    chosen: Plan, dataset: str, method: str, seed: int, folder: Path, device: str, checkpoint_seconds: float
+    plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str, to: Any, checkpoint_seconds: float
 ) -> None:
-    from hkd.data.images import image_shape
-    from hkd.experiment import build
-    from hkd.experiment.feed import batches
+    from hkd.experiment.perceptual import perceptual
+    from hkd.experiment.train import Sources, train_run
     from hkd.training.checkpoint import Checkpoints
-    from hkd.training.loop import Diverged, Trainer
-    from hkd.training.loop import train as run_loop
-    from hkd.training.milestones import Milestones
 
-    run, digest, to = chosen.run(dataset, method), chosen.train_digest(dataset, method), build.device(device)
-    record = Record("train", run.model_dump(mode="json"), digest, seed, chosen.needs(dataset, method), str(to))
-    images = Path(chosen.layout.data(dataset, "train"))
-    shape = image_shape(images)
-    built = build.method(run, shape, seed=seed, parts=_parts(chosen, dataset, method)).to(to)
-    trajectories = _trajectories(chosen, dataset, method)
-    feed = batches(run, images=images, trajectories=trajectories, seed=seed, to=to)
-    trainer = Trainer(built, run.training, seed=seed)
-    identity = f"{digest}-{chosen.train_code(dataset, method)}-{_inputs_digest(record)}"
-    checkpoints = Checkpoints(folder / "checkpoints", identity)
-    kept = run.training.milestone_steps if built.trains else ()
-    milestones = Milestones(folder / "checkpoints/milestones", identity, kept)
-    title, diverged_at = f"{method} seed {seed}", None
-    try:
-        run_loop(trainer, feed, checkpoints, title=title, checkpoint_seconds=checkpoint_seconds, milestones=milestones)
-    except Diverged as error:
-        if not is_arm(method):
-            raise
-        diverged_at = error.step  # of an arm of the audit that is its result; the weights are the last finite ones
-        milestones = Milestones(folder, identity, ())  # it does not reach them all
-        print(f"{title}: diverged: {error}", file=sys.stderr)
-    milestones.hand_over(folder / "milestones", record, run.training.steps)
-    evals = trainer.progress.network_evals
-    if trajectories:
-        evals += read_json(trajectories / "manifest.json", "trajectories")["network_evals"]
-    budget = {
-        "params": built.sampling_parameters(),
-        "steps": trainer.progress.step,
-        "train_images": trainer.progress.step * run.training.batch,
-        "network_evals": evals,
-        "teacher_evals": trainer.progress.teacher_evals,
-        "train_seconds": round(trainer.progress.seconds, 1),
+    run, folder, inputs = plan.run(dataset, method), work.out().parent, work.definition.inputs
+    record = job.record(work, to, seed=seed)
+
+    def input_of(role: str) -> Path | None:
+        return work.input(role) if role in inputs else None
+
+    trajectories = input_of("trajectories")
+    found = train_run(
+        run,
+        Sources(
+            images=work.input("images").parent,
+            trajectories=trajectories.parent if trajectories else None,
+            init=input_of("init"),
+            teacher=input_of("teacher"),
+            distance=perceptual(run, input_of("perceptual")) if run.perceptual else None,
+        ),
+        Checkpoints(folder / "checkpoints", name),
+        to,
+        seed=seed,
+        code=work.code,
+        title=f"{method} seed {seed}",
+        checkpoint_seconds=checkpoint_seconds,
+        may_diverge=plan.may_diverge(method),
+    )
+    if found.diverged_at is not None:
+        print(f"{method} seed {seed}: diverged at step {found.diverged_at}, which is its result", file=sys.stderr)
+    facts = {
+        "route": plan.route(dataset, method),
+        "budget": found.budget,
+        "diverged_at": found.diverged_at,
+        "codes": found.codes,
     }
-    facts = {"route": chosen.route(dataset, method), "budget": budget, "diverged_at": diverged_at}
-    _finish(chosen, dataset, method, folder, trainer.averaged(), built.artefact(), shape, record, facts)
+    weights = found.averaged, found.raw
+    _finish(plan, work, dataset, method, name, weights, found.milestones, found.shape, record, facts)
 
 
-def _adopt(chosen: Plan, dataset: str, method: str, seed: int, folder: Path) -> None:
-    from hkd.data.images import ImageShape
+def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str) -> None:
+    from hkd.data.image_set import ImageShape
     from hkd.store.shipped import shipped_weights
     from hkd.training.milestones import Milestones
 
-    name = str(chosen.shipped(dataset, method))
-    state, card = shipped_weights(name)
-    record = Record("train", chosen.run(dataset, method).model_dump(mode="json"), seed=seed)
-    record.settings_digest = chosen.train_digest(dataset, method)
-    print(f"{method} on {dataset}: adopting the shipped weights {name}", file=sys.stderr)
-    shape = ImageShape(**card["shape"])
-    Milestones(folder, "", ()).hand_over(folder / "milestones", record, 0)  # nobody kept any
-    facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None}
-    _finish(chosen, dataset, method, folder, state, state, shape, record, facts)
+    shipped = str(plan.shipped(dataset, method))
+    state, card = shipped_weights(shipped)
+    record = job.record(work, seed=seed)
+    print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
+    kept = Milestones(work.out().parent, "", ())  # nobody kept any
+    facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None, "codes": []}
+    _finish(plan, work, dataset, method, name, (state, state), kept, ImageShape(**card["shape"]), record, facts)
 
 
 def _finish(
-    chosen: Plan,
+    plan: Plan,
+    work: Work,
     dataset: str,
     method: str,
-    folder: Path,
-    averaged: dict[str, Any],
-    raw: dict[str, Any],
-    shape: Any,
+    name: str,
+    weights: tuple[dict[str, Any], dict[str, Any]],
+    milestones: Milestones,
+    shape: ImageShape,
     record: Record,
     facts: dict[str, Any],
 ) -> None:
-    """Write config, raw and averaged weights, and their record, the weights last."""
+    """Write milestones, config, raw and averaged weights, each with its record, the averaged weights last."""
     from hkd.experiment.record import run_document
+    from hkd.settings.origins import to_yaml
+    from hkd.store.artifacts import save_weights, write_text
+    from hkd.store.superseded import keep
 
+    run, folder, (averaged, raw) = plan.run(dataset, method), work.out().parent, weights
+    steps = run.training.steps if facts["route"] != "shipped" else 0
+    kept = milestones.hand_over(work.out("milestones"), record, steps)
+    record.settings = run.model_dump(mode="json")
     document = run_document(
-        chosen.run(dataset, method),
+        run,
         shape,
         dataset=dataset,
         method=method,
         seed=record.seed,
-        scale=chosen.profile.scale,
+        scale=plan.benchmark.scale,
         route=facts["route"],
         train_digest=record.settings_digest,
     )
-    write_text(folder / "config.yaml", to_yaml(document))
-    save_weights(folder / "raw.safetensors", raw)
-    record.write(folder / "raw.safetensors", **facts)
-    save_weights(folder / "weights.safetensors", averaged)
-    record.write(folder / "weights.safetensors", **facts)
-
-
-def _parts(chosen: Plan, dataset: str, method: str) -> Any:
-    from hkd.experiment.build import Parts
-
-    run = chosen.run(dataset, method)
-    init, teacher = (Path(chosen.base_weights(dataset, b)) if b else None for b in (run.init, run.teacher))
-    perceptual = Path(chosen.layout.extractor(dataset, "perceptual")) if run.perceptual else None
-    return Parts(init, teacher, perceptual)
-
-
-def _trajectories(chosen: Plan, dataset: str, method: str) -> Path | None:
-    feed = chosen.run(dataset, method).feed
-    kind, _, name = feed.partition("/")
-    return Path(chosen.layout.trajectories(dataset, name)) if kind == "trajectories" else None
-
-
-def _inputs_digest(record: Record) -> str:
-    """Name the bytes of what a training reads: a state from other inputs must not be resumed."""
-    from hkd.settings.origins import digest
-    from hkd.store.artifacts import recorded_digest
-
-    return digest([recorded_digest(path) for path in record.inputs])
+    write_text(work.out("config"), to_yaml(document))
+    save_weights(work.out("raw"), raw)
+    record.write(work.out("raw"), **facts)
+    save_weights(work.out("weights"), averaged)
+    record.write(work.out("weights"), **facts)
+    keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], name)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+Arrays = dict[str, "np.ndarray"]
 PACKAGES = ("torch", "numpy", "scipy", "torch-fidelity", "clean-fid", "lpips", "snakemake")
 
 
@@ -219,6 +220,7 @@ class Record:
     seed: int | None = None
     inputs: Sequence[Path | str] = ()
     device: str = "cpu"
+    code: str = ""
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -232,6 +234,7 @@ class Record:
             "file": Path(path).name,
             "sha256": sha256(path),
             "settings_digest": self.settings_digest,
+            "code": self.code,
             "settings": dict(self.settings),
             "seed": self.seed,
             "inputs": {str(i): recorded_digest(i) for i in self.inputs},
@@ -250,6 +253,20 @@ class Record:
         return content
 
 
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write named arrays to an .npz file atomically."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def identity(made_by: str, inputs: Sequence[Path | str]) -> str:
+    """Return what names unfinished work: what makes it, and the bytes of what it reads."""
+    read = hashlib.sha256(" ".join(recorded_digest(path) for path in inputs).encode()).hexdigest()[:16]
+    return f"{made_by}-{read}"
+
+
 def recorded_digest(path: Path | str) -> str:
     """Return the digest of an input: from its record when it has one, else from its bytes."""
     if record_path(path).exists():
@@ -257,7 +274,7 @@ def recorded_digest(path: Path | str) -> str:
     return sha256(path)
 
 
-def read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+def read_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz that `stage` wrote."""
     from zipfile import BadZipFile
 

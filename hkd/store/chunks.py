@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hkd.store.artifacts import ArtifactError, atomic_path, record_path, sha256, write_json
-
-Arrays = dict[str, np.ndarray]
+from hkd.store.artifacts import Arrays, ArtifactError, record_path, save_arrays, sha256, write_json
 
 
 def in_parts(
@@ -36,8 +34,7 @@ def in_parts(
         part = _path(folder, identity, first)
         if _whole(part) is None:
             checkpoint()
-            with atomic_path(part) as temporary, open(temporary, "wb") as file:
-                np.savez(file, **make(first, n))  # type: ignore[arg-type]
+            save_arrays(part, make(first, n))
             write_json(record_path(part), {"sha256": sha256(part)})
     parts = [_whole(_path(folder, identity, first)) for first, _ in spans]
     whole = [part for part in parts if part is not None]

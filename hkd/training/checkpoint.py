@@ -7,7 +7,7 @@ is listed; a damaged newest one is passed over for the one before it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Progress:
     network_evals: int = 0
     teacher_evals: int = 0  # of those above
     seconds: float = 0.0
+    codes: list[str] = field(default_factory=list)  # digests of the code that made the steps, in order
 
 
 class Checkpoints:
@@ -72,7 +73,7 @@ class Checkpoints:
                     tensors = load_file(path)
                 except SafetensorError as error:
                     raise ArtifactError(f"{path}: unreadable ({error}); delete {self.folder}") from error
-                return tensors, Progress(**{name: entry[name] for name in asdict(Progress())})
+                return tensors, Progress(**{name: entry[name] for name in asdict(Progress()) if name in entry})
         return None
 
     def _entries(self) -> list[dict[str, Any]]:

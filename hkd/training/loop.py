@@ -40,8 +40,8 @@ class Trainer:
     steps as one that ran through, to the bit on one CPU thread.
     """
 
-    def __init__(self, method: Method, settings: Training, *, seed: int) -> None:
-        self.method, self.settings, self.seed = method, settings, seed
+    def __init__(self, method: Method, settings: Training, *, seed: int, code: str = "") -> None:
+        self.method, self.settings, self.seed, self.code = method, settings, seed, code
         self.progress = Progress()
         self.averages = {name: Average(getattr(method, name)) for name in method.trains}
         self.optimizers = self._fresh_optimizers()
@@ -133,6 +133,8 @@ def train(
         trainer.load_state(*found)
         print(f"{title}: going on from step {trainer.progress.step}", file=sys.stderr)
     total, progress = trainer.settings.steps if trainer.method.trains else 0, trainer.progress
+    if not progress.codes or progress.codes[-1] != trainer.code:
+        progress.codes.append(trainer.code)
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
     saved = start

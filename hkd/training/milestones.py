@@ -6,17 +6,33 @@ They are written before the checkpoint of the same step, so a training that resu
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from hkd.store.artifacts import Record, atomic_path, save_weights, sha256, write_json
+from hkd.settings.sections import Training
+from hkd.store.artifacts import (
+    ArtifactError,
+    Record,
+    atomic_path,
+    check_digest,
+    read_json,
+    save_weights,
+    sha256,
+    write_json,
+)
+from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"
+
+
+def milestone_steps(settings: Training) -> tuple[int, ...]:
+    """Return the steps after which weights are kept, ascending: shares of the training, one step at least unless 0."""
+    shares = settings.milestones
+    return tuple(sorted({max(round(share * settings.steps), 1) if share else 0 for share in shares}))
 
 
 def weights_name(step: int) -> str:
@@ -49,15 +65,21 @@ class Milestones:
         """Return the milestones up to a step whose weights are not there, or damaged, or of other settings."""
         return [at for at in self.steps if at <= step and self._missing(at)]
 
-    def hand_over(self, folder: Path, record: Record, total: int) -> None:
-        """Put the weights into `folder`, each with its record, and list them in its manifest, which comes last."""
+    def hand_over(self, folder: Path, record: Record, total: int) -> list[Path]:
+        """Put the weights into `folder`, each with its record, list them in its manifest, and return what was written.
+
+        The manifest comes last.
+        """
+        written = []
         for step in self.steps:
             path = folder / weights_name(step)
             with atomic_path(path) as temporary:
-                _link_or_copy(self.folder / path.name, temporary)
+                link_or_copy(self.folder / path.name, temporary)
             record.write(path, step=step, steps=total)
+            written.append(path)
         write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps)})
         record.write(folder / MANIFEST)
+        return [*written, folder / MANIFEST]
 
     def _missing(self, step: int) -> bool:
         path = self.folder / weights_name(step)
@@ -72,9 +94,29 @@ class Milestones:
         return kept if isinstance(kept, dict) else {}
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Give a finished file a second name, which costs no space; copy it where that is not possible."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+@dataclass(frozen=True)
+class KeptMilestones:
+    """The weights on the way that a finished training has handed over: after `steps` of `total`, in order."""
+
+    steps: list[int]
+    weights: list[Path]
+    total: int
+
+    def images(self, each: int) -> int:
+        """Return how many images all milestones have together."""
+        return len(self.steps) * each
+
+
+def kept_milestones(folder: Path) -> KeptMilestones:
+    """Return the weights that a training has handed over to `folder`.
+
+    Raises:
+        ArtifactError: it kept none, or one is missing or damaged.
+    """
+    listed = read_json(folder / MANIFEST, "train")
+    if not listed["milestones"]:
+        raise ArtifactError(f"{folder}: this training kept no milestones; set training.milestones and train again")
+    weights = [folder / weights_name(step) for step in listed["milestones"]]
+    for path in weights:
+        check_digest(path, "train")
+    return KeptMilestones(listed["milestones"], weights, listed["steps"])

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hkd.data import shapes
-from hkd.data.images import ImageBatch, ImageShape
+from hkd.data.image_set import ImageBatch, ImageShape
+from hkd.data.kinds import shapes
 from hkd.experiment import build as experiment
+from hkd.experiment import finished
+from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.experiment.record import run_document
 from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
@@ -32,7 +34,7 @@ def settings(root: Path) -> Callable[..., Run]:
 
     def resolved(method: str, scale: str = "paper", dataset: str = "cifar10") -> Run:
         overrides = {"scale": scale, "teacher": "train", "extractors": "train"}
-        return Plan.load(str(root / "configs/embedded.yaml"), overrides, root / "configs").run(
+        return Plan.load(str(root / "configs/benchmarks/embedded.yaml"), overrides, root / "configs").run(
             dataset, f"methods/{method}"
         )
 
@@ -65,10 +67,10 @@ def build(base_weights: Callable[[str], Path], perceptual: Path) -> Callable[...
     """Build the method of a run from tiny bases of the kind that its config names."""
 
     def made(run: Run, seed: int = 0) -> Method:
-        chosen = experiment.Parts(
-            init=base_weights(run.init) if run.init else None,
-            teacher=base_weights(run.teacher) if run.teacher else None,
-            perceptual=perceptual if run.perceptual else None,
+        chosen = finished.parts(
+            base_weights(run.init) if run.init else None,
+            base_weights(run.teacher) if run.teacher else None,
+            distance_of(run, perceptual) if run.perceptual else None,
         )
         return experiment.method(run, SHAPE, seed=seed, parts=chosen)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.methods.consistency.cd import CD, heun_step
 from hkd.methods.evaluations import EvaluationCounter
 from hkd.seeding import stream

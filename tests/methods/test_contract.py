@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd.data import shapes
-from hkd.data.images import ImageShape
-from hkd.experiment import build as experiment
+from hkd.data.image_set import ImageShape
+from hkd.data.kinds import shapes
+from hkd.experiment import finished
 from hkd.experiment.record import read_run, run_document
 from hkd.experiment.sample import sample_images
 from hkd.methods.evaluations import EvaluationCounter, networks
@@ -25,7 +25,7 @@ from hkd.training.loop import Trainer
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
 SHAPE = ImageShape(8, 3, len(shapes.CLASSES))
-PLAN = Plan.load(str(CONFIGS / "smoke.yaml"), configs=CONFIGS)
+PLAN = Plan.load(str(CONFIGS / "benchmarks/smoke.yaml"), configs=CONFIGS)
 MANY = 100  # network evaluations an image, beyond which sampling is a longer proof
 # network passes for one image of a batch in one training step, counted by hand from the losses; of all others, one
 PASSES = {
@@ -46,7 +46,8 @@ PASSES = {
 def sampled(name: str) -> object:
     """A method whose sampling is tested: at once when it is quick, else among the longer proofs."""
     many = min(PLAN.run("shapes8", name).sampling.nfe) > MANY
-    return pytest.param(name, marks=pytest.mark.slow if many else ())
+    in_ci = [pytest.mark.ci] if name == "methods/ddpm" else []
+    return pytest.param(name, marks=[pytest.mark.slow, *in_ci] if many else ())
 
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -210,7 +211,7 @@ def test_weights_from_anywhere_and_their_config_are_all_that_sampling_needs(name
     document = run_document(run, SHAPE, seed=99)
     write_text(tmp_path / "config.yaml", to_yaml(document))
     save_weights(tmp_path / "weights.safetensors", method.artefact())
-    other, nfe = experiment.base(tmp_path / "weights.safetensors"), min(run.sampling.nfe)
+    other, nfe = finished.base(tmp_path / "weights.safetensors"), min(run.sampling.nfe)
     assert torch.equal(sample(method.eval(), run, [3], nfe), sample(other, run, [3], nfe))
 
 

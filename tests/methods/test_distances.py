@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.experiment import build as experiment
+from hkd.experiment.networks import feature_network
+from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
 from hkd.seeding import stream
 from hkd.store.artifacts import ArtifactError, sha256
@@ -22,7 +23,7 @@ def pictures(index: int, size: int = 8) -> torch.Tensor:
 
 @pytest.fixture
 def distance(perceptual) -> PerceptualDistance:
-    network = experiment.feature_network(perceptual)
+    network = feature_network(perceptual)
     return PerceptualDistance(network, network.maps)
 
 
@@ -122,7 +123,7 @@ def test_a_missing_or_other_backbone_is_named_with_its_digest_and_the_command(ru
         if content is not None:
             (tmp_path / entry.filename).write_bytes(content)
         with pytest.raises(ArtifactError, match=what) as found:
-            experiment.perceptual(run_on(backbone), None)
+            distance_of(run_on(backbone), None)
         assert all(part in str(found.value) for part in parts) and "\n" not in str(found.value)
 
 
@@ -131,7 +132,7 @@ def test_a_training_reads_the_backbone_of_the_pinned_digest(alex, run_on, tmp_pa
     monkeypatch.setattr(torch.nn.Linear, "reset_parameters", lambda self: None)
     path = shutil.copy(stored, tmp_path / WEIGHTS["lpips-alex"].filename)
     monkeypatch.setitem(WEIGHTS, "lpips-alex", replace(WEIGHTS["lpips-alex"], sha256=sha256(path)))
-    ours = experiment.perceptual(run_on("lpips-alex"), None)
+    ours = distance_of(run_on("lpips-alex"), None)
     a, b = pictures(0, 64), pictures(1, 64)
     with torch.no_grad():
         assert_close(ours(a, ours.features(b)), theirs(a, b).flatten(), rtol=1e-4, atol=1e-6)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories
 from hkd.methods.distillation.dmd import DMD

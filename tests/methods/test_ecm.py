@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.methods.consistency.ecm import ECM, nearer_level
 from hkd.methods.consistency.objective import consistency_pair
 from hkd.seeding import stream

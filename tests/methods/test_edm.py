@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch, ImageShape
+from hkd.data.image_set import ImageBatch, ImageShape
 from hkd.diffusion.augmentation import augmented
 from hkd.experiment import build as experiment
 from hkd.experiment.sample import sample_images
@@ -33,7 +33,7 @@ class Stub(nn.Module):
 
 @pytest.fixture
 def batch(images):
-    from hkd.data.images import ImageSet
+    from hkd.data.image_set import ImageSet
 
     return ImageSet(images, use_labels=False).batch(range(8))
 

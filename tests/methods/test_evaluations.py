@@ -12,8 +12,8 @@ from hkd.seeding import stream
 from hkd.studies.budget import plan as budgets
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-PLAN = Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS)
-STUDY = budgets.study(PLAN)
+PLAN = Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), configs=CONFIGS)
+STUDY = budgets.settings(PLAN)
 
 
 @pytest.mark.parametrize("method", budgets.runs(PLAN))

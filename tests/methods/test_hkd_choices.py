@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from hkd.data.images import ImageShape
+from hkd.data.image_set import ImageShape
 from hkd.data.trajectories import Trajectories
 from hkd.experiment import build as experiment
+from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
 from hkd.settings.origins import ConfigError
@@ -161,7 +162,7 @@ def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, bac
     for backbone in literals(fields(Run))["perceptual_backbone"]:
         for resize in (None, 64):
             changes = {"perceptual_backbone": backbone, "perceptual_resize": resize, "weights_folder": str(backbones)}
-            distance = experiment.perceptual(run.model_copy(update=changes), perceptual)
+            distance = distance_of(run.model_copy(update=changes), perceptual)
             with torch.no_grad():
                 seen[backbone, resize] = float(distance(a, distance.features(b)))
     assert all(value > 0 for value in seen.values())
@@ -173,7 +174,7 @@ def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, bac
 
 @pytest.mark.parametrize("method", ["methods/hkd", "ablations/abl_coupled"])
 def test_coupled_places_take_as_many_numbers_as_independent_ones(method, root):
-    run = Plan.load(str(root / "configs/embedded.yaml"), configs=root / "configs").run("shapes16", method)
+    run = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), configs=root / "configs").run("shapes16", method)
     student = experiment.method(run, ImageShape(16, 3, 0), seed=0, parts=None).student
     assert sum(p.numel() for p in student.koopman_parameters()) == 12_288
     assert sum(p.numel() for p in student.parameters()) == 329_987

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.methods.consistency.ict import ICT, grid_points, level_probabilities
 from hkd.methods.distances import pseudo_huber
 from hkd.seeding import stream

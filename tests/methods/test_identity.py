@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hkd.nets import NetworkConfig
-from hkd.nets import build as build_network
+from hkd.nets.assemble import build as build_network
+from hkd.nets.presets import NetworkConfig
 from hkd.plan.runs import Plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -206,6 +206,8 @@ def test_a_row_has_the_parameters_of_its_source(settings, name):
 
 @pytest.mark.parametrize("name", lines(PAIRS))
 def test_pairs_are_made_as_their_source_says(name):
-    spec = Plan.load(str(CONFIGS / "embedded.yaml"), {"scale": "paper"}, CONFIGS).trajectory_set("cifar10", name)
+    spec = Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), {"scale": "paper"}, CONFIGS).trajectory_set(
+        "cifar10", name
+    )
     steps = "-" if spec.solver == "adaptive" else short(spec.steps)
     assert [short(spec.teacher), spec.solver, steps, short(spec.count), spec.keep] == lines(PAIRS)[name]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.experiment import build as experiment
+from hkd.experiment import finished
 from hkd.methods.distillation.kd import KD
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function
@@ -51,7 +51,7 @@ def test_the_network_is_asked_at_one_time_with_unit_noise(draw):
 
 def test_the_student_starts_as_ddpm_and_trains(tiny_run, build, base_weights, pairs):
     method = build(tiny_run("methods/kd"))
-    ddpm = experiment.base(base_weights("methods/ddpm"))
+    ddpm = finished.base(base_weights("methods/ddpm"))
     assert_close(method.student.state_dict(), ddpm.student.state_dict())
     loss = method.losses(pairs, step=0, generator=stream(0, "l"))["student"]
     loss.backward()

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.nets import NetworkConfig, build
+from hkd.nets.assemble import build
 from hkd.nets.kdm import Discriminator, KDMNet
+from hkd.nets.presets import NetworkConfig
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Squared
 

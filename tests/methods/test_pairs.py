@@ -11,10 +11,10 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
-from hkd.experiment import build as experiment
+from hkd.experiment import finished
 from hkd.experiment.solve import solve_states, state_levels
 from hkd.methods.multistep.edm import EDM
-from hkd.plan.runs import SOLVED_BY
+from hkd.plan.stages import SHARD
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import TrajectorySet
@@ -70,11 +70,11 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_we
     small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1}
     config = [f"results={results}", f"set_trajectories={json.dumps(small)}"]
     for shard in (0, 1, None):
-        command("shapes8", "ddim-pairs", shard, "configs/smoke.yaml", config, "cpu", None)
+        command("shapes8", "ddim-pairs", shard, "configs/benchmarks/smoke.yaml", config, "cpu", None)
     stored = Trajectories(results / "shapes8/trajectories/ddim-pairs")
     assert (stored.manifest["nfe"], stored.manifest["network_evals"]) == (4.0, 16)
     batch = stored.batch(np.arange(4))
-    ddim = experiment.base(base_weights("methods/ddim"))
+    ddim = finished.base(base_weights("methods/ddim"))
     streams = ImageStreams(3000, range(4), "trajectory-noise")
     noise = streams.randn((3, 8, 8))
     assert_close(batch.noise, noise, rtol=2e-3, atol=2e-3)
@@ -85,13 +85,14 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_we
             ask()
 
 
-def test_the_digest_of_pairs_follows_the_samplers_code(smoke_plan, monkeypatch):
+def test_the_code_of_pairs_is_that_of_the_solver_and_of_the_sampler(smoke_plan):
     plan = smoke_plan()
-    seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr("hkd.plan.runs.code_digest", lambda *modules: seen.append(modules) or "")
-    plan.trajectory_digest("shapes8", "ddim-pairs")
-    plan.trajectory_digest("shapes8", "edm-heun")
-    assert seen == [(*SOLVED_BY, "hkd.methods.multistep.ddim"), SOLVED_BY]
+    pairs, states = (
+        SHARD.work(plan, dataset="shapes8", trajectories=name, shard=0).definition.code
+        for name in ("ddim-pairs", "edm-heun")
+    )
+    assert pairs == ("hkd.experiment.solve", "hkd.methods.multistep.ddim", "hkd.nets.ddpm_unet")
+    assert states == ("hkd.experiment.solve", "hkd.methods.multistep.edm", "hkd.nets.unet")
 
 
 def test_an_unusable_set_is_a_config_error(smoke_plan):

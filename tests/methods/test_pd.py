@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.methods.distillation.pd import PD, Stage, stages, truncated_snr
 from hkd.seeding import stream
 from tests.methods.stand_ins import Function

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.methods.flow.rectified import RectifiedFlow
 from hkd.methods.flow.reflow import FlowDistillation, Reflow
 from hkd.seeding import ImageStreams, stream

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.data.toy import GaussianData
 from hkd.diffusion.schedules import exploding_sigmas
 from hkd.methods.multistep.score_sde import ScoreSDE

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.nets import NetworkConfig, build
-from hkd.nets.presets import PRECONDITIONERS, PRESETS
+from hkd.nets.assemble import build
+from hkd.nets.presets import PRECONDITIONERS, PRESETS, NetworkConfig
 
 SECTION = {
     "preset": "ddpmpp",
@@ -108,5 +108,5 @@ def test_weights_depend_on_the_seed_alone():
 
 
 def test_settings_are_checked_without_loading_torch():
-    code = "import sys; from hkd.nets import NetworkConfig; sys.exit('torch' in sys.modules)"
+    code = "import sys; from hkd.nets.presets import NetworkConfig; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

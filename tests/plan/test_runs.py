@@ -13,10 +13,13 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from hkd.plan import rows
+from hkd.plan.check import check
 from hkd.plan.runs import Plan
+from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN, Work
 from hkd.settings import merge as resolve
-from hkd.settings.merge import profile_layers
-from hkd.settings.origins import ConfigError, read_yaml
+from hkd.settings.merge import benchmark_layers
+from hkd.settings.origins import ConfigError, from_mapping, read_yaml
 from hkd.store.artifacts import ArtifactError
 from hkd.store.published import WEIGHTS
 
@@ -24,12 +27,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
 METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
 DATASETS = sorted(path.stem for path in CONFIGS.glob("datasets/*.yaml"))
-PROFILES = sorted(p for p in CONFIGS.glob("*.yaml") if "profile" in read_yaml(p).values)
+BENCHMARKS = sorted(CONFIGS.glob("benchmarks/*.yaml"))
 SCALES = ("embedded", "cpu", "paper")
 
 
-def plan_of(profile: str = "embedded", **overrides) -> Plan:
-    return Plan.load(str(CONFIGS / f"{profile}.yaml"), overrides, CONFIGS)
+def plan_of(benchmark: str = "embedded", **overrides) -> Plan:
+    return Plan.load(str(CONFIGS / f"benchmarks/{benchmark}.yaml"), overrides, CONFIGS)
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def edited(configs: Path, file: str, old: str, new: str) -> Plan:
     path = configs / file
     assert old in path.read_text(), f"{file} holds no '{old}'"
     path.write_text(path.read_text().replace(old, new))
-    return Plan.load(str(configs / "embedded.yaml"), configs=configs)
+    return Plan.load(str(configs / "benchmarks/embedded.yaml"), configs=configs)
 
 
 # -- every file resolves ---------------------------------------------------------------------------------------------
@@ -81,8 +84,7 @@ def test_every_method_resolves_on_every_data_set_at_every_scale(method, dataset,
     run = plan.run(dataset, method)
     assert run.title and run.category
     assert run.training.steps > 0 or not run.feed.startswith(("images", "trajectories"))
-    assert len(plan.train_digest(dataset, method)) == 16
-    assert plan.needs(dataset, method)
+    assert train(plan, dataset, method).inputs()
 
 
 @pytest.mark.usefixtures("parsed_once")
@@ -107,17 +109,17 @@ def test_a_loss_and_a_network_with_two_standard_deviations_of_the_data_are_refus
         plan_of(methods={"edm": {"params": {"sigma_data": 0.6}}}).run("shapes8", "methods/edm")
 
 
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_every_profile_resolves_with_all_that_its_tables_need(path):
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_every_benchmark_resolves_with_all_that_its_tables_need(path):
     plan = Plan.load(str(path), configs=CONFIGS)
     for name in plan.tables:
         dataset = plan.table(name).dataset
-        assert plan.table_digest(name)
-        for row, files in plan.cells(name):
+        for row, files in rows.cells(plan, name):
             if row.method:
                 assert len(files) == len(plan.seeds)
                 assert plan.run(dataset, row.method).training.steps >= 0
-                assert plan.train_digest(dataset, row.method) and plan.train_code(dataset, row.method)
+                work = train(plan, dataset, row.method)
+                assert bool(work.code) != bool(plan.shipped(dataset, row.method))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -136,19 +138,21 @@ def weights_shape(network: dict) -> dict:
 
 
 def test_the_default_runs_every_row_that_the_paper_prints():
-    rows = Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).rows("table1")
-    assert all(row.method for row in rows)
-    assert sum(row.fid is not None for row in rows) == 20
+    found = rows.rows(plan_of(), "table1")
+    assert all(row.method for row in found)
+    assert sum(row.fid is not None for row in found) == 20
 
 
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_no_profile_samples_for_hours_unasked(path):
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_no_benchmark_samples_for_hours_unasked(path):
     plan = Plan.load(str(path), configs=CONFIGS)
-    if plan.profile.scale != "embedded":
+    if plan.benchmark.scale != "embedded":
         return
     for name, table in plan.tables.items():
         found = [
-            (row.nfe, plan.run(table.dataset, row.method).sampling.n_samples) for row in plan.rows(name) if row.method
+            (row.nfe, plan.run(table.dataset, row.method).sampling.n_samples)
+            for row in rows.rows(plan, name)
+            if row.method
         ]
         assert sum(nfe * n for nfe, n in found) <= 500_000, f"{name}: evaluations of sampling, for one seed"
 
@@ -159,25 +163,97 @@ def test_a_set_of_trajectories_is_changed_by_name_and_others_stay():
     assert plan.trajectory_set("shapes16", "ddim-pairs").count == 300
 
 
-def test_a_profile_inherits_what_it_does_not_say():
-    layers = profile_layers(CONFIGS / "smoke.yaml")
+def test_a_benchmark_inherits_what_it_does_not_say():
+    layers = benchmark_layers(CONFIGS / "benchmarks/smoke.yaml")
     assert layers.values["scale"] == "embedded"
-    assert layers.origin(("scale",)).startswith(str(CONFIGS / "embedded.yaml"))
-    assert layers.origin(("samples_shown",)).startswith(str(CONFIGS / "smoke.yaml"))
+    assert layers.origin(("scale",)).startswith(str(CONFIGS / "benchmarks/embedded.yaml"))
+    assert layers.origin(("samples_shown",)).startswith(str(CONFIGS / "benchmarks/smoke.yaml"))
 
 
-@pytest.mark.parametrize("place", ["configs", "elsewhere"])
-def test_the_workflow_reads_a_profile_of_a_profile_as_the_commands_do(copied, tmp_path, place):
+def merged_by_snakemake(configs: Path, *files: Path, **config: Any) -> dict[str, Any]:
+    """What Snakemake makes of the default, of --configfile and of --config."""
+    merged = yaml.safe_load((configs / "benchmarks/embedded.yaml").read_text())
+    for file in files:
+        update_config(merged, yaml.safe_load(file.read_text()))
+    update_config(merged, config)
+    return merged
+
+
+@pytest.mark.parametrize("place", ["configs/benchmarks", "elsewhere"])
+def test_the_workflow_reads_a_child_of_a_child_as_the_commands_do(copied, tmp_path, place):
     (tmp_path / "elsewhere").mkdir()
-    path = (copied if place == "configs" else tmp_path / "elsewhere") / "mine.yaml"
-    path.write_text("profile: mine\ninherits: smoke\nresults: results/mine\nset: {training: {batch: 4}}\n")
-    merged = yaml.safe_load((copied / "embedded.yaml").read_text())
-    update_config(merged, yaml.safe_load(path.read_text()))  # what Snakemake does with --configfile
-    update_config(merged, {"seeds": 2, "set": {"training": {"steps": 9}}})  # and with --config
-    profile = Plan.of(merged, copied).profile
-    assert profile.teacher == "train" and profile.tables["table1"].dataset == "shapes8", "of its parent"
-    assert profile.results == "results/mine" and profile.seeds == 2
-    assert profile.set["training"] == {"steps": 9, "batch": 4, "warmup_steps": 2}
+    path = tmp_path / place / "mine.yaml"
+    path.write_text("benchmark: mine\ninherits: smoke\nresults: results/mine\nset: {training: {batch: 4}}\n")
+    child = tmp_path / place / "child.yaml"
+    child.write_text("benchmark: child\ninherits: mine\nteacher: train\nset: {training: {clip: 2.0}}\n")
+    changes = {"seeds": 2, "set": {"training": {"steps": 9}}}
+    benchmark = Plan.of(merged_by_snakemake(copied, child, **changes), [child], copied).benchmark
+    assert benchmark.extractors == "train" and benchmark.tables["table1"].dataset == "shapes8", "of its grandparent"
+    assert benchmark.results == "results/mine" and benchmark.seeds == 2
+    assert benchmark.set["training"] == {"steps": 9, "batch": 4, "warmup_steps": 2, "clip": 2.0}
+    assert benchmark == Plan.load(str(child), changes, copied).benchmark
+
+
+def test_a_child_that_repeats_the_default_against_its_parent_is_heard(copied, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("benchmark: mine\ninherits: smoke\nteacher: shipped\n")  # embedded's value, against smoke's
+    assert Plan.of(merged_by_snakemake(copied, path), [path], copied).benchmark.teacher == "shipped"
+
+
+def test_a_child_makes_the_tables_that_it_states_and_needs_not_override_the_others(copied, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "benchmark: mine\ninherits: embedded\nscale: paper\ndataset: cifar10\nteacher: train\nextractors: train\n"
+        "tables: {table1: {dataset: cifar10, run: [methods/edm], extra: []}}\n"
+    )
+    plan = check(Plan.load(str(path), configs=copied))
+    assert plan.tables.keys() == {"table1"} and plan.table("table1").reported == "cifar10"
+    assert check(Plan.of(merged_by_snakemake(copied, path), [path], copied)).tables.keys() == {"table1"}
+    path.write_text("benchmark: mine\ninherits: embedded\nseeds: 2\n")
+    assert Plan.load(str(path), configs=copied).tables.keys() == {"table1", "table3"}
+
+
+def test_two_that_inherit_each_other_are_named(copied):
+    for one, other in (("a", "b"), ("b", "a")):
+        (copied / f"benchmarks/{one}.yaml").write_text(f"benchmark: {one}\ninherits: {other}\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml inherits .*b\.yaml inherits .*a\.yaml; take one"):
+        benchmark_layers(copied / "benchmarks/a.yaml", copied)
+
+
+@pytest.mark.parametrize("name", ["embedded", "smoke", "table2"])
+def test_the_old_path_of_a_benchmark_names_the_new_one(name):
+    with pytest.raises(ConfigError, match=rf"configs/{name}\.yaml: moved to configs/benchmarks/{name}\.yaml"):
+        Plan.load(str(CONFIGS / f"{name}.yaml"), configs=CONFIGS)
+
+
+def test_the_old_key_names_the_new_one(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("profile: mine\ninherits: embedded\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml:1: key 'profile' is now 'benchmark'"):
+        Plan.load(str(path), configs=CONFIGS)
+
+
+# -- the user's own data ---------------------------------------------------------------------------------------------
+
+
+def test_the_path_of_a_data_set_is_a_key_of_that_data_set():
+    plan = plan_of(data={"cifar10": {"path": "mine.tar.gz", "resolution": "16", "convert_to_rgb": "true"}})
+    data = plan.dataset("cifar10").data
+    assert (data.path, data.resolution, data.convert_to_rgb) == ("mine.tar.gz", 16, True), "text is typed by the schema"
+    assert plan.dataset("images").data.path is None
+
+
+def test_source_is_the_short_form_where_there_is_one_data_set_of_images():
+    assert plan_of("own", source="folder").dataset("images").data.path == "folder"
+    assert plan_of(source="folder").dataset("shapes16").data.path is None
+    two = plan_of("own", source="folder", tables={"table3": {"dataset": "cifar10"}})
+    with pytest.raises(ConfigError, match=r"cifar10 and images; name the path of each.*data\.cifar10\.path"):
+        two.dataset("images")
+
+
+def test_an_unknown_kind_of_data_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"data\.kind = 'shape' .*Did you mean 'shapes'"):
+        plan_of(data={"shapes16": {"kind": "shape"}}).dataset("shapes16")
 
 
 def test_settings_are_laid_over_one_another_in_the_documented_order():
@@ -187,8 +263,8 @@ def test_settings_are_laid_over_one_another_in_the_documented_order():
     assert layers.values["params"]["q"] == 2.0  # the method's body over base
     assert training["optimizer"]["lr"] == 2e-3  # base's scale over the method's body
     assert layers.values["params"]["stage_steps"] == 13  # the method's scale over its body
-    assert training["batch"] == 7  # the profile's `set` over all scales
-    assert training["clip"] == 3.0  # the profile's `methods` over its `set`
+    assert training["batch"] == 7  # the benchmark's `set` over all scales
+    assert training["clip"] == 3.0  # the benchmark's `methods` over its `set`
     assert plan.run("shapes16", "methods/edm").training.clip == 2.0
 
 
@@ -276,7 +352,7 @@ def test_an_impossible_choice_names_the_choices(copied):
 def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
     path = copied / "methods/edm.yaml"
     path.write_text(path.read_text().replace(old, new))
-    plan = Plan.load(str(copied / "embedded.yaml"), {"scale": "paper"}, copied)
+    plan = Plan.load(str(copied / "benchmarks/embedded.yaml"), {"scale": "paper"}, copied)
     with pytest.raises(ConfigError) as caught:
         plan.run("cifar10", "methods/edm")
     assert expected in str(caught.value)
@@ -301,9 +377,9 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ),
     ],
 )
-def test_a_profile_that_cannot_be_used_is_named(changes, expected):
+def test_a_benchmark_that_cannot_be_used_is_named(changes, expected):
     with pytest.raises(ConfigError, match=re.escape(expected)):
-        plan_of(**changes).check()
+        check(plan_of(**changes))
 
 
 @pytest.mark.parametrize(
@@ -325,14 +401,23 @@ def test_an_unknown_name_suggests_the_nearest(ask, expected):
 FOLLOWED = ("methods/edm", "methods/ecm", "methods/hkd", "methods/regression", "ablations/abl_no_traj")
 
 
+def train(plan: Plan, dataset: str, method: str, seed: int = 0) -> Work:
+    return TRAIN.work(plan, dataset=dataset, method=method, seed=seed)
+
+
+def sample(plan: Plan, dataset: str, method: str) -> Work:
+    return SAMPLE.work(plan, dataset=dataset, method=method, seed=0, nfe=1)
+
+
 def digests(plan: Plan, dataset: str = "shapes16") -> dict[str, str]:
-    """Of the settings behind every stage, by stage; shipped weights are trained for this, so that settings count."""
-    trained = Plan.of({**plan.profile.model_dump(), "teacher": "train", "extractors": "train"}, plan._configs)
-    found = {f"train {m}": trained.train_digest(dataset, m) for m in FOLLOWED}
-    found |= {f"sample {m}": trained.sample_digest(dataset, m) for m in FOLLOWED}
-    found |= {f"extractor {role}": trained.extractor_digest(dataset, role) for role in ("metric", "perceptual")}
-    found["data"] = trained.data_digest(dataset)
-    found["trajectories"] = trained.trajectory_digest(dataset, "edm-heun")
+    from_nothing = {"teacher": "train", "extractors": "train"}
+    trained = Plan(plan.layers.put(from_mapping(from_nothing, "test")), plan.configs)
+    found = {f"train {m}": train(trained, dataset, m).digest for m in FOLLOWED}
+    found |= {f"sample {m}": sample(trained, dataset, m).digest for m in FOLLOWED}
+    for role in ("metric", "perceptual"):
+        found[f"extractor {role}"] = EXTRACTOR.work(trained, dataset=dataset, role=role).digest
+    found["data"] = PREPARE.work(trained, dataset=dataset, split="train").digest
+    found["trajectories"] = SHARD.work(trained, dataset=dataset, trajectories="edm-heun", shard=0).digest
     return found
 
 
@@ -342,12 +427,12 @@ def test_samples_follow_the_batch_only_where_images_depend_on_it(norms, follows)
         plan_of(methods={"score_sde": {"params": {"corrector_norms": norms}, "sampling": {"batch": batch}}})
         for batch in (4, 16)
     ]
-    small, large = (plan.sample_digest("shapes16", "methods/score_sde") for plan in made)
+    small, large = (sample(plan, "shapes16", "methods/score_sde").digest for plan in made)
     assert (small != large) is follows
 
 
 def changed(configs: Path, file: str, old: str, new: str) -> set[str]:
-    before = digests(Plan.load(str(configs / "embedded.yaml"), configs=configs))
+    before = digests(Plan.load(str(configs / "benchmarks/embedded.yaml"), configs=configs))
     after = digests(edited(configs, file, old, new))
     return {name for name in before if before[name] != after[name]}
 
@@ -399,10 +484,9 @@ def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
 def test_shipped_weights_are_named_by_their_card_and_train_nothing():
     plan = plan_of()
     assert plan.route("shapes16", "methods/edm") == "shipped"
-    assert plan.needs("shapes16", "methods/edm") == []
-    assert plan.train_digest("shapes16", "methods/edm") != plan_of(teacher="train").train_digest(
-        "shapes16", "methods/edm"
-    )
+    shipped, trained = (train(p, "shapes16", "methods/edm") for p in (plan, plan_of(teacher="train")))
+    assert shipped.inputs() == [] and trained.inputs()
+    assert shipped.digest != trained.digest and shipped.code == ""
     assert plan.route("shapes16", "methods/ecm") == "train"
 
 
@@ -414,22 +498,24 @@ def test_a_run_without_training_has_the_route_of_the_weights_that_it_samples():
 def test_unknown_shipped_weights_are_refused(copied):
     path = copied / "datasets/shapes8.yaml"
     path.write_text(path.read_text() + "shipped: {methods/edm: no-such-weights}\n")
-    plan = Plan.load(str(copied / "embedded.yaml"), configs=copied)
+    plan = Plan.load(str(copied / "benchmarks/embedded.yaml"), configs=copied)
     with pytest.raises(ConfigError, match=r"no card no-such-weights\.json"):
-        plan.train_digest("shapes8", "methods/edm")
+        train(plan, "shapes8", "methods/edm")
 
 
 def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
     plan = plan_of(tables={"table1": {"run": ["methods/ecm"]}})
-    cells = [(row, paths) for row, paths in plan.cells("table1")]
+    cells = [(row, paths) for row, paths in rows.cells(plan, "table1")]
     assert {row.method for row, _ in cells} > {None, "methods/ecm"}
     assert all(bool(paths) == bool(row.method) for row, paths in cells)
-    assert all(len(paths) == 3 for row, paths in plan_of(seeds=3).cells("table1") if row.method)
+    assert all(len(paths) == 3 for row, paths in rows.cells(plan_of(seeds=3), "table1") if row.method)
 
 
-def test_a_table_of_another_profile_is_refused_with_the_profile_that_makes_it():
-    with pytest.raises(ConfigError, match=r"table 'table2' is not in profile 'embedded'.*--configfile .*table2\.yaml"):
-        Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS).table("table2")
+def test_a_table_of_another_benchmark_is_refused_with_the_one_that_makes_it():
+    with pytest.raises(
+        ConfigError, match=r"table 'table2' is not in benchmark 'embedded'.*--configfile .*table2\.yaml"
+    ):
+        Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), configs=CONFIGS).table("table2")
 
 
 def test_a_published_backbone_is_part_of_what_a_training_is_wherever_it_lies(tmp_path, monkeypatch):
@@ -437,21 +523,21 @@ def test_a_published_backbone_is_part_of_what_a_training_is_wherever_it_lies(tmp
         return plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "lpips-vgg", **settings})
 
     before = plan()
-    digest, needs = before.train_digest("shapes16", "methods/hkd"), before.needs("shapes16", "methods/hkd")
-    assert not any(str(tmp_path) in path for path in needs)
+    first = train(before, "shapes16", "methods/hkd")
+    assert not any(str(tmp_path) in path for path in first.inputs())
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
-    assert plan().needs("shapes16", "methods/hkd") == needs
-    assert plan(weights_folder="elsewhere").train_digest("shapes16", "methods/hkd") == digest
-    edm = plan().train_digest("shapes16", "methods/regression")
+    assert train(plan(), "shapes16", "methods/hkd").inputs() == first.inputs()
+    assert train(plan(weights_folder="elsewhere"), "shapes16", "methods/hkd").digest == first.digest
+    edm = train(plan(), "shapes16", "methods/regression").digest
     other = dataclasses.replace(WEIGHTS["lpips-vgg"], sha256="0" * 64)
     monkeypatch.setitem(WEIGHTS, "lpips-vgg", other)
-    assert plan().train_digest("shapes16", "methods/hkd") != digest
-    assert plan().train_digest("shapes16", "methods/regression") == edm  # it has no perceptual loss
+    assert train(plan(), "shapes16", "methods/hkd").digest != first.digest
+    assert train(plan(), "shapes16", "methods/regression").digest == edm  # it has no perceptual loss
 
 
 def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
     plan = plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "piq-vgg"})
     with pytest.raises(ArtifactError, match=r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`"):
-        plan.check()
+        check(plan)
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
-    assert plan.check() is plan
+    assert check(plan) is plan

@@ -1,4 +1,4 @@
-"""What the tables of a profile ask of a run: scores, networks, numbers of images."""
+"""What the tables of a benchmark ask of a run: scores, networks, numbers of images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from hkd.metrics.features.libraries import WITNESSES
 from hkd.metrics.features.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.plan import scores
+from hkd.plan.check import check
 from hkd.plan.runs import Plan
 from hkd.settings.columns import ALWAYS, COLUMNS, DEFAULT, SCORES, SUFFIXES, column
-from hkd.settings.origins import ConfigError
+from hkd.settings.origins import ConfigError, digest
 
 SPREADS = (*SUFFIXES, "bootstrap")
 
 
 def plan_of(**overrides: Any) -> Plan:
-    return Plan.load("configs/embedded.yaml", overrides)
+    return Plan.load("configs/benchmarks/embedded.yaml", overrides)
 
 
 def with_columns(*columns: str) -> Plan:
@@ -103,22 +104,22 @@ def test_other_columns_make_metrics_again_and_other_sizes_make_no_features_again
     plain, wide = plan_of(), with_columns(*DEFAULT, "kid")
     small = plan_of(methods={"ecm": {"sampling": {"n_samples": 8}}})
     run = ("shapes16", "methods/hkd")
-    assert len({scores.metrics_digest(p, *run) for p in (plain, wide, small)}) == 3
-    assert scores.features_digest(plain, "shapes16") == scores.features_digest(small, "shapes16")
-    assert scores.features_digest(plain, "shapes16") != scores.features_digest(wide, "shapes16")
+    assert len({digest(scores.metrics_settings(p, *run)) for p in (plain, wide, small)}) == 3
+    assert scores.features_settings(plain, "shapes16") == scores.features_settings(small, "shapes16")
+    assert scores.features_settings(plain, "shapes16") != scores.features_settings(wide, "shapes16")
 
 
 def test_networks_are_those_behind_the_columns():
-    assert scores.eye_names(plan_of(), "shapes16") == {"own": "metric"}
+    assert scores.extractor_names(plan_of(), "shapes16") == {"own": "metric"}
     wide = with_columns("fd_perceptual", "kd_dinov2", "fdn")
-    assert scores.eye_names(wide, "shapes16") == {"own": "metric", "dinov2": "dinov2", "perceptual": "perceptual"}
+    assert scores.extractor_names(wide, "shapes16") == {"own": "metric", "dinov2": "dinov2", "perceptual": "perceptual"}
     roles = [path.split("/")[-2] for path in scores.extractor_files(wide, "shapes16")]
     assert roles == ["metric", "perceptual"], "published weights lie elsewhere"
 
 
-def test_the_profile_of_real_fid_asks_for_the_published_file_only():
-    plan = Plan.load("configs/cifar10_fid.yaml").check()
-    assert scores.eye_names(plan, "cifar10") == {"own": "inception"}
+def test_the_benchmark_of_real_fid_asks_for_the_published_file_only():
+    plan = check(Plan.load("configs/benchmarks/cifar10_fid.yaml"))
+    assert scores.extractor_names(plan, "cifar10") == {"own": "inception"}
     assert scores.extractor_files(plan, "cifar10") == []
     assert scores.published(plan, "inception").weights == "inception"
     assert plan.run("cifar10", "methods/hkd").sampling.nominal == 50_000

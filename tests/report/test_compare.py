@@ -72,7 +72,7 @@ def test_the_papers_side_is_read_from_the_settings():
 
 @pytest.mark.parametrize("dataset, table", [("cifar10", "table1"), ("cifar10", "table4"), ("ffhq64", "table2")])
 def test_every_row_trained_with_the_papers_settings_is_comparable(dataset, table):
-    plan = Plan.load(str(REPORTED.parent / "embedded.yaml"), {"scale": "paper"}, REPORTED.parent)
+    plan = Plan.load(str(REPORTED.parent / "benchmarks/embedded.yaml"), {"scale": "paper"}, REPORTED.parent)
     paper = Paper.read(REPORTED / f"{dataset}.yaml", table)
     stated = {run: length for run, length in paper.train_images.items() if length is not None}
     assert stated

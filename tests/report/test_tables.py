@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from hkd.report.collect import ReportError, collect
+from hkd.report.collect import ReportError, collect, lines_of
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
 from hkd.report.view import view
@@ -40,13 +40,13 @@ GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
     "fid_clean_fid,fdn,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
     "network_evals,train_seconds,seeds,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,3.17,no,not run: not a row of this profile,,,,,,\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,\n"
     "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,1.25,6.5,,"
     '1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "290000,384000,384000,,1,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,not run: not a row of this profile,,,,,,\n"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,\n"
     "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,"
     "printed twice: see the row under Diffusion Distillation,,,,,,\n"
     'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,4,12,,3.3,no,"'
@@ -104,7 +104,7 @@ def test_golden_markdown(metrics, paper, tmp_path):
     assert by_name["DDPM"] == ["—", "1,000", "—", "—", "—", "—", "3.17", "no¹", "—", "—", "—", "—", "—"]
     assert by_name["EDM"][2] == "1.25", "one seed has no spread"
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
-    assert "- ¹ not run: not a row of this profile." in content
+    assert "- ¹ not run: not a row of this benchmark." in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
 
 
@@ -146,7 +146,7 @@ def test_a_comparable_row_says_yes_and_gives_no_reason(metrics_file, paper):
     }
     frame = table(ROWS[1:2], collect([metrics_file(**same)]), paper)
     assert list(frame["comparable"]) == ["yes"] and list(frame["why_not"]) == [""]
-    assert "FID" in view(frame, paper).headers
+    assert "FID" in view(lines_of(frame), paper).headers
 
 
 def test_mixed_protocols_are_refused(metrics_file, paper):
@@ -168,7 +168,7 @@ def test_the_same_metrics_give_the_same_bytes(metrics, paper, tmp_path):
 
 def test_the_terminal_shows_every_row_and_where_the_rest_lies(metrics, paper):
     out = io.StringIO()
-    shown = view(table(ROWS, metrics, dataclasses.replace(paper, note="a remark")), paper)
+    shown = view(lines_of(table(ROWS, metrics, dataclasses.replace(paper, note="a remark"))), paper)
     show(shown, ["results/table1.md"], Console(file=out, width=112))
     text = out.getvalue()
     for word in (
@@ -208,7 +208,7 @@ def test_rows_of_different_numbers_of_images_are_compared_at_the_smallest(metric
     assert list(measured["n_samples"]) == [128, 2000] and set(measured["n_common"]) == {128}
     assert list(measured["fdn"]) == [32.0, 12.0], "each at its own n"
     assert list(measured["fdn_common"]) == [32.0, 36.0], "both at 128"
-    shown = view(frame, paper)
+    shown = view(lines_of(frame), paper)
     assert {"n", "FDn at n = 128"} <= set(shown.headers)
     (edm,) = (row for _, section in shown.sections for row in section if row[0] == "EDM")
     assert edm[shown.headers.index("n")] == "128" and edm[shown.headers.index("FDn")] == "≈32.00"

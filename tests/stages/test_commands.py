@@ -9,10 +9,10 @@ import pytest
 
 from hkd import __main__ as entry
 from hkd import interrupt
-from hkd.cli import app
+from hkd.cli import commands
 
 
-def names(group=app, prefix=()):
+def names(group, prefix=()):
     """Every command, as the words that call it."""
     found = []
     for command in group.registered_commands:
@@ -23,14 +23,14 @@ def names(group=app, prefix=()):
     return found
 
 
-COMMANDS = [command for command in names() if all(isinstance(word, str) for word in command)]
+COMMANDS = [command for command in names(commands()) if all(isinstance(word, str) for word in command)]
 
 
 @pytest.fixture
 def hkd(monkeypatch, root, tmp_path, capsys):
     """Run a command in this process as the entry point does; return exit code, output and errors."""
     monkeypatch.chdir(root)
-    monkeypatch.delenv("HKD_PROFILE", raising=False)
+    monkeypatch.delenv("HKD_BENCHMARK", raising=False)
     interrupt.reset()
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -44,10 +44,12 @@ def hkd(monkeypatch, root, tmp_path, capsys):
 
 @pytest.fixture
 def smoke(hkd, tmp_path):
-    """Run a stage of the smoke profile with its results in a temporary folder."""
+    """Run a stage of the smoke benchmark with its results in a temporary folder."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        return hkd(*arguments, "--profile", "configs/smoke.yaml", "--config", f"results={tmp_path / 'results'}")
+        return hkd(
+            *arguments, "--benchmark", "configs/benchmarks/smoke.yaml", "--config", f"results={tmp_path / 'results'}"
+        )
 
     return run
 
@@ -151,7 +153,9 @@ def test_a_data_set_is_prepared_and_said_to_be(smoke, tmp_path):
 def test_a_results_folder_that_cannot_be_written_is_one_line(hkd, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     for arguments in (("prepare", "shapes8"), ("train", "shapes8", "methods/edm")):
-        code, _, err = hkd(*arguments, "--profile", "configs/smoke.yaml", "--config", f"results={tmp_path / 'file'}")
+        code, _, err = hkd(
+            *arguments, "--benchmark", "configs/benchmarks/smoke.yaml", "--config", f"results={tmp_path / 'file'}"
+        )
         assert code == 1
         assert "a file stands where a folder should be" in one_line(err)
 

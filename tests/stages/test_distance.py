@@ -12,32 +12,34 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from hkd.cli import app
-from hkd.data import shapes
-from hkd.data.images import write_image_set
-from hkd.experiment import extractors as eyes
-from hkd.metrics.features import inception
+from hkd.cli import Commands
+from hkd.data.image_set import write_image_set
+from hkd.data.kinds import shapes
+from hkd.experiment import diversity, extractors
+from hkd.metrics.features import ports as library
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import measure, reference_arrays
 from hkd.plan.runs import Plan
 from hkd.plan.scores import published
 from hkd.settings.columns import scores_of
-from hkd.stages import ports
+from hkd.stages import distance, ports
+from hkd.store import published as store
 from hkd.store.artifacts import ArtifactError, Record
 from hkd.store.published import WEIGHTS
 from tests.metrics.stand_ins import tiny_extractor
 
+SMOKE, FID = (f"configs/benchmarks/{name}.yaml" for name in ("smoke", "cifar10_fid"))
 COLUMNS = ["fid_own", "fdn", "kid", "precision"]
 
 
 @pytest.fixture
 def call(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Call a command on the smoke profile, whose real images are there and whose network is a tiny one."""
+    """Call a command on the smoke benchmark, whose real images are there and whose network is a tiny one."""
     monkeypatch.chdir(root)
-    monkeypatch.setattr(eyes, "eyes", lambda *unused: {"own": tiny_extractor()})
+    monkeypatch.setattr(extractors, "extractors", lambda *unused: {"own": tiny_extractor()})
     tables = {name: {"run": [], "extra": [], "columns": COLUMNS} for name in ("table1", "table3")}
     overrides = {"results": str(tmp_path / "results"), "tables": tables}
-    plan = Plan.load("configs/smoke.yaml", overrides)
+    plan = Plan.load(SMOKE, overrides)
     values = shapes.factors(0, "train", range(60))
     real = shapes.render(values, 8)
     write_image_set(
@@ -55,7 +57,10 @@ def call(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     np.savez(known, **reference_arrays(real, {"own": tiny_extractor()}, scores_of(COLUMNS), split="train"))
     Record("reference").write(known)
     options = [f"--config={key}={json.dumps(value)}" for key, value in overrides.items()]
-    return lambda *words: CliRunner().invoke(app, [*words, "--profile", "configs/smoke.yaml", *options])
+    commands = Commands()
+    distance.register(commands)
+    ports.register(commands)
+    return lambda *words: CliRunner().invoke(commands.app, [*words, "--benchmark", SMOKE, *options])
 
 
 def written(tmp_path: Path, name: str) -> dict:
@@ -103,9 +108,9 @@ def test_two_ports_are_one_network_if_their_features_are(
     ours = tiny_extractor()
     theirs = replace(ours, function=lambda levels: factor * ours(levels))
     (tmp_path / "weights").write_bytes(b"")
-    monkeypatch.setattr(ports, "locate", lambda name, folder: folder / "weights")
-    monkeypatch.setattr(inception, "published_inception", lambda path, device: ours)
-    monkeypatch.setattr(inception, "torchscript_inception", lambda path, device: theirs)
+    monkeypatch.setattr(store, "locate", lambda name, folder: folder / "weights")
+    monkeypatch.setattr(library, "published_inception", lambda path, device: ours)
+    monkeypatch.setattr(library, "torchscript_inception", lambda path, device: theirs)
     result = call("inception-ports", "shapes8", "--n", "20", "--folder", str(tmp_path))
     assert result.exit_code == (0 if same else 1), result.exception
     found = written(tmp_path, "inception-ports.json")
@@ -121,10 +126,9 @@ def test_an_absent_port_names_its_command(call, tmp_path: Path) -> None:
 
 def test_an_absent_backbone_of_diversity_is_refused_as_that_of_a_training_is(tmp_path: Path, root: Path, monkeypatch):
     monkeypatch.chdir(root)
-    empty = published(Plan.load("configs/cifar10_fid.yaml"), "inception").model_copy(update={"folder": str(tmp_path)})
-    monkeypatch.setattr(eyes, "published", lambda *unused: empty)
-    columns = {"table1": {"columns": ["lpips_diversity"]}}
-    plan = Plan.load("configs/cifar10_fid.yaml", {"tables": columns})
+    empty = published(Plan.load(FID), "inception").model_copy(update={"folder": str(tmp_path)})
+    monkeypatch.setattr(diversity, "published", lambda *unused: empty)
+    plan = Plan.load(FID, {"tables": {"table1": {"columns": ["lpips_diversity"]}}})
     with pytest.raises(ArtifactError, match=r"run `hkd fetch lpips-alex`") as found:
-        eyes.beside(plan, "cifar10", "cpu")
+        extractors.networks_beside(plan, "cifar10")
     assert WEIGHTS["lpips-alex"].sha256 in str(found.value)

@@ -102,4 +102,4 @@ def test_only_fetch_can_reach_the_network(root):
                 reaching.add(path.relative_to(root).as_posix())
             if isinstance(node, ast.Attribute) and node.attr in ("load_state_dict_from_url", "download_url_to_file"):
                 reaching.add(path.relative_to(root).as_posix())
-    assert reaching == {"hkd/stages/fetch.py"}
+    assert reaching == {"hkd/store/download.py"}

@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hkd.cli import app
+from hkd.cli import Commands
 from hkd.metrics.features.inputs import MetricError
+from hkd.stages import reference_distance
 from hkd.store.artifacts import Record
 
-EYE = {"name": "FD-tiny", "input_size": 24, "dim": 3, "digest": "e" * 64, "value_map": "own"}
+EXTRACTOR = {"name": "FD-tiny", "input_size": 24, "dim": 3, "digest": "e" * 64, "value_map": "own"}
 
 
 @pytest.fixture
 def built(tmp_path: Path) -> np.ndarray:
-    """Features of a reference of 50 images, stored where the profile looks for them."""
+    """Features of a reference of 50 images, stored where the benchmark looks for them."""
     rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     path = tmp_path / "results/shapes16/reference/features.npz"
     path.parent.mkdir(parents=True)
-    texts = {"eyes": json.dumps({"own": EYE}), "images_digest": "d" * 64, "split": "train"}
+    texts = {"eyes": json.dumps({"own": EXTRACTOR}), "images_digest": "d" * 64, "split": "train"}
     np.savez(path, own_A=rows, n=np.array(50), **{key: np.array(text) for key, text in texts.items()})
     Record("reference").write(path)
     return rows.astype(np.float64)
@@ -30,7 +31,9 @@ def built(tmp_path: Path) -> np.ndarray:
 
 def distance_to(file: Path, tmp_path: Path):
     root = f"results={tmp_path}/results"
-    return CliRunner().invoke(app, ["reference-distance", "shapes16", str(file), "--config", root])
+    commands = Commands()
+    reference_distance.register(commands)
+    return CliRunner().invoke(commands.app, ["reference-distance", "shapes16", str(file), "--config", root])
 
 
 def test_a_shifted_mean_is_the_whole_distance(built: np.ndarray, tmp_path: Path) -> None:

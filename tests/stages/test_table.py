@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from hkd.cli import app
+from hkd.cli import commands
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.metrics.scoring import Eye
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
 from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
 
-COMMAND = get_command(app)
+COMMAND = get_command(commands())
 TINY = Eye("FD-tiny", 8, 4, "e" * 64)
 COLUMNS = ["fid_own", "fdn"]
 
@@ -43,8 +43,8 @@ def passed(views: dict[str, np.ndarray], eyes: dict[str, Eye], text: str) -> dic
     return {**views, "n": np.array(len(views["own_A"])), **{key: np.array(value) for key, value in texts.items()}}
 
 
-class Profile:
-    """The smoke profile with the rows EDM (two of them) and HKD, and features that need no network."""
+class Made:
+    """The smoke benchmark with the rows EDM (two of them) and HKD, and features that need no network."""
 
     def __init__(self, folder: Path, columns: list[str], **changes: Any) -> None:
         rows = {"run": ["methods/edm", "methods/hkd"], "extra": []}
@@ -53,12 +53,14 @@ class Profile:
             "tables": {"table1": rows | {"columns": columns}, "table3": {"run": [], "extra": [], "columns": columns}},
             **changes,
         }
-        self.plan = Plan.load("configs/smoke.yaml", overrides)
+        self.plan = Plan.load("configs/benchmarks/smoke.yaml", overrides)
         self._options = [f"--config={key}={json.dumps(value)}" for key, value in overrides.items()]
         self.runs = [Path(path) for path in self.plan.metrics("table1")]
 
     def call(self, *arguments: str) -> None:
-        COMMAND.main([*arguments, "--profile", "configs/smoke.yaml", *self._options], "hkd", standalone_mode=False)
+        COMMAND.main(
+            [*arguments, "--benchmark", "configs/benchmarks/smoke.yaml", *self._options], "hkd", standalone_mode=False
+        )
 
     def fill(self, n: Callable[[str], int], eyes: dict[str, Eye] | None = None) -> None:
         """Store features of all runs, n(method) images of each, and of 50 real ones."""
@@ -105,9 +107,9 @@ class Profile:
 
 
 @pytest.fixture
-def profile(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Profile]:
+def benchmark(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Made]:
     monkeypatch.chdir(root)
-    return lambda columns=COLUMNS, **changes: Profile(tmp_path, columns, **changes)
+    return lambda columns=COLUMNS, **changes: Made(tmp_path, columns, **changes)
 
 
 PARTS = {
@@ -133,8 +135,8 @@ PARTS = {
 }
 
 
-def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(profile):
-    made = profile()
+def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(benchmark):
+    made = benchmark()
     made.fill(lambda method: 30)
     assert len(made.table()["EDM"]) == 2
     last = made.runs[-1]
@@ -150,13 +152,13 @@ def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(
         last.write_text(before)
 
 
-def test_rows_of_different_numbers_of_images_need_a_column_at_a_common_number(profile):
+def test_rows_of_different_numbers_of_images_need_a_column_at_a_common_number(benchmark):
     sizes = {"methods/edm": 30, "methods/hkd": 40}
     changes = {"methods": {"edm": {"sampling": {"n_samples": 30}}, "hkd": {"sampling": {"n_samples": 40}}}}
-    made = profile(**changes)
+    made = benchmark(**changes)
     made.fill(sizes.get)
     assert "n_generated is 30 and 40" in made.refusal() and "add the column fdn_common" in made.refusal()
-    made = profile([*COLUMNS, "fid_common"], **changes)
+    made = benchmark([*COLUMNS, "fid_common"], **changes)
     made.fill(sizes.get)
     (row,) = made.table()["HKD"]
     real, mine = rows_of("real", "own_A", n=50), rows_of("methods/hkd", 0, 1, "own_A", n=40)
@@ -165,9 +167,9 @@ def test_rows_of_different_numbers_of_images_need_a_column_at_a_common_number(pr
     assert float(row["fid_common"]) == pytest.approx(frechet_from_features(mine[:30], real).distance, rel=1e-5)
 
 
-def test_ranges_and_seeds_have_their_mean_spread_and_minimum_in_columns(profile):
+def test_ranges_and_seeds_have_their_mean_spread_and_minimum_in_columns(benchmark):
     columns = ["fid_own", "fid_sd", "fid_min", "fid_range_sd", "fid_range_min"]
-    made = profile(columns, set={"sampling": {"n_samples": 60, "ranges": 3}}, seeds=2)
+    made = benchmark(columns, set={"sampling": {"n_samples": 60, "ranges": 3}}, seeds=2)
     made.fill(lambda method: 60)
     (row,) = made.table()["HKD"]
     real = rows_of("real", "own_A", n=50)
@@ -184,14 +186,14 @@ def test_ranges_and_seeds_have_their_mean_spread_and_minimum_in_columns(profile)
     assert row["n_samples"] == "20"
 
 
-def test_a_spread_over_ranges_needs_ranges(profile):
-    made = profile(["fid_own", "fid_range_min"])
+def test_a_spread_over_ranges_needs_ranges(benchmark):
+    made = benchmark(["fid_own", "fid_range_min"])
     made.fill(lambda method: 30)
     assert "fid_range_min needs disjoint ranges; set sampling.ranges to 3 or more" in made.refusal()
 
 
-def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(profile):
-    made = profile()
+def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(benchmark):
+    made = benchmark()
     made.fill(lambda method: 30, {"own": Eye("FD-random-inception-pool3", 299, 4, "0" * 64, "class")})
     made.table()
     text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
@@ -204,8 +206,8 @@ def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(pro
     assert "called FID, but its weights are not the published Inception's" in made.refusal()
 
 
-def test_every_number_of_an_unproven_network_says_so(profile):
-    made = profile(["fid_own", "fdn", "fd_dinov2", "kd_dinov2"])
+def test_every_number_of_an_unproven_network_says_so(benchmark):
+    made = benchmark(["fid_own", "fdn", "fd_dinov2", "kd_dinov2"])
     made.fill(lambda method: 30, {"own": TINY, "dinov2": Eye("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)})
     (row,) = made.table()["HKD"]
     assert "fd_dinov2 kd_dinov2: " in row["estimate"]

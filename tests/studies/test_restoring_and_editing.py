@@ -12,7 +12,7 @@ from PIL import Image
 
 from hkd import __main__ as entry
 from hkd import interrupt
-from hkd.data.images import ImageShape, to_uint8
+from hkd.data.image_set import ImageShape, to_uint8
 from hkd.experiment import build as experiment
 from hkd.experiment.record import run_document
 from hkd.experiment.sample import sample_images

@@ -74,12 +74,12 @@ def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 @pytest.fixture
 def graph(checkout: Path, own_source: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Graph]:
-    """Build the whole graph of a profile in the copy, without running anything."""
+    """Build the whole graph of a benchmark in the copy, without running anything."""
     monkeypatch.chdir(checkout)
 
-    def built(profile: str = "smoke", targets: tuple[str, ...] = (), **config: Any) -> Graph:
+    def built(benchmark: str = "smoke", targets: tuple[str, ...] = (), **config: Any) -> Graph:
         own_source()
-        return Graph(checkout, profile, targets, config)
+        return Graph(checkout, benchmark, targets, config)
 
     return built
 
@@ -93,7 +93,7 @@ def copy_checkout(folder: Path) -> Path:
 
 
 class Workflow:
-    """Real runs of the smoke profile in a copy of the checkout."""
+    """Real runs of the smoke benchmark in a copy of the checkout."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = copy_checkout(folder)
@@ -102,7 +102,7 @@ class Workflow:
 
     def start(self, *targets: str) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own, as a terminal does."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "configs/smoke.yaml"]
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "configs/benchmarks/smoke.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "HKD_CHECKPOINT_SECONDS": "0.5"}
         with (self.folder / "log").open("a") as log:
             process = subprocess.Popen(
@@ -165,13 +165,13 @@ class Graph:
     they change, read the output of `snakemake -n --forceall --printshellcmds` here instead.
     """
 
-    def __init__(self, workdir: Path, profile: str, targets: tuple[str, ...], config: dict[str, Any]) -> None:
+    def __init__(self, workdir: Path, benchmark: str, targets: tuple[str, ...], config: dict[str, Any]) -> None:
         from snakemake import api
         from snakemake.settings import types as settings
         from snakemake.settings.enums import Quietness
 
         with api.SnakemakeApi(settings.OutputSettings(quiet={Quietness.ALL})) as made:
-            files = [workdir / f"configs/{profile}.yaml"]
+            files = [workdir / f"configs/benchmarks/{benchmark}.yaml"]
             workflow = made.workflow(
                 resource_settings=settings.ResourceSettings(cores=2),
                 config_settings=settings.ConfigSettings(config=config, configfiles=files),

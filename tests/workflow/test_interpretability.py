@@ -38,6 +38,6 @@ def test_an_edit_makes_again_what_it_is_about_and_trains_nothing(graph, checkout
     edit(checkout / SETTINGS, "closed_below: 0.1 ", "closed_below: 0.2 ")
     judged = graph(targets=targets)
     assert {rule for rule, _ in made.changed(judged)} == {"interpretability", "interpretability_figure"}
-    edit(checkout / "configs/smoke.yaml", "draws: 100", "draws: 300")
+    edit(checkout / "configs/benchmarks/smoke.yaml", "draws: 100", "draws: 300")
     tested = {rule for rule, _ in judged.changed(graph(targets=targets))}
     assert tested == {"band_factors", "agreement", "interpretability", "interpretability_figure"}

@@ -19,6 +19,7 @@ TABLE = ("results/smoke/table1.csv",)
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 
 # stage (as in the job's command), whom the signal hits, which signal
+IN_CI = "group"
 PLANS = {
     "parent": [
         ("hkd extractor", "parent", KILL),
@@ -94,7 +95,7 @@ def interrupted(run: subprocess.Popen[str], stage: str, whom: str, number: signa
     return True
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.ci) if n == IN_CI else n for n in PLANS])
 def test_killed_at_every_stage_and_started_again_ends_in_the_same_results(finished, new_workflow, name):
     targets = TABLE if name == "parent" else SOME
     broken = new_workflow()
@@ -116,6 +117,7 @@ def test_killed_at_every_stage_and_started_again_ends_in_the_same_results(finish
     assert not list(broken.results.rglob("*.tmp"))
 
 
+@pytest.mark.ci
 def test_two_workflows_at_once_exclude_one_another(finished, new_workflow):
     both = new_workflow()
     first = both.start(*SOME)

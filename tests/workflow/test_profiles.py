@@ -14,7 +14,7 @@ TARGET = "results/smoke/shapes8/methods/ecm/seed0/metrics/nfe1.json"
 
 
 def dry_run(checkout, *arguments: str) -> str:
-    command = [*SNAKEMAKE, "-n", "--configfile", "configs/smoke.yaml", *arguments, "--", TARGET]
+    command = [*SNAKEMAKE, "-n", "--configfile", "configs/benchmarks/smoke.yaml", *arguments, "--", TARGET]
     ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 MEASURED = ("fid_own", "fid_torch_fidelity", "fid_clean_fid")
 

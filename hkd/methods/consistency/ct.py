@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
 from hkd.methods.consistency.objective import ConsistencyModel, consistency_pair
 from hkd.methods.distances import PerceptualDistance, perceptual_loss

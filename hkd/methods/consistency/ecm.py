@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.consistency.objective import consistency_pair

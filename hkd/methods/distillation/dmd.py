@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.data.trajectories import TrajectoryBatch
 from hkd.diffusion.schedules import edm_sigmas, per_image
 from hkd.methods.base import Method, refuse_nfe

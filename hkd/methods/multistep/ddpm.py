@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import linear_betas, per_image
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.diffusion.augmentation import LABEL_DIM, augmented
 from hkd.diffusion.samplers import heun_states, last
 from hkd.diffusion.schedules import edm_sigmas, per_image

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hkd.data.images import ImageBatch
+from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import exploding_sigmas, per_image
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.metrics.features.inputs import MetricError
+from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS, verified
 
 BN_EPSILON = 1e-3
@@ -295,6 +296,13 @@ class Inception:
         """Return all layers of one pass: the one of its features, logits and spatial."""
         found = self.network((levels - 128.0) * (1.0 / 128.0))
         return {"features": found[self.layer], "logits": found["logits_unbiased"], "spatial": found["spatial"]}
+
+
+def extractor(settings: PublishedExtractor, device: str) -> Inception:
+    """Return the network that a file of configs/extractors describes."""
+    if settings.kind == "random-inception":
+        return random_inception(settings.seed, device=device)
+    return published_inception(Path(settings.folder) / WEIGHTS[settings.weights].filename, device=device)
 
 
 def published_inception(path: str | Path, *, layer: str = "pool3", device: str = "cpu") -> Inception:

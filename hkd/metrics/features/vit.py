@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.metrics.features.inputs import MetricError
+from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS, verified
 
 HEAD_WIDTH = 64
@@ -26,6 +27,13 @@ State = Mapping[str, Tensor]
 # mean and standard deviation of the training images in [0, 1], per channel
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP_SET = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+
+def extractor(settings: PublishedExtractor, device: str) -> FunctionExtractor:
+    """Return the network that a file of configs/extractors describes."""
+    make = dinov2_extractor if settings.kind == "dinov2" else clip_extractor
+    path = Path(settings.folder) / WEIGHTS[settings.weights].filename
+    return make(path, name=settings.weights, device=device)
 
 
 def dinov2_extractor(path: str | Path, *, name: str = "dinov2-vit-s-14", device: str = "cpu") -> FunctionExtractor:

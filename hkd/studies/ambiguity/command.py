@@ -1,75 +1,88 @@
-"""`hkd ambiguity`: which of the choices that the paper leaves open matters."""
+"""`hkd ambiguity`, `hkd figure ambiguity`: which of the choices that the paper leaves open matter."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hkd.job import DEFAULT_PROFILE, DigestOption, OverrideOption, ProfileOption, expect, plan
-from hkd.plan.runs import Plan
-from hkd.store.artifacts import Record, read_json, write_text
+from hkd import job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
+    from hkd.plan.runs import Plan
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(ambiguity)
+def register(cli: Commands) -> None:
+    """Add this study's commands."""
+    cli.add(ambiguity, group="compare and report", short="Say which open choices of the paper matter")
+    cli.add_figure(ambiguity_figure, "ambiguity")
 
 
 def ambiguity(
-    profile: ProfileOption = DEFAULT_PROFILE, config: OverrideOption = None, expect_digest: DigestOption = None
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
-    """Hold every open choice's change of FDn against the smallest one that the audit could have detected."""
-    from hkd.studies.ambiguity import plan as audit
-    from hkd.studies.ambiguity.table import lines, percent, to_csv
+    """Hold every open choice's change of FDn against the smallest one that the study could have detected."""
+    from hkd.store.artifacts import write_text
+    from hkd.studies.ambiguity.plan import CENTRE, NAME, TABLE, dataset, settings
+    from hkd.studies.ambiguity.table import design_facts, lines, summary, to_csv
 
-    chosen = plan(profile, config)
-    expect(audit.table_digest(chosen), expect_digest, "ambiguity")
-    study, out = audit.study(chosen), Path(f"{chosen.layout.root}/ambiguity.csv")
-    record = Record("ambiguity", study.model_dump(mode="json"), audit.table_digest(chosen))
-    record.inputs = audit.metrics(chosen)
-    centre, *variations = _arms(chosen)
+    plan = job.plan(benchmark, config)
+    work, study = TABLE.work(plan).expect(expect_digest), settings(plan)
+    record = job.record(work)
+    centre, *variations = _arms(plan)
     found, design = lines(centre, variations, level=study.level, power=study.power)
-    write_text(out, to_csv(found))
-    run = chosen.run(audit.dataset(chosen), audit.CENTRE_RUN)
+    write_text(work.out(), to_csv(found))
+    run = plan.run(dataset(plan), f"{NAME}/{CENTRE}")
     record.write(
-        out,
+        work.out(),
         steps=run.training.steps,
         seeds=study.seeds,
         images=run.sampling.n_samples,
         centre_fdn=list(centre.scores),
-        sd_percent=percent(design.sd),
-        degrees_of_freedom=design.freedom,
-        detectable_percent=percent(design.detectable),
+        **design_facts(design),
     )
-    for line in found:
-        change = f"{line['change_percent']:+8.1f} %" if "change_percent" in line else " " * 10
-        typer.echo(f"{change}  {line['choice']} = {line['value']}: {line['verdict']}")
-    typer.echo(f"smallest change that this design detects: {percent(design.detectable):.1f} %")
+    for line in summary(found, design):
+        typer.echo(line)
 
 
-def _arms(chosen: Plan) -> list[Any]:
+def _arms(plan: Plan) -> list[Any]:
     """Return the centre and every variation of the study, with what was measured of them."""
-    from hkd.studies.ambiguity import plan as audit
-    from hkd.studies.ambiguity.table import Arm
+    from hkd.store.artifacts import read_json
+    from hkd.studies.ambiguity.plan import CENTRE, arms, settings
+    from hkd.studies.ambiguity.table import Arm, measured
 
-    files = audit.arms(chosen)
-    found = [Arm(audit.CENTRE, "", "", "", **_measured(files[audit.CENTRE]))]
-    for name, variation in audit.study(chosen).variations.items():
+    files = arms(plan)
+    contents = {name: [read_json(path, "metrics") for path in paths] for name, paths in files.items()}
+    found = [Arm(CENTRE, "", "", "", **measured(contents[CENTRE]))]
+    for name, variation in settings(plan).variations.items():
         facts = variation.model_dump(include={"choice", "value", "against", "paper", "not_run"})
-        found.append(Arm(name, **facts, **_measured(files.get(name, []))))
+        found.append(Arm(name, **facts, **measured(contents.get(name, []))))
     return found
 
 
-def _measured(paths: list[str]) -> dict[str, Any]:
-    contents = [read_json(path, "metrics") for path in paths]
-    if not contents:
-        return {}
-    diverged = [content.get("diverged_at") is not None for content in contents]
-    scores = [float("nan") if lost else c["metrics"]["fdn"] for lost, c in zip(diverged, contents, strict=True)]
-    return {
-        "scores": tuple(scores),
-        "diverged": sum(diverged),
-        "network_evals": contents[0]["budget"]["network_evals"],
-    }
+def ambiguity_figure(
+    out: job.FigureOption,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
+) -> None:
+    """Bars: what each open choice changes, beside the smallest change that the study could have detected."""
+    from hkd.store.artifacts import check_digest, read_json, record_path
+    from hkd.studies.ambiguity.figure import caption, tornado
+    from hkd.studies.ambiguity.plan import FIGURE, dataset, settings
+    from hkd.studies.ambiguity.table import from_csv
+
+    plan = job.plan(benchmark, config)
+    work, study = FIGURE.work(plan).expect(expect_digest), settings(plan)
+    record, table = job.record(work), work.input("table")
+    check_digest(table, "ambiguity")
+    found, facts = from_csv(table), read_json(record_path(table), "ambiguity")
+    on = dataset(plan)
+    titles = {"dataset": plan.dataset(on).title, "centre": plan.title(on, study.centre)}
+    text = caption(found, facts, **titles, scale=plan.benchmark.scale, level=study.level, power=study.power)
+    job.save_figure(
+        tornado(found, detectable_percent=facts["detectable_percent"], level=study.level), out, text, record
+    )

@@ -20,17 +20,18 @@ APART = 0.055  # least distance of ticks, of the axis' length
 Line = Mapping[str, str]
 
 
-def tornado(lines: Sequence[Line], *, detectable: float, level: float) -> Figure:
+def tornado(lines: Sequence[Line], *, detectable_percent: float, level: float) -> Figure:
     """Return the figure: a bar per measured variation, from 1 to its ratio of distances, on a log axis.
 
     Args:
         lines: of results/ambiguity.csv.
-        detectable: smallest relative increase that the design detects; the band reaches as far in both directions.
+        detectable_percent: smallest increase that the design detects; the band reaches as far in both directions.
         level: below which a p-value colours its bar and, after the adjustment, marks it.
 
     Raises:
         ValueError: nothing was measured.
     """
+    detectable = detectable_percent / 100
     bars = sorted((line for line in lines if line["change_percent"]), key=_size, reverse=True)
     if not bars:
         raise ValueError("a tornado needs at least one measured variation")

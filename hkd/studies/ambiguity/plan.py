@@ -1,57 +1,138 @@
-"""The ambiguity audit as runs of the workflow: which there are, and what names their table."""
+"""Which of the choices that the paper leaves open matter: the arms of the study, and what its table is made of."""
 
 from __future__ import annotations
 
-from hkd.plan.code import code_digest
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
 from hkd.plan.runs import Plan
-from hkd.settings.merge import AUDIT
-from hkd.settings.origins import digest
-from hkd.settings.studies import Ambiguity
+from hkd.plan.stages import Definition, Files, Stage, figure_files
+from hkd.plan.studies import Study
+from hkd.settings.merge import Resolver
+from hkd.settings.origins import ConfigError, Layers, Section, nearest
+from hkd.settings.sections import Fraction, Positive
+from hkd.settings.studies import StudySection
+from hkd.store.paths import Layout
 
-CENTRE = "centre"
-CENTRE_RUN = f"{AUDIT}/{CENTRE}"
+NAME, CENTRE = "ambiguity", "centre"
 
 
-def study(plan: Plan) -> Ambiguity:
-    """Return the audit's settings."""
-    return plan.study("ambiguity", Ambiguity)
+class Variation(Section):
+    """One open choice, taken otherwise than the arm that it varies takes it.
+
+    `choice` and `value` name it in the table. `set` are settings of a run, laid over those of `against`. `paper`
+    says that the full-scale settings take this value. `not_run` says why there is none.
+    """
+
+    choice: str
+    value: str
+    paper: bool = False
+    against: str = "centre"
+    set: dict[str, Any] = {}
+    not_run: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Variation:
+        if bool(self.set) == bool(self.not_run):
+            raise ValueError("state either what it sets (`set`) or why it is not run (`not_run`)")
+        return self
+
+
+class Ambiguity(StudySection):
+    """One-at-a-time variations around a run, the centre: which of the choices left open matters?
+
+    `set` is laid over the settings of the centre, for all arms alike. `level` and `power`: of the smallest change
+    that the table prints beside each change.
+    """
+
+    centre: str
+    seeds: Annotated[int, Field(ge=2)]
+    nfe: Positive
+    level: Annotated[Fraction, Field(gt=0, lt=1)]
+    power: Annotated[Fraction, Field(gt=0, lt=1)]
+    set: dict[str, Any]
+    variations: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variation]
+
+    @field_validator("power")
+    @classmethod
+    def _above_the_level(cls, power: float, about: ValidationInfo) -> float:
+        level = about.data.get("level", 0.0)
+        if power <= level:
+            raise ValueError(f"must be above the level, {level:g}: a test that sees nothing rejects as often")
+        return power
+
+    @model_validator(mode="after")
+    def _complete(self) -> Ambiguity:
+        if "centre" in self.variations:
+            raise ValueError("no variation may be named 'centre'")
+        for name, variation in self.variations.items():
+            other = variation.against
+            known = [n for n, v in self.variations.items() if v.set and v.against == "centre" and n != name]
+            if other != "centre" and other not in known:
+                raise ValueError(f"variations.{name}.against = '{other}'. {nearest(other, ['centre', *known])}")
+        return self
+
+
+def settings(plan: Plan) -> Ambiguity:
+    """Return the study's settings."""
+    return plan.study(NAME, Ambiguity)
 
 
 def dataset(plan: Plan) -> str:
-    """Return the data set of the audit: that of the profile's first table."""
-    return plan.table("table1").dataset
+    """Return the study's data set."""
+    return plan.study_dataset(settings(plan).dataset)
 
 
 def arms(plan: Plan) -> dict[str, list[str]]:
     """Return the metrics files, one per seed, of the centre and of every variation that is run, by name."""
-    chosen = study(plan)
-    names = [CENTRE, *(name for name, variation in chosen.variations.items() if variation.set)]
-    return {
-        name: [
-            f"{plan.layout.run(dataset(plan), f'{AUDIT}/{name}', seed)}/metrics/nfe{chosen.nfe}.json"
-            for seed in range(chosen.seeds)
-        ]
-        for name in names
-    }
+    study, on = settings(plan), dataset(plan)
+    names = [CENTRE, *(name for name, variation in study.variations.items() if variation.set)]
+    seeds = range(study.seeds)
+    return {name: [plan.layout.run(on, f"{NAME}/{name}", seed).metrics(study.nfe) for seed in seeds] for name in names}
 
 
-def is_arm(method: str) -> bool:
-    """Return whether a run, given as group/name, is one of the audit: whose divergence is a result."""
-    return method.startswith(f"{AUDIT}/")
+def run_settings(resolver: Resolver, dataset: str, name: str) -> Layers:
+    """Return the settings of an arm: the centre's and `set`, then those of what it varies, then its own."""
+    study, layers = resolver.study(NAME, Ambiguity), resolver.study_layers(NAME)
+    merged = resolver.layers(dataset, study.centre).put(layers.pick("set"))
+    if name == CENTRE:
+        return merged
+    known = [other for other, variation in study.variations.items() if variation.set]
+    if name not in known:
+        raise ConfigError(f"{NAME}/{name}: the study '{NAME}' runs no such variation. {nearest(name, known)}")
+    for step in (study.variations[name].against, name):
+        merged.put(layers.pick("variations", step, "set"))
+    return merged
 
 
-def metrics(plan: Plan) -> list[str]:
-    """Return every metrics file that the table needs."""
-    return [path for paths in arms(plan).values() for path in paths]
+def _table_files(layout: Layout) -> Files:
+    return Files({"table": layout.top.of("ambiguity.csv")}, layout.top.log(NAME), recorded=("table",))
 
 
-def table_digest(plan: Plan) -> str:
-    """Return the digest of what defines the table besides the metrics files."""
-    return plan.study_digest("ambiguity", Ambiguity, "hkd.studies.ambiguity.table")
+def _table(plan: Plan) -> Definition:
+    return Definition(
+        inputs={"metrics": [path for paths in arms(plan).values() for path in paths]},
+        settings=settings(plan).model_dump(mode="json"),
+        code=("hkd.studies.ambiguity.table",),
+    )
 
 
-def figure_digest(plan: Plan) -> str:
-    """Return the digest of what defines the figure besides the table."""
-    title = plan.dataset(dataset(plan)).title
-    facts = [title, plan.profile.scale, study(plan).model_dump()]
-    return digest([*facts, code_digest("hkd.studies.ambiguity.figure", "hkd.figures.save")])
+def _figure(plan: Plan) -> Definition:
+    about = {"title": plan.dataset(dataset(plan)).title, "scale": plan.benchmark.scale}
+    return Definition(
+        inputs={"table": _table_files(plan.layout).outputs["table"]},
+        settings={**settings(plan).model_dump(mode="json"), **about},
+        code=("hkd.studies.ambiguity.figure", "hkd.studies.ambiguity.table", "hkd.figures.save"),
+    )
+
+
+TABLE = Stage("ambiguity", _table_files, _table, local=True)
+FIGURE = Stage("ambiguity_figure", figure_files(NAME), _figure, local=True, command="figure ambiguity")
+STUDY = Study(
+    name=NAME,
+    sections={NAME: Ambiguity},
+    parts=(TABLE, FIGURE),
+    runs=run_settings,
+    results_of_divergence=True,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,37 @@ class Arm:
     not_run: str = ""
     diverged: int = 0
     network_evals: int | None = None
+
+
+def measured(contents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the metrics files of an arm's seeds say of it, as arguments of `Arm`; nothing of an arm not run."""
+    if not contents:
+        return {}
+    diverged = [content.get("diverged_at") is not None for content in contents]
+    scores = [math.nan if lost else c["metrics"]["fdn"] for lost, c in zip(diverged, contents, strict=True)]
+    return {
+        "scores": tuple(scores),
+        "diverged": sum(diverged),
+        "network_evals": contents[0]["budget"]["network_evals"],
+    }
+
+
+def summary(found: Sequence[Mapping[str, Any]], design: Design) -> list[str]:
+    """Return the table as lines for a terminal."""
+    shown = []
+    for line in found:
+        change = f"{line['change_percent']:+8.1f} %" if "change_percent" in line else " " * 10
+        shown.append(f"{change}  {line['choice']} = {line['value']}: {line['verdict']}")
+    return [*shown, f"smallest change that this design detects: {percent(design.detectable):.1f} %"]
+
+
+def design_facts(design: Design) -> dict[str, float]:
+    """Return what the record says of the design."""
+    return {
+        "sd_percent": percent(design.sd),
+        "degrees_of_freedom": design.freedom,
+        "detectable_percent": percent(design.detectable),
+    }
 
 
 def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float) -> tuple[list[dict[str, Any]], Design]:

@@ -2,170 +2,126 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from hkd import job
 
-from hkd.job import (
-    DEFAULT_PROFILE,
-    DatasetArgument,
-    DeviceOption,
-    DigestOption,
-    MethodArgument,
-    OverrideOption,
-    ProfileOption,
-    SeedOption,
-    expect,
-    plan,
-)
-from hkd.plan.runs import Plan
-from hkd.settings.origins import ConfigError
-from hkd.store.artifacts import ArtifactError, Record, check_digest, read_json, write_json, write_text
-from hkd.studies.budget import plan as budgets
-
-MILESTONES = "name set.training.milestones in configs/studies/budget.yaml"
-OutOption = Annotated[Path, typer.Option(help="The figure's PDF; a PNG and the caption as .md are written beside it.")]
+if TYPE_CHECKING:
+    from hkd.cli import Commands
+    from hkd.plan.runs import Plan
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command("budget-curve")(budget_curve)
-    app.command("budget")(budget)
+def register(cli: Commands) -> None:
+    """Add this study's commands."""
+    cli.add(budget_curve, group="compare and report", short="Measure a run of the matched comparison")
+    cli.add(budget, group="compare and report", short="Compare methods at equal network evaluations")
 
 
 def budget_curve(
-    dataset: DatasetArgument,
-    method: MethodArgument,
-    seed: SeedOption = 0,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
-    expect_digest: DigestOption = None,
+    dataset: job.DatasetArgument,
+    method: job.MethodArgument,
+    seed: job.SeedOption = 0,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Measure one run at its milestones: images in one step, and their distance to the reference."""
-    import numpy as np
+    from hkd.experiment.quality import MilestoneQuality
+    from hkd.store.artifacts import read_arrays, read_json, record_path, write_json
+    from hkd.studies.budget.curve import points
+    from hkd.studies.budget.plan import CURVE, NFE, settings
+    from hkd.training.milestones import kept_milestones
 
-    from hkd.data.images import to_uint8
-    from hkd.experiment import build
-    from hkd.experiment.extractors import extractor_of
-    from hkd.experiment.record import read_run
-    from hkd.experiment.sample import sample_images
-    from hkd.metrics.features.extract import extract
-    from hkd.metrics.scores.frechet import frechet_from_features
-    from hkd.training.milestones import weights_name
-
-    chosen = plan(profile, config)
-    expect(budgets.curve_digest(chosen), expect_digest, "budget curve")
-    settings, to = budgets.study(chosen), build.device(device)
-    folder = Path(chosen.layout.run(dataset, method, seed))
-    kept = read_json(folder / "milestones/manifest.json", "train")
-    if not kept["milestones"]:
-        raise ArtifactError(f"{folder}: no milestones were kept; {MILESTONES}, train again")
-    reference_file = Path(chosen.layout.reference(dataset))
-    files = [folder / "milestones" / weights_name(step) for step in kept["milestones"]]
-    record = Record("budget-curve", settings.model_dump(), budgets.curve_digest(chosen), seed, [*files, reference_file])
-    run, shape, _ = read_run(folder / "config.yaml")
-    built = build.method(run, shape, seed=seed, parts=None).to(to).eval()
-    extractor = extractor_of(Path(chosen.layout.extractor(dataset, "metric")), device)
-    check_digest(reference_file, "reference")
-    with np.load(reference_file, allow_pickle=False) as file:
-        reference = file["own_A"]
-    points = []
-    for step, file in zip(kept["milestones"], files, strict=True):
-        check_digest(file, "train")
-        build.load(built, file)
-        batches = [
-            range(i, min(i + settings.batch, settings.images)) for i in range(0, settings.images, settings.batch)
-        ]
-        images = [sample_images(built, run, shape, part, seed=seed, nfe=1, to=to) for part in batches]
-        pixels = np.concatenate([to_uint8(part).cpu().numpy() for part in images])
-        distance = frechet_from_features(extract(pixels, extractor, "A"), reference)
-        points.append({"step": step, "fdn": distance.fdn, "fd": distance.distance})
-    trained = read_json(folder / "weights.safetensors.record.json", "train")
+    plan = job.plan(benchmark, config)
+    work = CURVE.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest)
+    study, to = settings(plan), job.pick_device(device)
+    record = job.record(work, to, seed=seed)
+    kept = kept_milestones(work.input("milestones"))
+    record.settings, record.inputs = study.model_dump(), [*kept.weights, *work.inputs("reference")]
+    quality = MilestoneQuality(
+        work.input("config"),
+        work.input("extractor"),
+        read_arrays(work.input("reference"), "reference")["own_A"],
+        seed=seed,
+        images=study.images,
+        batch=study.batch,
+        nfe=NFE,
+        to=to,
+    )
+    trained = read_json(record_path(work.input("weights")), "train")
     content = {
         "method": method,
         "seed": seed,
-        "n": settings.images,
-        "steps": kept["steps"],
-        "points": points,
+        "n": study.images,
+        "steps": kept.total,
+        "points": points(quality, kept),
         "parameters": trained["budget"]["params"],
     }
-    out = folder / "budget/curve.json"
-    write_json(out, content)
-    record.write(out)
+    write_json(work.out(), content)
+    record.write(work.out())
 
 
 def budget(
-    out: OutOption,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    expect_digest: DigestOption = None,
+    out: job.FigureOption,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Put the curves of all methods beside what they cost, as a table and a figure."""
-    from hkd.figures.save import save
     from hkd.report.csv import to_csv
+    from hkd.store.artifacts import read_json, write_text
     from hkd.studies.budget.figure import budget_curves, caption
-    from hkd.studies.budget.table import COLUMNS, lines, mean_curves
+    from hkd.studies.budget.plan import TABLE, curve, dataset, runs, settings
+    from hkd.studies.budget.table import COLUMNS, check_matched, lines, mean_curves
 
-    chosen = plan(profile, config)
-    expect(budgets.table_digest(chosen), expect_digest, "budget")
-    dataset, settings = budgets.dataset(chosen), budgets.study(chosen)
-    titles = {method: chosen.run(dataset, method).title for method in budgets.runs(chosen)}
-    record = Record("budget", settings.model_dump(), budgets.table_digest(chosen), inputs=budgets.inputs(chosen))
-    table = []
-    for method in budgets.runs(chosen):
-        for seed in chosen.seeds:
-            curve = read_json(budgets.curve(chosen, method, seed), "budget-curve")
-            found = lines(curve, titles[method], _cost(chosen, dataset, method, seed))
-            _check_matched(method, found[-1]["own_evaluations"], settings.evaluations)
-            table += found
-    path = Path(f"{chosen.layout.root}/budget.csv")
-    write_text(path, to_csv(table, COLUMNS))
-    record.write(path)
+    plan = job.plan(benchmark, config)
+    work, study, on = TABLE.work(plan).expect(expect_digest), settings(plan), dataset(plan)
+    titles = {method: plan.title(on, method) for method in runs(plan)}
+    record = job.record(work)
+    table: list[dict[str, Any]] = []
+    for method in runs(plan):
+        for seed in plan.seeds:
+            measured = read_json(curve(plan, method, seed), "budget-curve")
+            found = lines(measured, titles[method], _cost(plan, method, seed))
+            check_matched(method, found, study.evaluations)
+            table.extend(found)
+    write_text(work.out("table"), to_csv(table, COLUMNS))
+    record.write(work.out("table"))
     text = caption(
-        dataset=chosen.dataset(dataset).title,
-        n=settings.images,
-        seeds=chosen.profile.seeds,
-        profile=chosen.profile.profile,
+        dataset=plan.dataset(on).title,
+        n=study.images,
+        seeds=plan.benchmark.seeds,
+        benchmark=plan.benchmark.benchmark,
     )
-    for written in save(budget_curves(mean_curves(table), titles), out.with_suffix(""), text):
-        record.write(written)
+    job.save_figure(budget_curves(mean_curves(table), titles), out, text, record)
 
 
-def _check_matched(method: str, spent: int, due: int) -> None:
-    if abs(spent - due) > 0.02 * due:
-        raise ConfigError(
-            f"studies.budget: {method} spends {spent:,} evaluations where evaluations = {due:,} are due; change its "
-            "steps or batch in studies.budget.methods, or evaluations"
-        )
+def _cost(plan: Plan, method: str, seed: int) -> Any:
+    from hkd.studies.budget.plan import behind, dataset
+    from hkd.studies.budget.table import cost, without_pairs
+
+    on, stands_on = dataset(plan), behind(plan, method)
+    bases = [without_pairs(_budget(plan, on, base, 0), _own_pairs(plan, on, base)) for base in stands_on.runs]
+    sets = [_evaluations(plan, on, name) for name in stands_on.sets]
+    return cost(_budget(plan, on, method, seed), sets, bases, _own_pairs(plan, on, method))
 
 
-def _cost(chosen: Plan, dataset: str, method: str, seed: int) -> Any:
-    from hkd.studies.budget.table import cost
+def _budget(plan: Plan, dataset: str, method: str, seed: int) -> dict[str, Any]:
+    from hkd.store.artifacts import read_json, record_path
 
-    stands_on = budgets.behind(chosen, method)
-    bases = []
-    for base in stands_on.runs:
-        spent = _budget(chosen, dataset, base, 0)
-        bases.append({**spent, "network_evals": spent["network_evals"] - _own_pairs(chosen, dataset, base)})
-    sets = [_evaluations(chosen, dataset, name) for name in stands_on.sets]
-    return cost(_budget(chosen, dataset, method, seed), sets, bases, _own_pairs(chosen, dataset, method))
+    return dict(read_json(record_path(plan.layout.run(dataset, method, seed).weights), "train")["budget"])
 
 
-def _budget(chosen: Plan, dataset: str, method: str, seed: int) -> dict[str, Any]:
-    weights = f"{chosen.layout.run(dataset, method, seed)}/weights.safetensors"
-    return dict(read_json(f"{weights}.record.json", "train")["budget"])
-
-
-def _own_pairs(chosen: Plan, dataset: str, method: str) -> int:
+def _own_pairs(plan: Plan, dataset: str, method: str) -> int:
     """Return the evaluations of the set that a run trained here reads: its record counts them as its own."""
-    kind, _, name = chosen.run(dataset, method).feed.partition("/")
-    if kind != "trajectories" or chosen.shipped(dataset, method):
+    kind, _, name = plan.run(dataset, method).feed.partition("/")
+    if kind != "trajectories" or plan.shipped(dataset, method):
         return 0
-    return _evaluations(chosen, dataset, name)
+    return _evaluations(plan, dataset, name)
 
 
-def _evaluations(chosen: Plan, dataset: str, name: str) -> int:
-    folder = chosen.layout.trajectories(dataset, name)
-    return int(read_json(f"{folder}/manifest.json", "trajectories")["network_evals"])
+def _evaluations(plan: Plan, dataset: str, name: str) -> int:
+    from hkd.store.artifacts import read_json
+
+    return int(read_json(plan.layout.trajectories(dataset, name).manifest, "trajectories")["network_evals"])

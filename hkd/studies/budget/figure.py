@@ -56,13 +56,13 @@ def budget_curves(curves: Mapping[str, Sequence[tuple[float, float, float]]], ti
     return figure
 
 
-def caption(*, dataset: str, n: int, seeds: int, profile: str) -> str:
+def caption(*, dataset: str, n: int, seeds: int, benchmark: str) -> str:
     """Return the sentences that go under the figure."""
     over = "seed 0" if seeds == 1 else f"mean over seeds 0 to {seeds - 1}"
     return (
         f"FDn of one-step methods on {dataset} against network evaluations, on the way and at the end of trainings "
-        f"that spend the same number of evaluations of the networks they train (profile {profile}, averaged weights, "
-        f"{n:,} images, {over}). Left: student, target and fake denoiser alone. Right: the "
+        f"that spend the same number of evaluations of the networks they train (benchmark {benchmark}, averaged "
+        f"weights, {n:,} images, {over}). Left: student, target and fake denoiser alone. Right: the "
         "evaluations of frozen teachers, of every set of pairs or trajectories, and of the trainings of all bases are "
         "added, each counted once for a method although several methods share them. Forward evaluations only: neither "
         "backward passes nor perceptual networks are counted, and networks differ (DDPM's U-Net, NCSN++, DDPM++). The "

@@ -1,14 +1,47 @@
-"""The matched comparison as runs of the workflow: what a method costs by itself, and what stands behind it."""
+"""One-step methods at equal numbers of evaluations: the runs that are compared, and all that stands behind each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from hkd.plan.code import code_digest
+from pydantic import field_validator
+
 from hkd.plan.runs import Plan
-from hkd.settings.merge import BUDGET
-from hkd.settings.origins import digest
-from hkd.settings.studies import Budget
+from hkd.plan.stages import Definition, Files, Needs, Stage, run_code
+from hkd.plan.studies import Study
+from hkd.settings.merge import Resolver
+from hkd.settings.origins import ConfigError, Layers, nearest
+from hkd.settings.sections import Positive
+from hkd.settings.studies import StudySection
+from hkd.store.paths import DATASET, METHOD, SEED, Layout
+
+NAME = "budget"
+NFE = 1  # what is compared are methods that make an image in one step
+
+
+class Budget(StudySection):
+    """One-step methods at equal numbers of evaluations of the networks that they train.
+
+    Attributes:
+        set: settings laid over those of every method.
+        methods: what each needs besides, so that its training makes `evaluations`.
+        evaluations: of student, target and fake denoiser together, that each training makes.
+        images, batch: measured at each milestone, and made at once.
+    """
+
+    set: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+    evaluations: Positive
+    images: Positive
+    batch: Positive
+
+    @field_validator("set")
+    @classmethod
+    def _with_milestones(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if not settings.get("training", {}).get("milestones"):
+            raise ValueError("name training.milestones: the curve of a method is measured at the weights on its way")
+        return settings
 
 
 @dataclass
@@ -19,19 +52,29 @@ class Behind:
     sets: list[str] = field(default_factory=list)
 
 
-def study(plan: Plan) -> Budget:
+def settings(plan: Plan) -> Budget:
     """Return the settings of the comparison."""
-    return plan.study("budget", Budget)
+    return plan.study(NAME, Budget)
+
+
+def dataset(plan: Plan) -> str:
+    """Return the data set of the comparison."""
+    return plan.study_dataset(settings(plan).dataset)
 
 
 def runs(plan: Plan) -> list[str]:
     """Return the runs that are compared, as group/name."""
-    return [f"{BUDGET}/{name}" for name in study(plan).methods]
+    return [f"{NAME}/{name}" for name in settings(plan).methods]
 
 
-def dataset(plan: Plan) -> str:
-    """Return the data set of the comparison: that of the profile's first table."""
-    return plan.table("table1").dataset
+def run_settings(resolver: Resolver, dataset: str, name: str) -> Layers:
+    """Return the settings of a method in the comparison: its own, then the study's `set`, then its line there."""
+    known = resolver.study(NAME, Budget).methods
+    if name not in known:
+        raise ConfigError(f"{NAME}/{name}: the study '{NAME}' compares no such method. {nearest(name, list(known))}")
+    layers = resolver.study_layers(NAME)
+    merged = resolver.layers(dataset, f"methods/{name}").put(layers.pick("set"))
+    return merged.put(layers.pick("methods", name))
 
 
 def behind(plan: Plan, method: str) -> Behind:
@@ -57,32 +100,59 @@ def _collect(plan: Plan, method: str, found: Behind) -> None:
 
 def curve(plan: Plan, method: str, seed: int) -> str:
     """Return the file of a run's distances on the way."""
-    return f"{plan.layout.run(dataset(plan), method, seed)}/budget/curve.json"
+    return _curve_files(plan.layout, dataset(plan), method, seed).outputs["curve"]
 
 
-def curves(plan: Plan) -> list[str]:
-    """Return the file of every method and seed."""
-    return [curve(plan, method, seed) for method in runs(plan) for seed in plan.seeds]
+def _curve_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"curve": run.of("budget/curve.json")}, run.log(NAME), recorded=("curve",))
 
 
-def inputs(plan: Plan) -> list[str]:
-    """Return every file that the table is made from: curves, and the records of what stands behind them."""
-    files = curves(plan)
-    for method in runs(plan):
-        stands_on = behind(plan, method)
-        files += [plan.base_weights(dataset(plan), base) for base in stands_on.runs]
-        files += [f"{plan.layout.trajectories(dataset(plan), name)}/manifest.json" for name in stands_on.sets]
-    return list(dict.fromkeys(files))
+def _curve(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    run = plan.layout.run(dataset, method, seed)
+    return Definition(
+        inputs={
+            "weights": run.weights,
+            "config": run.config,
+            "milestones": run.milestones,
+            "reference": plan.layout.reference(dataset),
+            "extractor": plan.layout.extractor(dataset, "metric"),
+        },
+        settings={"images": settings(plan).images, "nfe": NFE},
+        code=("hkd.studies.budget.curve", "hkd.training.milestones", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+    )
 
 
-def curve_digest(plan: Plan) -> str:
-    """Return the digest of what defines a curve besides weights and metric."""
-    settings = study(plan)
-    return digest([settings.images, code_digest("hkd.experiment.build", "hkd.metrics.scores.frechet")])
+def _table_files(layout: Layout) -> Files:
+    stem = layout.figure(NAME)
+    outputs = {"table": layout.top.of("budget.csv")}
+    drawn = {"pdf": f"{stem}.pdf", "png": f"{stem}.png", "caption": f"{stem}.md"}
+    return Files({**outputs, **drawn}, layout.top.log(NAME), recorded=("table",))
 
 
-def table_digest(plan: Plan) -> str:
-    """Return the digest of what defines the table and the figure besides the curves."""
-    titles = [plan.run(dataset(plan), method).title for method in runs(plan)]
-    code = code_digest("hkd.studies.budget.table", "hkd.studies.budget.figure", "hkd.figures.save")
-    return digest([titles, runs(plan), plan.dataset(dataset(plan)).title, code])
+def _table(plan: Plan) -> Definition:
+    on, compared, study = dataset(plan), runs(plan), settings(plan)
+    stands_on = [behind(plan, method) for method in compared]
+    own = [plan.layout.run(on, method, seed).weights for method in compared for seed in plan.seeds]
+    return Definition(
+        inputs={
+            "curves": [curve(plan, method, seed) for method in compared for seed in plan.seeds],
+            "weights": [*own, *(plan.base_weights(on, base) for found in stands_on for base in found.runs)],
+            "trajectories": [plan.layout.trajectories(on, name).manifest for found in stands_on for name in found.sets],
+        },
+        settings={
+            "titles": {method: plan.title(on, method) for method in compared},
+            "dataset": plan.dataset(on).title,
+            "benchmark": plan.benchmark.benchmark,
+            "seeds": plan.benchmark.seeds,
+            "evaluations": study.evaluations,
+            "images": study.images,
+        },
+        code=("hkd.studies.budget.table", "hkd.studies.budget.figure", "hkd.figures.save"),
+    )
+
+
+CURVE = Stage("budget_curve", _curve_files, _curve)
+TABLE = Stage("budget", _table_files, _table, local=True)
+STUDY = Study(name=NAME, sections={NAME: Budget}, parts=(CURVE, TABLE), runs=run_settings)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hkd.settings.origins import ConfigError
+
 COLUMNS = (
     "method",
     "title",
@@ -20,6 +22,8 @@ COLUMNS = (
     "total_evaluations",
     "parameters",
 )
+
+TOLERANCE = 0.02  # of the evaluations that are due: steps and batches are whole numbers
 
 
 @dataclass(frozen=True)
@@ -93,3 +97,22 @@ def mean_curves(table: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[floa
         ]
         for method, points in found.items()
     }
+
+
+def without_pairs(budget: Mapping[str, Any], pairs: int) -> dict[str, Any]:
+    """Return the budget of a base without the evaluations of the set that it was trained on."""
+    return {**budget, "network_evals": budget["network_evals"] - pairs}
+
+
+def check_matched(method: str, found: Sequence[Mapping[str, Any]], due: int) -> None:
+    """Refuse a method that spends other evaluations than all are to spend.
+
+    Raises:
+        ConfigError: naming the method, what it spends and what is due.
+    """
+    spent = found[-1]["own_evaluations"]
+    if abs(spent - due) > TOLERANCE * due:
+        raise ConfigError(
+            f"studies.budget: {method} spends {spent:,} evaluations where evaluations = {due:,} are due; change its "
+            "steps or batch in studies.budget.methods, or evaluations"
+        )

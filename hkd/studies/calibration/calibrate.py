@@ -6,10 +6,13 @@ Whoever sees 0.4 more than expected can look up here what causes 0.4.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hkd.data.image_set import ImageSet
+from hkd.data.sources import shuffled_subset
 from hkd.metrics.features.cache import split_halves
 from hkd.metrics.features.extract import Extractor, extract
 from hkd.metrics.features.inputs import check_images
@@ -92,3 +95,21 @@ def _features(images: np.ndarray, extractor: Extractor, classes: Sequence[str], 
             found[seen] = extract(images, extractor, name, batch=batch)
         out[name] = found[seen]
     return out
+
+
+def of_image_set(folder: Path, extractor: Extractor, *, images: int, splits: int) -> list[dict[str, Any]]:
+    """Return the rows of `calibrate` for at most `images` of a prepared set, in a seeded order.
+
+    Raises:
+        ArtifactError: the set is missing or damaged.
+    """
+    stored = ImageSet(folder)
+    stored.verify()
+    kept = np.sort(shuffled_subset(0, len(stored), min(images, len(stored))))
+    labels = None if stored.class_numbers is None else np.asarray(stored.class_numbers)[kept]
+    return calibrate(np.asarray(stored.pixels)[kept], labels, extractor, splits=splits)
+
+
+def six_digits(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with their numbers as text of six significant digits."""
+    return [{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]

@@ -3,67 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hkd.job import (
-    DEFAULT_PROFILE,
-    CodeOption,
-    DatasetArgument,
-    DeviceOption,
-    OverrideOption,
-    ProfileOption,
-    expect,
-    plan,
-)
-from hkd.store.artifacts import Record, write_text
+from hkd import job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(calibrate)
+def register(cli: Commands) -> None:
+    """Add this study's command."""
+    cli.add(calibrate, group="compare and report", short="Say what a difference in the score is worth")
 
 
 def calibrate(
-    dataset: DatasetArgument,
-    splits: Annotated[int, typer.Option(help="Random splits of the real images into halves.")] = 3,
-    n: Annotated[int, typer.Option(help="Real images taken, in a seeded order; each half has n/2.")] = 4000,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
-    expect_code: CodeOption = None,
+    dataset: job.DatasetArgument,
+    splits: Annotated[
+        int | None, typer.Option(help="Random splits of the real images into halves; the study's unless given.")
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option(help="Real images taken, in a seeded order; each half has n/2. The study's unless given."),
+    ] = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
+    expect_code: job.CodeOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Score real images against real ones, clean and corrupted, in every implementation; table and figure."""
-    import numpy as np
-
-    from hkd.data.images import ImageSet
-    from hkd.data.sources import shuffled_subset
-    from hkd.experiment.extractors import eyes
-    from hkd.figures.save import save
-    from hkd.plan.scores import extractor_files
+    from hkd.experiment.extractors import extractors
     from hkd.report.csv import to_csv
-    from hkd.studies.calibration.calibrate import calibrate as measure
+    from hkd.store.artifacts import write_text
+    from hkd.studies.calibration.calibrate import KEYS, of_image_set, six_digits
     from hkd.studies.calibration.figure import calibration, caption
+    from hkd.studies.calibration.plan import TABLE, settings
 
-    chosen = plan(profile, config)
-    expect(chosen.metrics_code(), expect_code, "code of the metrics")
-    folder = Path(chosen.layout.data(dataset, chosen.reference_split(dataset)))
-    inputs: list[Path | str] = [folder / "images.npy", *extractor_files(chosen, dataset)]
-    record = Record("calibrate", {"n": n, "splits": splits}, inputs=inputs, device=device)
-    images = ImageSet(folder)
-    images.verify()
-    kept = np.sort(shuffled_subset(0, len(images), min(n, len(images))))
-    labels = None if images.class_numbers is None else np.asarray(images.class_numbers)[kept]
-    own = eyes(chosen, dataset, device)["own"]
-    rows = measure(np.asarray(images.pixels)[kept], labels, own, splits=splits)
-    out = Path(f"{chosen.layout.root}/calibration.csv")
-    write_text(out, to_csv([{k: _digits(v) for k, v in row.items()} for row in rows], tuple(rows[0])))
-    record.write(out)
-    text = caption(rows, dataset=chosen.dataset(dataset).title)
-    for path in save(calibration(rows), f"{chosen.profile.figures}/calibration", text):
-        record.write(path)
-
-
-def _digits(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
+    given = {"splits": splits, "images": n}
+    own = [f"studies.calibration.{key}={value}" for key, value in given.items() if value is not None]
+    plan = job.plan(benchmark, [*(config or []), *own])
+    work, study = TABLE.work(plan, dataset=dataset).expect(expect_digest, expect_code), settings(plan)
+    to = str(job.pick_device(device))
+    record = job.record(work, to)
+    network = extractors(plan, dataset, to)["own"]
+    rows = of_image_set(work.input("images").parent, network, images=study.images, splits=study.splits)
+    write_text(work.out(), to_csv(six_digits(rows), KEYS))
+    record.write(work.out())
+    text = caption(rows, dataset=plan.dataset(dataset).title)
+    job.save_figure(calibration(rows), Path(work.outputs["pdf"]), text, record)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,39 +12,18 @@ from matplotlib.patches import FancyBboxPatch
 
 from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, colour, style
 
+if TYPE_CHECKING:
+    from hkd.studies.framework.outline import LevelOutline, Outline
+
 ROW, GROUP, HEAD, FOOT = 0.235, 0.16, 0.62, 0.72  # inches per level, between resolutions, above and below
 COLUMNS = {"encoder": (0.0, 0.29), "operator": (0.355, 0.29), "decoder": (0.71, 0.29)}  # left edge and width
 PAD = 0.028  # inches above and below a box
 FILLS = {"encoder": "#dbe7f3", "decoder": "#e3efdf"}
 
 
-@dataclass(frozen=True)
-class Level:
-    """One latent: who makes it, of which shape (C, H, W), which operator moves it (None: none), and who reads it."""
-
-    encoder: str
-    shape: tuple[int, ...]
-    encoder_parameters: int
-    operator: str | None
-    operator_parameters: int
-    decoder: str
-    decoder_parameters: int
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Sums of parameters, and the decoder blocks that read no latent of their own, by name."""
-
-    encoder: int
-    operator: int
-    decoder: int
-    embedding: int
-    total: int
-    others: Mapping[str, int]
-
-
-def framework_figure(levels: Sequence[Level], parts: Parts) -> Figure:
+def framework_figure(found: Outline) -> Figure:
     """Return the diagram: a row per latent, the finest on top; data run down the left, across, and up the right."""
+    levels = found.levels
     groups = [list(group) for _, group in groupby(levels, key=lambda level: level.shape[1:])]
     height = HEAD + ROW * (len(levels) + 1) + GROUP * len(groups) + FOOT
     with style():
@@ -52,7 +31,7 @@ def framework_figure(levels: Sequence[Level], parts: Parts) -> Figure:
         axes = figure.add_axes((0.02, 0, 0.96, 1))
         axes.set(xlim=(0, 1), ylim=(height, 0))
         axes.set_axis_off()
-        _heads(axes, parts)
+        _heads(axes, found)
         y = HEAD
         for place, group in enumerate(groups):
             for number, level in enumerate(group):
@@ -63,20 +42,24 @@ def framework_figure(levels: Sequence[Level], parts: Parts) -> Figure:
                 if not bottom:
                     _join(axes, "encoder", y, down=True, gap=GROUP if last else 0)
                 _join(axes, "decoder", y, down=False, gap=GROUP if last else 0)
-            up = next((f"{n}  ·  {p:,}" for n, p in parts.others.items() if n.endswith("_up") and _of(n, group[0])), "")
+            others = found.decoder_others.items()
+            up = next((f"{n}  ·  {p:,}" for n, p in others if n.endswith("_up") and _of(n, group[0])), "")
             if up:
                 _, middle = _span("decoder")
                 axes.text(middle + 0.012, y + GROUP / 2, up, size=SMALL - 1.5, color=MUTED, va="center")
             y += GROUP
-        _trunk(axes, levels[-1], parts, y)
-        axes.text(0.5, height - FOOT / 2, _formula(parts), ha="center", va="center", size=BODY, linespacing=1.5)
+        _trunk(axes, levels[-1], found, y)
+        axes.text(0.5, height - FOOT / 2, _formula(found), ha="center", va="center", size=BODY, linespacing=1.5)
     return figure
 
 
-def caption(
-    levels: Sequence[Level], parts: Parts, *, run: str, dataset: str, scale: str, readings: Mapping[str, object]
-) -> str:
-    """Return the caption as Markdown."""
+def caption(found: Outline, *, run: str, dataset: str, scale: str, readings: Mapping[str, object]) -> str:
+    """Return the caption as Markdown.
+
+    Args:
+        readings: what the run takes for each choice that the paper leaves open.
+    """
+    levels = found.levels
     moved = [level for level in levels if level.operator]
     chosen = ", ".join(f"`{key}: {value}`" for key, value in readings.items())
     return (
@@ -84,17 +67,18 @@ def caption(
         f"no trained weights, hence no seed. {len(levels)} latents, {len(moved)} of which evolve, by "
         f"{len({level.operator for level in moved})} operators. Blocks: name, parameters. Latents: channels × height × "
         f"width; an operator has a parameter for each of these numbers: half growth rates, half frequencies. The "
-        f"bottleneck is the last latent and the decoder's trunk. Parameters: encoder {parts.encoder:,}, operators "
-        f"{parts.operator:,}, decoder {parts.decoder:,}, embedding of noise level and class {parts.embedding:,}, "
-        f"together {parts.total:,}. Readings of what the paper leaves open: {chosen}.\n"
+        f"bottleneck is the last latent and the decoder's trunk. Parameters: encoder {found.encoder_parameters:,}, "
+        f"operators {found.operator_parameters:,}, decoder {found.decoder_parameters:,}, embedding of noise level and "
+        f"class {found.embedding_parameters:,}, together {found.total:,}. Readings of what the paper leaves open: "
+        f"{chosen}.\n"
     )
 
 
-def _heads(axes: Axes, parts: Parts) -> None:
+def _heads(axes: Axes, found: Outline) -> None:
     titles = {
-        "encoder": f"Encoder $E(x_t, t)$\n{parts.encoder:,}",
-        "operator": f"Latents, evolved by\n$e^{{\\Delta s\\, A}}$: {parts.operator:,}",
-        "decoder": f"Decoder $D$\n{parts.decoder:,}",
+        "encoder": f"Encoder $E(x_t, t)$\n{found.encoder_parameters:,}",
+        "operator": f"Latents, evolved by\n$e^{{\\Delta s\\, A}}$: {found.operator_parameters:,}",
+        "decoder": f"Decoder $D$\n{found.decoder_parameters:,}",
     }
     for column, title in titles.items():
         _, middle = _span(column)
@@ -105,8 +89,8 @@ def _heads(axes: Axes, parts: Parts) -> None:
         axes.text(x, HEAD - 0.05, text, ha="center", va="center", size=SMALL)
 
 
-def _level(axes: Axes, level: Level, y: float) -> None:
-    _box(axes, "encoder", y, level.encoder, f"{level.encoder_parameters:,}", FILLS["encoder"], INK)
+def _level(axes: Axes, level: LevelOutline, y: float) -> None:
+    _box(axes, "encoder", y, level.name, f"{level.encoder_parameters:,}", FILLS["encoder"], INK)
     shape = "×".join(str(side) for side in level.shape)
     if level.operator:
         own = f"{level.operator_parameters:,}" if level.operator_parameters else "shared"
@@ -119,9 +103,9 @@ def _level(axes: Axes, level: Level, y: float) -> None:
         _line(axes, (start, y + ROW / 2), (end, y + ROW / 2))
 
 
-def _trunk(axes: Axes, level: Level, parts: Parts, y: float) -> None:
+def _trunk(axes: Axes, level: LevelOutline, found: Outline, y: float) -> None:
     """The decoder's first blocks, which read the bottleneck."""
-    inner = [(n, p) for n, p in parts.others.items() if "_in" in n]
+    inner = [(n, p) for n, p in found.decoder_others.items() if "_in" in n]
     text = " + ".join(n for n, _ in inner)
     _box(axes, "decoder", y, text, f"{sum(p for _, p in inner):,}", FILLS["decoder"], INK)
     _, middle = _span("operator")
@@ -130,12 +114,12 @@ def _trunk(axes: Axes, level: Level, parts: Parts, y: float) -> None:
     axes.text(middle + 0.012, y + ROW / 2 - 0.03, "trunk", size=SMALL - 1, color=MUTED, va="bottom")
 
 
-def _formula(parts: Parts) -> str:
-    rest = {n: p for n, p in parts.others.items() if "_in" not in n and not n.endswith("_up")}
+def _formula(found: Outline) -> str:
+    rest = {n: p for n, p in found.decoder_others.items() if "_in" not in n and not n.endswith("_up")}
     head = f"   ·   output head {sum(rest.values()):,}" if rest else ""
     return (
         r"one step:  $\hat x_\epsilon = D(\{\, e^{(s(\epsilon) - s(T))\, A^{(l)}}\, E^{(l)}(x_T) \,\}_l)$"
-        f"\nembedding {parts.embedding:,}{head}   ·   all parameters {parts.total:,}"
+        f"\nembedding {found.embedding_parameters:,}{head}   ·   all parameters {found.total:,}"
     )
 
 
@@ -168,5 +152,5 @@ def _span(column: str) -> tuple[float, float]:
     return left, left + width / 2
 
 
-def _of(name: str, level: Level) -> bool:
+def _of(name: str, level: LevelOutline) -> bool:
     return name.startswith(f"{level.shape[1]}x")

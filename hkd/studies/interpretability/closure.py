@@ -6,14 +6,18 @@ Whether "every intermediate state is accessible" is therefore measured here; `cl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hkd.data.trajectories import Trajectories
 from hkd.koopman.closure_loss import squared_ratio
 from hkd.koopman.hierarchy import HKDNet
+from hkd.studies.interpretability.starts import hkd_network
 
 
 class ClosureError(NamedTuple):
@@ -36,6 +40,35 @@ class ClosureError(NamedTuple):
     one_step: Tensor
     still: Tensor
     size: Tensor
+
+
+def closure_of_run(
+    weights: Path,
+    trajectories: Path,
+    to: torch.device,
+    *,
+    most: int,
+    batch: int,
+    watch: Callable[[list[np.ndarray]], Iterable[np.ndarray]] = iter,
+) -> dict[str, Any]:
+    """Return the closure errors of a run, as they are stored.
+
+    Args:
+        weights: of the run, with its config beside them. trajectories: folder of a set that it was not trained on.
+        most: trajectories at most, the first ones. batch: about so many at once.
+        watch: passes the batches on one by one, as a progress bar does.
+    """
+    net, held_out = hkd_network(weights, to), Trajectories(trajectories)
+    held_out.verify()
+    levels, n = [float(sigma) for sigma in held_out.sigmas[:-1]], min(most, len(held_out))
+    parts = []
+    for indices in watch(np.array_split(np.arange(n), max(round(n / batch), 1))):
+        stored = held_out.batch(indices, to)
+        states = torch.stack([stored.state(k) for k in range(len(levels))])
+        parts.append(closure_error(net, states, levels, stored.labels))
+    found = pooled(parts)
+    errors = {name: getattr(found, name).tolist() for name in found._fields if name != "sigmas"}
+    return {"n": n, "sigmas": levels, "latents": net.latent_names, **errors}
 
 
 @torch.no_grad()

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from hkd.report.collect import ReportError
-from hkd.settings.studies import Interpretability, Rules
+
+if TYPE_CHECKING:
+    from hkd.studies.interpretability.plan import Interpretability, Rules
 
 COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision")
 ACCESSIBLE, DETERMINED = "Is every intermediate state accessible?", "Is the spectrum determined?"

@@ -25,7 +25,7 @@ def interpretability_figure(
     """Return the figure.
 
     Args:
-        measured: as `report.evidence.evidence` takes it.
+        measured: as `evidence.evidence` takes it.
         shown, order: the run whose matrix of bands and factors is shown, and by which order.
     """
     colours = {run: RUN_COLOURS[k % len(RUN_COLOURS)] for k, run in enumerate(titles)}
@@ -48,15 +48,16 @@ def interpretability_figure(
     return figure
 
 
-def caption(*, dataset: str, profile: str, seeds: int, shown: str, order: str, draws: int, n: int) -> str:
+def caption(*, dataset: str, benchmark: str, seeds: int, shown: str, order: str, draws: int, n: int) -> str:
     """Return the caption as Markdown."""
     count = f"{seeds} seed{'s' if seeds > 1 else ''}"
     return (
-        f"What can be read from HKD's latents and spectrum, on {dataset}, profile {profile}, averaged weights at the "
-        f"end of training, {count} (lines, shares: means; areas: one standard deviation; marks: single seeds). Top, "
-        f"along {n} held-out trajectories: error of the evolved latents of x_T against the encoded states (dotted: "
-        "latents left as they are); error of what they decode to against the state (dotted: against the clean image); "
-        "and the distance to the state over that to the clean image, below 1 where the state itself is decoded. "
+        f"What can be read from HKD's latents and spectrum, on {dataset}, benchmark {benchmark}, averaged weights at "
+        f"the end of training, {count} (lines, shares: means; areas: one standard deviation; marks: single seeds). "
+        f"Top, along {n} held-out trajectories: error of the evolved latents of x_T against the encoded states "
+        "(dotted: latents left as they are); error of what they decode to against the state (dotted: against the clean "
+        "image); and the distance to the state over that to the clean image, below 1 where the state itself is "
+        "decoded. "
         f"Middle: share of pairs in which a factor follows a swapped band of {shown}, sorted by {order}, and below the "
         "line a swapped resolution, the positive control; right, for each order: separation (largest less median share "
         "over bands, mean over factors) and specialisation (the same less what a band moves of all factors), beside "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from hkd.settings.studies import Interpretability, Rules
 from hkd.studies.interpretability.evidence import (
     ACCESSIBLE,
     DETERMINED,
@@ -20,6 +20,9 @@ from hkd.studies.interpretability.evidence import (
     Row,
     compared,
 )
+
+if TYPE_CHECKING:
+    from hkd.studies.interpretability.plan import Interpretability, Rules
 
 
 def findings(rows: Sequence[Row], study: Interpretability, titles: Mapping[str, str], about: str) -> str:

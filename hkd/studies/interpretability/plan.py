@@ -1,21 +1,108 @@
-"""Which files the study of interpretability needs, and the digests of its parts. Loads no torch."""
+"""Is HKD what it says: closed latents, a determined spectrum, bands that carry factors? Its settings and its parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated, Any, Literal, get_args
 
-from hkd.plan.code import code_digest
+from pydantic import Field, field_validator
+
 from hkd.plan.runs import HELD_OUT, Plan
-from hkd.settings.origins import ConfigError, digest, nearest
-from hkd.settings.studies import Interpretability, Spectrum
+from hkd.plan.stages import Definition, Files, Inputs, Needs, Stage, figure_files, run_code
+from hkd.plan.studies import Study
+from hkd.settings.origins import ConfigError, Section, nearest
+from hkd.settings.sections import Fraction, Positive
+from hkd.settings.studies import Draws, Edges, OrderBy, Shown, StudySection
+from hkd.store.paths import DATASET, METHOD, SEED, Layout
 
-NAME = "interpretability"
+NAME, ORDER = "interpretability", "{order}"
+
+
+class Spectrum(StudySection):
+    """What the bands of a run's spectrum are, decode to, and add over time.
+
+    Attributes:
+        run: whose spectrum the figure shows.
+        order_by, ascending, edges: how modes are sorted within a level, and at which shares the order is cut.
+        images, batch: images that are decoded, and how many at once.
+        times: noise levels, equally spaced in mapped time.
+        substitutes: what stands for the modes outside a band.
+        shown: images in the figure.
+    """
+
+    run: str
+    order_by: OrderBy
+    ascending: bool
+    edges: Edges
+    images: Positive
+    batch: Positive
+    times: Annotated[int, Field(ge=2)]
+    substitutes: tuple[Literal["zero", "mean"], ...]
+    shown: Shown
+
+
+class Rules(Section):
+    """What counts as an answer, fixed before looking.
+
+    Attributes:
+        closed_below: largest relative closure error of latents that counts as closed.
+        accessible_below: largest relative error of a decoded state that counts as that state.
+        apart: noise level above which a state and its clean image are not nearly the same.
+        determined_above: rank correlation of two spectra from which they count as the same.
+        significance: of permutation tests. confidence: of intervals over seeds.
+        middle: noise levels between which errors from the middle of a trajectory are averaged.
+    """
+
+    closed_below: Fraction
+    accessible_below: Fraction
+    apart: Annotated[float, Field(gt=0)]
+    determined_above: Fraction
+    significance: Fraction
+    confidence: Fraction
+    middle: tuple[float, float]
+
+    @field_validator("middle")
+    @classmethod
+    def _ascending(cls, middle: tuple[float, float]) -> tuple[float, float]:
+        if not middle[0] < middle[1]:
+            raise ValueError("the first noise level must be below the second")
+        return middle
+
+
+class Interpretability(StudySection):
+    """Which runs answer which question about HKD's interpretability, and by which rules.
+
+    Attributes:
+        closure: runs whose intermediate states are held against the teacher's; trajectories: at most so many; batch: at
+            once.
+        spectra: runs whose spectra are compared between seeds; initialisations: and with the run named beside each,
+            whose operators started elsewhere. control: the one whose spectrum the loss can determine.
+        factors: runs whose bands are tested for factors, for each of `orders`; pairs: of images; draws: permutations;
+            tolerance: share of a factor's range within which two images count as alike.
+        trajectory_loss, equal_steps, equal_compute: the run with that loss, and those without.
+    """
+
+    closure: tuple[str, ...]
+    trajectories: Positive
+    batch: Positive
+    spectra: tuple[str, ...]
+    control: str
+    initialisations: dict[str, str]
+    factors: tuple[str, ...]
+    orders: tuple[OrderBy, ...]
+    pairs: Positive
+    draws: Draws
+    tolerance: Fraction
+    trajectory_loss: str
+    equal_steps: str
+    equal_compute: str
+    rules: Rules
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two spectra to compare: of one run at two seeds, or of one seed from two initial operators."""
+    """Two spectra to compare, as weights files: of one run at two seeds, or of one seed from two initial operators."""
 
     run: str
     kind: str
@@ -23,182 +110,277 @@ class Pair:
     second: str
 
 
-class InterpretabilityPlan:
-    """The lookups of the study within a plan."""
+def settings(plan: Plan) -> Interpretability:
+    """Return the study's settings."""
+    return plan.study(NAME, Interpretability)
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.layout = plan, plan.layout
-        self.dataset = plan.tables["table1"].dataset if "table1" in plan.tables else ""
 
-    @property
-    def study(self) -> Interpretability:
-        """The checked settings."""
-        return self.plan.study(NAME, Interpretability)
+def spectrum_settings(plan: Plan) -> Spectrum:
+    """Return the settings of the bands."""
+    return plan.study("spectrum", Spectrum)
 
-    @property
-    def spectrum(self) -> Spectrum:
-        """The checked settings of the bands."""
-        return self.plan.study("spectrum", Spectrum)
 
-    # -- files ---------------------------------------------------------------------------------------------------
+def dataset(plan: Plan) -> str:
+    """Return the study's data set."""
+    return plan.study_dataset(settings(plan).dataset)
 
-    def spectra_file(self, seed: int = 0) -> str:
-        """The analysis that the figure of the spectrum shows."""
-        return f"{self._run(self.spectrum.run, seed)}/spectrum/spectrum.npz"
 
-    def closure_files(self) -> dict[str, list[str]]:
-        """Return the closure errors of every run, one file per seed."""
-        return {run: self._files(run, f"{NAME}/closure.json") for run in self.study.closure}
+def spectrum_dataset(plan: Plan) -> str:
+    """Return the data set of the run whose spectrum is shown."""
+    return plan.study_dataset(spectrum_settings(plan).dataset)
 
-    def factor_files(self) -> dict[str, dict[str, list[str]]]:
-        """Return the tests of bands and factors of every run, by order, one file per seed."""
-        orders = self.study.orders
-        return {run: {o: self._files(run, f"{NAME}/factors-{o}.json") for o in orders} for run in self.study.factors}
 
-    def agreement_file(self) -> str:
-        """The agreement of spectra between seeds and initial operators."""
-        return f"{self.layout.root}/{self.dataset}/{NAME}/agreement.json"
+def titles(plan: Plan) -> dict[str, str]:
+    """Return the titles of all runs that are named in the table."""
+    study = settings(plan)
+    runs = (*study.closure, *study.spectra, *study.factors, *_loss_runs(study))
+    return {run: plan.title(dataset(plan), run) for run in runs}
 
-    def pairs(self) -> list[Pair]:
-        """Return the spectra to compare, as weights files: all pairs of seeds, and both starts at each seed."""
-        found, seeds = [], self.plan.seeds
-        for run in self.study.spectra:
-            weights = {seed: f"{self._run(run, seed)}/weights.safetensors" for seed in seeds}
-            found += [Pair(run, "seeds", weights[a], weights[b]) for a, b in combinations(seeds, 2)]
-            if other := self.study.initialisations.get(run):
-                pairs = [(weights[seed], f"{self._run(other, seed)}/weights.safetensors") for seed in seeds]
-                found += [Pair(run, "initial operators", *pair) for pair in pairs]
-        return found
 
-    def agreement_inputs(self) -> list[str]:
-        """Return the weights of all runs whose spectra are compared."""
-        return list(dict.fromkeys(path for pair in self.pairs() for path in (pair.first, pair.second)))
+# -- what was measured: files of every run, one per seed ---------------------------------------------------------------
 
-    def loss_files(self) -> dict[str, dict[str, list[str]]]:
-        """Return metrics and errors over time, one file per seed, of the runs with and without the trajectory loss."""
-        files = {"metrics": "metrics/nfe1.json", "errors": "metrics/trajectory_error.json"}
-        return {run: {kind: self._files(run, file) for kind, file in files.items()} for run in self._loss_runs()}
 
-    def inputs(self) -> list[str]:
-        """Return every file that the table is made of."""
-        files = [path for paths in self.closure_files().values() for path in paths]
-        files += [path for orders in self.factor_files().values() for paths in orders.values() for path in paths]
-        files += [path for kinds in self.loss_files().values() for paths in kinds.values() for path in paths]
-        return [*files, self.agreement_file()]
+def closure_files(plan: Plan) -> dict[str, list[str]]:
+    """Return the closure errors of every run, one file per seed."""
+    on = dataset(plan)
+    return {
+        run: [_closure_files(plan.layout, on, run, seed).outputs["errors"] for seed in plan.seeds]
+        for run in settings(plan).closure
+    }
 
-    def trajectories(self) -> str:
-        """The held-out trajectories."""
-        return self.layout.trajectories(self.dataset, HELD_OUT)
 
-    # -- digests: of the settings that each part reads, and of its code -----------------------------------------
+def factor_files(plan: Plan) -> dict[str, dict[str, list[str]]]:
+    """Return the tests of bands and factors of every run, by order, one file per seed."""
+    study, on = settings(plan), dataset(plan)
 
-    def spectrum_digest(self) -> str:
-        """Return the digest of what defines an analysis, besides the weights."""
-        settings = self.spectrum.model_dump(mode="json", exclude={"run", "shown", "batch"})
-        return digest([settings, code_digest("hkd.studies.interpretability.bands_decoded", "hkd.experiment.build")])
+    def files(run: str, order: str) -> list[str]:
+        return [_factor_files(plan.layout, on, run, seed, order).outputs["test"] for seed in plan.seeds]
 
-    def closure_digest(self) -> str:
-        """Return the digest of what defines closure errors, besides weights and trajectories."""
-        study = self.study
-        return digest(
-            [
-                study.trajectories,
-                study.batch,
-                code_digest("hkd.studies.interpretability.closure", "hkd.experiment.build"),
-            ]
-        )
+    return {run: {order: files(run, order) for order in study.orders} for run in study.factors}
 
-    def factor_digest(self) -> str:
-        """Return the digest of what defines the tests of bands and factors, besides weights."""
-        settings = self.study.model_dump(mode="json", include={"pairs", "draws", "tolerance"})
-        cuts = [self.spectrum.ascending, self.spectrum.edges]
-        resize = self.plan.extractor(self.dataset, "metric").preprocessing
-        code = (
-            "hkd.studies.interpretability.bands_decoded",
-            "hkd.studies.interpretability.factors",
-            "hkd.studies.interpretability.reader",
-            "hkd.experiment.build",
-        )
-        return digest([settings, cuts, resize, code_digest(*code, "hkd.metrics.features.preprocess")])
 
-    def agreement_digest(self) -> str:
-        """Return the digest of what defines the agreement, besides weights."""
-        study = self.study
-        settings = [study.orders, study.draws, [vars(pair) for pair in self.pairs()]]
-        return digest([settings, code_digest("hkd.koopman.spectrum", "hkd.experiment.build")])
+def loss_files(plan: Plan) -> dict[str, dict[str, list[str]]]:
+    """Return metrics and errors over time, one file per seed, of the runs with and without the trajectory loss."""
+    on, found = dataset(plan), {}
+    for run in _loss_runs(settings(plan)):
+        runs = [plan.layout.run(on, run, seed) for seed in plan.seeds]
+        found[run] = {"metrics": [one.metrics(1) for one in runs], "errors": [one.trajectory_error for one in runs]}
+    return found
 
-    def table_digest(self) -> str:
-        """Return the digest of what defines the table, besides what it is made of."""
-        return digest([*self._printed(), code_digest("hkd.studies.interpretability.findings")])
 
-    def figure_digest(self) -> str:
-        """Return the digest of what defines the figure, besides what it shows."""
-        return digest([*self._printed(), code_digest("hkd.studies.interpretability.figure", "hkd.figures.save")])
+def agreement_file(plan: Plan) -> str:
+    """Return the agreement of spectra between seeds and initial operators."""
+    return _agreement_files(plan.layout, dataset(plan)).outputs["pairs"]
 
-    def spectrum_figure_digest(self) -> str:
-        """Return the digest of what defines the figure of the spectrum, besides the arrays that it shows."""
-        about = [self.title(self.spectrum.run), self.plan.dataset(self.dataset).title]
-        return digest(
-            [
-                self.spectrum.model_dump(mode="json"),
-                about,
-                code_digest("hkd.studies.interpretability.spectrum_figure", "hkd.figures.save"),
-            ]
-        )
 
-    def titles(self) -> dict[str, str]:
-        """Return the titles of all runs that are named in the table."""
-        study = self.study
-        runs = (*study.closure, *study.spectra, *study.factors, *self._loss_runs())
-        return {run: self.title(run) for run in runs}
+def pairs(plan: Plan, dataset: str) -> list[Pair]:
+    """Return the spectra to compare: those of all pairs of seeds, and those of both starts at each seed."""
+    study, found = settings(plan), []
+    for run in study.spectra:
+        weights = {seed: plan.layout.run(dataset, run, seed).weights for seed in plan.seeds}
+        found += [Pair(run, "seeds", weights[a], weights[b]) for a, b in combinations(plan.seeds, 2)]
+        if other := study.initialisations.get(run):
+            starts = [(weights[seed], plan.layout.run(dataset, other, seed).weights) for seed in plan.seeds]
+            found += [Pair(run, "initial operators", *pair) for pair in starts]
+    return found
 
-    def title(self, run: str) -> str:
-        """Return the title of a run."""
-        return self.plan.run(self.dataset, run).title
 
-    def check(self) -> InterpretabilityPlan:
-        """Refuse runs that no config describes, and questions that name nothing to compare.
+def _loss_runs(study: Interpretability) -> tuple[str, ...]:
+    return study.trajectory_loss, study.equal_steps, study.equal_compute
 
-        Raises:
-            ConfigError: naming the key.
-        """
-        study = self.study
-        for key in ("closure", "spectra", "factors", "orders"):
-            if not getattr(study, key):
-                raise ConfigError(f"studies/{NAME}.yaml, {key}: is empty; name at least one")
-        if self.spectrum.order_by not in study.orders:
-            hint = nearest(self.spectrum.order_by, list(study.orders))
-            raise ConfigError(
-                f"studies/spectrum.yaml, order_by: '{self.spectrum.order_by}' is not among the orders of {NAME}. {hint}"
-            )
-        for key, compared in {"control": (study.control,), "initialisations": study.initialisations}.items():
-            for run in compared:
-                if run not in study.spectra:
-                    hint = nearest(run, list(study.spectra))
-                    raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is not among its spectra. {hint}")
-        named = {"closure": study.closure, "spectra": study.spectra, "factors": study.factors}
-        named["initialisations"] = (*study.initialisations, *study.initialisations.values())
-        for key in ("trajectory_loss", "equal_steps", "equal_compute", "control"):
-            named[key] = (getattr(study, key),)
-        for key, runs in named.items():
-            for run in runs:
-                try:
-                    self.plan.run(self.dataset, run)
-                except ConfigError as error:
-                    raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is no run ({error})") from None
-        return self
 
-    def _printed(self) -> list[object]:
-        """Return what table and figure say besides what was measured."""
-        about = [self.titles(), self.plan.dataset(self.dataset).title, self.spectrum.order_by]
-        return [self.study.model_dump(mode="json"), *about, list(self.plan.seeds)]
+# -- the parts ---------------------------------------------------------------------------------------------------------
 
-    def _loss_runs(self) -> tuple[str, ...]:
-        study = self.study
-        return (study.trajectory_loss, study.equal_steps, study.equal_compute)
 
-    def _run(self, run: str, seed: int) -> str:
-        return self.layout.run(self.dataset, run, seed)
+def _of_run(plan: Plan, dataset: str, method: str, seed: int | str) -> dict[str, str]:
+    run = plan.layout.run(dataset, method, seed)
+    return {"weights": run.weights, "config": run.config}
 
-    def _files(self, run: str, file: str) -> list[str]:
-        return [f"{self._run(run, seed)}/{file}" for seed in self.plan.seeds]
+
+def _spectrum_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"arrays": run.of("spectrum/spectrum.npz")}, run.log("spectrum"), recorded=("arrays",))
+
+
+def _spectrum(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    return Definition(
+        inputs=_of_run(plan, dataset, method, seed),
+        # what is shown changes no array, and how many images pass at once no more than their rounding
+        settings=spectrum_settings(plan).model_dump(mode="json", exclude={"dataset", "run", "shown", "batch"}),
+        code=("hkd.studies.interpretability.analysis", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+    )
+
+
+def _closure_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"errors": run.of(f"{NAME}/closure.json")}, run.log("closure"), recorded=("errors",))
+
+
+def _closure(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    stored = {"trajectories": plan.layout.trajectories(dataset, HELD_OUT).manifest}
+    return Definition(
+        inputs={**_of_run(plan, dataset, method, seed), **stored},
+        settings=settings(plan).model_dump(mode="json", include={"trajectories", "batch"}),
+        code=("hkd.studies.interpretability.closure", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+    )
+
+
+def _factor_files(
+    layout: Layout,
+    dataset: str = DATASET,
+    method: str = METHOD,
+    seed: int | str = SEED,
+    order: str = ORDER,
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"test": run.of(f"{NAME}/factors-{order}.json")}, run.log(f"factors-{order}"), recorded=("test",))
+
+
+def _factors(plan: Plan, dataset: str, method: str, seed: int | str, order: str) -> Definition:
+    if order not in get_args(OrderBy):
+        raise ConfigError(f"order_by: '{order}' is unknown. {nearest(order, list(get_args(OrderBy)))}")
+    extractor = {"extractor": plan.layout.extractor(dataset, "metric")}
+    return Definition(
+        inputs={**_of_run(plan, dataset, method, seed), **extractor},
+        settings={
+            "order_by": order,
+            **settings(plan).model_dump(mode="json", include={"pairs", "draws", "tolerance"}),
+            **spectrum_settings(plan).model_dump(mode="json", include={"ascending", "edges"}),
+            "preprocessing": plan.extractor(dataset, "metric").preprocessing,
+        },
+        code=("hkd.studies.interpretability.band_swaps", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=120),
+    )
+
+
+def _agreement_files(layout: Layout, dataset: str = DATASET) -> Files:
+    folder = layout.dataset(dataset)
+    return Files({"pairs": folder.of(f"{NAME}/agreement.json")}, layout.top.log("agreement"), recorded=("pairs",))
+
+
+def _agreement(plan: Plan, dataset: str) -> Definition:
+    study, compared = settings(plan), pairs(plan, dataset)
+    runs = (*study.spectra, *(other for run, other in study.initialisations.items() if run in study.spectra))
+    code = dict.fromkeys(module for run in runs for module in run_code(plan, dataset, run))
+    return Definition(
+        inputs={"weights": list(dict.fromkeys(path for pair in compared for path in (pair.first, pair.second)))},
+        settings={
+            **study.model_dump(mode="json", include={"orders", "draws"}),
+            "pairs": [vars(pair) for pair in compared],
+        },
+        code=("hkd.studies.interpretability.agreements", *code),
+        needs=Needs(mem_mb=4000, minutes=60),
+    )
+
+
+def _table_files(layout: Layout) -> Files:
+    outputs = {"table": layout.top.of(f"{NAME}.csv"), "text": layout.top.of(f"{NAME}.md")}
+    return Files(outputs, layout.top.log(NAME), recorded=("table", "text"))
+
+
+def _table(plan: Plan) -> Definition:
+    return Definition(_measured(plan), _printed(plan), code=("hkd.studies.interpretability.findings",))
+
+
+def _figure(plan: Plan) -> Definition:
+    shown = {**_printed(plan), "order_by": spectrum_settings(plan).order_by}
+    return Definition(_measured(plan), shown, code=("hkd.studies.interpretability.figure", "hkd.figures.save"))
+
+
+def _spectrum_figure(plan: Plan) -> Definition:
+    study, on = spectrum_settings(plan), spectrum_dataset(plan)
+    return Definition(
+        inputs={"spectrum": _spectrum_files(plan.layout, on, study.run, 0).outputs["arrays"]},
+        settings={
+            **study.model_dump(mode="json"),
+            "run_title": plan.title(on, study.run),
+            "title": plan.dataset(on).title,
+            "benchmark": plan.benchmark.benchmark,
+        },
+        code=("hkd.studies.interpretability.spectrum_figure", "hkd.figures.save"),
+    )
+
+
+def _measured(plan: Plan) -> Inputs:
+    """Return every file that the table is made of, once all that the study names are known to be runs."""
+    check_runs(plan)
+    losses = loss_files(plan).values()
+    return {
+        "closure": [path for paths in closure_files(plan).values() for path in paths],
+        "factors": [path for orders in factor_files(plan).values() for paths in orders.values() for path in paths],
+        "metrics": [path for kinds in losses for path in kinds["metrics"]],
+        "errors": [path for kinds in losses for path in kinds["errors"]],
+        "agreement": agreement_file(plan),
+    }
+
+
+def _printed(plan: Plan) -> dict[str, Any]:
+    """Return what table and figure say besides what was measured."""
+    return {
+        **settings(plan).model_dump(mode="json"),
+        "titles": titles(plan),
+        "title": plan.dataset(dataset(plan)).title,
+        "benchmark": plan.benchmark.benchmark,
+        "seeds": list(plan.seeds),
+    }
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def check(plan: Plan) -> None:
+    """Refuse questions that name nothing to compare, and settings that contradict each other.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    study, order_by = settings(plan), spectrum_settings(plan).order_by
+    for key in ("closure", "spectra", "factors", "orders"):
+        if not getattr(study, key):
+            raise ConfigError(f"studies/{NAME}.yaml, {key}: is empty; name at least one")
+    if order_by not in study.orders:
+        hint = nearest(order_by, list(study.orders))
+        raise ConfigError(f"studies/spectrum.yaml, order_by: '{order_by}' is not among the orders of {NAME}. {hint}")
+    for key, compared in {"control": (study.control,), "initialisations": study.initialisations}.items():
+        for run in compared:
+            if run not in study.spectra:
+                hint = nearest(run, list(study.spectra))
+                raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is not among its spectra. {hint}")
+
+
+def check_runs(plan: Plan) -> None:
+    """Refuse runs that no config describes. Benchmarks that do not ask for the study may lack them.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    study = settings(plan)
+    named = {"closure": study.closure, "spectra": study.spectra, "factors": study.factors}
+    named["initialisations"] = (*study.initialisations, *study.initialisations.values())
+    for key in ("trajectory_loss", "equal_steps", "equal_compute", "control"):
+        named[key] = (getattr(study, key),)
+    for key, runs in named.items():
+        for run in runs:
+            try:
+                plan.run(dataset(plan), run)
+            except ConfigError as error:
+                raise ConfigError(f"studies/{NAME}.yaml, {key}: '{run}' is no run ({error})") from None
+
+
+SPECTRUM = Stage("spectrum", _spectrum_files, _spectrum)
+CLOSURE = Stage("closure", _closure_files, _closure)
+FACTORS = Stage("band_factors", _factor_files, _factors)
+AGREEMENT = Stage("agreement", _agreement_files, _agreement)
+TABLE = Stage("interpretability", _table_files, _table, local=True)
+SPECTRUM_FIGURE = Stage(
+    "spectrum_figure", figure_files("spectrum"), _spectrum_figure, local=True, command="figure spectrum"
+)
+FIGURE = Stage("interpretability_figure", figure_files(NAME), _figure, local=True, command="figure interpretability")
+STUDY = Study(
+    name=NAME,
+    sections={NAME: Interpretability, "spectrum": Spectrum},
+    parts=(SPECTRUM, CLOSURE, FACTORS, AGREEMENT, TABLE, SPECTRUM_FIGURE, FIGURE),
+    check=check,
+)

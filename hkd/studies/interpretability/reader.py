@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from hkd.data import shapes
+from hkd.data.kinds import shapes
 from hkd.store.artifacts import ArtifactError
 from hkd.studies.interpretability.factors import Factor
 

@@ -1,118 +1,124 @@
-"""`hkd stability`, `hkd stability-table`: quality at the milestones of a training, and over trainings."""
+"""`hkd stability`, `hkd stability-table`, `hkd figure stability`: quality over a training, and over seeds."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+from hkd import interrupt, job
 
-from hkd import interrupt
-from hkd.job import (
-    DEFAULT_PROFILE,
-    DatasetArgument,
-    DeviceOption,
-    DigestOption,
-    MethodArgument,
-    OverrideOption,
-    ProfileOption,
-    SeedOption,
-    expect,
-    plan,
-)
-from hkd.store.artifacts import ArtifactError, Record, read_json, recorded_digest, write_json, write_text
-from hkd.store.chunks import Arrays, clear, in_parts
-from hkd.studies.applications import ApplicationPlan
+if TYPE_CHECKING:
+    from hkd.cli import Commands
 
 
-def register(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command()(stability)
-    app.command()(stability_table)
+def register(cli: Commands) -> None:
+    """Add this study's commands."""
+    cli.add(stability, group="compare and report", short="Measure a run at its milestones")
+    cli.add(stability_table, group="compare and report", short="Gather quality over training: Table 5")
+    cli.add_figure(stability_figure, "stability")
 
 
 def stability(
-    dataset: DatasetArgument,
-    method: MethodArgument,
-    seed: SeedOption = 0,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    config: OverrideOption = None,
-    device: DeviceOption = "auto",
-    expect_digest: DigestOption = None,
+    dataset: job.DatasetArgument,
+    method: job.MethodArgument,
+    seed: job.SeedOption = 0,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Sample from the weights at every milestone of a training, and measure each."""
-    import numpy as np
     from tqdm import tqdm
 
-    from hkd.data.images import to_uint8
-    from hkd.experiment import build
-    from hkd.experiment.extractors import extractor_of
-    from hkd.experiment.record import read_run
-    from hkd.experiment.sample import sample_images
-    from hkd.metrics.features.extract import extract
-    from hkd.metrics.scores.frechet import frechet_from_features
-    from hkd.store.artifacts import read_arrays
-    from hkd.training.milestones import MANIFEST, weights_name
+    from hkd.experiment.quality import MilestoneQuality, as_arrays
+    from hkd.store.artifacts import Arrays, identity, read_arrays, write_json
+    from hkd.store.chunks import clear, in_parts
+    from hkd.studies.stability.plan import MEASURED
+    from hkd.training.milestones import kept_milestones
 
-    chosen = plan(profile, config)
-    lookup = ApplicationPlan(chosen)
-    expect(lookup.digest("stability"), expect_digest, "stability")
-    folder, to = Path(chosen.layout.run(dataset, method, seed)), build.device(device)
-    listed = read_json(folder / "milestones" / MANIFEST, "train")
-    steps = listed["milestones"]
-    if not steps:
-        raise ArtifactError(f"{folder}: its training kept no milestones; set training.milestones and train again")
-    reference, network = Path(chosen.layout.reference(dataset)), Path(chosen.layout.extractor(dataset, "metric"))
-    weights = [folder / "milestones" / weights_name(step) for step in steps]
-    sampling = chosen.run(dataset, method).sampling
-    record = Record("stability", {"steps": steps, "sampling": sampling.model_dump()}, lookup.digest("stability"), seed)
-    record.inputs, record.device = [*weights, reference, network], str(to)
-    run, shape, about = read_run(folder / "config.yaml")
-    built = build.method(run, shape, seed=about["seed"], parts=None).eval().requires_grad_(False).to(to)
-    real, extractor = read_arrays(reference, "reference")["own_A"], extractor_of(network, device)
-
-    def measured(k: int, _: int) -> Arrays:
-        build.load(built, weights[k])
-        spans = [
-            range(i, min(i + sampling.batch, sampling.n_samples)) for i in range(0, sampling.n_samples, sampling.batch)
-        ]
-        images = []
-        for span in spans:
-            interrupt.check()
-            found = sample_images(built, run, shape, span, seed=seed, nfe=sampling.nfe[0], to=to)
-            images.append(to_uint8(found).cpu().numpy())
-            bar.update(len(span))
-        score = frechet_from_features(extract(np.concatenate(images), extractor, "A"), real)
-        return {"fdn": np.array([score.fdn]), "fd": np.array([score.distance])}
-
-    out, parts = folder / "metrics" / "stability.json", folder / "metrics" / "stability.parts"
-    total = len(steps) * sampling.n_samples
+    plan = job.plan(benchmark, config)
+    work = MEASURED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest)
+    to = job.pick_device(device)
+    record = job.record(work, to, seed=seed)
+    kept = kept_milestones(work.input("milestones"))
+    sampling = plan.run(dataset, method).sampling
+    record.settings = {"steps": kept.steps, "sampling": sampling.model_dump()}
+    record.inputs = [*kept.weights, *work.inputs("reference", "extractor")]
+    parts, total = work.out().with_suffix(".parts"), kept.images(sampling.n_samples)
     with (
         interrupt.only_writer(parts),
         interrupt.graceful(),
         tqdm(total=total, desc=f"{method} seed {seed} milestones", unit="image", disable=None) as bar,
     ):
-        made_of = [recorded_digest(path)[:8] for path in (weights[-1], reference)]
-        identity = "-".join([record.settings_digest, chosen.sample_digest(dataset, method), *made_of])
-        found = in_parts(parts, identity, len(steps), 1, measured, interrupt.check)
+
+        def tick(count: int) -> None:
+            interrupt.check()
+            bar.update(count)
+
+        quality = MilestoneQuality(
+            work.input("config"),
+            work.input("extractor"),
+            read_arrays(work.input("reference"), "reference")["own_A"],
+            seed=seed,
+            images=sampling.n_samples,
+            batch=sampling.batch,
+            nfe=sampling.nfe[0],
+            to=to,
+            tick=tick,
+        )
+
+        def measured(number: int, _: int) -> Arrays:
+            return as_arrays(quality.at(kept.weights[number]))
+
+        name = identity(work.digest, record.inputs)
+        found = in_parts(parts, name, len(kept.steps), 1, measured, interrupt.check)
     values = {name: array.tolist() for name, array in found.items()}
-    write_json(out, {"n": sampling.n_samples, "total": listed["steps"], "steps": steps, "metrics": values})
-    record.write(out)
+    content = {"n": sampling.n_samples, "total": kept.total, "steps": kept.steps, "metrics": values}
+    write_json(work.out(), content)
+    record.write(work.out())
     clear(parts)
 
 
 def stability_table(
-    profile: ProfileOption = DEFAULT_PROFILE, config: OverrideOption = None, expect_digest: DigestOption = None
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
 ) -> None:
     """Gather quality over training, mean and spread over seeds, beside what the paper printed: Table 5."""
     from hkd.report.csv import to_csv
+    from hkd.store.artifacts import read_json, write_text
+    from hkd.studies.stability.plan import TABLE, printed, settings
     from hkd.studies.stability.table import COLUMNS, lines
 
-    chosen = plan(profile, config)
-    lookup = ApplicationPlan(chosen)
-    expect(lookup.stability_digest(), expect_digest, "stability")
-    files = lookup.stability_files()
-    record = Record("stability-table", lookup.stability.model_dump(), lookup.stability_digest(), inputs=files)
-    runs = [read_json(path, "stability") for path in files]
-    out = Path(f"{chosen.layout.table('table5')}.csv")
-    write_text(out, to_csv(lines(runs, lookup.printed(), lookup.stability.epochs), COLUMNS))
-    record.write(out)
+    plan = job.plan(benchmark, config)
+    work = TABLE.work(plan).expect(expect_digest)
+    record = job.record(work)
+    runs = [read_json(path, "stability") for path in work.inputs("runs")]
+    write_text(work.out(), to_csv(lines(runs, printed(plan), settings(plan).epochs), COLUMNS))
+    record.write(work.out())
+
+
+def stability_figure(
+    out: job.FigureOption,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    expect_digest: job.DigestOption = None,
+) -> None:
+    """Quality over training, mean and spread over seeds, beside the paper's Table 5."""
+    from hkd.store.artifacts import read_json
+    from hkd.studies.stability import figure
+    from hkd.studies.stability.plan import FIGURE, dataset, printed, settings
+    from hkd.studies.stability.table import lines
+
+    plan = job.plan(benchmark, config)
+    work, study, on = FIGURE.work(plan).expect(expect_digest), settings(plan), dataset(plan)
+    record = job.record(work)
+    runs = [read_json(path, "stability") for path in work.inputs("runs")]
+    rows = lines(runs, printed(plan), study.epochs)
+    text = figure.caption(
+        rows,
+        run=plan.title(on, study.run),
+        dataset=plan.dataset(on).title,
+        checkpoints=figure.checkpoints(plan.benchmark.benchmark, runs),
+        n=runs[0]["n"],
+    )
+    job.save_figure(figure.stability_figure(rows), out, text, record)

@@ -14,7 +14,7 @@ from hkd.figures.style import INK, MUTED, SMALL, WIDTH, colour, style
 
 
 def stability_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return the figure: our measurements over the share of training, and the paper's numbers in a panel of their own.
+    """Return the figure: our measurements over the share of training; what was printed, if anything, in its own panel.
 
     Args:
         lines: of `hkd.studies.stability.table.lines`.
@@ -23,7 +23,7 @@ def stability_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
     printed = [line for line in lines if "reported_fid" in line]
     with style():
         figure = Figure(figsize=(WIDTH, 2.3), facecolor="white", layout="constrained")
-        ours, theirs = figure.subplots(1, 2)
+        ours, *others = figure.subplots(1, 2 if printed else 1, squeeze=False)[0]
         x = np.array([line["share"] for line in measured])
         values = np.array([[float(v) for v in line["values"].split()] for line in measured])
         ours.plot(x, values, color=MUTED, linewidth=0.5, alpha=0.7, zorder=1)
@@ -33,14 +33,15 @@ def stability_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
         )
         seeds = f"{values.shape[1]} seed{'s' if values.shape[1] > 1 else ''}"
         _finish(ours, f"Ours: FDn, {seeds}", [(a, m, s) for a, m, s in zip(x, mean, sd, strict=True)])
-        shares = [line["share"] for line in printed]
-        fids = [line["reported_fid"] for line in printed]
-        spread = [line["reported_sd"] or 0.0 for line in printed]
-        theirs.errorbar(
-            shares, fids, yerr=spread, color=INK, marker="s", markersize=3, linewidth=1.2, capsize=2, linestyle="--",
-            markerfacecolor="white",
-        )  # fmt: skip
-        _finish(theirs, "Printed: FID on CIFAR-10, 5 trainings", list(zip(shares, fids, spread, strict=True)))
+        for theirs in others:
+            shares = [line["share"] for line in printed]
+            fids = [line["reported_fid"] for line in printed]
+            spread = [line["reported_sd"] or 0.0 for line in printed]
+            theirs.errorbar(
+                shares, fids, yerr=spread, color=INK, marker="s", markersize=3, linewidth=1.2, capsize=2,
+                linestyle="--", markerfacecolor="white",
+            )  # fmt: skip
+            _finish(theirs, "Printed: FID on CIFAR-10, 5 trainings", list(zip(shares, fids, spread, strict=True)))
     return figure
 
 
@@ -87,3 +88,8 @@ def _finish(axes: Axes, title: str, points: Sequence[tuple[float, float, float]]
 
 def _pm(mean: float, sd: float | str) -> str:
     return f"{mean:.2f} ± {sd:.2f}" if isinstance(sd, float) else f"{mean:.2f}"
+
+
+def checkpoints(benchmark: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a caption says of the weights that were measured."""
+    return f"benchmark {benchmark}, seeds 0 to {len(runs) - 1}, {runs[0]['total']} steps"

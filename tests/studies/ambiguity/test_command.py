@@ -22,7 +22,7 @@ WORSE, LOST = "decay_adamw", "time_map_sigma"
 def hkd(monkeypatch, root, tmp_path, capsys):
     """Run a command on the embedded profile, with results and figures in a temporary folder."""
     monkeypatch.chdir(root)
-    monkeypatch.delenv("HKD_PROFILE", raising=False)
+    monkeypatch.delenv("HKD_BENCHMARK", raising=False)
 
     def run(*arguments: str) -> tuple[int, str]:
         places = ("--config", f"results={tmp_path}", "--config", f"figures={tmp_path / 'figures'}")
@@ -37,7 +37,7 @@ def hkd(monkeypatch, root, tmp_path, capsys):
 @pytest.fixture
 def measured(root, tmp_path):
     """Metrics of every arm and seed; seeds differ by a quarter, arms by 3 %."""
-    plan = Plan.load(str(root / "configs/embedded.yaml"), {"results": str(tmp_path)}, root / "configs")
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), {"results": str(tmp_path)}, root / "configs")
     draw = np.random.default_rng(0)
     for name, paths in ambiguity.arms(plan).items():
         for seed, path in enumerate(paths):

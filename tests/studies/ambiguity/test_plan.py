@@ -19,11 +19,11 @@ DATASET = "shapes16"
 
 @cache
 def plan() -> Plan:
-    return Plan.load(str(CONFIGS / "embedded.yaml"), configs=CONFIGS)
+    return Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), configs=CONFIGS)
 
 
 def changed(**study) -> Plan:
-    return Plan.load(str(CONFIGS / "embedded.yaml"), {"studies": {"ambiguity": study}}, CONFIGS)
+    return Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), {"studies": {"ambiguity": study}}, CONFIGS)
 
 
 STUDY = ambiguity.study(plan())
@@ -76,7 +76,7 @@ def test_every_arm_has_the_same_steps_and_as_many_evaluations(name):
 @pytest.mark.parametrize("name", RUN)
 def test_what_is_called_the_papers_is_what_the_full_scale_takes(name):
     paper = flat(
-        Plan.load(str(CONFIGS / "embedded.yaml"), {"scale": "paper"}, CONFIGS)
+        Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), {"scale": "paper"}, CONFIGS)
         .run_layers("cifar10", "methods/hkd")
         .values
     )
@@ -132,7 +132,7 @@ def test_a_mistyped_setting_of_a_variation_is_named_with_its_file_and_line(tmp_p
     shutil.copytree(CONFIGS, tmp_path / "configs")
     path = tmp_path / "configs/studies/ambiguity.yaml"
     path.write_text(path.read_text().replace("{pairing: adjacent}", "{pairng: adjacent}"))
-    copied = Plan.load(str(tmp_path / "configs/embedded.yaml"), configs=tmp_path / "configs")
+    copied = Plan.load(str(tmp_path / "configs/benchmarks/embedded.yaml"), configs=tmp_path / "configs")
     with pytest.raises(
         ConfigError, match=r"studies/ambiguity\.yaml:\d+: unknown key 'pairng'\. Did you mean 'pairing'"
     ):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hkd.studies.budget.table import COLUMNS, cost, lines, mean_curves
+from hkd.settings.origins import ConfigError
+from hkd.studies.budget.table import COLUMNS, check_matched, cost, lines, mean_curves, without_pairs
 
 RUN = {"network_evals": 5000, "teacher_evals": 1000}  # 800 of them its own pairs
 BASES = [{"network_evals": 600}, {"network_evals": 40}]
@@ -36,6 +37,21 @@ def test_a_run_has_a_line_for_every_milestone():
     assert [line["step"] for line in made] == [25, 50]
     assert all(tuple(line) and set(line) == set(COLUMNS) for line in made)
     assert [line["own_evaluations"] for line in made] == [1600, 3200]
+
+
+def test_a_base_is_counted_without_the_set_that_it_was_trained_on():
+    found = cost(RUN, [], [without_pairs({"network_evals": 900, "teacher_evals": 0}, 300)], own_pairs=0)
+    assert found.bases == 600
+
+
+@pytest.mark.parametrize(("spent", "refused"), [(98, False), (102, False), (97, True), (103, True)])
+def test_a_method_may_spend_two_per_cent_more_or_less_than_is_due(spent, refused):
+    table = [{"own_evaluations": 50}, {"own_evaluations": spent}]
+    if refused:
+        with pytest.raises(ConfigError, match=f"budget/pd spends {spent} evaluations where evaluations = 100 are due"):
+            check_matched("budget/pd", table, 100)
+    else:
+        check_matched("budget/pd", table, 100)
 
 
 def test_a_curve_is_the_mean_over_seeds():

@@ -13,7 +13,7 @@ from hkd.studies.framework.outline import outline
     "dataset, operators, total", [("cifar10", 1_589_248, 57_323_139), ("ffhq64", 4_210_688, 66_016_259)]
 )
 def test_the_full_size_networks_have_the_known_sizes(root, dataset, operators, total):
-    plan = Plan.load(str(root / "configs/embedded.yaml"), {"scale": "paper"}, root / "configs")
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), {"scale": "paper"}, root / "configs")
     found = outline(untrained_network(plan.run(dataset, "methods/hkd"), plan.dataset(dataset).data))
     assert (found.operator_parameters, found.total) == (operators, total)
     assert sum(level.operator_parameters for level in found.levels) == operators

@@ -6,11 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from hkd.settings.studies import Interpretability
+from hkd.studies.interpretability.plan import Interpretability
 
 HKD, CONTROL, MENDED = "methods/hkd", "ablations/abl_encoder_constant", "ablations/abl_closure_loss"
 STEPS, COMPUTE = "ablations/abl_no_traj_equal_steps", "ablations/abl_no_traj"
 TITLES = {HKD: "HKD", CONTROL: "control", MENDED: "closure loss", STEPS: "equal steps", COMPUTE: "equal compute"}
+# what the tests on finished runs change in the smoke benchmark
+KEYS: dict[str, Any] = {
+    "seeds": 2,
+    "studies": {
+        "spectrum": {"images": 4, "times": 3},
+        "interpretability": {
+            "pairs": 16,
+            "draws": 100,
+            "orders": ["alpha"],
+            "factors": [HKD],
+            "closure": [HKD, "ablations/abl_decoder_time"],
+        },
+    },
+}
 SIGMAS = [80.0, 10.0, 2.0, 0.6, 0.05, 0.002]
 STUDY = Interpretability.model_validate(
     {

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.data.trajectories import Trajectories
 from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.closure_loss import closure_loss
 from hkd.koopman.operator import KoopmanOperator
-from hkd.studies.interpretability.closure import closure_error, pooled
+from hkd.plan.runs import HELD_OUT
+from hkd.studies.interpretability.closure import closure_error, closure_of_run, pooled
+from hkd.studies.interpretability.starts import hkd_network
 
 EPS, T = 0.002, 80.0
 
@@ -127,3 +132,33 @@ def test_the_target_of_the_loss_is_not_trained(make_net, noise):
     x = noise.clone().requires_grad_()
     closure_loss(net, T * noise, T, x, EPS).backward()
     assert x.grad is None
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def held_out(results, study_plan) -> Path:
+    return Path(study_plan.layout.trajectories("shapes8", HELD_OUT))
+
+
+def test_a_runs_errors_are_those_of_its_network_over_the_first_stored_trajectories(weights, held_out):
+    found = closure_of_run(weights, held_out, CPU, most=3, batch=64)
+    stored = Trajectories(held_out)
+    batch, levels = stored.batch([0, 1, 2]), stored.sigmas[:-1].tolist()
+    states = torch.stack([batch.state(k) for k in range(len(levels))])
+    expected = closure_error(hkd_network(weights, CPU), states, levels)
+    assert list(found) == ["n", "sigmas", "latents", "latent", "state", "clean", "one_step", "still", "size"]
+    assert (found["n"], found["sigmas"]) == (3, levels)
+    assert found["latent"] == expected.latent.tolist() and found["size"] == expected.size.tolist()
+
+
+def test_all_trajectories_there_are_pass_in_batches_that_can_be_watched(weights, held_out):
+    seen = []
+
+    def watch(batches):
+        seen.extend(len(indices) for indices in batches)
+        return batches
+
+    found = closure_of_run(weights, held_out, CPU, most=100, batch=3, watch=watch)
+    assert found["n"] == 8 and sum(seen) == 8 and max(seen) <= 3

@@ -9,73 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from hkd import __main__ as entry
 from hkd import interrupt
-from hkd.data import shapes
-from hkd.data.images import ImageShape
-from hkd.diffusion.ode import solve
-from hkd.diffusion.schedules import edm_sigmas
-from hkd.experiment.record import run_document
-from hkd.nets.cnn import FeatureCNN
-from hkd.plan.runs import Plan
-from hkd.seeding import stream
-from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import save_weights, write_json, write_text
-from hkd.studies.interpretability.plan import InterpretabilityPlan
-
-SHAPE = ImageShape(8, 3, len(shapes.CLASSES))
-HKD = "methods/hkd"
-SPECTRUM = {"images": 4, "times": 3}
-CLOSURE = [HKD, "ablations/abl_decoder_time"]
-STUDY = {"pairs": 16, "draws": 100, "orders": ["alpha"], "factors": [HKD], "closure": CLOSURE}
-KEYS = {"seeds": 2, "studies": {"spectrum": SPECTRUM, "interpretability": STUDY}}
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory, tiny_run, build, gaussian, write_trajectories, root) -> Path:
-    """Finished runs of all that the study names at two seeds, with their metrics."""
-    folder = tmp_path_factory.mktemp("study") / "results"
-    plan = Plan.load(str(root / "configs/smoke.yaml"), {**KEYS, "results": str(folder)}, root / "configs")
-    lookup = InterpretabilityPlan(plan)
-    study = lookup.study
-    runs = {*study.closure, *study.spectra, *study.factors, *study.initialisations.values(), *lookup.loss_files()}
-    for run in runs:
-        settings = tiny_run(run)
-        for seed in range(2):
-            built, place = build(settings, seed), Path(plan.layout.run("shapes8", run, seed))
-            state = {
-                name: value + 0.05 * torch.randn(value.shape, generator=stream(seed, run, k))
-                for k, (name, value) in enumerate(built.artefact().items())
-            }
-            document = run_document(settings, SHAPE, dataset="shapes8", method=run, seed=seed)
-            write_text(place / "config.yaml", to_yaml(document))
-            save_weights(place / "weights.safetensors", state)
-            write_json(place / "metrics/nfe1.json", {"metrics": {"fdn": 10.0 + seed}})
-            errors = {"sigmas": [80.0, 2.0, 0.002], "mse_to_x_eps": [1.0, 0.1 + seed, 0.0]}
-            write_json(place / "metrics/trajectory_error.json", errors)
-    sigmas = edm_sigmas(6, sigma_min=0.002, sigma_max=80.0, rho=7.0)
-    noise = torch.randn((8, 3, 8, 8), generator=stream(0, "held-out-noise"))
-    write_trajectories(Path(lookup.trajectories()), solve(gaussian, noise, sigmas, "heun"), sigmas)
-    heads = {name: factor.outputs for name, factor in shapes.FACTORS.items()}
-    network = {"width": 4, "image_size": 12, "heads": heads, "seed": 2, "features": 8}
-    about = {"network": network, "name": "FD-tiny", "task": "factors"}
-    save_weights(plan.layout.extractor("shapes8", "metric"), FeatureCNN(**network).state_dict(), about)
-    return folder
+from hkd.studies.interpretability.plan import settings
+from tests.studies.interpretability.case import HKD, KEYS
 
 
 @pytest.fixture
 def hkd(monkeypatch, root, capsys, results):
     """Run a command with these results; return its exit code and errors."""
     monkeypatch.chdir(root)
-    monkeypatch.delenv("HKD_PROFILE", raising=False)
+    monkeypatch.delenv("HKD_BENCHMARK", raising=False)
     interrupt.reset()
     options = [f"results={results}", "seeds=2", *(f"studies.{k}={json.dumps(v)}" for k, v in KEYS["studies"].items())]
 
     def run(*arguments: str) -> tuple[int, str]:
         overrides = [word for option in options for word in ("--config", option)]
-        monkeypatch.setattr(sys, "argv", ["hkd", *arguments, "--profile", "configs/smoke.yaml", *overrides])
+        monkeypatch.setattr(
+            sys, "argv", ["hkd", *arguments, "--benchmark", "configs/benchmarks/smoke.yaml", *overrides]
+        )
         code = entry._run()
         return code, capsys.readouterr().err
 
@@ -86,9 +39,8 @@ def stored(results: Path, run: str, file: str, seed: int = 0) -> Path:
     return results / f"shapes8/{run}/seed{seed}/{file}"
 
 
-def test_the_whole_study_from_finished_runs_to_figures(hkd, results, tmp_path, root):
-    plan = Plan.load(str(root / "configs/smoke.yaml"), {**KEYS, "results": str(results)}, root / "configs")
-    study = InterpretabilityPlan(plan).study
+def test_the_whole_study_from_finished_runs_to_figures(hkd, results, tmp_path, study_plan):
+    study = settings(study_plan)
     for seed in ("0", "1"):
         for run in study.closure:
             assert hkd("closure", "shapes8", run, "--seed", seed)[0] == 0

@@ -42,8 +42,8 @@ def test_the_evidence_is_drawn_with_every_run_and_factor(tmp_path):
     figure = interpretability_figure(measured(), TITLES, shown=HKD, order="alpha")
     shown = " ".join(texts(figure))
     assert "closure loss" in shown and "stripe" in shown and "16 px" in shown
-    text = caption(dataset="shapes", profile="p", seeds=3, shown="HKD", order="alpha", draws=100, n=8)
-    assert "3 seeds" in text
+    text = caption(dataset="shapes", benchmark="p", seeds=3, shown="HKD", order="alpha", draws=100, n=8)
+    assert "3 seeds" in text and "benchmark p" in text
     written = save(figure, tmp_path / "interpretability", text)
     assert all(path.stat().st_size > 0 for path in written)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hkd.data import shapes
+from hkd.data.kinds import shapes
 from hkd.store.artifacts import ArtifactError
 from hkd.studies.interpretability.factors import difference
 from hkd.studies.interpretability.reader import FactorReader, comparable

@@ -1,0 +1,42 @@
+"""Images of the user's own: a zip in EDM's format, a folder, or an archive of CIFAR-10."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hkd.data.image_set import write_image_set
+from hkd.data.sources import open_source
+from hkd.settings.sections import Data
+from hkd.store.artifacts import ArtifactError
+
+
+def prepare(data: Data, split: str, folder: Path, name: str) -> dict[str, Any]:
+    """Convert the images at `data.path` and return the manifest.
+
+    Raises:
+        ArtifactError: no path is set, or there are more or fewer images than the data set has.
+        DataError: what lies there cannot be used.
+    """
+    if data.path is None:
+        raise ArtifactError(
+            f"data set '{name}' needs its images: --config source=PATH with an EDM-format zip, a folder of images "
+            f"or cifar-10-python.tar.gz; or --config data.{name}.path=PATH"
+        )
+    source = open_source(
+        data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
+    )
+    if data.count is not None and len(source) != data.count:
+        raise ArtifactError(
+            f"{data.path}: holds {len(source)} images, {name} has {data.count}; "
+            f"take the whole set, or say --config data.{name}.count={len(source)}"
+        )
+    return write_image_set(
+        folder,
+        source.items(),
+        count=len(source),
+        resolution=source.resolution,
+        channels=source.channels,
+        label_dim=source.label_dim,
+        about={"source": source.name, "split": split},
+    )

@@ -1,0 +1,89 @@
+"""The cards of shipped weights: what retrained ones would be shipped with, and how they compare with what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hkd.plan.rows import rows
+from hkd.plan.runs import Plan
+from hkd.store.artifacts import ArtifactError, read_json, record_path
+
+SHAPE = ("resolution", "channels", "label_dim")
+
+
+def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
+    """Return the finished weights that answer `what` in this benchmark, and the card that they would ship with.
+
+    Args:
+        what: one of the data set's shipped weights, as group/name.
+    Raises:
+        ArtifactError: they have not been made, or nothing has measured them.
+    """
+    group, _, name = what.partition("/")
+    recipe: dict[str, Any]
+    if group == "extractors":
+        weights = Path(plan.layout.extractor(dataset, name))
+        recipe = plan.extractor(dataset, name).model_dump()
+    else:
+        weights = Path(plan.base_weights(dataset, what))
+        recipe = plan.run(dataset, what).model_dump(mode="json")
+    record = read_json(record_path(weights), "extractor" if group == "extractors" else "train")
+    made = {
+        "title": f"{recipe['title']} on {plan.dataset(dataset).title}",
+        "licence": "Apache-2.0",
+        "data": plan.dataset(dataset).data.model_dump(),
+        "recipe": recipe,
+        "trained_sha256": record["sha256"],
+        "trained_by": "make weights",
+        "commit": record["commit"],
+        "versions": record["versions"],
+        "cpu_seconds": record["cpu_seconds"],
+        "quality": record.get("quality") or _quality(plan, dataset, what),
+    }
+    if "budget" in record:
+        made["budget"] = record["budget"]
+    if group != "extractors":
+        made["shape"] = _shape(plan, dataset)
+    return weights, made
+
+
+def compared(what: str, name: str, made: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines that hold retrained weights against the shipped ones: whether they are the same bits, and how good.
+
+    Args:
+        what, name: as the data set calls them, and as their files are called.
+        made, shipped: their cards.
+    """
+    same = "the same bits" if shipped["trained_sha256"] == made["trained_sha256"] else "other bits"
+    yield f"{what} ({name}): retrained to {same}"
+    for key, value in made["quality"].items():
+        yield f"  {key:24} retrained {value:.4f}   card {shipped['quality'].get(key, float('nan')):.4f}"
+
+
+def _quality(plan: Plan, dataset: str, method: str) -> dict[str, float]:
+    """Return FDn of a base's own samples, and of those that runs without a training of their own draw from it."""
+    named = {row.method for name in plan.tables for row in rows(plan, name) if row.method}
+    borrowed = [name for name in sorted(named) if _untrained(plan, dataset, name) == method]
+    found = {}
+    for name in (method, *borrowed):
+        sampler = "" if name == method else f"{name.partition('/')[2]}_"
+        for nfe in plan.run(dataset, name).sampling.nfe:
+            path = Path(plan.layout.run(dataset, name, 0).metrics(nfe))
+            if path.exists():
+                found[f"fdn_{sampler}nfe{nfe}"] = read_json(path, "metrics")["metrics"]["fdn"]
+    if not found:
+        raise ArtifactError(f"{method} on {dataset}: no metrics to put on its card; run `make weights`")
+    return found
+
+
+def _untrained(plan: Plan, dataset: str, method: str) -> str | None:
+    """Return whose weights a run uses as they are, if it has no training."""
+    run = plan.run(dataset, method)
+    return run.init if run.training.steps == 0 else None
+
+
+def _shape(plan: Plan, dataset: str) -> dict[str, int]:
+    manifest = read_json(plan.layout.data(dataset, "train").manifest, "prepare")
+    return {key: manifest[key] for key in SHAPE}

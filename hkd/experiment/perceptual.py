@@ -1,0 +1,25 @@
+"""The perceptual distance that a run is trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hkd.experiment.networks import feature_network
+from hkd.methods.distances import LPIPS, PerceptualDistance
+from hkd.settings.sections import Run
+from hkd.store.published import BACKBONES, locate
+
+
+def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
+    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone.
+
+    Raises:
+        ArtifactError: the weights are absent or others than the recorded or published ones.
+    """
+    if run.perceptual_backbone == "cnn":
+        assert weights is not None
+        network = feature_network(weights)
+        return PerceptualDistance(network, network.maps, run.perceptual_resize)
+    name = BACKBONES[run.perceptual_backbone]
+    path, backbone = locate(name, run.weights_folder), name.removeprefix("lpips-")
+    return LPIPS(backbone, path, run.perceptual_resize, average=run.perceptual_backbone == "piq-vgg")

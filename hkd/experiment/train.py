@@ -1,0 +1,108 @@
+"""The training of a run: from its settings and the files of earlier stages to weights and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hkd.data.image_set import ImageShape, image_shape
+from hkd.experiment.build import method
+from hkd.experiment.feed import batches
+from hkd.experiment.finished import parts
+from hkd.settings.sections import Run
+from hkd.store.artifacts import read_json
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.loop import Diverged, Trainer, train
+from hkd.training.milestones import Milestones, milestone_steps
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files of finished stages that a training reads; None where its config asks for none.
+
+    Attributes:
+        images: folder of the prepared images. trajectories: folder of a set.
+        init, teacher: weights of the run that it starts from, and of the one that it learns from.
+        distance: the perceptual distance of its loss.
+    """
+
+    images: Path
+    trajectories: Path | None = None
+    init: Path | None = None
+    teacher: Path | None = None
+    distance: Any = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        averaged, raw: weights of the artefact. shape: of the images.
+        budget: what it cost: parameters, steps, images, evaluations, seconds.
+        codes: digests of the code that made its steps, in order; more than one where it went on under another.
+        diverged_at: the step at which the loss was no number any more, where that is a result; else None.
+        milestones: the weights on the way.
+    """
+
+    averaged: dict[str, Tensor]
+    raw: dict[str, Tensor]
+    shape: ImageShape
+    budget: dict[str, Any]
+    codes: list[str]
+    diverged_at: int | None
+    milestones: Milestones
+
+
+def train_run(
+    run: Run,
+    sources: Sources,
+    checkpoints: Checkpoints,
+    to: torch.device,
+    *,
+    seed: int,
+    code: str,
+    title: str,
+    checkpoint_seconds: float,
+    may_diverge: bool = False,
+) -> Trained:
+    """Return a run that was trained, going on from its newest checkpoint.
+
+    Args:
+        code: digest of the code that makes the steps from here on.
+        may_diverge: whether a loss that is no number ends the training with the last finite weights.
+    Raises:
+        Diverged: the loss is no number any more, and that is no result.
+        ArtifactError: a source is absent or damaged.
+    """
+    shape = image_shape(sources.images)
+    start = parts(sources.init, sources.teacher, sources.distance)
+    built = method(run, shape, seed=seed, parts=start).to(to)
+    feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
+    trainer = Trainer(built, run.training, seed=seed, code=code)
+    kept = milestone_steps(run.training) if built.trains else ()
+    milestones = Milestones(checkpoints.folder / "milestones", checkpoints.identity, kept)
+    diverged_at = None
+    try:
+        train(trainer, feed, checkpoints, title=title, checkpoint_seconds=checkpoint_seconds, milestones=milestones)
+    except Diverged as error:
+        if not may_diverge:
+            raise
+        diverged_at = error.step
+        milestones = Milestones(checkpoints.folder, checkpoints.identity, ())  # it does not reach them all
+    progress = trainer.progress
+    pairs = read_json(sources.trajectories / "manifest.json", "trajectories") if sources.trajectories else {}
+    budget = {
+        "params": built.sampling_parameters(),
+        "steps": progress.step,
+        "train_images": progress.step * run.training.batch,
+        "network_evals": progress.network_evals + pairs.get("network_evals", 0),
+        "teacher_evals": progress.teacher_evals,
+        "train_seconds": round(progress.seconds, 1),
+    }
+    weights = trainer.averaged(), built.artefact()
+    return Trained(*weights, shape, budget, list(progress.codes), diverged_at, milestones)

@@ -1,0 +1,105 @@
+"""Whether a benchmark can be run: everything that can be told to be wrong before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hkd.plan import rows
+from hkd.plan.runs import Plan
+from hkd.settings.merge import RUN_GROUPS
+from hkd.settings.origins import ConfigError, nearest
+from hkd.settings.sections import Run
+from hkd.store.artifacts import ArtifactError
+from hkd.store.published import present
+
+OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
+
+
+def check(plan: Plan) -> Plan:
+    """Check every run of every table and the settings of all studies, and return the plan.
+
+    Raises:
+        ConfigError: all that is wrong with the first run that is.
+        ArtifactError: a published network that a training needs is absent.
+    """
+    _check_names(plan)
+    for name, table in plan.tables.items():
+        plan.extractor(table.dataset, "metric")
+        for row in rows.rows(plan, name):
+            if row.method:
+                _check_run(plan, table.dataset, row.method, plan.run(table.dataset, row.method))
+    for study in plan.studies.values():
+        study.check(plan)
+    return plan
+
+
+def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
+    shown = plan.benchmark.samples_shown
+    if run.sampling.n_samples < shown:
+        raise ConfigError(
+            f"samples_shown = {shown}, but {method} draws {run.sampling.n_samples} images; show fewer, or draw more "
+            "(sampling.n_samples)"
+        )
+    if run.perceptual and run.perceptual_backbone == "cnn":
+        plan.extractor(dataset, "perceptual")
+    if weights := plan.backbone(run):  # said before hours of what comes before it
+        present(Path(run.weights_folder) / weights.filename, weights)
+    if run.feed.startswith("trajectories/"):
+        plan.trajectory_set(dataset, run.feed.split("/")[1])
+
+
+def _check_names(plan: Plan) -> None:
+    """Refuse names in the benchmark that mean nothing: a mistyped row would silently not run."""
+    benchmark = plan.benchmark
+    methods = [path.stem for group in RUN_GROUPS for path in (plan.configs / group).glob("*.yaml")]
+    for section, folder in (("trajectories", "trajectories"), ("studies", "studies"), ("data", "datasets")):
+        known = [path.stem for path in (plan.configs / folder).glob("*.yaml")]
+        _refuse_unknown(section, getattr(benchmark, section), known)
+    _refuse_unknown("methods", benchmark.methods, methods)
+    for study in plan.studies.values():
+        for file, model in study.sections.items():
+            plan.study(file, model)
+    for name in benchmark.data:
+        plan.dataset(name)
+    for name in benchmark.trajectories:
+        for table in plan.tables.values():
+            plan.trajectory_set(table.dataset, name)
+    for name, table in plan.tables.items():
+        known = [item["run"] for item in rows.printed(plan, table)]
+        for method in table.run or ():
+            if method not in known:
+                raise ConfigError(f"tables.{name}.run: '{method}' is no printed row. {nearest(method, known)}")
+    for method in benchmark.trajectory_errors:
+        plan.run(plan.study_dataset(), method)
+
+
+def _refuse_unknown(section: str, given: object, known: list[str]) -> None:
+    assert isinstance(given, dict)
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"benchmark, {section}: there is no '{name}'. {nearest(name, known)}")
+
+
+def check_folders(plan: Plan) -> None:
+    """Refuse folders in which no job could write, and results of an earlier version under names that are gone.
+
+    Raises:
+        ArtifactError: naming the folder and what to do.
+    """
+    for folder in (plan.layout.root, plan.layout.figures):
+        _check_writable(Path(folder))
+    for old, new in OLD_RESULTS.items():
+        for found in sorted(Path(plan.layout.root).glob(f"*/{old}")):
+            raise ArtifactError(
+                f"{found}: made by an earlier version, which called the group '{old}'; it is '{new}' now: rename the "
+                f"folder to {found.with_name(new)} to keep its weights at hand, or delete it"
+            )
+
+
+def _check_writable(folder: Path) -> None:
+    existing = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+    if not existing.is_dir():
+        raise ArtifactError(f"{existing}: a file stands where the folder for results should be; move it away")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ArtifactError(f"{existing}: cannot write here; make it writable, or name another folder in the benchmark")

@@ -1,0 +1,551 @@
+"""Every stage of the pipeline, described once: what it reads and leaves, what defines it, what it asks of the machine.
+
+Rules, commands and records all read these descriptions; the parts of studies have ones of their own, of the same type,
+in `hkd.studies.{study}.plan`. A stage names the modules of the library that it calls: their closure is its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hkd.nets.presets import PRESETS
+from hkd.plan import rows
+from hkd.plan.code import code_digest
+from hkd.plan.runs import HELD_OUT, Plan
+from hkd.plan.scores import (
+    common_n,
+    extractor_files,
+    feature_code,
+    features_settings,
+    metrics_settings,
+)
+from hkd.settings.origins import ConfigError, digest
+from hkd.settings.sections import Run
+from hkd.store.artifacts import ArtifactError
+from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout, record_of
+from hkd.store.shipped import shipped_digest
+
+Inputs = Mapping[str, str | Sequence[str]]
+MADE_BY = {  # the command behind an input of this name
+    "images": "prepare",
+    "extractors": "extractor",
+    "extractor": "extractor",
+    "perceptual": "extractor",
+    "shards": "trajectories",
+    "trajectories": "trajectories",
+    "init": "train",
+    "teacher": "train",
+    "weights": "train",
+    "config": "train",
+    "milestones": "train",
+    "samples": "sample",
+    "features": "features",
+    "reference": "reference",
+    "metrics": "metrics",
+    "errors": "trajectory-error",
+    "curves": "budget-curve",
+    "runs": "stability",
+    "closure": "closure",
+    "factors": "band-factors",
+    "agreement": "agreement",
+}
+NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a stage leaves, as paths; with wildcards in place of values, the patterns of its rule.
+
+    Attributes:
+        outputs: by name.
+        log: of the job, without its suffix.
+        recorded: which of the outputs have a record beside them that the workflow knows of.
+        folders: which of them are folders.
+    """
+
+    outputs: Mapping[str, str]
+    log: str
+    recorded: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    def declared(self) -> dict[str, str]:
+        """Return outputs and records by name, as a rule declares them."""
+        records = {f"{name}_record": record_of(self.outputs[name]) for name in self.recorded}
+        return {**self.outputs, **records}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job asks of the machine: GPUs, memory (MB), time (minutes). A light one runs beside the workflow."""
+
+    mem_mb: int = 1000
+    minutes: int = 30
+    gpu: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What defines the results of a stage, and what it needs.
+
+    Attributes:
+        inputs: files, by the name that the command knows them by.
+        settings: all values that they depend on, besides inputs and seed; goes into the record.
+        code: modules of the library that make them.
+        needs: of the job.
+        follows_code: whether a change of the code makes finished results again.
+    """
+
+    inputs: Inputs
+    settings: Any
+    code: tuple[str, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    follows_code: bool = True
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work of a stage: its files, and what defines them."""
+
+    stage: str
+    command: str
+    files: Files
+    definition: Definition
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Paths of the results, by name."""
+        return self.files.outputs
+
+    def out(self, name: str = "") -> Path:
+        """Return the path of a result; of the first, unless it is named."""
+        return Path(self.outputs[name] if name else next(iter(self.outputs.values())))
+
+    def input(self, name: str) -> Path:
+        """Return the path of a single input."""
+        path = self.definition.inputs[name]
+        assert isinstance(path, str)
+        return Path(path)
+
+    def inputs(self, *names: str) -> list[str]:
+        """Return the paths of all inputs, or of those that are named, each once."""
+        chosen = [self.definition.inputs[name] for name in names or self.definition.inputs]
+        paths = [path for one in chosen for path in ([one] if isinstance(one, str) else one)]
+        return list(dict.fromkeys(paths))
+
+    @property
+    def settings(self) -> Any:
+        """Values that the results depend on."""
+        return self.definition.settings
+
+    @cached_property
+    def settings_digest(self) -> str:
+        """What names those values."""
+        return digest(self.definition.settings)
+
+    @cached_property
+    def code(self) -> str:
+        """What names the code that makes the results; empty where none does."""
+        return code_digest(*self.definition.code) if self.definition.code else ""
+
+    @cached_property
+    def digest(self) -> str:
+        """What the workflow compares: another one makes the results again."""
+        return digest([self.settings_digest, self.code if self.definition.follows_code else ""])
+
+    def check_inputs(self, *names: str) -> Work:
+        """Return the work, if everything that it reads is there, or those inputs that are named.
+
+        Raises:
+            ArtifactError: a file is missing; the message names the command that makes it.
+        """
+        for name in names or self.definition.inputs:
+            for path in self.inputs(name):
+                if not Path(path).exists():
+                    command = f"`hkd {MADE_BY[name]}`, or " if name in MADE_BY else ""
+                    raise ArtifactError(f"{path}: missing; run {command}`snakemake --cores all {path}`")
+        return self
+
+    def expect(self, expected: str | None, code: str | None = None) -> Work:
+        """Return the work, unless settings or code are not those that the workflow was planned with.
+
+        Raises:
+            ConfigError: they changed while the job waited, or another benchmark was named.
+        """
+        for found, planned in ((self.digest, expected), (self.code, code)):
+            if planned is not None and found != planned:
+                raise ConfigError(
+                    f"{self.stage} of {self.out()}: digest {found}, the workflow planned {planned}; files changed "
+                    "meanwhile or another benchmark was named: start snakemake again"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, or a part of a study.
+
+    Attributes:
+        name: of its rule.
+        files: layout, and a value for every wildcard -> what it leaves; values that are left out stay wildcards.
+        defined: plan, and the same values -> what defines it.
+        local: whether it is so light that it runs beside the workflow, not as a job of a cluster.
+        command: of `hkd`, that does it; the name of the stage unless given.
+    """
+
+    name: str
+    files: Callable[..., Files]
+    defined: Callable[..., Definition]
+    local: bool = False
+    command: str = ""
+
+    def work(self, plan: Plan, **values: Any) -> Work:
+        """Return the work of one set of values."""
+        command = self.command or self.name.replace("_", "-")
+        return Work(self.name, command, self.files(plan.layout, **values), self.defined(plan, **values))
+
+
+def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
+    """Return the modules of a run's method and of its own network: no other preset's code counts."""
+    run = plan.run(dataset, method)
+    return run.target.rpartition(".")[0], PRESETS[run.network["preset"]]
+
+
+# -- data and feature networks -----------------------------------------------------------------------------------------
+
+
+def _prepare_files(layout: Layout, dataset: str = DATASET, split: str = "{split}") -> Files:
+    data = layout.data(dataset, split)
+    return Files({"images": data.images, "manifest": data.manifest}, data.log("prepare"), recorded=("images",))
+
+
+def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
+    data = plan.dataset(dataset).data
+    path = data.path
+    return Definition(
+        # a source that is one file is an input, so that another content at the same path is noticed
+        inputs={"source": [path] if path and Path(path).is_file() else []},
+        settings=[data.model_dump(), list(_listing(path))],
+        code=(f"hkd.data.kinds.{data.kind}",),
+        needs=Needs(mem_mb=2000, minutes=60),
+    )
+
+
+def _listing(path: str | None) -> Iterator[list[object]]:
+    """Yield name, size and time of every file in a folder of images: what changes when its content does."""
+    if path and Path(path).is_dir():
+        for file in sorted(file for file in Path(path).rglob("*") if file.is_file()):
+            about = file.stat()
+            yield [str(file.relative_to(path)), about.st_size, about.st_mtime_ns]
+
+
+def _extractor_files(layout: Layout, dataset: str = DATASET, role: str = "{role}") -> Files:
+    folder = layout.extractor_folder(dataset, role)
+    return Files({"weights": layout.extractor(dataset, role)}, folder.log("extractor"), recorded=("weights",))
+
+
+def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
+    needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=120)
+    if shipped := plan.shipped(dataset, f"extractors/{role}"):
+        return Definition({}, {"shipped": shipped_digest(shipped)}, needs=needs)
+    settings = plan.extractor(dataset, role)
+    return Definition(
+        inputs={"images": plan.layout.data(dataset, "train").manifest},
+        settings={**settings.model_dump(), "title": ""},
+        code=("hkd.experiment.extractor",),
+        needs=needs,
+    )
+
+
+# -- trajectories ------------------------------------------------------------------------------------------------------
+
+
+def _shard_files(
+    layout: Layout, dataset: str = DATASET, trajectories: str = "{trajectories}", shard: int | str = "{shard}"
+) -> Files:
+    folder = layout.trajectories(dataset, trajectories)
+    return Files({"shard": folder.shard(shard)}, folder.log(f"shard{shard}"), recorded=("shard",))
+
+
+def _shard(plan: Plan, dataset: str, trajectories: str, shard: int | str = 0) -> Definition:
+    return Definition(
+        inputs={"teacher": plan.base_weights(dataset, plan.trajectory_set(dataset, trajectories).teacher)},
+        settings=_set_settings(plan, dataset, trajectories),
+        code=trajectory_code(plan, dataset, trajectories),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
+    )
+
+
+def _set_settings(plan: Plan, dataset: str, trajectories: str) -> dict[str, Any]:
+    return {**plan.trajectory_set(dataset, trajectories).model_dump(exclude_defaults=True), "title": ""}
+
+
+def trajectory_code(plan: Plan, dataset: str, trajectories: str) -> tuple[str, ...]:
+    """Return the modules that solve a set: the solver, and the teacher whose ODE it is."""
+    return "hkd.experiment.solve", *run_code(plan, dataset, plan.trajectory_set(dataset, trajectories).teacher)
+
+
+def _manifest_files(layout: Layout, dataset: str = DATASET, trajectories: str = "{trajectories}") -> Files:
+    folder = layout.trajectories(dataset, trajectories)
+    return Files({"manifest": folder.manifest}, folder.log("manifest"), recorded=("manifest",))
+
+
+def _manifest(plan: Plan, dataset: str, trajectories: str) -> Definition:
+    folder = plan.layout.trajectories(dataset, trajectories)
+    count = plan.trajectory_set(dataset, trajectories).shards
+    return Definition(
+        inputs={"shards": [folder.shard(number) for number in range(count)]},
+        settings=_set_settings(plan, dataset, trajectories),
+        code=trajectory_code(plan, dataset, trajectories),
+    )
+
+
+# -- training and sampling ---------------------------------------------------------------------------------------------
+
+
+def _train_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
+    run = layout.run(dataset, method, seed)
+    outputs = {"weights": run.weights, "raw": run.raw, "config": run.config, "milestones": run.milestones}
+    return Files(outputs, run.log("train"), recorded=("weights", "raw"), folders=("milestones",))
+
+
+def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    run = plan.run(dataset, method)
+    needs = Needs(gpu=plan.gpus, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
+    settings = _training_settings(plan, run)
+    if shipped := plan.shipped(dataset, method):
+        # the network must still be built to read the weights, and the parameters still steer the sampler
+        kept = {"network": settings["network"], "params": settings["params"]}
+        return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
+    perceptual = ("hkd.experiment.perceptual",) if run.perceptual else ()
+    return Definition(
+        inputs=_training_inputs(plan, dataset, run),
+        settings=settings,
+        code=("hkd.experiment.train", *run_code(plan, dataset, method), *perceptual),
+        needs=needs,
+        follows_code=plan.benchmark.reruns == "code",
+    )
+
+
+def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
+    settings = {key: value for key, value in run.model_dump().items() if key not in NOT_TRAINING}
+    if not run.training.milestones:
+        del settings["training"]["milestones"]
+    if weights := plan.backbone(run):
+        settings["perceptual_weights"] = weights.sha256
+    return settings
+
+
+def _training_inputs(plan: Plan, dataset: str, run: Run) -> Inputs:
+    found = {"images": plan.layout.data(dataset, "train").manifest}
+    kind, _, name = run.feed.partition("/")
+    if kind == "trajectories":
+        found["trajectories"] = plan.layout.trajectories(dataset, name).manifest
+    for role, base in (("init", run.init), ("teacher", run.teacher)):
+        if base:
+            found[role] = plan.base_weights(dataset, base)
+    if run.perceptual and run.perceptual_backbone == "cnn":
+        found["perceptual"] = plan.layout.extractor(dataset, "perceptual")
+    return found
+
+
+def _sample_files(
+    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"samples": run.samples(nfe)}, run.log(f"sample-nfe{nfe}"), recorded=("samples",))
+
+
+def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
+    return Definition(
+        inputs={"weights": files.weights, "config": files.config},
+        settings=sampling_settings(run),
+        code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
+    )
+
+
+def sampling_settings(run: Run) -> dict[str, Any]:
+    """Return the settings that images depend on, besides weights, seed and nfe."""
+    settings: dict[str, Any] = {"n_samples": run.sampling.n_samples}
+    if run.params.get("corrector_norms") == "batch":
+        settings["batch"] = run.sampling.batch  # of all samplers, the only one whose images depend on their batch
+    return settings
+
+
+# -- features, scores, tables ------------------------------------------------------------------------------------------
+
+
+def _reference_files(layout: Layout, dataset: str = DATASET) -> Files:
+    log = layout.reference_folder(dataset).log("reference")
+    return Files({"features": layout.reference(dataset)}, log, recorded=("features",))
+
+
+def _reference(plan: Plan, dataset: str) -> Definition:
+    images = plan.layout.data(dataset, plan.reference_split(dataset)).manifest
+    return Definition(
+        inputs={"images": images, "extractors": extractor_files(plan, dataset)},
+        settings=features_settings(plan, dataset),
+        code=("hkd.data.image_set", *feature_code(plan, dataset)),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=120),
+    )
+
+
+def _features_files(
+    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"features": run.features(nfe)}, run.log(f"features-nfe{nfe}"), recorded=("features",))
+
+
+def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    return Definition(
+        inputs={
+            "samples": plan.layout.run(dataset, method, seed).samples(nfe),
+            "reference": plan.layout.reference(dataset),
+            "extractors": extractor_files(plan, dataset),
+        },
+        settings=features_settings(plan, dataset),
+        code=feature_code(plan, dataset),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+    )
+
+
+def _metrics_files(
+    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"metrics": run.metrics(nfe)}, run.log(f"metrics-nfe{nfe}"), recorded=("metrics",))
+
+
+def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    run = plan.layout.run(dataset, method, seed)
+    return Definition(
+        inputs={
+            "samples": run.samples(nfe),
+            "features": run.features(nfe),
+            "weights": run.weights,
+            "reference": plan.layout.reference(dataset),
+        },
+        settings=metrics_settings(plan, dataset, method),
+        code=("hkd.metrics.scoring", "hkd.metrics.schema"),
+        needs=Needs(mem_mb=8000, minutes=60),
+    )
+
+
+def _table_files(layout: Layout, table: str = "{table}") -> Files:
+    stem = layout.table(table)
+    return Files({"csv": f"{stem}.csv", "markdown": f"{stem}.md"}, layout.top.log(table), recorded=("csv", "markdown"))
+
+
+def _table(plan: Plan, table: str) -> Definition:
+    return Definition(
+        inputs={"metrics": rows.metrics(plan, table)},
+        settings=[rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)],
+        code=("hkd.report.tables",),
+    )
+
+
+def figure_files(name: str) -> Callable[..., Files]:
+    """Return what a figure of this name leaves: PDF, PNG and caption."""
+
+    def files(layout: Layout, **values: Any) -> Files:  # whatever it shows, its name is one
+        stem = layout.figure(name)
+        outputs = {"pdf": f"{stem}.pdf", "png": f"{stem}.png", "caption": f"{stem}.md"}
+        return Files(outputs, layout.figure_folder.log(name))
+
+    return files
+
+
+def table_figure(kind: str, module: str) -> Callable[..., Definition]:
+    """Return what defines a figure of a table's rows: `samples` of the first seeds, or their `metrics`."""
+
+    def defined(plan: Plan, table: str) -> Definition:
+        pairs = rows.first_seeds(plan, table)
+        inputs = {
+            "samples": [samples for samples, _ in pairs],
+            "metrics": [metrics for _, metrics in pairs],
+        }
+        if kind == "metrics":
+            inputs = {"metrics": rows.metrics(plan, table)}
+        settings = [rows.printed_side(plan, table), plan.benchmark.samples_shown]
+        return Definition(inputs, settings, code=(module, "hkd.figures.save"))
+
+    return defined
+
+
+# -- errors over time --------------------------------------------------------------------------------------------------
+
+
+def _error_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"errors": run.trajectory_error}, run.log("trajectory_error"), recorded=("errors",))
+
+
+def _error(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    run = plan.layout.run(dataset, method, seed)
+    return Definition(
+        inputs={
+            "weights": run.weights,
+            "config": run.config,
+            "trajectories": plan.layout.trajectories(dataset, HELD_OUT).manifest,
+        },
+        settings={},
+        code=("hkd.experiment.errors", *run_code(plan, dataset, method)),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+    )
+
+
+def _error_table_files(layout: Layout) -> Files:
+    return Files({"table": layout.trajectory_errors}, layout.top.log("trajectory_error"), recorded=("table",))
+
+
+def _error_table(plan: Plan) -> Definition:
+    files = plan.trajectory_errors()
+    return Definition(
+        inputs={"errors": [path for paths in files.values() for path in paths]},
+        settings=list(files),
+        code=("hkd.report.errors",),
+    )
+
+
+PREPARE = Stage("prepare", _prepare_files, _prepare)
+EXTRACTOR = Stage("extractor", _extractor_files, _extractor)
+SHARD = Stage("shard", _shard_files, _shard, command="trajectories")
+MANIFEST = Stage("manifest", _manifest_files, _manifest, local=True, command="trajectories")
+TRAIN = Stage("train", _train_files, _train)
+SAMPLE = Stage("sample", _sample_files, _sample)
+REFERENCE = Stage("reference", _reference_files, _reference)
+FEATURES = Stage("features", _features_files, _features)
+METRICS = Stage("metrics", _metrics_files, _metrics)
+TABLE = Stage("table", _table_files, _table, local=True)
+SAMPLES_FIGURE = Stage("samples_figure", figure_files("samples"), table_figure("samples", "hkd.figures.samples"), True)
+ABLATIONS_FIGURE = Stage(
+    "ablations_figure", figure_files("ablations"), table_figure("metrics", "hkd.figures.ablations"), True
+)
+TRAJECTORY_ERROR = Stage("trajectory_error", _error_files, _error)
+ERROR_TABLE = Stage("error_table", _error_table_files, _error_table, local=True)
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        PREPARE,
+        EXTRACTOR,
+        SHARD,
+        MANIFEST,
+        TRAIN,
+        SAMPLE,
+        REFERENCE,
+        FEATURES,
+        METRICS,
+        TABLE,
+        SAMPLES_FIGURE,
+        ABLATIONS_FIGURE,
+        TRAJECTORY_ERROR,
+        ERROR_TABLE,
+    )
+}

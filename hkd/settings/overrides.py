@@ -1,0 +1,43 @@
+"""What a command line says of settings: `KEY=VALUE`, where dots reach into sections and values are YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from hkd.settings.origins import ConfigError
+
+
+def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that the arguments of `--config` state.
+
+    Raises:
+        ConfigError: one is no `KEY=VALUE`, its value is no YAML, or its key lies inside a plain value.
+    """
+    merged: dict[str, Any] = {}
+    for item in arguments:
+        key, sign, value = item.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--config {item}: expected KEY=VALUE")
+        section = merged
+        *outer, leaf = key.split(".")
+        for name in outer:
+            section = section.setdefault(name, {}) if isinstance(section, dict) else {}
+        try:
+            section[leaf] = yaml.safe_load(value)
+        except (yaml.YAMLError, TypeError):
+            raise ConfigError(f"--config {item}: the value is not YAML, or the key lies inside a plain value") from None
+    return merged
+
+
+def refuse_old_environment() -> None:
+    """Refuse the name that a variable had in earlier versions.
+
+    Raises:
+        ConfigError: it is set.
+    """
+    if "HKD_PROFILE" in os.environ:
+        raise ConfigError("HKD_PROFILE is now HKD_BENCHMARK; unset the old variable, and set the new one instead")

@@ -1,0 +1,48 @@
+"""`hkd ship`: retrained weights beside the shipped ones, or in their place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hkd import job
+
+if TYPE_CHECKING:
+    from hkd.cli import Commands
+
+
+def register(cli: Commands) -> None:
+    """Add this file's command."""
+    cli.add(ship, group="maintain", short="Compare retrained weights with the shipped ones, or ship them")
+
+
+def ship(
+    dataset: job.DatasetArgument,
+    write: Annotated[
+        bool, typer.Option(help="Replace the shipped weights; without it they are only compared.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="One of the data set's shipped weights, as methods/edm; repeatable.")
+    ] = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+) -> None:
+    """Compare retrained weights with the cards of the shipped ones, or ship them instead."""
+    from hkd.experiment.cards import card, compared
+    from hkd.settings.origins import ConfigError, nearest
+    from hkd.store import shipped
+    from hkd.store.artifacts import read_json
+
+    plan = job.plan(benchmark, config)
+    names = plan.dataset(dataset).shipped
+    for what in only or names:
+        if what not in names:
+            raise ConfigError(f"{dataset}: ships no '{what}'. {nearest(what, list(names))}")
+        weights, made = card(plan, dataset, what)
+        if write:
+            typer.echo(f"{what}: wrote {shipped.ship(names[what], weights, made)}")
+            continue
+        known = read_json(shipped.SHIPPED / f"{names[what]}.json", "ship")
+        for line in compared(what, names[what], made, known):
+            typer.echo(line)

@@ -1,0 +1,89 @@
+"""What a training leaves behind when another replaces it: set aside under the name of what made it, never deleted.
+
+Snakemake deletes the declared outputs of a job before it runs again. A finished training therefore gives its files a
+second name in `{run}/finished`, which no rule declares; one of other settings, code or inputs moves that folder, and
+the states of a training that was not finished, to `{run}/superseded/<digest>`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from hkd.settings.origins import digest
+from hkd.store.artifacts import record_path, write_text
+
+IDENTITY = "identity"  # the file that names what made the files beside it
+FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
+
+
+def set_aside(folder: Path, identity: str) -> list[Path]:
+    """Move finished results and training states of any other identity out of the way, and return where they went.
+
+    Args:
+        folder: of a run or of a feature network.
+        identity: names settings, code and inputs of the training that comes now.
+    """
+    moved = []
+    finished = folder / FINISHED
+    if (other := _identity_of(finished)) not in (None, identity):
+        moved.append(_move(finished, folder / SUPERSEDED / digest(other)))
+    states = folder / CHECKPOINTS
+    others = [found for found in _identities_of_states(states) if found != identity]
+    if others:
+        moved.append(_move(states, folder / SUPERSEDED / digest(others[-1]) / CHECKPOINTS))
+    return moved
+
+
+def keep(folder: Path, files: Iterable[Path], identity: str) -> None:
+    """Give finished files, with their records, a second name in `finished`; it costs no space where links are known."""
+    finished = folder / FINISHED
+    for path in files:
+        for file in (path, record_path(path)):
+            if file.is_file():
+                target = finished / file.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                link_or_copy(file, target)
+    write_text(finished / IDENTITY, identity)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a finished file a second name, which costs no space; copy it where that is not possible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _move(source: Path, target: Path) -> Path:
+    """Move a folder to where nothing lies yet: a name that is taken gets a number."""
+    free, number = target, 2
+    while free.exists():
+        free, number = target.with_name(f"{target.name}-{number}"), number + 1
+    free.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(source, free)
+    return free
+
+
+def _identity_of(finished: Path) -> str | None:
+    try:
+        return (finished / IDENTITY).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "unknown" if finished.is_dir() else None
+
+
+def _identities_of_states(folder: Path) -> list[str]:
+    """Return the identities of the states in a folder, in order; one that cannot be read has an unknown one."""
+    try:
+        entries = json.loads((folder / "checkpoints.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        return ["unknown"]
+    if not isinstance(entries, list):
+        return ["unknown"]
+    return [str(entry.get("identity", "unknown")) for entry in entries if isinstance(entry, dict)]

@@ -1,0 +1,35 @@
+# Which of the choices that the paper leaves open matter? Ordinary runs of the group `ambiguity`, whose settings
+# configs/studies/ambiguity.yaml holds.
+rule ambiguity:
+    input:
+        WORK.inputs("ambiguity"),
+    output:
+        **WORK.outputs("ambiguity"),
+    log:
+        WORK.log("ambiguity"),
+    benchmark:
+        WORK.benchmark("ambiguity")
+    params:
+        digest=WORK.digest("ambiguity"),
+    shell:
+        "exec hkd ambiguity --expect-digest {params.digest} 2> {log}"
+
+
+rule ambiguity_figure:
+    input:
+        WORK.inputs("ambiguity_figure"),
+    output:
+        **WORK.outputs("ambiguity_figure"),
+    log:
+        WORK.log("ambiguity_figure"),
+    benchmark:
+        WORK.benchmark("ambiguity_figure")
+    params:
+        digest=WORK.digest("ambiguity_figure"),
+    shell:
+        "exec hkd figure ambiguity --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    ambiguity,
+    ambiguity_figure,

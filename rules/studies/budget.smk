@@ -1,0 +1,37 @@
+# The matched comparison: every one-step method, as many evaluations of its own networks. configs/studies/budget.yaml
+rule budget_curve:
+    input:
+        WORK.inputs("budget_curve"),
+    output:
+        **WORK.outputs("budget_curve"),
+    log:
+        WORK.log("budget_curve"),
+    benchmark:
+        WORK.benchmark("budget_curve")
+    threads: 1
+    resources:
+        **WORK.resources("budget_curve"),
+    params:
+        digest=WORK.digest("budget_curve"),
+    shell:
+        "exec hkd budget-curve {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --expect-digest {params.digest} 2> {log}"
+
+
+rule budget:
+    input:
+        WORK.inputs("budget"),
+    output:
+        **WORK.outputs("budget"),
+    log:
+        WORK.log("budget"),
+    benchmark:
+        WORK.benchmark("budget")
+    params:
+        digest=WORK.digest("budget"),
+    shell:
+        "exec hkd budget --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    budget,

@@ -1,0 +1,18 @@
+# What a difference in the score is worth: real against real, clean and with known mistakes. configs/studies/calibration.yaml
+rule calibration:
+    input:
+        WORK.inputs("calibration"),
+    output:
+        **WORK.outputs("calibration"),
+    log:
+        WORK.log("calibration"),
+    benchmark:
+        WORK.benchmark("calibration")
+    threads: 1
+    resources:
+        **WORK.resources("calibration"),
+    params:
+        dataset=WORK.dataset("calibration"),
+        digest=WORK.digest("calibration"),
+    shell:
+        "exec hkd calibrate {params.dataset} --expect-digest {params.digest} 2> {log}"

@@ -1,0 +1,37 @@
+# One-step editing of a finished run of HKD: a band of modes in a region. configs/studies/editing.yaml
+rule edit:
+    input:
+        WORK.inputs("edit"),
+    output:
+        **WORK.outputs("edit"),
+    log:
+        WORK.log("edit"),
+    benchmark:
+        WORK.benchmark("edit")
+    threads: 1
+    resources:
+        **WORK.resources("edit"),
+    params:
+        digest=WORK.digest("edit"),
+    shell:
+        "exec hkd edit {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --out {output.arrays} --expect-digest {params.digest} 2> {log}"
+
+
+rule editing_figure:
+    input:
+        WORK.inputs("editing_figure"),
+    output:
+        **WORK.outputs("editing_figure"),
+    log:
+        WORK.log("editing_figure"),
+    benchmark:
+        WORK.benchmark("editing_figure")
+    params:
+        digest=WORK.digest("editing_figure"),
+    shell:
+        "exec hkd figure editing --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    editing_figure,

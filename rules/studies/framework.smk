@@ -1,0 +1,20 @@
+# The diagram of the network, which needs neither weights nor data.
+rule framework_figure:
+    input:
+        WORK.inputs("framework_figure"),
+    output:
+        **WORK.outputs("framework_figure"),
+    log:
+        WORK.log("framework_figure"),
+    benchmark:
+        WORK.benchmark("framework_figure")
+    params:
+        dataset=WORK.dataset("framework_figure"),
+        digest=WORK.digest("framework_figure"),
+    shell:
+        "exec hkd figure framework {params.dataset} methods/hkd --out {output.pdf}"
+        " --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    framework_figure,

@@ -1,0 +1,37 @@
+# Missing pixels and colours, restored without training. configs/studies/inpainting.yaml
+rule inpaint:
+    input:
+        WORK.inputs("inpaint"),
+    output:
+        **WORK.outputs("inpaint"),
+    log:
+        WORK.log("inpaint"),
+    benchmark:
+        WORK.benchmark("inpaint")
+    threads: 1
+    resources:
+        **WORK.resources("inpaint"),
+    params:
+        digest=WORK.digest("inpaint"),
+    shell:
+        "exec hkd inpaint {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --out {output.arrays} --expect-digest {params.digest} 2> {log}"
+
+
+rule inpainting_figure:
+    input:
+        WORK.inputs("inpainting_figure"),
+    output:
+        **WORK.outputs("inpainting_figure"),
+    log:
+        WORK.log("inpainting_figure"),
+    benchmark:
+        WORK.benchmark("inpainting_figure")
+    params:
+        digest=WORK.digest("inpainting_figure"),
+    shell:
+        "exec hkd figure inpainting --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    inpainting_figure,

@@ -1,0 +1,133 @@
+# Is HKD what it says? Closure along trajectories, bands and their factors, agreement of spectra.
+# configs/studies/{interpretability,spectrum}.yaml
+wildcard_constraints:
+    order=r"alpha|abs_alpha|abs_eig",
+
+
+COMPARED = {"dataset": WORK.dataset("agreement")}  # one agreement, of the study's own data set
+
+
+rule spectrum:
+    input:
+        WORK.inputs("spectrum"),
+    output:
+        **WORK.outputs("spectrum"),
+    log:
+        WORK.log("spectrum"),
+    benchmark:
+        WORK.benchmark("spectrum")
+    threads: 1
+    resources:
+        **WORK.resources("spectrum"),
+    params:
+        digest=WORK.digest("spectrum"),
+    shell:
+        "exec hkd spectrum {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --expect-digest {params.digest} 2> {log}"
+
+
+rule closure:
+    input:
+        WORK.inputs("closure"),
+    output:
+        **WORK.outputs("closure"),
+    log:
+        WORK.log("closure"),
+    benchmark:
+        WORK.benchmark("closure")
+    threads: 1
+    resources:
+        **WORK.resources("closure"),
+    params:
+        digest=WORK.digest("closure"),
+    shell:
+        "exec hkd closure {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --expect-digest {params.digest} 2> {log}"
+
+
+rule band_factors:
+    input:
+        WORK.inputs("band_factors"),
+    output:
+        **WORK.outputs("band_factors"),
+    log:
+        WORK.log("band_factors"),
+    benchmark:
+        WORK.benchmark("band_factors")
+    threads: 1
+    resources:
+        **WORK.resources("band_factors"),
+    params:
+        digest=WORK.digest("band_factors"),
+    shell:
+        "exec hkd band-factors {wildcards.dataset} {wildcards.group}/{wildcards.method} {wildcards.order}"
+        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+
+
+rule agreement:
+    input:
+        WORK.inputs("agreement", **COMPARED),
+    output:
+        **WORK.outputs("agreement", **COMPARED),
+    log:
+        WORK.log("agreement", **COMPARED),
+    benchmark:
+        WORK.benchmark("agreement", **COMPARED)
+    threads: 1
+    resources:
+        **WORK.resources("agreement", **COMPARED),
+    params:
+        digest=WORK.digest("agreement", **COMPARED),
+    shell:
+        "exec hkd agreement --expect-digest {params.digest} 2> {log}"
+
+
+rule interpretability:
+    input:
+        WORK.inputs("interpretability"),
+    output:
+        **WORK.outputs("interpretability"),
+    log:
+        WORK.log("interpretability"),
+    benchmark:
+        WORK.benchmark("interpretability")
+    params:
+        digest=WORK.digest("interpretability"),
+    shell:
+        "exec hkd interpretability --expect-digest {params.digest} 2> {log}"
+
+
+rule spectrum_figure:
+    input:
+        WORK.inputs("spectrum_figure"),
+    output:
+        **WORK.outputs("spectrum_figure"),
+    log:
+        WORK.log("spectrum_figure"),
+    benchmark:
+        WORK.benchmark("spectrum_figure")
+    params:
+        digest=WORK.digest("spectrum_figure"),
+    shell:
+        "exec hkd figure spectrum --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+rule interpretability_figure:
+    input:
+        WORK.inputs("interpretability_figure"),
+    output:
+        **WORK.outputs("interpretability_figure"),
+    log:
+        WORK.log("interpretability_figure"),
+    benchmark:
+        WORK.benchmark("interpretability_figure")
+    params:
+        digest=WORK.digest("interpretability_figure"),
+    shell:
+        "exec hkd figure interpretability --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    interpretability,
+    spectrum_figure,
+    interpretability_figure,

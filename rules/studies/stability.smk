@@ -1,0 +1,53 @@
+# Quality over training and over seeds: the paper's Table 5.
+rule stability:
+    input:
+        WORK.inputs("stability"),
+    output:
+        **WORK.outputs("stability"),
+    log:
+        WORK.log("stability"),
+    benchmark:
+        WORK.benchmark("stability")
+    threads: 1
+    resources:
+        **WORK.resources("stability"),
+    params:
+        digest=WORK.digest("stability"),
+    shell:
+        "exec hkd stability {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
+        " --expect-digest {params.digest} 2> {log}"
+
+
+rule stability_table:
+    input:
+        WORK.inputs("stability_table"),
+    output:
+        **WORK.outputs("stability_table"),
+    log:
+        WORK.log("stability_table"),
+    benchmark:
+        WORK.benchmark("stability_table")
+    params:
+        digest=WORK.digest("stability_table"),
+    shell:
+        "exec hkd stability-table --expect-digest {params.digest} 2> {log}"
+
+
+rule stability_figure:
+    input:
+        WORK.inputs("stability_figure"),
+    output:
+        **WORK.outputs("stability_figure"),
+    log:
+        WORK.log("stability_figure"),
+    benchmark:
+        WORK.benchmark("stability_figure")
+    params:
+        digest=WORK.digest("stability_figure"),
+    shell:
+        "exec hkd figure stability --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    stability_table,
+    stability_figure,

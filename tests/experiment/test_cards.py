@@ -1,0 +1,80 @@
+"""What retrained weights would be shipped with, and how they are held against the shipped ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hkd.experiment.cards import card, compared
+from hkd.plan.runs import Plan
+from hkd.store.artifacts import ArtifactError
+
+DATASET = "shapes16"
+RECORD = {"sha256": "a" * 64, "commit": "c", "versions": {"python": "3"}, "cpu_seconds": 7.5}
+
+
+@pytest.fixture
+def plan(root, tmp_path) -> Plan:
+    """The embedded benchmark, with a teacher and an extractor that were trained and measured."""
+    made = Plan.load(
+        str(root / "configs/benchmarks/embedded.yaml"), {"results": str(tmp_path), "teacher": "train"}, root / "configs"
+    )
+    put(f"{made.layout.extractor(DATASET, 'metric')}.record.json", {**RECORD, "quality": {"class": 0.99}})
+    put(f"{made.base_weights(DATASET, 'methods/edm')}.record.json", {**RECORD, "budget": {"params": 5}})
+    put(f"{made.base_weights(DATASET, 'methods/edm_ve')}.record.json", RECORD)
+    shape = {"resolution": 16, "channels": 3, "label_dim": 4}
+    put(made.layout.data(DATASET, "train").manifest, {**shape, "count": 9})
+    put(made.layout.run(DATASET, "methods/edm", 0).metrics(35), {"metrics": {"fdn": 3.25}})
+    return made
+
+
+def put(path: str, content: Any) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content))
+
+
+def test_the_card_of_a_run_says_what_made_it_of_what_shape_at_which_cost_and_how_good_it_is(plan):
+    weights, made = card(plan, DATASET, "methods/edm")
+    assert str(weights) == plan.base_weights(DATASET, "methods/edm")
+    assert made["quality"] == {"fdn_nfe35": 3.25} and made["budget"] == {"params": 5}
+    assert made["shape"] == {"resolution": 16, "channels": 3, "label_dim": 4}
+    assert made["recipe"] == plan.run(DATASET, "methods/edm").model_dump(mode="json")
+    assert made["trained_sha256"] == RECORD["sha256"] and made["title"].endswith(f" on {plan.dataset(DATASET).title}")
+
+
+def test_the_card_of_an_extractor_has_the_quality_of_its_record_and_no_shape(plan):
+    weights, made = card(plan, DATASET, "extractors/metric")
+    assert str(weights) == plan.layout.extractor(DATASET, "metric")
+    assert made["quality"] == {"class": 0.99} and not {"shape", "budget"} & made.keys()
+
+
+def test_a_card_has_the_quality_of_runs_that_sample_the_same_weights_otherwise(plan):
+    weights = plan.base_weights(DATASET, "methods/ddpm")
+    put(f"{weights}.record.json", RECORD)
+    put(plan.layout.run(DATASET, "methods/ddim", 0).metrics(10), {"metrics": {"fdn": 9.5}})
+    _, made = card(plan, DATASET, "methods/ddpm")
+    assert made["quality"] == {"fdn_ddim_nfe10": 9.5}
+
+
+def test_weights_that_nothing_has_measured_get_no_card(plan):
+    with pytest.raises(ArtifactError, match=r"methods/edm_ve on shapes16: no metrics .*run `make weights`"):
+        card(plan, DATASET, "methods/edm_ve")
+
+
+def test_weights_that_were_never_trained_are_named(plan):
+    with pytest.raises(ArtifactError, match=r"score_sde/seed0.*missing; run `hkd train`"):
+        card(plan, DATASET, "methods/score_sde")
+
+
+@pytest.mark.parametrize(("theirs", "said"), [("a", "the same bits"), ("b", "other bits")])
+def test_a_comparison_says_whether_the_bits_are_the_same_and_both_qualities(theirs, said):
+    made = {"trained_sha256": "a", "quality": {"fdn_nfe35": 3.25, "new": 1.0}}
+    first, known, new = compared(
+        "methods/edm", "edm-shapes16", made, {"trained_sha256": theirs, "quality": {"fdn_nfe35": 3.5}}
+    )
+    assert first == f"methods/edm (edm-shapes16): retrained to {said}"
+    assert known.split() == ["fdn_nfe35", "retrained", "3.2500", "card", "3.5000"]
+    assert new.split() == ["new", "retrained", "1.0000", "card", "nan"]

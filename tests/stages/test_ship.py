@@ -1,0 +1,56 @@
+"""`hkd ship` compares unless it is told to write, and writes into the package's own folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from hkd.cli import Commands
+from hkd.plan.runs import Plan
+from hkd.settings.origins import ConfigError
+from hkd.stages import ship
+from hkd.store import shipped
+from hkd.store.artifacts import Record, save_weights
+
+METRIC = "extractors/metric"
+
+
+@pytest.fixture
+def call(root, tmp_path, monkeypatch):
+    """Call the command on the embedded benchmark, whose metric network was trained anew; nothing else was."""
+    monkeypatch.chdir(root)
+    commands, places = Commands(), ["--config", f"results={tmp_path}/results"]
+    ship.register(commands)
+    weights = Path(
+        Plan.load("configs/benchmarks/embedded.yaml", {"results": f"{tmp_path}/results"}).layout.extractor(
+            "shapes16", "metric"
+        )
+    )
+    save_weights(weights, {"w": torch.ones(2)}, {"name": "FD-tiny"})
+    Record("extractor").write(weights, quality={"class": 0.5})
+    return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *words, *places])
+
+
+def test_retrained_weights_are_held_against_the_card(call):
+    result = call("--only", METRIC)
+    assert result.exit_code == 0, result.exception
+    assert "extractors/metric (metric-shapes16): retrained to other bits" in result.output
+    assert "class                    retrained 0.5000   card " in result.output
+
+
+def test_writing_replaces_weights_and_card(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped")
+    result = call("--only", METRIC, "--write")
+    assert result.exit_code == 0, result.exception
+    card = json.loads((tmp_path / "shipped/metric-shapes16.json").read_text())
+    assert card["quality"] == {"class": 0.5} and card["trained_by"] == "make weights"
+    assert shipped.shipped_weights("metric-shapes16")[0]["w"].tolist() == [1.0, 1.0]
+
+
+def test_what_a_data_set_does_not_ship_is_refused_with_the_nearest(call):
+    with pytest.raises(ConfigError, match=r"shapes16: ships no 'extractors/metrics'. Did you mean 'extractors/metric'"):
+        raise call("--only", "extractors/metrics").exception

@@ -1,0 +1,81 @@
+"""What a training replaces is set aside under the name of what made it, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from hkd.settings.origins import digest
+from hkd.store import superseded
+from hkd.store.artifacts import Record, save_weights, sha256, write_json
+from hkd.store.superseded import keep, set_aside
+from hkd.training.checkpoint import Checkpoints, Progress
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run of identity `old`: weights with a record, and the last state of its training."""
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, {"a": torch.arange(3.0)})
+    Record("train").write(weights)
+    Checkpoints(tmp_path / "checkpoints", "old").save({"a": torch.ones(2)}, Progress(5))
+    keep(tmp_path, [weights], "old")
+    return tmp_path
+
+
+def test_a_finished_training_survives_what_deletes_its_outputs(run):
+    weights = run / "weights.safetensors"
+    content = sha256(weights)
+    weights.unlink()  # as Snakemake does before a job runs again
+    moved = set_aside(run, "new")
+    home = run / "superseded" / digest("old")
+    assert moved == [home, home / "checkpoints"]
+    assert sha256(home / "weights.safetensors") == content
+    assert (home / "weights.safetensors.record.json").exists()
+    found = Checkpoints(home / "checkpoints", "old").load()
+    assert found is not None and found[1].step == 5
+    assert not (run / "finished").exists() and not (run / "checkpoints").exists()
+
+
+def test_the_same_training_again_finds_its_own_states(run):
+    assert set_aside(run, "old") == []
+    assert (run / "finished/weights.safetensors").exists() and (run / "checkpoints/checkpoints.json").exists()
+
+
+def test_a_half_finished_training_is_set_aside_alone(tmp_path):
+    Checkpoints(tmp_path / "checkpoints", "old").save({"a": torch.ones(2)}, Progress(2))
+    assert set_aside(tmp_path, "new") == [tmp_path / "superseded" / digest("old") / "checkpoints"]
+
+
+def test_what_was_set_aside_before_keeps_its_place(run):
+    set_aside(run, "new")
+    Checkpoints(run / "checkpoints", "old").save({"a": torch.zeros(2)}, Progress(7))
+    (again,) = set_aside(run, "newer")
+    assert again.parent.name == digest("old") and again.name == "checkpoints-2"
+
+
+def test_states_that_cannot_be_read_are_set_aside_too(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/checkpoints.json").write_text("{")
+    (moved,) = set_aside(tmp_path, "new")
+    assert (moved / "checkpoints.json").read_text() == "{"
+
+
+def test_a_second_name_costs_no_space_and_is_a_copy_where_links_are_unknown(run, monkeypatch, tmp_path):
+    assert os.stat(run / "weights.safetensors").st_nlink == 2
+
+    def refused(source, target):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(superseded.os, "link", refused)
+    other = run / "config.yaml"
+    other.write_text("a: 1")
+    keep(run, [other], "old")
+    assert (run / "finished/config.yaml").read_text() == "a: 1" and os.stat(other).st_nlink == 1
+
+
+def test_a_folder_without_a_training_has_nothing_to_set_aside(tmp_path):
+    write_json(tmp_path / "anything.json", {})
+    assert set_aside(tmp_path, "new") == []

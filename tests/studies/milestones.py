@@ -1,0 +1,52 @@
+"""A finished training of the smoke benchmark that kept milestones, with all that measuring them needs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from hkd.data.image_set import ImageShape
+from hkd.experiment.build import method as build
+from hkd.experiment.extractors import trained_extractor
+from hkd.experiment.record import run_document
+from hkd.metrics.features.extract import extract
+from hkd.plan.runs import Plan
+from hkd.settings.origins import to_yaml
+from hkd.store.artifacts import Record, save_weights, write_bytes, write_json, write_text
+from hkd.store.paths import RunFiles
+from hkd.training.milestones import weights_name
+
+DATASET, SHAPE = "shapes8", ImageShape(8, 3, 4)
+
+
+def finished_run(plan: Plan, method: str, seed: int, steps: list[int], images: Path, extractor: Path) -> RunFiles:
+    """Write what a training leaves, its weights drawn from a seed for each milestone, the reference and the network."""
+    run, files = plan.run(DATASET, method), plan.layout.run(DATASET, method, seed)
+    document = run_document(run, SHAPE, dataset=DATASET, method=method, seed=seed)
+    write_text(files.config, to_yaml(document))
+    for step in steps:
+        path = Path(files.milestones) / weights_name(step)
+        save_weights(path, build(run, SHAPE, seed=step, parts=None).artefact())
+        Record("train").write(path)
+    write_json(Path(files.milestones) / "manifest.json", {"steps": run.training.steps, "milestones": steps})
+    save_weights(files.weights, build(run, SHAPE, seed=steps[-1], parts=None).artefact())
+    record_cost(files.weights, params=7)
+    network = Path(plan.layout.extractor(DATASET, "metric"))
+    network.parent.mkdir(parents=True)
+    shutil.copyfile(extractor, network)
+    reference = Path(plan.layout.reference(DATASET))
+    reference.parent.mkdir(parents=True)
+    features = extract(np.load(images / "images.npy"), trained_extractor(network, "cpu"), "A")
+    np.savez(reference, own_A=features)
+    Record("reference").write(reference)
+    return files
+
+
+def record_cost(weights: str, **costs: int) -> None:
+    """Write the record of finished weights, which need not be any, with what their training cost."""
+    path = Path(weights)
+    if not path.exists():
+        write_bytes(path, b"")
+    Record("train").write(path, budget={"network_evals": 0, "teacher_evals": 0, **costs})
