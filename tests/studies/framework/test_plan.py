@@ -12,7 +12,7 @@ from hkd.studies.framework.plan import FIGURE
     "changes, redrawn",
     [
         ({"set": {"network": {"model_channels": 16}}}, True),
-        ({"data": {"shapes8": {"data": {"resolution": 16}}}}, True),
+        ({"data": {"shapes8": {"resolution": 16}}}, True),
         ({"seeds": 3}, False),
         ({"set": {"training": {"steps": 9}}}, False),
     ],

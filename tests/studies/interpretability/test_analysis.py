@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ def found(results, study_plan):
     weights = study_plan.layout.run("shapes8", "methods/hkd", 0).weights
     ticks = []
     arrays = spectrum_of_run(
-        type(results)(weights), 0, torch.device("cpu"), images=4, batch=3, tick=lambda: ticks.append(1), **SETTINGS
+        Path(weights), 0, torch.device("cpu"), images=4, batch=3, tick=lambda: ticks.append(1), **SETTINGS
     )
     return arrays, ticks
 

@@ -137,5 +137,5 @@ def test_a_run_that_no_config_describes_is_refused_only_where_it_is_asked_for(pl
 
 
 def test_an_order_that_is_none_is_refused_with_the_nearest(planned):
-    with pytest.raises(ConfigError, match="order_by: 'alhpa' is unknown. Did you mean 'alpha'"):
+    with pytest.raises(ConfigError, match=r"order_by: 'alhpa' is unknown\. Did you mean 'alpha'"):
         FACTORS.work(planned(), **HKD, order="alhpa")
