@@ -1,4 +1,4 @@
-"""The network that a `network` section describes, freshly drawn."""
+"""Build the network that a `network` section describes, with freshly drawn weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hkd.nets.presets import NetworkConfig
 
 
+# what sets DDPM++ and NCSN++ apart; Source: Karras et al. (2022), Appendix F.2
 _SONG: dict[str, dict[str, Any]] = {
     "ddpmpp": {
         "embedding_type": "positional",
@@ -29,7 +30,7 @@ _SONG: dict[str, dict[str, Any]] = {
 
 
 def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: int, seed: int = 0) -> nn.Module:
-    """Return the network, freshly drawn from the stream (seed, "network"), in its preconditioning.
+    """Return the network in its preconditioning, its weights drawn from the stream (seed, "network").
 
     Args:
         resolution: of the square images, in pixels.
@@ -41,7 +42,7 @@ def build(config: NetworkConfig, *, resolution: int, channels: int, label_dim: i
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # layers draw from the global generator, whose state is put back
         torch.default_generator.manual_seed(address(seed, "network"))
         return _wrapped(_bare(config, resolution, channels, label_dim), config)
 
