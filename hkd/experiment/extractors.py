@@ -25,21 +25,21 @@ def beside(chosen: Plan, dataset: str, device: str) -> dict[str, Any]:
         return {}
     from hkd.methods.distances import LPIPS, PerceptualDistance
     from hkd.metrics.scores.diversity import diversity
-    from hkd.metrics.scoring import Eye
+    from hkd.metrics.scoring import ExtractorFacts
 
     backbone = diversity_of(chosen)
     measured: PerceptualDistance
     if backbone:
         name = f"lpips-{backbone}"
         measured = LPIPS(backbone, locate(name, published(chosen, chosen.profile.extractor).folder), None)
-        facts = Eye(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
+        facts = ExtractorFacts(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
     else:
         from hkd.experiment.build import feature_network
         from hkd.metrics.features.extract import state_digest
 
         network = feature_network(Path(chosen.layout.extractor(dataset, "perceptual")))
         measured = PerceptualDistance(network, network.maps)
-        facts = Eye("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
+        facts = ExtractorFacts("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
 
     def distance(a: Any, b: Any) -> Any:
         return measured(a, measured.features(b))

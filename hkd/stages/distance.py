@@ -49,7 +49,7 @@ def distance(
         eyes(chosen, dataset, device),
         scores(chosen, dataset),
         nominal=nominal(chosen, dataset),
-        beside=beside(chosen, dataset, device),
+        network_scores=beside(chosen, dataset, device),
         cache=feature_cache(chosen),
     )
     check_metrics(found, where=str(images))

@@ -107,7 +107,7 @@ def features(
         scores(chosen, dataset),
         read_arrays(known, "reference"),
         ranges=chosen.run(dataset, method).sampling.ranges,
-        beside=beside(chosen, dataset, device),
+        network_scores=beside(chosen, dataset, device),
         claimed=read_json(f"{samples}.record.json", "sample")["n"],
         cache=feature_cache(chosen),
     )
@@ -126,7 +126,7 @@ def metrics(
 ) -> None:
     """Make the numbers of one run from its features: no network is loaded, and no image is read again."""
     from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
-    from hkd.metrics.scoring import Side, score
+    from hkd.metrics.scoring import FeatureSet, score
     from hkd.plan.scores import metrics_digest, scores, sizes
 
     chosen = plan(profile, config)
@@ -157,8 +157,8 @@ def metrics(
         sampling = chosen.run(dataset, method).sampling
         numbers = score(
             scores(chosen, dataset),
-            Side(read_arrays(own, "features"), "sample"),
-            Side(read_arrays(known, "reference"), "reference"),
+            FeatureSet(read_arrays(own, "features"), "sample"),
+            FeatureSet(read_arrays(known, "reference"), "reference"),
             sizes=sizes(chosen, dataset, method),
             ranges=sampling.ranges,
             nominal=sampling.nominal,

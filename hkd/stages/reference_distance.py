@@ -31,14 +31,14 @@ def reference_distance(
 
     from hkd.metrics.references import Reference, load_reference
     from hkd.metrics.references import reference_distance as between
-    from hkd.metrics.scoring import Side
+    from hkd.metrics.scoring import FeatureSet
     from hkd.store.artifacts import read_arrays
 
     chosen = plan(profile, config)
     known = Path(chosen.layout.reference(dataset))
     record = Record("reference-distance", inputs=[known, file])
-    side = Side(read_arrays(known, "reference"), "reference")
-    eye = side.eyes["own"]
+    side = FeatureSet(read_arrays(known, "reference"), "reference")
+    eye = side.extractors["own"]
     published = load_reference(file, layout=layout, dim=eye.dim)
     about = (published.preprocessing, eye.name, eye.digest, str(side["split"]), str(side["images_digest"]))
     built = Reference(side.gaussian(f"own_{published.preprocessing}"), *about)

@@ -22,7 +22,7 @@ from hkd.metrics.measure import measure, reference_arrays, sample_arrays
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.metrics.scores.moments import gaussian_of
-from hkd.metrics.scoring import Eye
+from hkd.metrics.scoring import ExtractorFacts
 from hkd.settings.columns import SCORES, scores_of
 from tests.metrics.stand_ins import patches, tiny_extractor
 
@@ -60,7 +60,7 @@ def scores(generated: np.ndarray, reference: dict[str, np.ndarray], extractor: F
 def test_each_library_agrees_with_ours_within_its_class(
     scores: dict, library: str, generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor
 ) -> None:
-    kind = IMPLEMENTATIONS[libraries.WITNESSES[library].implementation].preprocessing
+    kind = IMPLEMENTATIONS[libraries.LIBRARIES[library].implementation].preprocessing
     ours = frechet_from_features(extract(generated, extractor, kind), extract(real, extractor, kind)).distance
     assert scores["scores"][f"fid_{library}"] == pytest.approx(ours, rel=1e-4)
     assert scores["protocols"][f"fid_{library}"]["computed_by"] in ("torch-fidelity", "clean-fid", "pytorch-fid")
@@ -254,10 +254,10 @@ def test_every_score_is_made_of_one_pass_per_network_and_class(
 
     ours = [name for name in EVERYTHING if SCORES[name].kind != "library"]
     eyes = {"own": counted(extractor, "own"), "perceptual": extractor}
-    beside = {"lpips_diversity": (Eye("distance", 0, 1, "d" * 64), lambda images: 0.25)}
+    beside = {"lpips_diversity": (ExtractorFacts("distance", 0, 1, "d" * 64), lambda images: 0.25)}
     known = reference_arrays(real[:64], eyes, ours)
     assert passes == ["own"], "64 images are one batch; logits and spatial come with the features"
-    found = measure(generated[:60], known, eyes, ours, beside=beside)
+    found = measure(generated[:60], known, eyes, ours, network_scores=beside)
     assert set(found["scores"]) == set(ours)
     assert all(np.isfinite(value) for value in found["scores"].values())
     assert found["scores"]["fd_perceptual"] != found["scores"]["fid_own"], "another class of images"
