@@ -77,9 +77,9 @@ def extractor(
 
 
 def _train_extractor(chosen: Plan, dataset: str, role: str, out: Path, device: str) -> None:
-    from hkd.data.tasks import NAMES, ReadingTask
+    from hkd.data.tasks import NAMES, ExtractorTask
     from hkd.experiment.build import device as pick
-    from hkd.methods.feature_network import FeatureReading
+    from hkd.methods.feature_network import ExtractorTraining
     from hkd.metrics.features.preprocess import CLASSES
     from hkd.nets.cnn import FeatureCNN
     from hkd.settings.sections import Ema, Optimizer, Training
@@ -94,7 +94,7 @@ def _train_extractor(chosen: Plan, dataset: str, role: str, out: Path, device: s
     size = round(settings.image_size_factor * resolution)
     resize = CLASSES[settings.preprocessing]
     data = chosen.dataset(dataset).data
-    task = ReadingTask(settings.task, images, data, size=size, resize=resize, seed=settings.seed)
+    task = ExtractorTask(settings.task, images, data, size=size, resize=resize, seed=settings.seed)
     network = {
         "width": settings.width,
         "image_size": size,
@@ -103,7 +103,7 @@ def _train_extractor(chosen: Plan, dataset: str, role: str, out: Path, device: s
         "features": settings.features,
     }
     trainer = Trainer(
-        FeatureReading(student=FeatureCNN(**network)).to(to),
+        ExtractorTraining(student=FeatureCNN(**network)).to(to),
         Training(
             steps=settings.steps,
             batch=settings.batch,

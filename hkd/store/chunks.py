@@ -1,4 +1,4 @@
-"""Long work in parts: what is finished survives an interruption, and damaged parts are made again."""
+"""Long work in parts: finished parts survive an interruption, damaged ones are made again."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def in_parts(
         part = _path(folder, identity, first)
         if _whole(part) is None:
             checkpoint()
+            # part first, its digest second: a part without the digest does not count as finished
             with atomic_path(part) as temporary, open(temporary, "wb") as file:
                 np.savez(file, **make(first, n))  # type: ignore[arg-type]
             write_json(record_path(part), {"sha256": sha256(part)})

@@ -1,4 +1,4 @@
-"""The one grammar of result paths, for the rules (with wildcards) and the commands (with values) alike."""
+"""The paths of all results, for the rules (with wildcards) and the commands (with values) alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RUN = "{dataset}/{group}/{method}/seed{seed}"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each stage's files lie below the results folder `root`. Every method fills one pattern."""
+    """The paths of each stage's files below the results folder `root`; arguments left out stay wildcards."""
 
     root: str = "results"
 
