@@ -223,9 +223,7 @@ def peer_distance(
     difference = mean1 - mean2
     mean_term = float(difference.dot(difference))
     traces = float(np.trace(cov1) + np.trace(cov2))
-    offset = arithmetic.offset * np.eye(
-        len(cov1)
-    )  # inside the root only, as pytorch-fid adds it
+    offset = arithmetic.offset * np.eye(len(cov1))  # inside the root only, as pytorch-fid adds it
     if literal:
         root = float(np.sqrt(np.linalg.eigvals((cov1 + offset) @ (cov2 + offset)).astype(complex)).real.sum())
         return mean_term + traces - 2.0 * root

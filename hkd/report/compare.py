@@ -45,7 +45,9 @@ class Paper:
         if table not in tables:
             raise ConfigError(f"{path}: no table '{table}'. {nearest(table, list(tables))}")
         try:
-            dataset, protocol, printed = values["dataset"], values["protocol"], tables[table]
+            dataset = values["dataset"]
+            protocol = values["protocol"]
+            printed = tables[table]
             return cls(
                 title=printed["title"],
                 dataset=dataset["name"],

@@ -206,7 +206,9 @@ def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(pro
 
 def test_every_number_of_an_unproven_network_says_so(profile):
     made = profile(["fid_own", "fdn", "fd_dinov2", "kd_dinov2"])
-    made.fill(lambda method: 30, {"own": TINY, "dinov2": ExtractorFacts("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)})
+    made.fill(
+        lambda method: 30, {"own": TINY, "dinov2": ExtractorFacts("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)}
+    )
     (row,) = made.table()["HKD"]
     assert "fd_dinov2 kd_dinov2: " in row["estimate"]
     assert "extractor FD-dinov2-vit-s-14 is unproven on its published weights" in row["estimate"]

@@ -84,7 +84,9 @@ def spectral_analysis(
     """
     operators, n = net.operators(), len(edges) + 1
     index = bands(operators, order_by, ascending=ascending, edges=edges)
-    start, top, eps = encoded(net, x, class_labels, batch), net.settings.sigma_max, net.settings.sigma_min
+    start = encoded(net, x, class_labels, batch)
+    top = net.settings.sigma_max
+    eps = net.settings.sigma_min
     steps = [-net.time.span * k / (times - 1) for k in range(times)]
     sigmas = [top, *(float(net.time.inverse(net.time.span + step)) for step in steps[1:-1]), eps]
     shares: dict[Substitute, list[tuple[Tensor, Tensor]]] = {kind: [] for kind in substitutes}

@@ -32,7 +32,9 @@ class FactorReader:
                 f"the metric network reads {', '.join(heads)}, not the factors of procedural images: the test of bands "
                 "and factors needs a data set of kind 'shapes'"
             )
-        self._network, self._size, self._resize = network, size, resize
+        self._network = network
+        self._size = size
+        self._resize = resize
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
