@@ -20,7 +20,7 @@ FILLS = {"encoder": "#dbe7f3", "decoder": "#e3efdf"}
 
 @dataclass(frozen=True)
 class Level:
-    """One latent: who makes it, of which shape (C, H, W), which operator moves it (None: none), and who reads it."""
+    """One latent: the block that makes it, its shape (C, H, W), its operator or None, and the block that takes it."""
 
     encoder: str
     shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Parts:
-    """Sums of parameters, and the decoder blocks that read no latent of their own, by name."""
+    """Sums of parameters, and the decoder blocks that take no latent of their own, by name."""
 
     encoder: int
     operator: int
@@ -120,7 +120,7 @@ def _level(axes: Axes, level: Level, y: float) -> None:
 
 
 def _trunk(axes: Axes, level: Level, parts: Parts, y: float) -> None:
-    """The decoder's first blocks, which read the bottleneck."""
+    """Draw the decoder's first blocks, which take the bottleneck."""
     inner = [(n, p) for n, p in parts.others.items() if "_in" in n]
     text = " + ".join(n for n, _ in inner)
     _box(axes, "decoder", y, text, f"{sum(p for _, p in inner):,}", FILLS["decoder"], INK)
