@@ -94,7 +94,7 @@ def test_the_digest_of_pairs_follows_the_samplers_code(smoke_plan, monkeypatch):
     assert seen == [(*SOLVED_BY, "hkd.methods.multistep.ddim"), SOLVED_BY]
 
 
-def test_an_unusable_set_is_a_config_error(smoke_plan):
+def test_a_set_that_a_run_cannot_use_is_a_config_error(smoke_plan):
     plan = smoke_plan(set_trajectories={"keep": "all"})
     with pytest.raises(ConfigError, match="keep: ends"):
         plan.trajectory_set("shapes8", "ddim-pairs")

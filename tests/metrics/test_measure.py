@@ -1,4 +1,4 @@
-"""Our number and each library's agree within a preprocessing class, on the same bytes, and carry their protocol."""
+"""Our number and each library's agree within a preprocessing class on the same bytes, and have their protocol."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_set_against_itself_scores_zero(
     assert max(abs(scores[f"fid_{key}"]) for key in ALL) < 1e-6
 
 
-def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
+def test_torch_fidelity_run_from_end_to_end_gives_the_same_number(
     generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor, scores: dict
 ) -> None:
     torch_fidelity = pytest.importorskip("torch_fidelity")
@@ -121,7 +121,7 @@ def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
     assert scores["scores"]["fid_torch_fidelity"] == found["frechet_inception_distance"]
 
 
-def test_clean_fid_says_the_same_of_a_folder(
+def test_clean_fid_on_a_folder_gives_the_same_number(
     generated: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
 ) -> None:
     from PIL import Image
@@ -265,7 +265,7 @@ def test_every_score_is_made_of_one_pass_per_network_and_class(
     assert found["protocols"]["lpips_diversity"]["extractor"] == "distance"
 
 
-def test_a_further_column_asks_no_network_and_no_library_again(
+def test_a_further_column_needs_no_second_pass(
     generated: np.ndarray,
     real: np.ndarray,
     extractor: FunctionExtractor,
@@ -330,7 +330,7 @@ def test_a_reference_keeps_features_only_where_rows_are_compared_with_rows(
     assert views(few) == {"own_A", "own_A_spatial", "perceptual_C"}, "no more images than dimensions"
 
 
-def test_a_layer_that_a_network_has_not_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:
+def test_a_layer_that_an_extractor_lacks_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:
     with pytest.raises(MetricError, match="FD-tiny: has no spatial, only features; leave the column out"):
         reference_arrays(real, {"own": extractor}, ["sfid"])
     with pytest.raises(MetricError, match=r"extractor 'dinov2': not given, but dinov2_C needs it"):

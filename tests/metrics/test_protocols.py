@@ -20,7 +20,7 @@ EXACT = peer_distance(X, Y, Arithmetic())
 
 
 @pytest.mark.parametrize("key", libraries.LIBRARIES)
-def test_the_peer_mode_is_the_number_of_the_library(key: str) -> None:
+def test_the_arithmetic_of_a_peer_gives_the_number_of_its_library(key: str) -> None:
     library = libraries.LIBRARIES[key]
     theirs = library.distance(library.statistics(X), library.statistics(Y))
     arithmetic = IMPLEMENTATIONS[library.implementation].arithmetic

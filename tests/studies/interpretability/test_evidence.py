@@ -1,4 +1,4 @@
-"""The rows about interpretability: each number is the one that its name says, and decisions follow the rules."""
+"""The rows on interpretability: each number is the quantity that it is called, and decisions follow the rules."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_difference_is_decided_as_students_test_decides_it(values):
 
 
 @pytest.mark.parametrize("value", [0.5, 1.0, 2.0, math.nan])
-def test_a_single_value_decides_nothing(value):
+def test_a_single_value_leaves_the_comparison_not_run(value):
     assert compared([value], 1.0, RULES) == Decision.NOT_RUN
 
 

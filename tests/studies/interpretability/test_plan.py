@@ -23,13 +23,13 @@ def test_the_order_of_bands_defines_what_is_shown_and_no_analysis_of_factors(loo
     assert after.factor_digest() == before.factor_digest()
 
 
-def test_how_images_reach_the_reader_of_factors_counts(lookup):
+def test_the_preprocessing_of_the_extractor_counts_in_the_digest(lookup):
     before, after = lookup(), lookup(extractors={"preprocessing": "B"})
     assert after.factor_digest() != before.factor_digest()
     assert after.closure_digest() == before.closure_digest()
 
 
-def test_the_study_as_it_is_passes(lookup):
+def test_the_configured_study_is_accepted(lookup):
     made = lookup()
     assert made.check() is made
 
