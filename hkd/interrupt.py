@@ -1,4 +1,4 @@
-"""Stopping in good order: signals, and the death of the workflow that started us.
+"""Stop a stage in good order: on a signal, or when the workflow that started it has died.
 
 Within `graceful()` a signal is a request: the stage asks `requested()` between units of work, saves, and raises
 `Interrupted`. Elsewhere there is nothing to save, and the signal raises at once. The handlers are installed before
@@ -73,7 +73,7 @@ def reset() -> None:
 
 @contextmanager
 def only_writer(folder: Path | str) -> Iterator[None]:
-    """Hold `folder` for this process alone; wait while another writer, an orphan say, still holds it.
+    """Hold `folder` for this process alone; wait while another writer, such as an orphaned job, still holds it.
 
     The kernel drops the lock with its holder, so a killed holder never blocks the next one.
     """
@@ -95,7 +95,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    if _stop.is_set():  # asked twice: leave at once
+    if _stop.is_set():  # asked twice: leave at once, without saving
         os._exit(128 + number)
     _stop.set()
     if not _graceful:
@@ -106,7 +106,7 @@ def _watch(workflow: int) -> None:
     """Ask for a stop when the workflow's process is gone."""
     while _exists(workflow):
         time.sleep(1.0)
-    if not _stop.is_set():
+    if not _stop.is_set():  # as a signal, because only the main thread can raise `Interrupted` in its own work
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -115,6 +115,6 @@ def _exists(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it lives, and belongs to somebody else
         return True
     return True

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def address(seed: int, purpose: str, *index: int) -> int:
     """Return the 63-bit number that seeds the stream (seed, purpose, index ...)."""
+    # a separator that no part contains, so that (1, "a", 23) and (1, "a2", 3) differ; SHA-256, because
+    # Python's own hash of a text changes from process to process
     text = "\x1f".join((str(int(seed)), purpose, *(str(int(i)) for i in index)))
+    # 63 bits: every generator of torch and numpy takes a non-negative int64 as its seed
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -36,7 +39,7 @@ def stream(seed: int, purpose: str, *index: int) -> torch.Generator:
     return torch.Generator().manual_seed(address(seed, purpose, *index))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # consecutive batches lie in one epoch, or across the border of two
 def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray:
     """Return the order, int64 of shape (n,), in which epoch number `epoch` visits n items."""
     return numpy_stream(seed, purpose, epoch).permutation(n)

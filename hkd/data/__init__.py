@@ -1,4 +1,4 @@
-"""Pictures: procedural, read from disk, or made so that every answer is known."""
+"""Images: procedural, read from disk, or of distributions whose denoiser is known exactly; stored trajectories."""
 
 
 class DataError(ValueError):

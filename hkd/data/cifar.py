@@ -1,8 +1,8 @@
 """The python archive of CIFAR-10, read without trusting it.
 
-Its batches are pickles, and a pickle may call anything. Here they may only build numbers, strings, lists, dictionaries
-and arrays of bytes: operations and names that this does not need are refused before anything is built. Members are
-read from the archive and never unpacked.
+Its batches are pickles, and a pickle may call any function. Here they may only build numbers, strings, lists,
+dictionaries and arrays of bytes; all other operations and names are refused before anything is built. Members are read
+from the archive and never unpacked.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from hkd.data import DataError
 
-BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # the test batch is no part of the set, as in EDM's zip
+BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # without the test batch, as in EDM's zip
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
 MAX_MEMBER_BYTES = 64 << 20  # a genuine batch has 31 million
 MAX_MEMO = 1 << 20  # a genuine batch remembers some ten thousand objects
-OPERATIONS = (  # what a batch needs
+OPERATIONS = (  # all that a genuine batch uses
     "PROTO MARK STOP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINSTRING SHORT_BINSTRING BINUNICODE EMPTY_DICT "
     "EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT BINGET "
     "LONG_BINGET GLOBAL REDUCE BUILD"
@@ -86,6 +86,7 @@ def _read_batch(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int
 
 
 def _load(content: bytes, where: str) -> Any:
+    """Return what a batch's pickle builds, with stand-ins for its arrays."""
     try:
         _check_operations(content)
         return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
@@ -110,7 +111,7 @@ class _ForbiddenError(Exception):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds plain values only. The few names that it knows lead to stand-ins below, never to the real thing."""
+    """Unpickler of plain values. The few names that it accepts lead to the stand-ins below, never to real classes."""
 
     def find_class(self, module: str, name: str) -> Any:
         stand_ins = {

@@ -1,7 +1,7 @@
-"""One image file's bytes to pixels and back, for files that nobody has checked.
+"""Decode and encode single image files that nobody has checked.
 
-Size and channels are read from the header and judged before any pixel is decoded, and only a few decoders can be
-reached, so that a small file cannot claim a lot of memory.
+Size and channels are read from the header and checked before any pixel is decoded, and only a few decoders are allowed,
+so that a small file cannot claim a lot of memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
     """Return the picture in a file's bytes, 8 bits of red, green and blue a pixel.
 
     Args:
-        where: how errors call the file.
+        where: name of the file in errors.
         convert_to_rgb: accept grey, palette and CMYK images and alpha channels, which are dropped.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Images as bytes on disk and as [-1, 1] batches: the prepared set that training reads, and its one quantiser.
+"""Images as bytes on disk and as batches in [-1, 1]: the prepared set that training reads, and the quantiser.
 
 A prepared set is a folder with `images.npy` (uint8 (N, C, H, W), memory-mapped), `labels.npy` (int64 (N,), when there
 are labels) and `manifest.json`, which is written last and holds the digests of the other two.
@@ -67,8 +67,8 @@ class ImageSet:
     """A prepared set, memory-mapped: opening it reads headers, a batch reads its own images only.
 
     Args:
-        folder: what `write_image_set` wrote.
-        use_labels: without, the set behaves as if it had none (`label_dim` 0).
+        folder: written by `write_image_set`.
+        use_labels: if false, the set behaves as if it had no labels (`label_dim` 0).
 
     Raises:
         ArtifactError: a file is missing, truncated, or not what the manifest describes.
@@ -113,7 +113,7 @@ class ImageSet:
         return one_hot(torch.from_numpy(self.class_numbers[np.asarray(indices, np.int64)]), self.label_dim).to(device)
 
     def verify(self) -> None:
-        """Hold every file against its digest in the manifest.
+        """Compare every file with its digest in the manifest.
 
         Raises:
             ArtifactError: the bytes of a file are not those that were written.
@@ -177,6 +177,7 @@ def write_image_set(
                 if label is not None:
                     classes.append(label)
         digests = {IMAGES: sha256(temporary)}
+        # from here to the new manifest the set has none, so nobody takes new images for those of an old manifest
         (folder / MANIFEST).unlink(missing_ok=True)
         (folder / LABELS).unlink(missing_ok=True)
     if label_dim:
@@ -197,7 +198,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def _checked(
     items: Iterable[tuple[Bytes, int | None]], shape: tuple[int, ...], label_dim: int
 ) -> Iterator[tuple[Bytes, int | None]]:
-    """Yield the items, each held against what the set is to be."""
+    """Yield the items, each checked for the shape and labels of the set."""
     position = 0
     for position, (image, label) in enumerate(items, start=1):
         if image.dtype != np.uint8 or image.shape != shape[1:]:
@@ -217,7 +218,7 @@ def _damaged(path: Path, what: str) -> ArtifactError:
 
 @dataclass(frozen=True)
 class ImageShape:
-    """What a network must know of a data set."""
+    """The shape of a data set's images and labels, on which a network's shape depends."""
 
     resolution: int
     channels: int

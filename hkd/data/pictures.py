@@ -1,4 +1,4 @@
-"""Single pictures and masks of the user's, as they must be for a network: the right size and mode, or refused."""
+"""Read single pictures and masks of users; those of another size or mode than the network's images are refused."""
 
 from __future__ import annotations
 

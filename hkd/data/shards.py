@@ -1,4 +1,4 @@
-"""The files of a stored set of trajectories, without what is done with them: loads no torch."""
+"""The files of a stored set of trajectories; reading and writing them needs no torch."""
 
 from __future__ import annotations
 

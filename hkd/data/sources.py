@@ -1,7 +1,7 @@
-"""Real images as users have them: a zip in EDM's format, a folder, or the python archive of CIFAR-10.
+"""Sources of real images: a zip in EDM's format, a folder, or the python archive of CIFAR-10.
 
-Every source gives uint8 (C, H, W) images of one square size, one at a time, with a class or without, and refuses
-what it cannot use in one line: file, what was found, what was expected, what to do. Files are not trusted: archives
+Every source gives uint8 (C, H, W) images of one square size, one at a time, with a class or without. An input that it
+cannot use is refused in one line: file, what was found, what was expected, what to do. Files are not trusted: archives
 are read and never unpacked, and sizes are checked before anything is decoded.
 """
 
@@ -33,8 +33,8 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LABEL_FILE = "dataset.json"
 MAX_FILE_BYTES = 256 << 20
 MAX_CLASSES = 1 << 16
-# All that a damaged zip has made the reader raise: a compression that does not exist is a RuntimeError, a name that
-# is no text a ValueError
+# Errors that the reader raises for damaged zips: an unknown compression is a RuntimeError, a name that is no text a
+# ValueError
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -156,7 +156,7 @@ class Source(ABC):
 
 
 class ImageFiles(Source):
-    """Images that are files with names, wherever they lie."""
+    """Base of sources whose images are files with names, in a folder or a zip."""
 
     def __init__(self, path: Path, *, resolution: int | None, convert_to_rgb: bool, class_folders: bool) -> None:
         self.path = path
@@ -320,6 +320,7 @@ def _folder_labels(names: list[str], path: Path) -> tuple[list[int], tuple[str, 
 
 
 def _member(name: str) -> zipfile.ZipInfo:
+    """Return a zip entry without the time of writing, so that equal content makes equal bytes."""
     info = zipfile.ZipInfo(name)
     info.external_attr = 0o644 << 16
     return info

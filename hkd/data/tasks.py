@@ -1,4 +1,4 @@
-"""What a feature network is asked of a data set: its factors, its labels, or which way up its images are."""
+"""Tasks on which a small feature network is trained: predict the factors, labels or rotations of a data set."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ NAMES = {"factors": "FD-factor-cnn", "labels": "FD-label-cnn", "rotation": "FD-r
 HELD_OUT = 2000
 
 
-class ReadingTask:
-    """Batches to learn from, and a quality measured on images that were not learned from.
+class ExtractorTask:
+    """Batches to train on, and the quality of a network on held-out images.
 
     Args:
         task: factors, labels, rotation, or auto: the first of these that the data set offers.
         size: side in pixels of the network's input; `resize` brings images there.
     Raises:
-        ArtifactError: the task needs what this data set has not.
+        ArtifactError: the data set lacks the factors or labels that the task needs.
     """
 
     def __init__(self, task: str, images: Path, data: Data, *, size: int, resize: Resize, seed: int) -> None:
-        self._set, self._data, self._size, self._resize, self._seed = ImageSet(images), data, size, resize, seed
+        self._set = ImageSet(images)
+        self._data = data
+        self._size = size
+        self._resize = resize
+        self._seed = seed
         self._set.verify()
         self._kind = kind(data.kind)
         offered = ["factors"] if hasattr(self._kind, "FACTORS") else []
@@ -41,35 +45,37 @@ class ReadingTask:
         if self.task not in (*offered, "rotation"):
             raise ArtifactError(f"{images}: has no {self.task} to learn from; set extractor task: auto")
         order = permutation(seed, "held-out", 0, len(self._set))
+        # images of known factors can be drawn afresh for the test, so none need to be held out
         kept = 0 if self.task == "factors" else max(len(order) // 10, 1)
         self._learn, self._held_out = order[kept:], order[:kept]
 
     @property
     def heads(self) -> dict[str, int]:
-        """Head name -> outputs."""
+        """The number of outputs of each head, by name."""
         if self.task == "factors":
             return {name: factor.outputs for name, factor in self._kind.FACTORS.items()}
         return {"label": self._set.label_dim} if self.task == "labels" else {"rotation": 4}
 
-    def batch(self, step: int, size: int, device: torch.device) -> Readings:
+    def batch(self, step: int, size: int, device: torch.device) -> ExtractorBatch:
         """Return the batch of a step."""
         indices = self._learn[visit(self._seed, "extractor-order", len(self._learn), step * size, size)]
-        return self._readings(indices, stream(self._seed, "extractor-rotation", step), device)
+        return self._examples(indices, stream(self._seed, "extractor-rotation", step), device)
 
     @torch.no_grad()
     def quality(self, network: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> dict[str, float]:
-        """Return accuracy of classes and R² of values per head, on held-out images."""
+        """Return the accuracy (classes) or R² (values) of every head on held-out images."""
         if self.task == "factors":
             values = self._kind.factors(self._data.seed, "heldout", range(HELD_OUT))
             levels = self._levels(torch.from_numpy(self._kind.render(values, self._set.resolution)))
-            whole = Readings(levels, self._encoded(values))
+            whole = ExtractorBatch(levels, self._encoded(values))
         else:
-            whole = self._readings(self._held_out[:HELD_OUT], stream(self._seed, "held-out-rotation"), device)
+            whole = self._examples(self._held_out[:HELD_OUT], stream(self._seed, "held-out-rotation"), device)
         pieces = [network(levels.to(device)) for levels in whole.levels.split(250)]
         outputs = {name: torch.cat([piece[name] for piece in pieces]).cpu() for name in pieces[0]}
         return {name: _score(outputs[name], answer.cpu()) for name, answer in whole.answers.items()}
 
-    def _readings(self, indices: np.ndarray, generator: torch.Generator, device: torch.device) -> Readings:
+    def _examples(self, indices: np.ndarray, generator: torch.Generator, device: torch.device) -> ExtractorBatch:
+        """Return images of the set with their answers; sorted, as a file mapped into memory is read fastest."""
         pixels = torch.from_numpy(self._set.pixels[np.sort(indices)])
         indices = np.sort(indices)
         if self.task == "factors":
@@ -80,7 +86,7 @@ class ReadingTask:
         else:
             turns = torch.randint(4, (len(indices),), generator=generator)
             pixels, answers = rotated(pixels, turns), {"rotation": turns}
-        return Readings(self._levels(pixels).to(device), {k: v.to(device) for k, v in answers.items()})
+        return ExtractorBatch(self._levels(pixels).to(device), {k: v.to(device) for k, v in answers.items()})
 
     def _encoded(self, values: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         answers = {}
@@ -94,6 +100,7 @@ class ReadingTask:
 
 
 def _score(output: Tensor, answer: Tensor) -> float:
+    """Return the accuracy of a classification, or R² = 1 - residual / variance of a regression."""
     if answer.dtype == torch.int64:
         return float((output.argmax(dim=1) == answer).double().mean())
     residual = (output.double() - answer).square().sum()
@@ -101,10 +108,10 @@ def _score(output: Tensor, answer: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Readings:
-    """Levels in [0, 255], float32 (B, 3, S, S), and what a network should read from them.
+class ExtractorBatch:
+    """Levels in [0, 255], float32 (B, 3, S, S), and the answers that a network should give.
 
-    `answers`: name -> class indices (B,), int64, or values (B, outputs), float32.
+    `answers`: by head, class indices (B,), int64, or values (B, outputs), float32.
     """
 
     levels: Tensor

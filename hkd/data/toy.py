@@ -1,4 +1,4 @@
-"""Data whose answers are known exactly: Gaussians and finite sets, as denoisers that need no training.
+"""Distributions whose denoisers are known exactly: Gaussians and finite sets, which need no training.
 
 Both are modules with the signature of a preconditioned network, (x, sigma, class_labels=None) -> D, and can stand in
 for a teacher wherever one is called. The arithmetic is done in float64 and returned in the precision of x.
@@ -101,9 +101,11 @@ class FiniteData(nn.Module):
         """
         points = x.to(torch.float64).flatten(1)
         exact = "donot_use_mm_for_euclid_dist"
+        # through a matrix product, distances near 0 would lose all digits, and sigma may be as small
         distance = torch.cdist(points, self.images.flatten(1), compute_mode=exact).square()
         if class_labels is not None and self.class_numbers is not None:
             distance = distance.masked_fill(class_labels[:, self.class_numbers] == 0, torch.inf)
+        # the nearest image gets exponent 0; a floor below sigma keeps 0 / 0 out and leaves its weight 1
         distance = distance - distance.amin(dim=1, keepdim=True)
         smallest = torch.finfo(torch.float64).tiny ** 0.5
         noise = _per_image(sigma, x).reshape(-1, 1).clamp_min(smallest).square()

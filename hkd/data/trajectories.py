@@ -20,7 +20,7 @@ from hkd.store.artifacts import ArtifactError, read_json, sha256
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
-    """Return what each stored state is divided by, float64 (states,)."""
+    """Return the number by which each stored state is divided, float64 (states,): its standard deviation."""
     return (sigmas**2 + sigma_data**2).sqrt()
 
 
@@ -66,6 +66,7 @@ class TrajectoryBatch:
         upper = (torch.searchsorted(-grid, -sigma, right=True) - 1).clamp(0, len(grid) - 2)
         lower = upper + 1
         a, b = grid[upper], grid[lower]
+        # differences of noise levels are taken in float64, and only then rounded to the float32 of the states
         u = ((sigma - a) / (b - a))[:, None, None, None].to(torch.float32).to(self.device)
         step = (b - a)[:, None, None, None].to(torch.float32).to(self.device)
         x, y = self.state(upper), self.state(lower)
@@ -98,9 +99,13 @@ class TrajectoryBatch:
             raise ValueError("only the ends of these trajectories are kept; set `keep: all` in configs/trajectories")
 
     def _slope(self, k: Tensor, grid: Tensor) -> Tensor:
-        """dx/dsigma at grid points k: the parabola through the point and its neighbours, one-sided at the ends."""
+        """Return dx/dsigma at grid points k, from the parabola through the point and its neighbours.
+
+        At the ends, where one neighbour is absent (a gap of 0), it is the difference to the other.
+        """
         left, right = (k - 1).clamp(min=0), (k + 1).clamp(max=len(grid) - 1)
         h1, h2 = grid[k] - grid[left], grid[right] - grid[k]
+        # each one-sided difference weighs the more, the smaller its own gap is
         w1 = torch.where(h1 == 0, torch.zeros_like(h1), torch.where(h2 == 0, torch.ones_like(h1), h2 / (h1 + h2)))
         w2 = 1 - w1
         here = self.state(k)
@@ -110,7 +115,7 @@ class TrajectoryBatch:
 
 
 class Trajectories:
-    """A finished set, memory-mapped.
+    """A finished set of trajectories, memory-mapped.
 
     Raises:
         ArtifactError: the manifest or a shard is missing or of another size; `verify` also compares digests.
@@ -138,7 +143,7 @@ class Trajectories:
                 )
 
     def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
-        """Return trajectories by index."""
+        """Return the trajectories at `indices`, in that order."""
         shard = np.searchsorted(self._starts, indices, side="right") - 1
         rows = [self._shards[s][i - self._starts[s]] for s, i in zip(shard, indices, strict=True)]
         labels = None

@@ -1,4 +1,4 @@
-"""Augmentation that does not leak: each image is mirrored and warped, and the network is told how.
+"""Non-leaking augmentation: each image is mirrored and warped, and the network is told how.
 
 Positions are in pixels from the middle of the image, x to the right and y downwards; a turn is counter-clockwise as
 seen. The warp works on half pixels: the image is reflected at its edges, brought to twice its resolution, read there
@@ -20,13 +20,14 @@ from torch.nn import functional as F
 from hkd.diffusion.schedules import per_image
 
 LABEL_DIM = 9
-# These belong to the source's pipe as its filter does: what a setting chooses is how often it acts, not what it is.
+# Constants of the source's pipe, like its filter below. A setting chooses how often the pipe acts, not what it does.
 OCTAVES = 0.2  # standard deviation of log2 of a factor, isotropic or anisotropic
 SHIFT = 0.125  # standard deviation of a translation, in widths or heights of the image
 FRAME = 0.5  # probability that a stretch has axes of its own, not those of the image
 
-# Low-pass filter of the wavelet sym6. It is orthonormal to its own even shifts, so that doubling and halving with it
-# is the identity. Its largest tap is taken for the place of the pixel; its centre of mass is a tenth of a tap beyond.
+# Low-pass filter of the wavelet sym6 (Daubechies). It is orthonormal to its own even shifts, so that doubling and then
+# halving with it is the identity. The position of its largest tap is taken for that of the pixel; its centre of mass
+# lies a tenth of a tap further.
 SYM6 = (
     0.0154041093, 0.0034907121, -0.1179901111, -0.0483117426, 0.4910559419, 0.7876411410,
     0.3379294217, -0.0726375228, -0.0210602925, 0.0447249018, 0.0017677119, -0.0078007083,
@@ -36,7 +37,7 @@ AFTER = len(SYM6) - 1 - BEFORE
 
 
 class Transform(NamedTuple):
-    """What is done to each image of a batch, in this order; each of shape (B,) and float32, 0 for nothing.
+    """Parameters of the operations on each image of a batch, in their order; (B,) float32 each, 0 for no change.
 
     Attributes:
         xflip, yflip: 1 mirrors left and right, or top and bottom.
@@ -57,8 +58,10 @@ class Transform(NamedTuple):
     ty: Tensor
 
     def labels(self) -> Tensor:
-        """Return what the network is told, (B, 9); all zeros where nothing is done.
+        """Return the augmentation labels that the network receives, (B, 9); all zeros for an unchanged image.
 
+        Angles enter as cos and sin, and the axes of a stretch scaled by its size, so that the labels are continuous
+        and vanish with the operation.
         As in the source, (stretch, frame) and (-stretch, frame + pi) have the same label, though one is the inverse
         of the other.
         """
@@ -67,7 +70,7 @@ class Transform(NamedTuple):
         return torch.stack((self.xflip, self.yflip, self.scale, *turn, *axes, self.tx, self.ty), dim=1)
 
     def warp(self, width: int, height: int) -> tuple[Tensor, Tensor]:
-        """Return A (B, 2, 2) and b (B, 2), float64: what was at p before the warp is at A p + b after it.
+        """Return the affine map of positions, A (B, 2, 2) and b (B, 2), float64: p moves to A p + b.
 
         The mirrors are not part of it.
         """
@@ -104,6 +107,8 @@ def draw(count: int, probability: float, generator: torch.Generator) -> Transfor
     def kept(share: float = probability) -> Tensor:
         return (uniform() < share).float()
 
+    # Every number is drawn whether its operation is kept or not, and always in this order: so a change of the
+    # probability leaves the other draws of the stream as they are.
     xflip, yflip = coin(), coin() * kept()
     scale, turn = normal() * kept(), angle() * kept()
     stretch, frame = normal() * kept(), angle() * kept(FRAME)
@@ -112,13 +117,14 @@ def draw(count: int, probability: float, generator: torch.Generator) -> Transfor
 
 
 def transformed(images: Tensor, transform: Transform) -> Tensor:
-    """Return images (B, C, H, W), on any device, after their transforms; what is beyond their reflections is 0.
+    """Return images (B, C, H, W), on any device, after their transforms; beyond one reflection they are 0.
 
     Images that are not warped are resampled too, which leaves them as they are but for rounding.
     """
     height, width = images.shape[2:]
     images = _mirrored(_mirrored(images, transform.xflip, dim=3), transform.yflip, dim=2)
     matrix, shift = transform.warp(width, height)
+    # resampling asks for every output position where it comes from: the inverse map, p -> back p + start
     back = torch.linalg.inv(matrix)
     start = -(back @ shift[:, :, None])[:, :, 0]
     x, y = _margins(back, start, width, height)
@@ -166,17 +172,17 @@ def _margins(back: Tensor, start: Tensor, width: int, height: int) -> tuple[int,
     sizes = torch.tensor((width, height))
     corner = torch.stack([_half_pixels(size).abs().max() for size in (width, height)])
     farthest = (back.abs() @ corner + start.abs()).amax(dim=0)
-    # bilinear reading reaches one half pixel further, and the half pixel's own filter AFTER of them
+    # bilinear interpolation reaches one half pixel further, and the half pixel's own filter AFTER of them
     beyond = farthest - (sizes - 1) / 2 + (1 + AFTER) / 2
     x, y = torch.minimum(beyond.ceil().clamp(min=0), sizes - 1).tolist()
     return int(x), int(y)
 
 
 def _grid(back: Tensor, start: Tensor, width: int, height: int) -> Tensor:
-    """Return where all half pixels are read, (B, 2 H + 10, 2 W + 10, 2), x before y.
+    """Return the positions at which all half pixels are interpolated, (B, 2 H + 10, 2 W + 10, 2), x before y.
 
-    In units in which the image that is read, with its margins, has 2 per pixel and the half pixel at -1/4 is 0: divided
-    by its pixels they are those of `grid_sample`.
+    One pixel of the source, an image with its margins, is 2 units long, and the half pixel at -1/4 lies at 0.
+    Divided by the number of pixels of the source, these are the coordinates of `grid_sample`.
     """
     x, y = _half_pixels(width).to(back), _half_pixels(height).to(back)
     across, down = back[:, None, None, :, 0] * x[:, None], back[:, None, None, :, 1] * y[:, None, None]
@@ -184,7 +190,7 @@ def _grid(back: Tensor, start: Tensor, width: int, height: int) -> Tensor:
 
 
 def _doubled(images: Tensor) -> Tensor:
-    """Return images (B, C, 2 H, 2 W) at half pixels, at half their level; every other one is the place of a pixel."""
+    """Return images (B, C, 2 H, 2 W) at half pixels, at half their level; every other half pixel lies on a pixel."""
     taps, planes = images.new_tensor(SYM6), images.flatten(0, 1)[:, None]
     planes = F.conv_transpose2d(planes, taps[None, None, None], stride=(1, 2), padding=(0, BEFORE))
     planes = F.conv_transpose2d(planes, taps[None, None, :, None], stride=(2, 1), padding=(BEFORE, 0))

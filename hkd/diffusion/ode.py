@@ -1,4 +1,4 @@
-"""The probability-flow ODE of a teacher, keeping every state."""
+"""Solve the probability-flow ODE of a teacher and keep every state."""
 
 from __future__ import annotations
 

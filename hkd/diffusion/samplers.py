@@ -36,14 +36,19 @@ def heun_states(denoiser: Denoiser, x: Tensor, sigmas: Tensor) -> Iterator[Tenso
     for sigma, following in itertools.pairwise(sigmas):
         step, here = following - sigma, slope(denoiser, x, sigma)
         ahead = x + step * here
-        if following > 0:
+        if following > 0:  # at 0 the slope (x - D) / sigma is undefined: the Euler step stands
             ahead = x + step * 0.5 * (here + slope(denoiser, ahead, following))
         x = ahead
         yield x
 
 
 def slope(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
-    """Return dx/dsigma at a float64 state. Source: Karras et al. (2022), Eq. 3 with s(t) = 1, sigma(t) = t."""
+    """Return dx/dsigma at a float64 state.
+
+    The network is evaluated in float32; the state stays float64, so that many small steps do not add up rounding.
+
+    Source: Karras et al. (2022), Eq. 3 with s(t) = 1, sigma(t) = t.
+    """
     denoised = denoiser(x.to(torch.float32), sigma.to(torch.float32))
     return (x - denoised.to(torch.float64)) / sigma
 

@@ -18,6 +18,7 @@ def edm_sigmas(n: int, *, sigma_min: float, sigma_max: float, rho: float) -> Ten
     if n < 2 or not 0 < sigma_min < sigma_max:
         raise ValueError(f"need n >= 2 and 0 < sigma_min < sigma_max, not n={n}, {sigma_min}, {sigma_max}")
     fraction = torch.arange(n, dtype=torch.float64) / (n - 1)
+    # evenly spaced in sigma^(1/rho): the larger rho, the more levels lie near sigma_min
     roots = sigma_max ** (1 / rho) + fraction * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
     return torch.cat((roots**rho, torch.zeros(1, dtype=torch.float64)))
 

@@ -9,7 +9,7 @@ from hkd.experiment.networks import feature_network
 from hkd.methods.distances import LPIPS, PerceptualDistance
 from hkd.metrics.features.extract import state_digest
 from hkd.metrics.scores.diversity import diversity
-from hkd.metrics.scoring import Eye
+from hkd.metrics.scoring import ExtractorFacts
 from hkd.plan.scores import diversity_of, published
 from hkd.store.published import WEIGHTS, locate
 
@@ -24,11 +24,11 @@ def perceptual_diversity(plan: Plan, dataset: str) -> dict[str, Any]:
     if backbone:
         name = f"lpips-{backbone}"
         measured = LPIPS(backbone, locate(name, published(plan, plan.benchmark.extractor).folder), None)
-        facts = Eye(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
+        facts = ExtractorFacts(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
     else:
         network = feature_network(Path(plan.layout.extractor(dataset, "perceptual")))
         measured = PerceptualDistance(network, network.maps)
-        facts = Eye("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
+        facts = ExtractorFacts("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
 
     def distance(a: Any, b: Any) -> Any:
         return measured(a, measured.features(b))

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hkd.data.tasks import NAMES, ReadingTask
-from hkd.methods.feature_network import FeatureReading
+from hkd.data.tasks import NAMES, ExtractorTask
+from hkd.methods.feature_network import ExtractorTraining
 from hkd.metrics.features.preprocess import CLASSES
 from hkd.nets.cnn import FeatureCNN
 from hkd.settings.sections import Data, Ema, Extractor, Optimizer, Training
@@ -52,7 +52,7 @@ def train_extractor(
     resolution = read_json(images / "manifest.json", "prepare")["resolution"]
     size = round(settings.image_size_factor * resolution)
     resize = CLASSES[settings.preprocessing]
-    task = ReadingTask(settings.task, images, data, size=size, resize=resize, seed=settings.seed)
+    task = ExtractorTask(settings.task, images, data, size=size, resize=resize, seed=settings.seed)
     network = {
         "width": settings.width,
         "image_size": size,
@@ -60,7 +60,7 @@ def train_extractor(
         "seed": settings.seed,
         "features": settings.features,
     }
-    trainer = Trainer(FeatureReading(student=FeatureCNN(**network)).to(to), _training(settings), seed=settings.seed)
+    trainer = Trainer(ExtractorTraining(student=FeatureCNN(**network)).to(to), _training(settings), seed=settings.seed)
     train(trainer, lambda step: task.batch(step, settings.batch, to), checkpoints, title=title)
     student: Any = trainer.method.student
     quality = task.quality(student, to)

@@ -1,1 +1,1 @@
-"""Figures drawn from stored arrays."""
+"""Figures that several studies share, drawn from stored arrays."""

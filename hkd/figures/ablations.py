@@ -1,4 +1,4 @@
-"""Ablations as bars: the mean over seeds, its spread, every seed, and beside them what the paper printed."""
+"""Bar charts of ablations: the mean over seeds, its spread, every seed, and the paper's numbers in a second panel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAR, HEAD = 0.27, 0.62  # inches per bar, and for titles and axis
 
 @dataclass(frozen=True)
 class Bar:
-    """One variant: `values` are its measurements, one per seed (none: not run); `reported` the printed number."""
+    """One variant: `values` are its measurements, one per seed, empty if not run; `reported` is the printed number."""
 
     method: str
     title: str
@@ -37,8 +37,8 @@ class Bar:
 def ablation_bars(bars: Sequence[Bar], *, quantity: str, reported_quantity: str = "FID in the paper") -> Figure:
     """Return the figure: a panel of our measurements and, when any number was printed, one of the paper's.
 
-    The two panels have scales of their own: different data and features make their lengths incomparable, and only
-    the order of the bars may be read across.
+    The two panels have scales of their own: data and features differ, so only the order of the bars can be compared,
+    not their lengths.
 
     Raises:
         ValueError: there is no bar.

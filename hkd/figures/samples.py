@@ -1,4 +1,4 @@
-"""Samples side by side: one row per method and NFE, one column per noise."""
+"""Grids of samples: one row per method and NFE, one column per noise."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SampleRow:
         images: (N, C, H, W) uint8 with C 1 or 3; image k is drawn from noise k.
         nfe: network evaluations per image; None for real images.
         fdn: normalised distance to show in the label, if measured.
-        few: number of images that it was measured on, where they are so few that it is an estimate.
-        checkpoint: what the images were drawn from, for the caption.
+        few: number of images on which FDn was measured, if they are too few for more than an estimate.
+        checkpoint: source of the images, for the caption.
         group: heading above the first row of a group; empty for none.
     """
 
@@ -70,7 +70,7 @@ def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
 
 
 def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int) -> str:
-    """Return the caption as Markdown: data set, seed, and what each row was drawn from."""
+    """Return the caption as Markdown: data set, seed, and the source of each row."""
     lines = [
         f"Samples on {dataset}, seed {seed}. Each column starts from one noise, the first {columns} of the seed, "
         "not selected; each row is a method at the stated number of network evaluations (NFE). "
@@ -100,7 +100,7 @@ def _check(rows: Sequence[SampleRow], columns: int) -> None:
 
 
 def _tops(heads: Sequence[str], tile: int) -> tuple[list[int], int]:
-    """Return where each row begins and where the last ends, in device pixels from the top."""
+    """Return the top of each row and the bottom of the last, in device pixels from the top of the figure."""
     tops, y = [], MARGIN
     for k, head in enumerate(heads):
         y += (GROUP_GAP if head else ROW_GAP) if k else (GROUP_GAP - MARGIN if head else 0)

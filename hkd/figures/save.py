@@ -1,4 +1,4 @@
-"""A finished figure to PDF, PNG and caption: the same bytes for the same figure."""
+"""Save a figure as PDF, PNG and caption, with the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hkd.store.artifacts import atomic_path, write_text
 def save(figure: Figure, stem: Path | str, caption: str) -> list[Path]:
     """Write `stem`.pdf, `stem`.png and the caption as `stem`.md; return their paths.
 
-    The caption also stands in the metadata of both pictures, so that one that strays still says what it shows.
-    No dates and no program names are written.
+    The caption is also written into the metadata of both pictures, so that a copied picture still says what it shows.
+    Dates and program names are left out, because they would change the bytes.
     """
     subject = " ".join(caption.split())
     metadata = {

@@ -1,4 +1,4 @@
-"""How every figure looks: fonts, widths, ink, one colour per method."""
+"""The style of all figures: fonts, widths, ink, one colour per method."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ COLOURS = {
     "ecm": "#fdb863",
 }
 
-# Preprocessing classes A to E of a Fréchet distance, which are no methods: ink and four hues apart in lightness.
+# Preprocessing classes A to E of a Fréchet distance: ink and four hues of different lightness.
 CLASSES = {"A": INK, "B": "#2166ac", "C": "#e08214", "D": "#7f3b08", "E": "#5aae61"}
 
 _SETTINGS: Any = {
@@ -78,7 +78,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the look within a block; figures are both drawn and saved inside it."""
+    """Apply the style within a block; figures are both drawn and saved inside it."""
     with mpl.rc_context(_SETTINGS):
         yield
 

@@ -1,4 +1,4 @@
-"""Images in rows and columns with heads above and labels beside: the canvas of editing, inpainting, trajectories."""
+"""Images in rows and columns with heads above and labels beside, for editing, inpainting and trajectories."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class TileRow:
 def tile_figure(
     rows: Sequence[TileRow], heads: Sequence[str], *, label: int, below: int = 0
 ) -> tuple[Figure, list[Axes], int]:
-    """Return the figure, the axes of its rows, and how many device pixels an image pixel takes.
+    """Return the figure, the axes of its rows, and the side of an image pixel in device pixels.
 
     Args:
         heads: above the columns; empty for none.
         label: width of the labels, and `below`: height left free under the images, both in device pixels.
     Raises:
-        ValueError: rows of unequal shape, or as many heads as there are no columns.
+        ValueError: rows of unequal shape, or another number of heads than of columns.
     """
     shapes = {row.images.shape for row in rows}
     if len(shapes) != 1 or (heads and len(heads) != rows[0].images.shape[0]):
@@ -77,5 +77,5 @@ def panel(figure: Figure, left: int, width: int, height: int, bottom: int, title
 
 
 def number(value: float) -> str:
-    """Return a number as short as it can be read: 80, 2.5, 0.058."""
+    """Return a number in two significant digits, or whole from 10 upwards: 80, 2.5, 0.058."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -38,6 +38,7 @@ def band_of(eigenvalues: Tensor, order_by: OrderBy, *, ascending: bool, edges: S
         raise ValueError(f"edges: must increase within (0, 1), got {list(edges)}.")
     key = order_key(eigenvalues, order_by).flatten().contiguous()
     key = key if ascending else -key
+    # searchsorted counts the modes strictly before each mode, so equal modes get the same share
     share = torch.searchsorted(key.sort().values, key) / key.numel()
     return torch.bucketize(share, torch.tensor(edges, device=share.device), right=True).reshape(eigenvalues.shape)
 
@@ -82,6 +83,7 @@ def project(
             out.append(z)
             continue
         mask = torch.isin(band, kept.to(band.device))
+        # projecting the difference from the centre puts the centre into every mode that is left out
         centre = z.mean(0, keepdim=True) if substitute == "mean" else torch.zeros_like(z[:1])
         out.append(centre + operator.project(z - centre, mask))
     return out
@@ -121,6 +123,7 @@ def energy_shares(
         energy, alpha = operator.energy(z), operator.rates().alpha
         curves = []
         for step in steps:
+            # the rotation by beta keeps the size of a block, so alpha alone moves its energy
             size = (energy * torch.exp(2 * alpha * step)).flatten(1)
             members = torch.nn.functional.one_hot(band.flatten(), n).to(size.dtype)
             curves.append(((size @ members) / size.sum(1, keepdim=True)).mean(0))
@@ -136,13 +139,17 @@ def decoded_contributions(
     n: int,
     substitute: Substitute = "zero",
 ) -> Tensor:
-    """Return (S, n): |D(P_B z_t) - D(P_0 z_t)|^2 over its sum over bands, at every state of a trajectory.
+    """Return the share (S, n) of each of n bands in the decoded image, at S states of a trajectory.
 
-    P_0 keeps no band. Args: `states` are the latents z_t, one set per time.
+    It is |D(P_B z_t) - D(P_0 z_t)|^2 divided by its sum over bands; P_0 keeps no band.
+
+    Args:
+        states: the latents z_t, one set per time.
     Source: our definition (b) of the cumulative effect.
     """
     rows = []
     for latents in states:
+        # a decoder with biases makes an image of no band at all, which belongs to none of them
         empty = decode(project(operators, latents, index, [], substitute))
         parts = [decode(project(operators, latents, index, band, substitute)) for band in range(n)]
         rows.append(torch.stack([(part - empty).square().flatten(1).sum(1) for part in parts], dim=-1))
@@ -158,7 +165,9 @@ def leave_one_out(
     n: int,
     substitute: Substitute = "zero",
 ) -> Tensor:
-    """Return (S, n): the mean over pixels of |D(z_t) - D((1 - P_B) z_t)|^2, summed over times up to each state.
+    """Return how much the decoded image changes without each of n bands, summed up to each of S states, (S, n).
+
+    The change at time t is the mean over pixels of |D(z_t) - D((1 - P_B) z_t)|^2.
 
     Args:
         states: the latents z_t from T down to eps, in this order.

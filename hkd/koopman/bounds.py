@@ -53,6 +53,8 @@ class Bounds:
             alpha = limit * torch.tanh(alpha / limit)
         if self.radius_bound is not None:
             limit = self.radius_bound / span
+            # every operator starts at A = 0: there `tiny` keeps the gradient of the root finite, and the
+            # series tanh(r) / r = 1 - r^2 / 3 + O(r^4) replaces a quotient of two vanishing numbers
             radius = (alpha.square() + beta.square() + torch.finfo(alpha.dtype).tiny).sqrt() / limit
             shrink = torch.where(radius < 1e-3, 1 - radius.square() / 3, torch.tanh(radius) / radius)
             alpha, beta = alpha * shrink, beta * shrink
@@ -60,7 +62,7 @@ class Bounds:
 
 
 class Diagnostics(NamedTuple):
-    """How far an operator has gone: what training logs for every level.
+    """Extremes of an operator's rates, which training logs for every level.
 
     Attributes:
         max_abs_alpha: largest |alpha|.

@@ -1,4 +1,4 @@
-"""The choices that the paper leaves open, one key each, with the reading that we take for the paper's as default."""
+"""The choices that the paper leaves open, one key each; the default is what we believe the paper does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class KoopmanSettings:
         output_wrapper: the image is F (`raw`), sigma_data·F (`scaled`; sqrt(sigma^2 + sigma_data^2)·F at the level
             of the latents under `decoder_sigma: latent_time`), or c_skip x + c_out F (`edm`).
         conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
-        alpha_clamp, alpha_bound, radius_bound: see `stability.Bounds`.
+        alpha_clamp, alpha_bound, radius_bound: limits on exponents, see `bounds.Bounds`.
         frozen: keep A = 0, the ablation without Koopman dynamics.
     Raises:
         ValueError: naming the key, its value and the known values.
@@ -62,14 +62,14 @@ class KoopmanSettings:
             known = get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
             if known and getattr(self, key) not in known:
                 raise ValueError(f"{key}: '{getattr(self, key)}' is not one of {', '.join(map(str, known))}.")
-        _ = self.bounds, self.time
+        _ = self.bounds, self.time  # made once here, so that a bad number is refused where it was set
 
     @property
     def bounds(self) -> Bounds:
-        """The limits on exponents."""
+        """Limits on the exponents of every level."""
         return Bounds(self.alpha_clamp, self.alpha_bound, self.radius_bound)
 
     @property
     def time(self) -> TimeMap:
-        """The time map over [sigma_min, sigma_max]."""
+        """Time map over [sigma_min, sigma_max]."""
         return TimeMap(self.time_map, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)

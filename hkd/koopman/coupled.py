@@ -41,6 +41,8 @@ class FourierOperator(LevelOperator):
     def energy(self, z: Tensor) -> Tensor:
         width = z.shape[-1]
         size = torch.fft.rfft2(_exact(z), norm="ortho").abs().square()
+        # rfft2 keeps one of each conjugate pair, which therefore counts twice; only the columns of
+        # frequency 0 and, for an even width, of half a cycle per pixel hold both k and -k
         twice = size.new_full((size.shape[-1],), 2.0)
         twice[0] = 1.0
         if width % 2 == 0:
@@ -61,7 +63,7 @@ class FourierOperator(LevelOperator):
         return Rates((generator + mirrored)[..., half] / 2, (generator - mirrored)[..., half] / 2)
 
     def _evolve(self, z: Tensor, rates: Rates, dt: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
+        with torch.autocast(z.device.type, enabled=False):  # float32 or better throughout
             dt = dt.reshape(-1, 1, 1, 1)
             growth, angle = torch.exp(rates.alpha * dt), rates.beta * dt
             multiplier = torch.complex(growth * torch.cos(angle), growth * torch.sin(angle))
@@ -75,6 +77,7 @@ def _mirror(x: Tensor) -> Tensor:
 
 
 def _exact(z: Tensor) -> Tensor:
+    """Return z as float32 or better."""
     return z.to(torch.promote_types(z.dtype, torch.float32))
 
 

@@ -1,6 +1,6 @@
 """Closed-form evolution of dz/dt = A z, with A block-diagonal and eigenvalues alpha ± i·beta.
 
-The formula as one reads it. `fast_evolution` computes the same faster and is what runs.
+This is the formula in its plain form, for reading. `fast_evolution` computes the same faster and is what runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ PAIRINGS: Final[tuple[str, ...]] = get_args(Pairing)
 
 
 def evolve(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing = "half") -> Tensor:
-    """Return exp(A·dt) z, the latent a time dt later: e^(alpha·dt) and a rotation by beta·dt in every block.
+    """Return exp(A·dt) z, the latent a time dt later.
+
+    In every block this is a growth by e^(alpha·dt) and a rotation by the angle beta·dt.
 
     Args:
         z: (B, 2K, H, W) latent; channels k and k + K (`half`) or 2k and 2k + 1 (`adjacent`) are block k.

@@ -6,6 +6,9 @@ block commutes with J = [[0, -1], [1, 0]],
     dL/dalpha = dt <g, z'> = dt <h, z>        dL/dbeta = dt <g, J z'> = dt <h, J z>
 
 so neither z' nor any table per image has to be stored: h is computed anyway, and the network keeps z.
+The step follows in the same way: dz'/d(dt) = A z' with A = alpha + beta J, hence
+
+    dL/d(dt) = alpha <h, z> + beta <h, J z>, summed over blocks.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ def evolve_fast(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pai
         RuntimeError: when differentiated with create_graph=True, unless compiled.
     """
     dt = dt.reshape(-1)
+    # four ways to the same numbers: a compiler fuses whole tensors, an export must see plain operations,
+    # and without gradients there is nothing to save
     if torch.compiler.is_dynamo_compiling():
         return _CompiledEvolution.apply(z, alpha, beta, dt, pairing)
     if torch.compiler.is_compiling():
@@ -59,12 +64,15 @@ class _Evolution(torch.autograd.Function):
             )
         z, alpha, beta, dt = ctx.saved_tensors
         wants_rates, wants_dt = any(ctx.needs_input_grad[1:3]), ctx.needs_input_grad[3]
+        # One loop over cached parts of the batch makes all four gradients, so that each part of g and z is
+        # read once. The tables are made again instead of stored: they would take as much memory as z.
         h = torch.empty_like(z)
         axis, (pairs, h_pairs, g_pairs) = _as_pairs(ctx.pairing, z, h, g)
         d_alpha: list[Tensor] = []
         d_beta: list[Tensor] = []
         d_dt: list[Tensor] = []
         for part, cos, sin, step in _tabulated(z, alpha, beta, dt):
+            # a scaled rotation is transposed by turning the other way: h = e^(alpha·dt) R(-beta·dt) g
             _rotate(g_pairs[part], cos.unsqueeze(axis), sin, axis, out=h_pairs[part], sign=-1)
             if not (wants_rates or wants_dt):
                 continue
@@ -73,6 +81,7 @@ class _Evolution(torch.autograd.Function):
                 d_dt.append((along * alpha + across * beta).flatten(1).sum(1))
             _accumulate(d_alpha, along, step)
             _accumulate(d_beta, across, step)
+        # every image has a gradient of its step; a shared dt collects those of all images
         times = torch.cat(d_dt).sum_to_size(dt.shape).to(dt.dtype) if wants_dt else None
         return h, d_alpha[0] if d_alpha else None, d_beta[0] if d_beta else None, times, None
 
@@ -96,16 +105,20 @@ class _CompiledEvolution(torch.autograd.Function):
         h_u, h_v = cos * g_u + sin * g_v, cos * g_v - sin * g_u
         along, across = h_u * u + h_v * v, h_v * u - h_u * v
         weights = dt.reshape(-1, 1, 1, 1)
+        # as in `_Evolution`: along = <h, z> and across = <h, J z> give the gradients of all parameters
         times = (along * alpha + across * beta).flatten(1).sum(1).sum_to_size(dt.shape) if dt.requires_grad else None
         h = join_pairs(h_u, h_v, ctx.pairing).to(z.dtype)
-        if dt.numel() == 1:
+        if dt.numel() == 1:  # a shared step comes out of the sum over images
             return h, along.sum(0) * dt, across.sum(0) * dt, times, None
         return h, (along * weights).sum(0), (across * weights).sum(0), times, None
 
 
 def _fused_tables(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the tables (1 or B, K, H, W). Those of a shared dt are joined, because a compiler keeps in memory what is
-    joined, instead of computing exp, cos and sin again for every image."""
+    """Return e^(alpha·dt) cos(beta·dt) and e^(alpha·dt) sin(beta·dt), each (1 or B, K, H, W), for a compiler.
+
+    The tables of a shared dt are concatenated and split again, because a compiler keeps in memory what is
+    concatenated, instead of computing exp, cos and sin again for every image.
+    """
     steps = dt.reshape(-1, 1, 1, 1)
     growth, angle = alpha * steps, beta * steps
     if dt.numel() == 1:
@@ -117,7 +130,7 @@ def _fused_tables(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tens
 
 
 def _flow(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) -> Tensor:
-    """Return exp(A·dt) z, in three passes over each part of the batch."""
+    """Return exp(A·dt) z, made in three passes over each part of the batch."""
     out = torch.empty_like(z)
     axis, (pairs, out_pairs) = _as_pairs(pairing, z, out)
     for part, cos, sin, _ in _tabulated(z, alpha, beta, dt):
@@ -138,8 +151,9 @@ def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[t
     if z.device.type == "cpu":
         size = max(1, CPU_BLOCK_BYTES // max(1, z[:1].numel() * z.element_size()))
     if z.is_contiguous(memory_format=torch.channels_last) and not z.is_contiguous():
+        # tables in the memory order of z: otherwise every product walks one of the two with long strides
         alpha, beta = (table.permute(1, 2, 0).contiguous().permute(2, 0, 1) for table in (alpha, beta))
-    if len(dt) == 1:
+    if len(dt) == 1:  # one table serves all parts
         cos, sin = _table(alpha, beta, dt)
         yield from ((slice(start, start + size), cos, sin, dt) for start in range(0, len(z), size))
         return
@@ -149,14 +163,16 @@ def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[t
 
 
 def _table(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Return e^(alpha·dt) cos(beta·dt) and e^(alpha·dt) sin(beta·dt)."""
     dt = dt.reshape(-1, 1, 1, 1)
     growth, angle = (alpha * dt).exp_(), beta * dt
+    # the cosine first: the sine then overwrites the angle, which saves one table of memory
     return angle.cos().mul_(growth), angle.sin_().mul_(growth)
 
 
 def _rotate(z: Tensor, cos: Tensor, sin: Tensor, axis: int, *, out: Tensor, sign: int = 1) -> None:
-    """Write (cos·u - sin·v, sin·u + cos·v) into `out`, in three passes; the inverse rotation for a sign of -1."""
-    if z.dtype != cos.dtype:
+    """Write (cos·u - sin·v, sin·u + cos·v) into `out`, in three passes; the transpose for a sign of -1."""
+    if z.dtype != cos.dtype:  # half precision is multiplied in float32, and rounded once at the end
         exact = torch.empty_like(z, dtype=cos.dtype)
         _rotate(z.to(cos.dtype), cos, sin, axis, out=exact, sign=sign)
         out.copy_(exact)
@@ -174,7 +190,8 @@ def _products(h: tuple[Tensor, ...], z: tuple[Tensor, ...], dtype: torch.dtype) 
 
 
 def _accumulate(total: list[Tensor], x: Tensor, dt: Tensor) -> None:
-    """Add the sum over the batch of dt·x to the one tensor of `total`, or make it the first."""
+    """Add the sum over the batch of dt·x to the one tensor in the list `total`; an empty list receives it."""
+    # a shared dt is multiplied after the sum: one pass over the batch less
     part = x.sum(0).mul_(dt) if len(dt) == 1 else (x * dt.reshape(-1, 1, 1, 1)).sum(0)
     if total:
         total[0] += part

@@ -28,7 +28,7 @@ Latents = list[Tensor]
 
 
 class HKDNet(nn.Module):
-    """The one-step map of HKD, and its parts.
+    """The one-step map of HKD from noise to image, and its parts: encoder, operators and decoder.
 
     The latents are the encoder's outputs in order of production, each (B, C, H, W); with a `separate` bottleneck
     operator one more follows, the decoder's trunk. `koopman` holds the operators by level name.
@@ -39,18 +39,23 @@ class HKDNet(nn.Module):
         latent_names: a name for every latent.
     Raises:
         ValueError: for a level that cannot be paired into blocks.
-    Source: HKD, section 3 and Algorithm 1. The readings of what they leave open are `settings`.
+    Source: HKD, section 3 and Algorithm 1. Where they leave a choice open, `settings` holds ours.
     """
 
     def __init__(self, net: EDMPrecond, settings: KoopmanSettings) -> None:
         super().__init__()
-        self.net, self.settings, self.time = net, settings, settings.time
-        self.img_resolution, self.img_channels, self.label_dim = net.img_resolution, net.img_channels, net.label_dim
+        self.net = net
+        self.settings = settings
+        self.time = settings.time
+        self.img_resolution = net.img_resolution
+        self.img_channels = net.img_channels
+        self.label_dim = net.label_dim
         self.sigma_data = net.sigma_data
         outputs: list[tuple[str, int, int, int]] = [tuple(output) for output in net.model.encoder_outputs()]  # type: ignore[operator]
         shapes = {name: shape for name, *shape in outputs}
         levels = _levels(outputs, settings.levels)
         if settings.bottleneck_operator == "separate":
+            # the trunk, a second copy of the last output, becomes a latent with a level of its own
             shapes["bottleneck"] = shapes[outputs[-1][0]]
             levels["bottleneck"] = "bottleneck"
         self.latent_names = list(shapes)
@@ -92,6 +97,7 @@ class HKDNet(nn.Module):
         """Return the latents of x at noise level sigma."""
         self._check(sigma)
         coefficients = self.net.coefficients(noise_levels(sigma, x.device))
+        # what the encoder is told concerns its embedding alone: the input is scaled by its true noise level
         told = self.settings.sigma_max if self.settings.encoder_sigma == "constant" else sigma
         emb = self._embed(self.net.model, told, class_labels, x.device)
         skips = self.net.model.encode(coefficients.c_in * x.to(torch.float32), emb)  # type: ignore[operator]
@@ -163,6 +169,7 @@ class HKDNet(nn.Module):
         """
         start = self.settings.sigma_max if sigma is None else sigma
         latents, count = self.encode(x, start, class_labels), len(sigmas)
+        # moving a latent costs one multiplication, so every level starts from the encoding, not from the last
         moved = [self.evolve(latents, start, to_sigma) for to_sigma in sigmas]
         stacked = [torch.cat(level) for level in zip(*moved, strict=True)]
         each = torch.tensor(sigmas, dtype=torch.float32, device=x.device).repeat_interleave(len(x))
@@ -253,12 +260,13 @@ class HKDNet(nn.Module):
         return mapping.embed(c_noise, labels)  # type: ignore[operator]
 
     def _scale(self, level: Sigma, like: Tensor) -> Tensor | float:
-        """Return the standard deviation of what is decoded: sigma_data, or that of the state at the level told."""
+        """Return the factor of the raw output under `scaled`: the standard deviation of the image or state decoded."""
         if self.settings.decoder_sigma != "latent_time":
             return self.sigma_data
         return (noise_levels(level, like.device).square() + self.sigma_data**2).sqrt().reshape(-1, 1, 1, 1)
 
     def _check(self, sigma: Sigma) -> None:
+        """Raise ValueError for a noise level outside [eps, T], unless reading it would wait for a device."""
         on_device = isinstance(sigma, Tensor) and sigma.device.type != "cpu"
         if not (on_device or torch.compiler.is_compiling()):
             self.time.check(sigma)
@@ -285,7 +293,8 @@ def _levels(outputs: Sequence[tuple[str, int, int, int]], levels: str) -> dict[s
 
 
 def _mapping_of(model: nn.Module) -> nn.Module:
-    """Return a copy of a U-Net's embedding of noise level and class, without the halves."""
+    """Return a copy of a U-Net's embedding of noise level and class, without its encoder and decoder."""
+    # deepcopy takes an object found in `memo` for copied, so both halves become empty modules
     memo: dict[int, Any] = {id(model.enc): nn.ModuleDict(), id(model.dec): nn.ModuleDict()}
     return copy.deepcopy(model, memo)
 

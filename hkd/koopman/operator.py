@@ -15,7 +15,7 @@ from hkd.koopman.fast_evolution import evolve_fast
 
 
 class LevelOperator(nn.Module, ABC):
-    """What the operators of a level share: one learned tensor, its rates within bounds, and the checks on both.
+    """Base of the operators of one level: one learned tensor, its rates within bounds, and the checks on both.
 
     Attributes:
         generator: (C, H, W), as many numbers as the latent has elements, zero at first, so that exp(A·dt) = 1.
@@ -25,13 +25,17 @@ class LevelOperator(nn.Module, ABC):
 
     def __init__(self, shape: Sequence[int], *, name: str, span: float, bounds: Bounds, frozen: bool) -> None:
         super().__init__()
-        self.name, self.span, self.bounds, self.frozen = name, span, bounds, frozen
+        self.name = name
+        self.span = span
+        self.bounds = bounds
+        self.frozen = frozen
         self.generator = nn.Parameter(torch.zeros(*shape), requires_grad=not frozen)
         self.register_load_state_dict_post_hook(_check_loaded)
 
     def rates(self) -> Rates:
         """Return alpha and beta of every mode within their bounds, float32 or better."""
         generator = self.generator
+        # a step multiplies errors of the rates by up to s(T), 80 for EDM's times: half precision is too coarse
         exact = generator.float() if generator.dtype in (torch.float16, torch.bfloat16) else generator
         return self.bounds(self._raw_rates(exact), self.span)
 
@@ -66,7 +70,7 @@ class LevelOperator(nn.Module, ABC):
 
     def check(self) -> None:
         """Raise ValueError unless the operator is finite, and zero if it is frozen."""
-        if self.generator.is_meta:
+        if self.generator.is_meta:  # a tensor without values, of a network that is built to be counted
             return
         bad = int((~torch.isfinite(self.generator)).sum())
         if bad:

@@ -1,4 +1,4 @@
-"""e^a cos(b) and e^a sin(b) together, for compilers that would call three slower functions instead.
+"""The products e^a cos(b) and e^a sin(b) together, for compilers that would call three slower functions instead.
 
     e^a = 2^n e^f,      n = round(a / ln 2),  |f| <= ln(2) / 2
     cos(b) = (-1)^m cos(r),  sin(b) = (-1)^m sin(r),      m = round(b / pi),  |r| <= pi / 2
@@ -38,10 +38,13 @@ def polar(log_radius: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     A radius beyond float32 becomes inf or 0 as with `exp`. Angles beyond about 1e3 rad lose a digit per decade, as
     the product that gave them already has. Made for compiled graphs: in eager mode it is slower than `exp` and `cos`.
     """
+    # At the ends of the clamp n is -127 and 128, whose exponent fields 0 and 255 stand for 0 and inf.
     log_radius = log_radius.clamp(-88.0, 89.0)
     n, m = torch.round(log_radius * (1 / math.log(2))), torch.round(angle * (1 / math.pi))
+    # Subtracting the short constant is exact; only its remainder is rounded (Cody and Waite, 1980).
     f = log_radius - n * LN2[0] - n * LN2[1]
     r = angle - m * PI[0] - m * PI[1]
+    # 2^n is n + 127 in the exponent field, bits 23 to 30; the last bit of m in bit 31 is the sign (-1)^m.
     bits = ((n.to(torch.int32) + 127) << 23) ^ (m.to(torch.int32) << 31)
     radius = (1 + f + f * f * _polynomial(EXP, f)) * bits.view(torch.float32)
     square = r * r
@@ -50,6 +53,7 @@ def polar(log_radius: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
+    """Return the polynomial with these coefficients, from the lowest, by Horner's rule."""
     *lower, last = coefficients
     value = lower.pop() + last * x
     while lower:

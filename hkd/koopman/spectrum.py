@@ -24,7 +24,10 @@ def spectra(net: HKDNet) -> dict[str, Tensor]:
 
 
 def order_key(eigenvalues: Tensor, order_by: OrderBy) -> Tensor:
-    """Return what modes are ordered by: the real part, its absolute value, or the absolute value of the eigenvalue.
+    """Return the number by which each mode is ordered.
+
+    It is the real part of the eigenvalue (`alpha`), its absolute value (`abs_alpha`), or the absolute value of
+    the eigenvalue (`abs_eig`).
 
     Raises:
         ValueError: for an unknown key.
@@ -60,13 +63,13 @@ def agreement(first: Mapping[str, Tensor], second: Mapping[str, Tensor], order_b
 
 
 class AgreementTest(NamedTuple):
-    """Do two spectra order modes alike?
+    """Whether two spectra order their modes alike, and how often chance alone would give as much.
 
     Attributes:
         levels: rank correlation of every level; nan where an operator is constant.
         mean: over the levels that have one; nan if none has.
         null: (draws,) means after the modes of one spectrum were shuffled inside every level.
-        p_value: (1 + draws at least as large) / (1 + draws).
+        p_value: (1 + draws at least as large) / (1 + draws), which is never zero (Phipson and Smyth, 2010).
     """
 
     levels: dict[str, float]
@@ -91,6 +94,7 @@ def agreement_test(
     known = [level for level, value in levels.items() if not math.isnan(value)]
     if not known:
         return AgreementTest(levels, math.nan, torch.full((draws,), math.nan), 1.0)
+    # between centred ranks of length 1 the rank correlation is a scalar product
     ranks = [[_standard_ranks(order_key(spectrum[level], order_by)) for level in known] for spectrum in (first, second)]
     null = torch.zeros(draws, dtype=torch.float64)
     for a, b in zip(*ranks, strict=True):
@@ -135,6 +139,7 @@ def _standard_ranks(x: Tensor) -> Tensor:
 
 
 def _ranks(x: Tensor) -> Tensor:
+    """Return the rank of every element, from 1; equal elements share the average of theirs."""
     _, inverse, counts = torch.unique(x.double(), return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
     return (last - (counts - 1) / 2)[inverse]

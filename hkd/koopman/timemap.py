@@ -77,7 +77,7 @@ class TimeMap:
         """
         low, high = self.sigma_min * (1 - TOLERANCE), self.sigma_max * (1 + TOLERANCE)
         if not isinstance(sigma, Tensor) and low <= sigma <= high:
-            return  # a tenth of what the evolution of a small network's latents costs, were it made a tensor
+            return  # making it a tensor would take a tenth of the time in which a small network's latents evolve
         levels = torch.as_tensor(sigma, dtype=torch.float64).flatten()
         outside = levels[~((levels >= low) & (levels <= high))]
         if len(outside):
@@ -95,6 +95,7 @@ class TimeMap:
     @overload
     def _warp(self, sigma: Tensor) -> Tensor: ...
     def _warp(self, sigma: float | Tensor) -> float | Tensor:
+        """Return the part of s(sigma) that is not linear: ln sigma, sigma^(1/rho) or sigma itself."""
         if self.name.startswith("log"):
             return sigma.log() if isinstance(sigma, Tensor) else math.log(sigma)
         return sigma ** (1 / self.rho) if self.name == "rho" else sigma

@@ -1,1 +1,1 @@
-"""One class per method: its objective and its sampler."""
+"""Training methods, one class each: its objective and its sampler."""

@@ -1,4 +1,4 @@
-"""What the training loop and the sampler ask of a method."""
+"""The base class of all methods: the interface that the training loop and the sampler use."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Method(nn.Module):
         """Update targets, curricula and rounds after optimiser step number `step` (counted from 1)."""
 
     def rate_factor(self, step: int) -> float:
-        """Return what multiplies the learning rate at step `step`, counted from 0, besides the law of the settings."""
+        """Return the method's own factor of the learning rate at step `step`, counted from 0."""
         return 1.0
 
     def forgets(self, step: int) -> bool:
-        """Return whether the optimisers start anew, without their moments, after optimiser step number `step`."""
+        """Whether the optimisers start anew, without their moments, after optimiser step number `step`."""
         return False
 
     def parameter_groups(self, name: str) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ class Method(nn.Module):
         getattr(self, name).load_state_dict(state)
 
     def diagnostics(self) -> dict[str, float]:
-        """Return numbers worth logging beside the loss."""
+        """Return further numbers to log beside the loss, by name."""
         return {}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
@@ -78,7 +78,7 @@ class Method(nn.Module):
         return getattr(self, self.samples_with[0])(x, sigma, labels)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch dropout on or off; what is frozen stays in evaluation mode."""
+        """Switch dropout on or off; frozen networks stay in evaluation mode."""
         super().train(mode)
         for name in self.frozen:
             part = getattr(self, name, None)
@@ -94,7 +94,7 @@ class Method(nn.Module):
         return state
 
     def sampling_parameters(self) -> int:
-        """Return how many parameters the networks of the artefact have; what only training needs does not count."""
+        """Return how many parameters the networks for sampling have; those that only training needs do not count."""
         return sum(p.numel() for name in self.samples_with for p in getattr(self, name).parameters())
 
     def load_artefact(self, state: dict[str, Tensor]) -> None:
@@ -117,5 +117,5 @@ class Method(nn.Module):
 
 
 def refuse_nfe(method: Method, nfe: int, allowed: str) -> ConfigError:
-    """Return the error of a sampler that is asked for a number of evaluations that it cannot make."""
+    """Return the error for a number of evaluations that a sampler cannot make."""
     return ConfigError(f"{type(method).__name__} samples with {allowed} network evaluations, not {nfe}")

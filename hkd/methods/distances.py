@@ -32,7 +32,7 @@ class PerceptualDistance(nn.Module):
         self._maps, self.resize = maps, resize
 
     def features(self, images: Tensor) -> Features:
-        """Return the normalised maps of images in [-1, 1]; compute those of a target once."""
+        """Return the normalised maps of images in [-1, 1]; for a target that is used often, call it once."""
         return [_unit(m) for m in self._maps(127.5 * (self._resized(images) + 1))]
 
     def forward(self, images: Tensor, target: Features) -> Tensor:
@@ -53,7 +53,9 @@ class PerceptualDistance(nn.Module):
 
 
 class LPIPS(PerceptualDistance):
-    """LPIPS proper: the `lpips` package's heads on a backbone read from a local file.
+    """LPIPS itself: the learned heads of the `lpips` package on a backbone that is read from a local file.
+
+    Source: Zhang et al. (2018), "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric".
 
     Args:
         backbone: `vgg` or `alex`.
@@ -109,10 +111,12 @@ def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:
 
 
 def _unit(features: Tensor) -> Tensor:
+    """Return maps whose vector over channels has length 1 at every place."""
     return features / (features.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
 
 
 def _average_pooling(network: nn.Module) -> None:
+    """Replace the network's maximum pools by average pools."""
     for stage in network.children():
         for name, layer in stage.named_children():
             if isinstance(layer, nn.MaxPool2d):
@@ -120,7 +124,7 @@ def _average_pooling(network: nn.Module) -> None:
 
 
 def _backbone_state(own: dict[str, Tensor], source: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename torchvision's `features.<i>.<rest>` to the package's `slice<k>.<i>.<rest>`."""
+    """Return torchvision's weights `features.<i>.<rest>` under the package's names `slice<k>.<i>.<rest>`."""
     renamed = {}
     for name in own:
         _, _, rest = name.partition(".")

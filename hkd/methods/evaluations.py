@@ -1,4 +1,4 @@
-"""Network evaluations, counted by a hook rather than assumed."""
+"""Count network evaluations with a hook, instead of trusting a formula."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class EvaluationCounter:
-    """Count images that pass through networks while active: one image through one network is one evaluation."""
+    """Counter of the images that pass through networks: one image through one network is one evaluation."""
 
     def __init__(self, networks: Iterable[nn.Module], counted: int = 0) -> None:
         self.counted = counted
@@ -34,10 +34,13 @@ NETWORKS = ("student", "teacher", "target", "fake")
 
 
 def networks(method: nn.Module, names: Sequence[str] = NETWORKS) -> list[nn.Module]:
-    """Return the networks of a method whose calls count as evaluations, all or those of some names.
+    """Return the modules of a method whose calls count as evaluations.
 
-    A network that names a part as `counted` is counted there: a preconditioned one at the bare network inside,
-    whatever wrapper calls it.
+    A network with a property `counted` is counted at that part: a preconditioned network, for instance, at the bare
+    network inside, whatever wrapper calls it.
+
+    Args:
+        names: attributes of the method that hold networks; those that it lacks are left out.
     """
     found = [getattr(method, name) for name in names if isinstance(getattr(method, name, None), nn.Module)]
     return [getattr(network, "counted", network) for network in found]

@@ -1,1 +1,1 @@
-"""Scores of generated images, computed from arrays and callables, whoever made them."""
+"""Scores of generated images, computed from arrays and callables, whichever method made the images."""

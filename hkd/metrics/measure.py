@@ -1,8 +1,8 @@
-"""What needs the feature networks: views of images, and the numbers of programs that insist on their own pass.
+"""From images to stored features: the passes through extractors, and the numbers that libraries make themselves.
 
-Images are resized once per preprocessing class and seen once by each network, whose layers all come of one pass, chunk
-by chunk. The libraries get the same bytes, all at once. What leaves is plain arrays, from which `scoring` makes numbers
-without a network.
+Images are resized once per preprocessing class and pass once through each extractor, which returns all of its layers,
+chunk by chunk. The libraries get the same bytes, all at once. The result is plain arrays, from which `scoring` makes
+numbers without a network.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import numpy as np
 from hkd.metrics.features.cache import FeatureCache, feature_chunks
 from hkd.metrics.features.extract import Extractor
 from hkd.metrics.features.inputs import MetricError, check_images, images_digest
-from hkd.metrics.features.libraries import WITNESSES, Witness
+from hkd.metrics.features.libraries import LIBRARIES, Library
 from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
 from hkd.metrics.scores.moments import Moments
 from hkd.metrics.scores.precision_recall import CONVENTIONS, centred, neighbour_radii
-from hkd.metrics.scoring import Eye, Side, score
+from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
 from hkd.settings.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
 
-Eyes = Mapping[str, Extractor]
-Beside = Mapping[str, tuple[Eye, Callable[[np.ndarray], float]]]  # `network` score: its network, function of images
+Extractors = Mapping[str, Extractor]
+NetworkScores = Mapping[str, tuple[ExtractorFacts, Callable[[np.ndarray], float]]]
+"""For every score of kind `network`, the facts of its network and the function that makes it of images."""
 
 
 def reference_arrays(
     images: np.ndarray,
-    eyes: Eyes,
+    extractors: Extractors,
     names: Sequence[str],
     *,
     split: str = "",
@@ -42,21 +43,25 @@ def reference_arrays(
     Keys: {view}_mu and {view}_sigma (float64) where distances of full rank are asked for, streamed over chunks of
     images; the views themselves where rows are compared with rows (see `_compared_by_rows`), and where there are no
     more images than dimensions; {view}_radii where scores of nearest neighbours are asked for; {library}_mu,
-    {library}_sigma; n, eyes, images_digest, split.
+    {library}_sigma; n, eyes (facts of the extractors), images_digest, split.
+
     Args:
         images: uint8 (N, 3, H, W); may be a file mapped into memory.
+        extractors: by their name in views.
     Raises:
-        MetricError: see `check_images` and `check_features`; also for an eye that is not given.
+        MetricError: see `check_images` and `check_features`; also for an extractor that is not given.
     """
     images = check_images(images, name="reference images")
     n, whole = len(images), _compared_by_rows(names)
     fitted = {SCORES[name].view for name in names if SCORES[_base(name)].implementation == "hkd"}
     out: dict[str, np.ndarray] = {}
     moments: dict[str, Moments] = {}
-    for view, start, rows in _passed(images, eyes, sorted(whole | fitted), cache, batch):
+    for view, start, rows in _view_chunks(images, extractors, sorted(whole | fitted), cache, batch):
+        # with more images than dimensions mean and covariance say all that a distance needs; with fewer, the rows
+        # are the smaller and more exact statistic (see `frechet`)
         full_rank = n > rows.shape[1]
         if view in whole or not full_rank:
-            _hold(out, view, start, rows, n)
+            _place(out, view, start, rows, n)
         if view in fitted and full_rank:
             moments.setdefault(view, Moments(rows.shape[1])).add(rows)
     for view, streamed in moments.items():
@@ -66,20 +71,20 @@ def reference_arrays(
         rows = out[view].astype(np.float64)
         out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)
     for key in _libraries(names):
-        witness = WITNESSES[key]
-        statistics = witness.statistics(_seen(witness, images, eyes["own"], cache, batch))
+        library = LIBRARIES[key]
+        statistics = library.statistics(_library_features(library, images, extractors["own"], cache, batch))
         out |= {f"{key}_mu": statistics["mu"], f"{key}_sigma": statistics["sigma"]}
-    return out | _about(images, eyes, split)
+    return out | _identity(images, extractors, split)
 
 
 def sample_arrays(
     images: np.ndarray,
-    eyes: Eyes,
+    extractors: Extractors,
     names: Sequence[str],
     reference: Mapping[str, np.ndarray],
     *,
     ranges: int = 1,
-    beside: Beside | None = None,
+    network_scores: NetworkScores | None = None,
     claimed: int | None = None,
     cache: FeatureCache | None = None,
     batch: int = 64,
@@ -88,51 +93,61 @@ def sample_arrays(
 
     Args:
         ranges: disjoint parts of the images; a library scores each by itself.
-        beside: how scores that need a network of their own are made of images.
+        network_scores: functions for the scores that need a network of their own.
         claimed: number of images that the caller believes to hand over.
-        cache: where features are looked for before a network is asked.
+        cache: features of earlier passes.
     Raises:
         MetricError: see `check_images`; also for a reference that lacks a library.
     """
     images = check_images(images, name="generated images", claimed=claimed)
     out: dict[str, np.ndarray] = {}
-    for view, start, rows in _passed(images, eyes, views_of(names), cache, batch):
-        _hold(out, view, start, rows, len(images))
-    n, side = len(images) // ranges, Side(reference, "reference")
+    for view, start, rows in _view_chunks(images, extractors, views_of(names), cache, batch):
+        _place(out, view, start, rows, len(images))
+    n, reference_set = len(images) // ranges, FeatureSet(reference, "reference")
     parts = [images[k * n : (k + 1) * n] for k in range(ranges)]
     for key in _libraries(names):
-        witness = WITNESSES[key]
-        known = {part: side[f"{key}_{part}"] for part in ("mu", "sigma")}
-        found = [witness.statistics(_seen(witness, part, eyes["own"], cache, batch)) for part in parts]
-        out[f"number_fid_{key}"] = np.array([witness.distance(statistics, known) for statistics in found])
+        library = LIBRARIES[key]
+        known = {part: reference_set[f"{key}_{part}"] for part in ("mu", "sigma")}
+        features = [_library_features(library, part, extractors["own"], cache, batch) for part in parts]
+        numbers = [library.distance(library.statistics(found), known) for found in features]
+        out[f"number_fid_{key}"] = np.array(numbers)
+    given = network_scores or {}
     for name in names:
         if SCORES[name].kind == "network":
-            if name not in (beside or {}):
+            if name not in given:
                 raise MetricError(f"{name}: there is no network to make it with; leave the column out")
-            out[f"number_{name}"] = np.array([(beside or {})[name][1](part) for part in parts])
-    return out | _about(images, eyes, "", {name: facts for name, (facts, _) in (beside or {}).items()})
+            _, function = given[name]
+            out[f"number_{name}"] = np.array([function(part) for part in parts])
+    return out | _identity(images, extractors, "", {name: facts for name, (facts, _) in given.items()})
 
 
 def measure(
     generated: np.ndarray,
     reference: Mapping[str, np.ndarray],
-    eyes: Eyes,
+    extractors: Extractors,
     columns: Sequence[str],
     *,
     sizes: Sequence[int] = (),
     ranges: int = 1,
     nominal: int | None = None,
-    beside: Beside | None = None,
+    network_scores: NetworkScores | None = None,
     claimed: int | None = None,
     cache: FeatureCache | None = None,
 ) -> dict[str, Any]:
-    """Return the scores behind `columns` of generated images, pass and numbers in one; see `scoring.score`."""
+    """Return the scores behind `columns` of generated images: `sample_arrays` and `scoring.score` in one."""
     names = scores_of(columns)
     arrays = sample_arrays(
-        generated, eyes, names, reference, ranges=ranges, beside=beside, claimed=claimed, cache=cache
+        generated,
+        extractors,
+        names,
+        reference,
+        ranges=ranges,
+        network_scores=network_scores,
+        claimed=claimed,
+        cache=cache,
     )
-    sides = Side(arrays, "sample"), Side(reference, "reference")
-    return score(names, *sides, sizes=sizes, ranges=ranges, nominal=nominal)
+    sample, known = FeatureSet(arrays, "sample"), FeatureSet(reference, "reference")
+    return score(names, sample, known, sizes=sizes, ranges=ranges, nominal=nominal)
 
 
 def check_name(extractor: Extractor) -> str:
@@ -154,70 +169,75 @@ def check_name(extractor: Extractor) -> str:
 def _compared_by_rows(names: Sequence[str]) -> set[str]:
     """Return the views of which all reference features are kept, which takes memory in proportion to n.
 
-    Kernels, nearest neighbours and other programs' arithmetics are made of rows. `own_A` is always kept: quality bars
-    and curves of training compare further sets with it.
+    Kernels, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is always kept:
+    quality bars and curves of training compare further sets with it.
     """
     of_rows = {"kid", "subset_kid", *NEIGHBOURS}
     items = [(SCORES[name].view, SCORES[_base(name)]) for name in names]
     found = {
-        v for v, item in items if item.kind in of_rows or (item.kind == "distance" and item.implementation != "hkd")
+        view
+        for view, item in items
+        if item.kind in of_rows or (item.kind == "distance" and item.implementation != "hkd")
     }
     return found | ({"own_A"} & {view for view, _ in items})
 
 
-def _passed(
-    images: np.ndarray, eyes: Eyes, views: Sequence[str], cache: FeatureCache | None, batch: int
+def _view_chunks(
+    images: np.ndarray, extractors: Extractors, views: Sequence[str], cache: FeatureCache | None, batch: int
 ) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Yield view, index of the first image and features (n, D), chunk by chunk; one pass per network and class."""
-    for extractor in eyes.values():
+    """Yield view, index of the first image and features (n, D), chunk by chunk; one pass per extractor and class."""
+    for extractor in extractors.values():
         check_name(extractor)
     passes: dict[tuple[str, str], list[str]] = {}
     for view in views:
-        eye, kind, _ = split_view(view)
-        passes.setdefault((eye, kind), []).append(view)
-        if eye not in eyes:
-            raise MetricError(f"extractor '{eye}': not given, but {view} needs it")
-    for (eye, kind), group in passes.items():
+        name, kind, _ = split_view(view)
+        passes.setdefault((name, kind), []).append(view)
+        if name not in extractors:
+            raise MetricError(f"extractor '{name}': not given, but {view} needs it")
+    for (name, kind), group in passes.items():
         layers = [split_view(view)[2] for view in group]
-        for start, found in feature_chunks(images, eyes[eye], kind, layers, cache=cache, batch=batch):
+        for start, found in feature_chunks(images, extractors[name], kind, layers, cache=cache, batch=batch):
             for view, rows in zip(group, found, strict=True):
                 yield view, start, rows
 
 
-def _hold(out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, n: int) -> None:
+def _place(out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, n: int) -> None:
     """Put the features of images `start` onwards in their place among those of all n."""
     if view not in out:
         out[view] = np.empty((n, rows.shape[1]), rows.dtype)
     out[view][start : start + len(rows)] = rows
 
 
-def _seen(
-    witness: Witness, images: np.ndarray, extractor: Extractor, cache: FeatureCache | None, batch: int
+def _library_features(
+    library: Library, images: np.ndarray, extractor: Extractor, cache: FeatureCache | None, batch: int
 ) -> np.ndarray:
     """Return the features that a library makes in a pass of its own."""
 
     def make() -> np.ndarray:
-        return witness.features(images, extractor, batch=batch)
+        return library.features(images, extractor, batch=batch)
 
     if cache is None:
         return make()
-    package = IMPLEMENTATIONS[witness.implementation].package
-    return cache.held(images, extractor, f"{witness.key} {versions_of(package)}", make)
+    package = IMPLEMENTATIONS[library.implementation].package
+    return cache.held(images, extractor, f"{library.key} {versions_of(package)}", make)
 
 
 def _libraries(names: Sequence[str]) -> list[str]:
+    """Return the keys in LIBRARIES of the scores that a library makes."""
     return [name.removeprefix("fid_") for name in names if SCORES[name].kind == "library"]
 
 
 def _base(name: str) -> str:
+    """Return the score whose spread a bootstrap is, or the score itself."""
     return SCORES[name].base or name
 
 
-def _about(
-    images: np.ndarray, eyes: Eyes, split: str, others: Mapping[str, Eye] | None = None
+def _identity(
+    images: np.ndarray, extractors: Extractors, split: str, others: Mapping[str, ExtractorFacts] | None = None
 ) -> dict[str, np.ndarray]:
-    facts = {key: asdict(Eye.of(extractor)) for key, extractor in eyes.items()}
-    facts |= {key: asdict(eye) for key, eye in (others or {}).items()}
+    """Return what identifies images and extractors, as arrays; `others` are further networks of a sample."""
+    facts = {key: asdict(ExtractorFacts.of(extractor)) for key, extractor in extractors.items()}
+    facts |= {key: asdict(about) for key, about in (others or {}).items()}
     return {
         "n": np.array(len(images)),
         "eyes": np.array(json.dumps(facts, sort_keys=True)),

@@ -37,7 +37,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Implementation:
-    """One published protocol: preprocessing class, arithmetic and the package that is its witness, if installed."""
+    """One published protocol: preprocessing class, arithmetic, and the package that can compute it itself, if any."""
 
     name: str
     preprocessing: str
@@ -45,6 +45,7 @@ class Implementation:
     package: str = ""
 
 
+# Classes A to E are those of `features.preprocess`; the arithmetic is that of each program's code (docs/protocols.md).
 IMPLEMENTATIONS: dict[str, Implementation] = {
     item.name: item
     for item in (
@@ -68,7 +69,7 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
 
 @dataclass(frozen=True)
 class NumberProtocol:
-    """What a number is: two numbers may share a table column only if these are equal.
+    """The conditions under which a number was computed: only numbers of equal protocol may share a table column.
 
     Attributes:
         name: of the published program whose protocol it is.
@@ -100,6 +101,7 @@ class NumberProtocol:
     versions: tuple[tuple[str, str], ...]
 
     def as_dict(self) -> dict[str, object]:
+        """Return the protocol as plain values, as a metrics file stores it."""
         return {**asdict(self), "versions": dict(self.versions)}
 
 
@@ -124,7 +126,7 @@ def needed_classes(names: list[str]) -> list[str]:
 
 
 class Facts(Protocol):
-    """What a protocol says of a feature network.
+    """The properties of an extractor that a protocol records.
 
     Attributes:
         name: what the distance on its features is called, for instance `FD-factor-cnn`.
@@ -162,7 +164,7 @@ def number_protocol(
     n: tuple[int, int],
     ranges: int = 1,
 ) -> NumberProtocol:
-    """Return the record of a number that `implementation`, or hkd in its place, makes of these features.
+    """Return the protocol of a number that `implementation`, or hkd in its place, makes of these features.
 
     Args:
         reference: digest of the reference images, and their split.
@@ -221,10 +223,11 @@ def peer_distance(
     difference = mean1 - mean2
     mean_term = float(difference.dot(difference))
     traces = float(np.trace(cov1) + np.trace(cov2))
-    offset = arithmetic.offset * np.eye(len(cov1))
+    offset = arithmetic.offset * np.eye(len(cov1))  # inside the root only, as pytorch-fid adds it
     if literal:
         root = float(np.sqrt(np.linalg.eigvals((cov1 + offset) @ (cov2 + offset)).astype(complex)).real.sum())
         return mean_term + traces - 2.0 * root
+    # the trace term of the shifted covariances is that of the given ones plus 2 offset D, which is taken off again
     zero = np.zeros(len(cov1))
     shifted = frechet_from_statistics(zero, cov1 + offset, zero, cov2 + offset)
     return mean_term + shifted.trace_term - 2.0 * arithmetic.offset * len(cov1)

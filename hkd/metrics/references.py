@@ -1,4 +1,4 @@
-"""Reference statistics: those built here (`measure.reference_arrays`) held against those of published files."""
+"""Reference statistics of published files, and their distance to those built here (`measure.reference_arrays`)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.scores.frechet import Frechet, frechet
 from hkd.metrics.scores.moments import Gaussian
 
-# layout: preprocessing class of the features behind it
+# preprocessing class of the features of each layout of file
 PUBLISHED_LAYOUTS = {"edm": "A", "ttur": "A", "adm": "A", "clean-fid": "C"}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of one side with what they are statistics of; `n` 0 and empty texts where a file does not say.
+    """Statistics of reference images and where they come from; `n` 0 and empty texts where a file does not say.
 
     Attributes:
         preprocessing: class A to E.
@@ -49,9 +49,9 @@ def load_reference(path: str | Path, *, layout: str | None = None, dim: int | No
 
     Args:
         layout: a key of PUBLISHED_LAYOUTS; None recognises clean-fid's file names and takes EDM's otherwise.
-        dim: feature dimension that is due.
+        dim: expected feature dimension.
     Raises:
-        MetricError: for an unreadable file, missing arrays, or statistics that cannot be ones.
+        MetricError: for an unreadable file, missing arrays, or arrays that cannot be a mean and a covariance.
     """
     path = Path(path)
     arrays = _read_npz(path)
@@ -79,7 +79,7 @@ def reference_distance(built: Reference, published: Reference) -> ReferenceDista
 
 
 def _class_of_name(name: str) -> str:
-    """Return the class that a file name tells: clean-fid writes its mode into it, every other publisher uses A."""
+    """Return the preprocessing class of a file: clean-fid writes its mode into the name, all others use A."""
     lower = name.lower()
     if "_legacy_pytorch" in lower:
         return "B"
@@ -93,6 +93,7 @@ def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
         raise MetricError(f"{path}: only npz references are read; pickled ones can run code, convert them elsewhere")
     try:
         with np.load(path, allow_pickle=False) as loaded:
+            # the features themselves are not read: ADM's `arr_0` holds images, clean-fid's `feats` a whole data set
             keys = [key for key in loaded.files if key not in ("arr_0", "feats")]
             return {key: loaded[key] for key in keys} | ({"feats": np.zeros(0)} if "feats" in loaded.files else {})
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

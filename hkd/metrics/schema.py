@@ -1,4 +1,4 @@
-"""The schema of a metrics file: what every number carries, and what no file may be called."""
+"""The schema of a metrics file: every number has its protocol, and only FID is called FID."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROUNDING = -1e-3  # library distances of equal sets come out slightly negative
 
 
 class ProtocolRecord(BaseModel):
-    """What a number is; see `protocols.NumberProtocol`."""
+    """The protocol of one number; see `protocols.NumberProtocol`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,7 +45,7 @@ class ProtocolRecord(BaseModel):
 
 
 class MetricsRecord(BaseModel):
-    """One metrics file: the scores of `measure.measure`, each with its protocol, and whatever a stage adds."""
+    """One metrics file: the scores of `scoring.score`, each with its protocol, and what a stage adds."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,13 +1,13 @@
 """From stored features to numbers, each with its protocol. Needs no network and does not load torch.
 
-What a feature pass leaves is a mapping of arrays: views (see `hkd.settings.columns`) of shape (N, D), numbers made
-beside them (`number_{score}`), and what identifies images and networks. A reference is alike.
+The features of a set of images are a mapping of arrays: views (see `hkd.settings.columns`) of shape (N, D), numbers
+that were made in the same pass (`number_{score}`), and what identifies images and networks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -35,8 +35,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Eye:
-    """What identifies a feature network; see `extractor.Extractor`."""
+class ExtractorFacts:
+    """What identifies an extractor; see `protocols.Facts` for the fields."""
 
     name: str
     input_size: int
@@ -46,13 +46,18 @@ class Eye:
     unproven: bool = False
 
     @classmethod
-    def of(cls, extractor: Facts) -> Eye:
+    def of(cls, extractor: Facts) -> ExtractorFacts:
         """Return the facts of an extractor."""
         return cls(**{field.name: getattr(extractor, field.name) for field in fields(cls)})
 
 
-class Side:
-    """The arrays of one side, with statistics that are made once."""
+class FeatureSet:
+    """Features of the generated or of the reference images, and their means and covariances, each computed once.
+
+    Args:
+        arrays: as `measure.sample_arrays` or `measure.reference_arrays` returns them.
+        name: `sample` or `reference`, for messages.
+    """
 
     def __init__(self, arrays: Arrays, name: str) -> None:
         self._arrays, self._name = arrays, name
@@ -64,22 +69,32 @@ class Side:
             raise MetricError(f"{self._name}: holds no '{key}'; it was made for other columns, run `hkd {stage}` again")
         return self._arrays[key]
 
-    def held(self, key: str) -> np.ndarray | None:
-        """Return an array, or None where it is not held."""
+    def get(self, key: str) -> np.ndarray | None:
+        """Return the array of that name, or None where there is none."""
         return self._arrays.get(key)
 
     @cached_property
-    def eyes(self) -> dict[str, Eye]:
-        """The feature networks that were used, by their name in views."""
-        return {key: Eye(**about) for key, about in json.loads(str(self["eyes"])).items()}
+    def extractors(self) -> dict[str, ExtractorFacts]:
+        """The extractors that were used, by their name in views."""
+        return {key: ExtractorFacts(**about) for key, about in json.loads(str(self["eyes"])).items()}
 
     @property
     def n(self) -> int:
+        """Number of images."""
         return int(self["n"])
 
+    def rows(self, view: str, part: Part) -> np.ndarray:
+        """Return the features (n, D) of a part of the images.
+
+        Raises:
+            MetricError: the view is missing, or see `check_features`.
+        """
+        features = check_features(self[view], name=f"{self._name} {view}")
+        return features[part.start : part.start + part.n]
+
     def gaussian(self, view: str) -> Gaussian:
-        """Return mean and covariance of a view."""
-        mean, covariance = self.held(f"{view}_mu"), self.held(f"{view}_sigma")
+        """Return mean and covariance of a view: those stored, or else those of its features."""
+        mean, covariance = self.get(f"{view}_mu"), self.get(f"{view}_sigma")
         if mean is not None and covariance is not None:
             return Gaussian(self.n, mean, covariance)
         if view not in self._gaussians:
@@ -87,10 +102,24 @@ class Side:
         return self._gaussians[view]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Consecutive images of a sample that are scored together: the first `n` of one of its ranges.
+
+    Attributes:
+        number: of the range, from 0.
+        start: index of its first image in the whole sample.
+    """
+
+    number: int
+    start: int
+    n: int
+
+
 def score(
     names: Sequence[str],
-    sample: Side,
-    reference: Side,
+    sample: FeatureSet,
+    reference: FeatureSet,
     *,
     sizes: Sequence[int] = (),
     ranges: int = 1,
@@ -109,121 +138,138 @@ def score(
     Raises:
         MetricError: a reference of another extractor, a missing view, or fewer images than asked for.
     """
-    _check_same_eyes(sample, reference)
+    _check_same_extractors(sample, reference)
     n = sample.n // ranges
     if any(size > n for size in sizes):
         raise MetricError(f"score of {max(sizes)} images: there are {n}; sample more, or compare at fewer")
-    made = _Maker(reference)
+    scorer = _Scorer(sample, reference)
+    parts = [Part(number, number * n, n) for number in range(ranges)]
     found: dict[str, float] = {}
     protocols: dict[str, NumberProtocol] = {}
     for name in names:
         item = SCORES[name]
-        values = [made.value(item, _rows(sample, item.view, k * n, n), sample, k) for k in range(ranges)]
+        values = [scorer.value(item, part) for part in parts]
         found[name] = float(np.mean(values))
         protocols[name] = _protocol(item, sample, reference, n, ranges)
-        if ranges > 1 and not item.base:
+        if item.base:  # a bootstrap is itself a spread: it has none over ranges, and no smaller sizes
+            continue
+        if ranges > 1:
             over = spread(values)
             found |= {of_ranges(name, "sd"): over.sd, of_ranges(name, "min"): over.minimum}
             protocols |= dict.fromkeys((of_ranges(name, "sd"), of_ranges(name, "min")), protocols[name])
-        for size in sizes if item.view and not item.base else ():
-            first = [made.value(item, _rows(sample, item.view, k * n, size), sample, k) for k in range(ranges)]
+        for size in sizes if item.view else ():
+            first = [scorer.value(item, replace(part, n=size)) for part in parts]
             found[at(name, size)] = float(np.mean(first))
             protocols[at(name, size)] = replace(protocols[name], n_generated=size)
-    parts, eye = made.frechet(_rows(sample, "own_A", 0, n), "own_A"), sample.eyes["own"]
+    distance = scorer.frechet("own_A", sample.rows("own_A", parts[0]))
+    own = sample.extractors["own"]
     return {
-        "metric": eye.name,
+        "metric": own.name,
         "scores": found,
-        **{key: getattr(parts, key) for key in ("mean_term", "trace_term")},
-        "conditioning": asdict(parts.conditioning),
+        **{key: getattr(distance, key) for key in ("mean_term", "trace_term")},
+        "conditioning": asdict(distance.conditioning),
         "n_generated": n,
         "n_reference": reference.n,
         "ranges": ranges,
-        "extractor": eye.name,
-        "extractor_digest": eye.digest,
+        "extractor": own.name,
+        "extractor_digest": own.digest,
         "generated_digest": str(sample["images_digest"]),
         "reference_digest": str(reference["images_digest"]),
-        "protocols": {key: p.as_dict() | {"estimate": _doubts(sample, p, nominal)} for key, p in protocols.items()},
+        "protocols": {
+            key: protocol.as_dict() | {"estimate": _doubts(sample, protocol, nominal)}
+            for key, protocol in protocols.items()
+        },
     }
 
 
-class _Maker:
-    """Values of scores against one reference."""
+class _Scorer:
+    """Values of single scores, of parts of one sample against one reference."""
 
-    def __init__(self, reference: Side) -> None:
-        self._reference = reference
-        self._neighbours: dict[bytes, Mapping[str, float]] = {}
+    def __init__(self, sample: FeatureSet, reference: FeatureSet) -> None:
+        self._sample, self._reference = sample, reference
+        self._neighbours: dict[tuple[str, Part], Mapping[str, float]] = {}
 
-    def frechet(self, x: np.ndarray, view: str) -> Frechet:
-        """Return our own distance of features to the reference."""
-        if self._reference.n > x.shape[1]:
-            return frechet_from_rows(x, self._reference.gaussian(view))
-        return frechet_from_features(x, self._reference[view])
-
-    def value(self, item: Score, x: np.ndarray, sample: Side, part: int) -> float:
-        """Return the score of features (n, D), or what was made beside the features of range `part`."""
+    def value(self, item: Score, part: Part) -> float:
+        """Return a score of a part of the sample, from its features or as it was stored beside them."""
         if item.kind in ("library", "network"):
-            return float(np.atleast_1d(sample[f"number_{item.name}"])[part])
-        if item.kind == "bootstrap":
-            base = SCORES[item.base]
-            how = half_sampling if base.kind in NEIGHBOURS else bootstrap
-            return how(lambda rows: self._of(base, rows), x).sd
-        return self._of(item, x)
-
-    def _of(self, item: Score, x: np.ndarray) -> float:
+            return float(np.atleast_1d(self._sample[f"number_{item.name}"])[part.number])
         if item.kind in NEIGHBOURS:
-            return self._nearest(item.view, x)[item.kind]
-        return _KINDS[item.kind](self, item, x, self._reference)
+            return self._nearest(item.view, part)[item.kind]
+        rows = self._sample.rows(item.view, part)
+        if item.kind != "bootstrap":
+            return self._of_features(item, rows)
+        base = SCORES[item.base]
+        # among rows drawn with replacement a row has itself for a neighbour, hence halves without
+        resampled = half_sampling if base.kind in NEIGHBOURS else bootstrap
+        return resampled(lambda drawn: self._of_features(base, drawn), rows).sd
 
-    def _nearest(self, view: str, x: np.ndarray) -> Mapping[str, float]:
-        """Return the four scores of nearest neighbours, made in one go."""
-        key = view.encode() + x.tobytes()
+    def frechet(self, view: str, rows: np.ndarray) -> Frechet:
+        """Return our own distance of features (n, D) to the reference."""
+        # a covariance of no more images than dimensions is singular: then the reference is compared row by row
+        if self._reference.n > rows.shape[1]:
+            return frechet_from_rows(rows, self._reference.gaussian(view))
+        return frechet_from_features(rows, self._reference[view])
+
+    def _of_features(self, item: Score, rows: np.ndarray) -> float:
+        """Return a score of any features (n, D) of its view.
+
+        Raises:
+            KeyError: for a kind that is not made of features.
+        """
+        match item.kind:
+            case "distance" if item.implementation == "hkd":
+                return self.frechet(item.view, rows).distance
+            case "distance":
+                arithmetic = IMPLEMENTATIONS[item.implementation].arithmetic
+                return peer_distance(rows, self._reference[item.view], arithmetic)
+            case "fdn":
+                return self.frechet(item.view, rows).fdn
+            case "infinity":
+                return self._infinity(item.view, rows).value
+            case "infinity_error":
+                return self._infinity(item.view, rows).sd
+            case "kid":
+                return kid(rows, self._reference[item.view])
+            case "subset_kid":
+                known = self._reference[item.view]
+                return subset_kid(rows, known, subset_size=min(1000, len(rows), len(known))).mean
+            case "inception_score":
+                return inception_score(rows, splits=min(10, len(rows))).mean
+            case "precision" | "recall" | "density" | "coverage":
+                return self._neighbour_scores(item.view, rows)[item.kind]
+        raise KeyError(item.kind)
+
+    def _infinity(self, view: str, rows: np.ndarray) -> Extrapolation:
+        return frechet_infinity(rows, lambda drawn: self.frechet(view, drawn).distance)
+
+    def _nearest(self, view: str, part: Part) -> Mapping[str, float]:
+        """Return the four scores of nearest neighbours of a part, computed once."""
+        key = view, part
         if key not in self._neighbours:
-            radii = f"{view}_radii"
-            known = self._reference.held(radii)
-            self._neighbours = {key: asdict(precision_recall(x, self._reference[view], real_radii=known))}
+            self._neighbours[key] = self._neighbour_scores(view, self._sample.rows(view, part))
         return self._neighbours[key]
 
-
-def _distance(made: _Maker, item: Score, x: np.ndarray, reference: Side) -> float:
-    if item.implementation == "hkd":
-        return made.frechet(x, item.view).distance
-    return peer_distance(x, reference[item.view], IMPLEMENTATIONS[item.implementation].arithmetic)
+    def _neighbour_scores(self, view: str, rows: np.ndarray) -> Mapping[str, float]:
+        radii = self._reference.get(f"{view}_radii")
+        return asdict(precision_recall(rows, self._reference[view], real_radii=radii))
 
 
-def _infinity(made: _Maker, item: Score, x: np.ndarray) -> Extrapolation:
-    return frechet_infinity(x, lambda rows: made.frechet(rows, item.view).distance)
-
-
-def _subset_kid(made: _Maker, item: Score, x: np.ndarray, reference: Side) -> float:
-    y = reference[item.view]
-    return subset_kid(x, y, subset_size=min(1000, len(x), len(y))).mean
-
-
-_KINDS: dict[str, Callable[[_Maker, Score, np.ndarray, Side], float]] = {
-    "distance": _distance,
-    "fdn": lambda made, item, x, reference: made.frechet(x, item.view).fdn,
-    "infinity": lambda made, item, x, reference: _infinity(made, item, x).value,
-    "infinity_error": lambda made, item, x, reference: _infinity(made, item, x).sd,
-    "kid": lambda made, item, x, reference: kid(x, reference[item.view]),
-    "subset_kid": _subset_kid,
-    "inception_score": lambda made, item, x, reference: inception_score(x, splits=min(10, len(x))).mean,
-}
-
-
-def _rows(sample: Side, view: str, start: int, n: int) -> np.ndarray:
-    return check_features(sample[view], name=f"sample {view}")[start : start + n] if view else np.zeros((0, 0))
-
-
-def _protocol(item: Score, sample: Side, reference: Side, n: int, ranges: int) -> NumberProtocol:
+def _protocol(item: Score, sample: FeatureSet, reference: FeatureSet, n: int, ranges: int) -> NumberProtocol:
+    """Return the protocol of a score of n generated images, for each of so many ranges."""
     program = IMPLEMENTATIONS[item.implementation or "hkd"]
-    key, kind, layer = split_view(item.view) if item.view else ("own", program.preprocessing, "features")
     if item.kind == "network":
         key, kind, layer = item.name, "none", "distance"
-    eye = sample.eyes[key]
+    elif item.view:
+        key, kind, layer = split_view(item.view)
+    else:  # a library's pass of its own
+        key, kind, layer = "own", program.preprocessing, "features"
+    extractor = sample.extractors[key]
+    if item.view:  # a layer has its own dimension
+        extractor = replace(extractor, dim=sample[item.view].shape[1])
     return number_protocol(
         program.name,
         kind,
-        replace(eye, dim=sample[item.view].shape[1]) if item.view else eye,
+        extractor,
         score=item.base or item.name,
         layer=layer,
         library=item.kind == "library",
@@ -233,21 +279,22 @@ def _protocol(item: Score, sample: Side, reference: Side, n: int, ranges: int) -
     )
 
 
-def _doubts(sample: Side, protocol: NumberProtocol, nominal: int | None) -> list[str]:
+def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None) -> list[str]:
     """Return the reasons why a number is an estimate only: too few images, or a network that is not proven."""
     few = why_estimate(protocol.n_generated, protocol.n_reference, dim=protocol.dim, nominal=nominal)
-    unproven = any(eye.unproven for eye in sample.eyes.values() if eye.name == protocol.extractor)
+    unproven = any(facts.unproven for facts in sample.extractors.values() if facts.name == protocol.extractor)
     return [*few, *([f"extractor {protocol.extractor} is unproven on its published weights"] if unproven else [])]
 
 
-def _check_same_eyes(sample: Side, reference: Side) -> None:
-    for key, eye in sample.eyes.items():
+def _check_same_extractors(sample: FeatureSet, reference: FeatureSet) -> None:
+    """Raise MetricError unless sample and reference were passed through the same extractors."""
+    for key, facts in sample.extractors.items():
         if key in SCORES:  # a network of the sample alone
             continue
-        known = reference.eyes.get(key)
-        if known != eye:
+        known = reference.extractors.get(key)
+        if known != facts:
             found = "absent" if known is None else f"{known.name}, weights {known.digest[:12]}"
             raise MetricError(
-                f"reference: extractor '{key}' is {found}, the samples' is {eye.name}, weights {eye.digest[:12]};"
+                f"reference: extractor '{key}' is {found}, the samples' is {facts.name}, weights {facts.digest[:12]};"
                 " rebuild the reference"
             )

@@ -13,7 +13,7 @@ from hkd.nets.layers import Conv2d, Init, Linear, Resample, Resampling, group_no
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What a family of U-Nets fixes for all of its blocks."""
+    """Settings that all blocks of one family of U-Nets share."""
 
     emb_channels: int
     dropout: float
@@ -44,7 +44,9 @@ class UNetBlock(nn.Module):
         attention: bool = False,
     ) -> None:
         super().__init__()
-        self.style, self.in_channels, self.out_channels = style, in_channels, out_channels
+        self.style = style
+        self.in_channels = in_channels
+        self.out_channels = out_channels
         self.norm0 = group_norm(in_channels, eps=style.eps)
         self.conv0 = Conv2d(in_channels, out_channels, 3, init=style.init, direction=direction, taps=style.taps)
         self.affine = Linear(style.emb_channels, out_channels * (1 + style.adaptive_scale), init=style.init)
@@ -75,6 +77,7 @@ class UNetBlock(nn.Module):
         if not self.style.adaptive_scale:
             return self.norm1(h + affine)
         scale, shift = affine.chunk(2, dim=1)
+        # the scale is learned as a difference from 1, so that an embedding of 0 leaves the normalised h as it is
         return torch.addcmul(shift, self.norm1(h), scale + 1)
 
     def _joined(self, x: Tensor, branch: Tensor) -> Tensor:
@@ -90,6 +93,7 @@ def attend(qkv: Tensor, heads: int) -> Tensor:
         heads: how many groups the channels are split into.
     """
     batch, channels, height, width = qkv.shape
+    # the published weights interleave the three: channel 3c + j, not all queries before all keys
     parts = qkv.reshape(batch, heads, channels // (3 * heads), 3, height * width)
     q, k, v = parts.permute(3, 0, 1, 4, 2)  # each (B, heads, pixels, C / heads)
     out = F.scaled_dot_product_attention(q, k, v)

@@ -1,7 +1,7 @@
 """A small convolutional network whose features stand in, on small data, for those of a published one.
 
-Two are trained, with different widths and seeds: one is the metric's eye, the other the perceptual distance's, so
-that no method is graded by the network that trained it.
+Two are trained, with different widths and seeds: one is the extractor of the metrics, the other serves the
+perceptual distance, so that no method is graded by the network that trained it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hkd.seeding import address
 MIDDLE, SPREAD = 127.5, 64.0  # levels in [0, 255] become about zero-mean and of unit variance
 CLASSIFIERS = ("class", "label", "rotation")  # heads whose classes are exclusive
 SPATIAL = 7
-GRID = 3  # the last maps are averaged to GRID x GRID cells, so that features still know where things are
+GRID = 3  # the last maps are averaged to GRID x GRID cells, so that features still depend on positions
 
 
 class FeatureCNN(nn.Module):
-    """Three stages of convolutions, a layer of features, and a linear head per question asked of them.
+    """Three stages of convolutions, a layer of features, and one linear head for each factor or label to predict.
 
     Args:
         width: channels of the first stage; each stage doubles them and halves the resolution.
@@ -42,7 +42,7 @@ class FeatureCNN(nn.Module):
             if value < least:
                 raise ValueError(f"{key}: expected at least {least}, found {value}")
         self.image_size = image_size
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]):  # layers draw from the global generator, whose state is put back
             torch.default_generator.manual_seed(address(seed, "feature-network"))
             self.stages = nn.ModuleList(
                 (
@@ -92,6 +92,9 @@ class FeatureCNN(nn.Module):
 
 
 def _layer(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU; an even kernel of stride 2 sees every pixel equally often."""
+    """Return a convolution, batch normalisation and ReLU.
+
+    The kernel of a stride of 2 is even, so that every pixel enters equally many outputs.
+    """
     convolution = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU())

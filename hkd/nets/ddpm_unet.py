@@ -107,6 +107,7 @@ class DDPMUNet(nn.Module):
 
     def embed(self, t: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return the conditioning vector (B or 1, emb_channels)."""
+        # DDPM puts sines before cosines, `PositionalEmbedding` cosines before sines
         cos, sin = self.map_time(t.to(torch.float32)).chunk(2, dim=1)
         emb = self.map_layer1(F.silu(self.map_layer0(torch.cat((sin, cos), dim=1))))
         if self.map_label is not None and class_labels is not None:

@@ -26,8 +26,8 @@ def from_config(config: NetworkConfig, size: Mapping[str, Any]) -> KDMNet:
 class KDMNet(nn.Module):
     """x -> D(K E_T(x)), with z = E_T(x) a plane of the image's size, or its projection to `latent_size` numbers.
 
-    `encode_clean` is the encoder of clean images, which training alone needs. Labels reach all three U-Nets and,
-    through a linear map, the evolved latent. The U-Nets work at one time each, so that their time label is a constant.
+    `encode_clean` is the encoder of clean images, which only training needs. Labels reach all three U-Nets and,
+    through a linear map, the evolved latent. Each U-Net works at one time only, so its time label is a constant.
 
     Args:
         latent_size: None for the plane itself.
@@ -56,7 +56,10 @@ class KDMNet(nn.Module):
 
     @property
     def counted(self) -> nn.Module:
-        """The decoder, where every pass ends; training calls the parts one by one."""
+        """The part whose calls count as network evaluations: the decoder, where every pass ends.
+
+        It is a part, not the whole, because training calls the parts one by one.
+        """
         return self.decoder
 
     def forward(self, x: Tensor, noise_labels: Tensor, class_labels: Tensor | None = None) -> Tensor:

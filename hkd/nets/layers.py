@@ -19,7 +19,10 @@ Resampling = Literal["up", "down"]
 
 @dataclass(frozen=True)
 class Init:
-    """How fresh weights are drawn: a rule of fans, and a gain for the weight and for the bias."""
+    """How fresh weights are drawn: a rule that depends on the fans, and a gain for weight and bias.
+
+    Source: the rules and gains of the official EDM code; Glorot and Bengio (2010) and He et al. (2015).
+    """
 
     rule: Literal["xavier_uniform", "kaiming_uniform", "kaiming_normal"] = "xavier_uniform"
     weight: float = 1.0
@@ -30,7 +33,7 @@ class Init:
         return replace(self, weight=gain)
 
     def draw(self, shape: Sequence[int], *, fan_in: int, fan_out: int) -> Tensor:
-        """Return an ungained draw of `shape`, from torch's global generator."""
+        """Return a draw of `shape` before any gain, from torch's global generator."""
         if self.rule == "xavier_uniform":
             return (torch.rand(*shape) * 2 - 1) * math.sqrt(6 / (fan_in + fan_out))
         if self.rule == "kaiming_uniform":
@@ -83,6 +86,7 @@ class Resample(nn.Module):
     def _up(self, x: Tensor) -> Tensor:
         if self.is_box:
             return F.interpolate(x, scale_factor=2, mode="nearest")
+        # each input pixel is spread over 2 x 2 outputs: times 4, so that the mean stays the same
         kernel = (self.resample_filter * 4).repeat(x.shape[1], 1, 1, 1)
         return F.conv_transpose2d(x, kernel, groups=x.shape[1], stride=2, padding=self.margin)
 

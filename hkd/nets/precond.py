@@ -87,7 +87,7 @@ class EDMPrecond(Precond):
         self.sigma_data = sigma_data
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
-        total = sigma**2 + self.sigma_data**2
+        total = sigma**2 + self.sigma_data**2  # variance of the noisy image
         return Coefficients(
             c_skip=self.sigma_data**2 / total,
             c_out=sigma * self.sigma_data / total.sqrt(),
@@ -107,7 +107,7 @@ class ConsistencyPrecond(Precond):
         self.sigma_data, self.sigma_min = sigma_data, sigma_min
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
-        above = sigma - self.sigma_min
+        above = sigma - self.sigma_min  # 0 at sigma_min, where c_skip is then 1 and c_out is 0
         norm = (sigma**2 + self.sigma_data**2).sqrt()
         return Coefficients(
             c_skip=self.sigma_data**2 / (above**2 + self.sigma_data**2),
@@ -128,6 +128,7 @@ class VPPrecond(Precond):
     ) -> None:
         super().__init__(model)
         self.beta_d, self.beta_min, self.steps = beta_d, beta_min, steps
+        # the discrete steps are read as a continuous time from t_min to 1
         self.sigma_min, self.sigma_max = self.sigma(t_min), self.sigma(1.0)
 
     def coefficients(self, sigma: Tensor) -> Coefficients:

@@ -53,7 +53,7 @@ class EncoderOutput(NamedTuple):
 
 
 class UNet(nn.Module, ABC):
-    """What the two families share: the levels, and forward = decode after encode.
+    """Base of the two families: encoder and decoder of equal levels, and forward = decode after encode.
 
     Attributes:
         img_resolution, img_channels: of the images it takes.
@@ -82,7 +82,9 @@ class UNet(nn.Module, ABC):
                 f"channel_mult: {depth + 1} levels need a resolution divisible by {2**depth}, found {img_resolution}"
             )
         self.img_resolution, self.img_channels, self.out_channels = img_resolution, in_channels, out_channels
-        self.label_dim, self.augment_dim, self.label_dropout = label_dim, augment_dim, label_dropout
+        self.label_dim = label_dim
+        self.augment_dim = augment_dim
+        self.label_dropout = label_dropout
         self.model_channels, self.num_blocks = model_channels, num_blocks
         self.resolutions = [img_resolution >> level for level in range(depth + 1)]
         self.widths = [model_channels * mult for mult in channel_mult]
@@ -125,10 +127,10 @@ class UNet(nn.Module, ABC):
             skips: as returned by `encode`; left unchanged.
             trunk: what the lowest level starts from; the last skip unless given.
         """
-        remaining = list(skips)
+        remaining = list(skips)  # popped from the end: the decoder mirrors the encoder
         x = remaining[-1] if trunk is None else trunk
         for name, block in self.dec.items():
-            if name.endswith(("_aux_norm", "_aux_conv")):
+            if name.endswith(("_aux_norm", "_aux_conv")):  # the output layers, which `_head` applies
                 continue
             if "_block" in name:
                 x = torch.cat((x, remaining.pop()), dim=1)
@@ -141,7 +143,7 @@ class UNet(nn.Module, ABC):
 
     @abstractmethod
     def _head(self, x: Tensor) -> Tensor:
-        """Return the raw output from what the last block puts out."""
+        """Return the raw output, given the output of the last block."""
 
     def _build_encoder(self, stem_channels: int, style: BlockStyle) -> None:
         channels = stem_channels
@@ -159,7 +161,7 @@ class UNet(nn.Module, ABC):
                 channels = width
 
     def _build_auxiliary(self, res: int, channels: int, style: BlockStyle) -> None:
-        """Add what a family puts beside a `down` block; nothing by default."""
+        """Add the modules that a family has beside a `down` block; none by default."""
 
     def _encoder_module(self, name: str, module: nn.Module, channels: int, res: int) -> None:
         self.enc[name] = module
@@ -256,7 +258,7 @@ class SongUNet(UNet):
         self.map_augment = Linear(augment_dim, noise_channels, init=init, bias=False) if augment_dim else None
         self.map_layer0 = Linear(noise_channels, emb_channels, init=init)
         self.map_layer1 = Linear(emb_channels, emb_channels, init=init)
-        self._auxiliary = in_channels if encoder_type == "residual" else 0  # channels of the residual pyramid so far
+        self._auxiliary = in_channels if encoder_type == "residual" else 0  # channels of the image pyramid so far
         self._build_encoder(model_channels, style)
         self._build_decoder(style, attention_in_last_only=True)
         self.dec[f"{img_resolution}x{img_resolution}_aux_norm"] = group_norm(self.widths[0], eps=style.eps)
@@ -267,9 +269,11 @@ class SongUNet(UNet):
     def embed(
         self, noise_labels: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
+        # the published weights expect sines before cosines
         cos, sin = self.map_noise(noise_labels).chunk(2, dim=1)
         emb = torch.cat((sin, cos), dim=1)
         if self.map_label is not None:
+            # a one-hot row of n classes has mean square 1 / n, which the root brings to 1
             emb = emb + self.map_label(self._labels(class_labels, emb) * math.sqrt(self.label_dim))
         if self.map_augment is not None and augment_labels is not None:
             emb = emb + self.map_augment(augment_labels)
@@ -280,6 +284,8 @@ class SongUNet(UNet):
         skips: list[Tensor] = []
         for name, block in self.enc.items():
             if name.endswith("_aux_residual"):
+                # NCSN++'s pyramid: the shrunken input joins the features after each `down` block, whose
+                # output it replaces among the skips; sqrt(1/2) keeps the variance of the sum
                 x = auxiliary = skips[-1] = (x + block(auxiliary)) * math.sqrt(0.5)
                 continue
             x = block(x) if name.endswith("_conv") else block(x, emb)

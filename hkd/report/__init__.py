@@ -1,1 +1,1 @@
-"""From metrics files to tables that say what was measured, what the paper printed and whether the two compare."""
+"""Tables from metrics files: measured numbers, the paper's printed numbers, and whether the two may be compared."""

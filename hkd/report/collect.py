@@ -1,6 +1,6 @@
-"""All metrics files to one long table: one line per run, NFE and seed.
+"""Collect all metrics files in one long table: one line per run, NFE and seed.
 
-A metrics file is refused rather than repaired: a table with a guessed number is worse than no table.
+A metrics file with a missing or impossible entry is refused, not repaired, so that no number in a table is a guess.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "versions", "protocols
 
 
 class ReportError(ArtifactError):
-    """Metrics that must not stand in a table. The message names the file, the key and the remedy."""
+    """Metrics that must not be put into a table. The message names the file, the key and the remedy."""
 
 
 def collect(paths: Iterable[Path | str]) -> pd.DataFrame:
     """Return one line per metrics file, in the order given, with `COLUMNS`.
 
-    `method` is the run as group/name, `scores` and `protocols` are mappings from score to number and to protocol,
-    `RECORDED` what the record beside the file says of the scoring (empty without one), `file` where the line comes
-    from. A budget entry that nobody knows is null in the file and empty here; a score is always a finite number.
+    `method` is the run as group/name; `scores` and `protocols` are mappings from score to number and to protocol;
+    `RECORDED` are facts about the scoring from the record beside the file, empty without one; `file` is the source of
+    the line. An unknown budget entry is null in the file and empty here; a score is always a finite number.
 
     Raises:
         ArtifactError: a file is missing, damaged or no JSON.
@@ -63,9 +63,9 @@ def records(paths: Iterable[Path | str]) -> pd.DataFrame:
 
 
 def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple[float, Mapping[str, Any]]:
-    """Return what a line of `collect` holds for a column, with its protocol.
+    """Return the number of a column in a line of `collect`, with its protocol.
 
-    That is the score of all images or of the first `n_common`; for spreads over ranges what was found over them.
+    It is the score of all images or of the first `n_common`, or the spread over ranges.
 
     Raises:
         ReportError: the file holds no such score.
@@ -84,7 +84,7 @@ def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple
 
 
 def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int | None = None) -> None:
-    """Refuse lines whose numbers may not share a column: another extractor, preprocessing, reference or count.
+    """Refuse lines whose numbers may not share a column, because extractor, preprocessing, reference or count differ.
 
     The number of images is part of a protocol. Rows with different numbers may stand in one table if one of its
     columns compares them at `n_common` images; the others then show each row's own number.
@@ -114,7 +114,7 @@ def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int
 
 
 def _check_minima(metrics: pd.DataFrame, chosen: Sequence[Column]) -> None:
-    """Refuse a minimum over seeds where rows have different numbers of them: the more seeds, the lower it is."""
+    """Refuse a minimum over seeds where rows have different numbers of seeds: the more seeds, the lower it is."""
     seeds = Counter(zip(metrics["method"], metrics["nfe"], strict=True)).most_common()
     for item in chosen:
         if item.derived in ("min", "range_min") and seeds[0][1] != seeds[-1][1]:
@@ -147,6 +147,7 @@ def _present(value: Any) -> Any:
 
 
 def _line(path: Path) -> dict[str, Any]:
+    """Return the line of one metrics file, with every entry checked."""
     check_digest(path, "metrics")
     content = read_json(path, "metrics")
     if not isinstance(content, Mapping):
@@ -172,6 +173,7 @@ def _line(path: Path) -> dict[str, Any]:
 
 
 def _recorded(path: Path) -> dict[str, Any]:
+    """Return device, times and memory of the scoring from the record beside a metrics file."""
     if not record_path(path).exists():
         return dict.fromkeys(RECORDED)
     content = read_json(record_path(path), "metrics")
@@ -204,7 +206,7 @@ def _check_repeats(lines: list[dict[str, Any]]) -> None:
 
 
 def _difference(one: Mapping[str, Any], two: Mapping[str, Any], ignore: Sequence[str] = ()) -> str:
-    """Return what differs between two protocols, versions and remarks apart, or an empty text."""
+    """Return the differences of two protocols as text, without versions and remarks; empty where there are none."""
     apart = {"versions", "estimate", *ignore}
     keys = [key for key in (*one, *two) if key not in apart and one.get(key) != two.get(key)]
     return "; ".join(f"{key} is {one.get(key)} and {two.get(key)}" for key in dict.fromkeys(keys))

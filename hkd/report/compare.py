@@ -1,4 +1,4 @@
-"""Whether a measured number may be read beside a printed one, and if not, why, in plain words."""
+"""Whether a measured number may be compared with a printed one, and if not, the reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUDGET_TOLERANCE = 0.01  # printed lengths are rounded to whole steps and batche
 
 @dataclass(frozen=True)
 class Paper:
-    """What a printed table was measured on, and how.
+    """The conditions under which a printed table was measured.
 
     Attributes:
         title: the table's name.
@@ -35,7 +35,7 @@ class Paper:
 
     @classmethod
     def read(cls, path: Path | str, table: str) -> Paper:
-        """Return the paper's side of `table` from a file of configs/reported.
+        """Return the conditions of `table` from a file of configs/reported.
 
         Raises:
             ConfigError: the file has no such table, or lacks a key.
@@ -45,7 +45,9 @@ class Paper:
         if table not in tables:
             raise ConfigError(f"{path}: no table '{table}'. {nearest(table, list(tables))}")
         try:
-            dataset, protocol, printed = values["dataset"], values["protocol"], tables[table]
+            dataset = values["dataset"]
+            protocol = values["protocol"]
+            printed = tables[table]
             return cls(
                 title=printed["title"],
                 dataset=dataset["name"],
@@ -61,7 +63,7 @@ class Paper:
 
 
 def why_not(line: Mapping[str, Any], paper: Paper, reported: float | None) -> list[str]:
-    """Return every reason against comparing a line of `collect` with the printed number; none means comparable."""
+    """Return all reasons against comparing a line of `collect` with the printed number; without any, they compare."""
     reasons = [
         _no_number(reported),
         _extractor(line, paper),
@@ -98,7 +100,10 @@ def _count(found: int, expected: int, what: str) -> str:
 
 
 def _budget(line: Mapping[str, Any], paper: Paper) -> str:
-    """Published weights have the paper's budget by definition; ours must have seen as many images."""
+    """Return the reason why training budgets differ, or an empty text.
+
+    Published weights have the paper's budget by definition; ours must have seen as many images.
+    """
     if line["route"] == "released":
         return ""
     if line["scale"] != "paper":

@@ -1,4 +1,4 @@
-"""Tables that are lists of lines, as CSV text."""
+"""CSV text of tables that are lists of mappings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def to_csv(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Return lines as CSV text."""
+    """Return lines, mappings from column to value, as CSV text with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""A table's view as Markdown whose source is as readable as its rendering."""
+"""Markdown text of a table's view, aligned so that its source is readable too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def markdown(shown: View) -> str:
 
 
 def short(shown: View) -> str:
-    """Return the measured rows alone, without the columns that need the remarks below the whole table."""
+    """Return only the measured rows, without the columns that need the remarks below the whole table."""
     dropped = {"torch-fidelity", "clean-fid", "Printed FID", "Comparable", "Seeds"}
     kept = [k for k, header in enumerate(shown.headers) if header not in dropped and " at n = " not in header]
     seeds = shown.headers.index("Seeds")

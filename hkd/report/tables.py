@@ -1,6 +1,6 @@
-"""A table of the paper with what was measured beside what was printed, as data, CSV and Markdown.
+"""A table of the paper with measured beside printed numbers, as data, CSV and Markdown.
 
-Every printed row stays in the table: one that was not run has empty numbers and says so.
+Every printed row stays in the table; a row that was not run has empty numbers and says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NUMBERS = ("reported_fid", "train_seconds")
 
 
 class PrintedRow(Protocol):
-    """A row as the plan knows it: what a paper printed, and the run (group/name) that answers it, if there is one."""
+    """A row of the plan: the paper's printed number, and the run (group/name) that reproduces it, if there is one."""
 
     @property
     def category(self) -> str: ...
@@ -51,7 +51,7 @@ def table(
     """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
     Standard deviations over seeds (ddof 1) are empty with one seed. `estimate` names the columns whose numbers come
-    of too few images, and why. A row printed twice carries numbers the first time only; the second refers to the
+    from too few images, and why. A row that is printed twice has numbers the first time only; the second refers to the
     first.
 
     Args:
@@ -97,12 +97,14 @@ def write(stem: Path | str, frame: pd.DataFrame, rows: Sequence[PrintedRow], pap
 
 
 def _printed(row: PrintedRow) -> dict[str, Any]:
+    """Return the printed cells of a row."""
     return {"category": row.category, "method": row.label, "nfe": row.nfe, "reported_fid": row.fid}
 
 
 def _measured(
     row: PrintedRow, metrics: pd.DataFrame, paper: Paper, columns: Sequence[str], n_common: int | None
 ) -> dict[str, Any]:
+    """Return the measured cells of a row, or why there are none."""
     if row.method is None:
         return {"comparable": "no", "why_not": "not run: not a row of this benchmark"}
     lines = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
@@ -130,17 +132,17 @@ def _measured(
 
 
 def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:
-    """Return what a column shows of the seeds of one row; a spread of one seed is None."""
+    """Return the number of a column over the seeds of one row; a spread of one seed is None."""
     values = [score(line, asked, n_common)[0] for line in lines]
     if asked.derived == "sd":
         return statistics.stdev(values) if len(values) > 1 else None
-    if asked.derived == "range_sd":  # of one range: the root of the mean variance
+    if asked.derived == "range_sd":  # pooled over seeds: the root of the mean variance
         return math.sqrt(statistics.fmean(value * value for value in values))
     return min(values) if asked.derived in ("min", "range_min") else statistics.fmean(values)
 
 
 def _estimates(line: dict[str, Any], columns: Sequence[str], n_common: int | None) -> str:
-    """Return `column: reason` of every column whose score is of too few images, columns of one reason together."""
+    """Return `column: reason` for every column whose score comes from too few images, grouped by reason."""
     why: dict[str, list[str]] = {}
     for asked in map(column, columns):
         _, protocol = score(line, asked, n_common)
@@ -150,5 +152,5 @@ def _estimates(line: dict[str, Any], columns: Sequence[str], n_common: int | Non
 
 
 def _mean(values: pd.Series[Any]) -> Any:
-    """Return the mean, or None when a value is unknown: half a mean is no mean."""
+    """Return the mean, or None when any value is unknown."""
     return None if values.isna().any() else float(values.astype("float64").mean())

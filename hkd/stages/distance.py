@@ -48,7 +48,7 @@ def distance(
         extractors(plan, dataset, to),
         scores(plan, dataset),
         nominal=nominal(plan, dataset),
-        beside=networks_beside(plan, dataset),
+        network_scores=networks_beside(plan, dataset),
         cache=feature_cache(plan),
     )
     check_metrics(found, where=str(images))

@@ -48,7 +48,7 @@ def features(
         scores(plan, dataset),
         read_arrays(work.input("reference"), "reference"),
         ranges=plan.run(dataset, method).sampling.ranges,
-        beside=networks_beside(plan, dataset),
+        network_scores=networks_beside(plan, dataset),
         claimed=read_json(record_path(samples), "sample")["n"],
         cache=feature_cache(plan),
     )

@@ -28,7 +28,7 @@ def metrics(
 ) -> None:
     """Make the numbers of one run from its features: no network is loaded, and no image is read again."""
     from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
-    from hkd.metrics.scoring import Side, score
+    from hkd.metrics.scoring import FeatureSet, score
     from hkd.plan.scores import scores, sizes
     from hkd.plan.stages import METRICS
     from hkd.store.artifacts import (
@@ -67,8 +67,8 @@ def metrics(
         sampling = plan.run(dataset, method).sampling
         numbers = score(
             scores(plan, dataset),
-            Side(read_arrays(work.input("features"), "features"), "sample"),
-            Side(read_arrays(work.input("reference"), "reference"), "reference"),
+            FeatureSet(read_arrays(work.input("features"), "features"), "sample"),
+            FeatureSet(read_arrays(work.input("reference"), "reference"), "reference"),
             sizes=sizes(plan, dataset, method),
             ranges=sampling.ranges,
             nominal=sampling.nominal,

@@ -33,14 +33,14 @@ def reference_distance(
 
     from hkd.metrics.references import Reference, load_reference
     from hkd.metrics.references import reference_distance as between
-    from hkd.metrics.scoring import Side
+    from hkd.metrics.scoring import FeatureSet
     from hkd.store.artifacts import Record, read_arrays, write_json
 
     plan = job.plan(benchmark, config)
     known = plan.layout.reference(dataset)
     record = Record("reference-distance", inputs=[known, file])
-    side = Side(read_arrays(known, "reference"), "reference")
-    extractor = side.eyes["own"]
+    side = FeatureSet(read_arrays(known, "reference"), "reference")
+    extractor = side.extractors["own"]
     published = load_reference(file, layout=layout, dim=extractor.dim)
     kind = published.preprocessing
     about = (kind, extractor.name, extractor.digest, str(side["split"]), str(side["images_digest"]))

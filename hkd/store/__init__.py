@@ -1,1 +1,1 @@
-"""Files, whole or not at all: what every stage leaves, and where it lies."""
+"""Files of results: where they lie, and reading and writing them so that a file is complete or absent."""

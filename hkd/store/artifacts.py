@@ -2,8 +2,8 @@
 
 A file is written under a temporary name in its own folder and renamed when it is complete, so a reader sees the
 old file, the new file, or none. Beside each result lies a record `<result>.record.json`: what made it, from which
-inputs, with which settings, versions and commit, and how long it took. Readers hold the digest in the record
-against the file, so that a damaged input is named before it is used.
+inputs, with which settings, versions and commit, and how long it took. Readers compare the digest in the record with
+that of the file, so that a damaged input is named before it is used.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(path.parent, path.name)
         yield temporary
+        # the bytes must be on the disk before the name is: after a power cut, a rename without them would leave an
+        # empty file under the final name
         with open(temporary, "rb") as file:
             os.fchmod(file.fileno(), 0o666 & ~_umask())  # some writers make files that only their owner can read
             os.fsync(file.fileno())
@@ -62,7 +64,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove what killed writers of `name` left half-written in a folder."""
+    """Remove the half-written files of `name` that killed writers left in a folder."""
+    # the number in the name is the writer's process; a file of a living one is still being written
     for leftover in folder.glob(f".{name}.*.tmp"):
         writer = leftover.suffixes[-2].removeprefix(".")
         if writer.isdigit() and int(writer) != os.getpid() and not Path(f"/proc/{writer}").exists():
@@ -70,7 +73,7 @@ def clear_leftovers(folder: Path, name: str = "*") -> None:
 
 
 def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
-    """Return the one-line error of a disk that is full or a folder that cannot be written; None for other trouble."""
+    """Return the one-line error for a full disk or a folder that cannot be written; None for any other error."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ArtifactError(f"{path}: the disk is full; free some space and run the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -81,6 +84,7 @@ def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
 
 
 def _umask() -> int:
+    """Return the process's mask of permissions, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -131,7 +135,7 @@ def save_weights(path: Path | str, state: Mapping[str, torch.Tensor], about: Map
 
     # one tensor may stand under two names (shared networks); the file holds each name's own copy
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    # as bytes through our own writer, which tells a full disk by name and leaves nothing behind when it is killed
+    # as bytes through our own writer, which names a full disk and leaves no half-written file behind
     write_bytes(path, save(tensors, metadata={"about": json.dumps(about or {}, sort_keys=True)}))
 
 
@@ -152,7 +156,7 @@ def load_weights(path: Path | str, stage: str = "train") -> dict[str, torch.Tens
 
 
 def weights_about(path: Path | str) -> dict[str, Any]:
-    """Return what `save_weights` was told about the file."""
+    """Return the facts `about` the file that `save_weights` wrote into its header."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -166,7 +170,7 @@ def record_path(path: Path | str) -> Path:
 
 
 def check_digest(path: Path | str, stage: str) -> None:
-    """Hold a file against the digest in its record, if it has one.
+    """Compare a file with the digest in its record, if it has one.
 
     Raises:
         ArtifactError: the file is missing or its bytes are not those that were recorded.

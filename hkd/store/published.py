@@ -1,7 +1,7 @@
-"""Published weight files that do not ship: where they come from, and proof that a file is the one meant.
+"""Published weight files that do not come with the package: their sources, and the check that a file is the right one.
 
-Metrics measure with them and trainings are driven by them. Jobs never touch the network: `locate` finds a file that
-`hkd fetch NAME` put in place and checks its bytes.
+Metrics and perceptual losses use them. Jobs never download anything: `locate` finds a file that `hkd fetch NAME` put in
+place, and checks its bytes.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ WEIGHTS: dict[str, WeightFile] = {
     )
 }
 
-# setting `perceptual_backbone`: weight file of LPIPS; `cnn`, the network that the workflow trains, has none
+# weight file of LPIPS for each value of `perceptual_backbone`; `cnn`, the network that the workflow trains, has none
 BACKBONES = {"lpips-vgg": "lpips-vgg", "lpips-alex": "lpips-alex", "piq-vgg": "lpips-vgg"}
 
 
@@ -98,14 +98,14 @@ def locate(name: str, directory: str | Path) -> Path:
     """Return the path of weight file `name` in `directory`, its digest verified.
 
     Raises:
-        ArtifactError: for an unknown name, an absent file, or one whose bytes are others.
+        ArtifactError: for an unknown name, an absent file, or a file of other bytes.
     """
     entry = pinned(name)
     return verified(Path(directory) / entry.filename, entry)
 
 
 def pinned(name: str) -> WeightFile:
-    """Return what is known of weight file `name`.
+    """Return the entry of weight file `name`.
 
     Raises:
         ArtifactError: there is none of that name.
@@ -128,7 +128,7 @@ def verified(path: Path, entry: WeightFile) -> Path:
 
 
 def present(path: Path, entry: WeightFile) -> Path:
-    """Return `path` if there is a file, whose bytes are not looked at.
+    """Return `path` if there is a file, without reading it.
 
     Raises:
         ArtifactError: naming the file, its digest and the command that fetches it.

@@ -1,7 +1,7 @@
-"""Weights that come with the package: adopting them in a run, and making them from a finished run.
+"""Weights that come with the package: use them in a run, or make them from a finished run.
 
 Each is a safetensors file and a card beside it: what it is, how it was made, its digest and its measured quality.
-Weights are kept in float16, half the size of what was trained; a run takes them back as float32.
+Weights are stored in float16, half the size of those trained; a run converts them back to float32.
 """
 
 from __future__ import annotations

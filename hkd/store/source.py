@@ -1,4 +1,4 @@
-"""Where the text of the package's own modules lies, found without importing them."""
+"""Find the source files of the package's own modules without importing them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The training loop and what it keeps."""
+"""The training loop, its optimisers and averages, and the states that it saves."""

@@ -42,10 +42,12 @@ class Checkpoints:
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Write a state, then list it, then drop all but the last two."""
         clear_leftovers(self.folder)
+        # the list is replaced between writing the new state and dropping an old one, so a kill at any moment
+        # leaves a list whose files are all there
         name = f"step{progress.step:09d}.safetensors"
         save_weights(self.folder / name, tensors)
         entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity, **asdict(progress)}
-        refused = set(self._refused)
+        refused = set(self._refused)  # damaged or of other settings: they must not push a whole state off the list
         entries = [e for e in self._entries() if e["file"] != name and e["file"] not in refused]
         entries = [*entries, entry][-KEEP:]
         write_json(self.folder / "checkpoints.json", entries)

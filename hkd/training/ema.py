@@ -11,15 +11,18 @@ from hkd.settings.sections import Ema
 def ema_decay(settings: Ema, *, step: int, batch: int) -> float:
     """Return the weight of the old average at optimiser step `step`, counted from 0.
 
-    `constant`: the decay itself. `warmup`: min(decay, (1 + k) / (10 + k)) with k = step + 1, the ramp of Score SDE
-    (Song et al. 2021, code).
-    `halflife`: 0.5^(batch / h) with h the half-life in images, at first `ramp` times the images seen
-    (Karras et al. 2022, Appendix F.3). `none`: 0, so that the average is the current weights.
+    | kind | decay |
+    | --- | --- |
+    | `constant` | `decay` itself |
+    | `warmup` | min(decay, (1 + k) / (10 + k)) with k = step + 1: the ramp of Song et al. (2021), code |
+    | `halflife` | 0.5^(batch / h), h = min(half-life, ramp · images seen): Karras et al. (2022), Appendix F.3 |
+    | `none` | 0, so that the average is the current weights |
     """
     if settings.kind == "none":
         return 0.0
     if settings.kind == "halflife":
         assert settings.halflife_images is not None and settings.ramp is not None
+        # early on the average forgets within a share of the images seen, so that it soon loses the initial weights
         horizon = min(float(settings.halflife_images), settings.ramp * step * batch)
         return 0.5 ** (batch / max(horizon, 1e-8))
     assert settings.decay is not None
@@ -35,6 +38,7 @@ class Average:
     @torch.no_grad()
     def update(self, network: nn.Module, decay: float) -> None:
         """Move towards the network: ema = decay · ema + (1 - decay) · weights."""
+        # one fused operation over all tensors: a loop would launch one kernel per tensor
         current = dict(network.named_parameters())
         torch._foreach_lerp_(list(self.values.values()), [current[name].detach() for name in self.values], 1.0 - decay)
 

@@ -1,4 +1,4 @@
-"""The only training loop."""
+"""The training loop that all methods share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hkd.training.optim import Adaptive, load_named_state, named_state, set_lear
 
 
 class Diverged(RuntimeError):
-    """The loss, or its gradient, is no longer a number. The weights are those before the step that said so."""
+    """The loss, or its gradient, is no longer finite. The weights are those before the step that found it."""
 
     def __init__(self, step: int, facts: dict[str, float]) -> None:
         super().__init__(f"step {step}: {facts}; lower training.optimizer.lr or set training.clip")
@@ -34,14 +34,17 @@ class Diverged(RuntimeError):
 
 
 class Trainer:
-    """A method on its way: weights, averages, optimisers, and the step reached.
+    """The state of a training: weights, averages, optimisers, and the step reached.
 
     Step k draws from the streams (seed, ..., k) alone, so a training that was stopped and resumed makes the same
     steps as one that ran through, to the bit on one CPU thread.
     """
 
     def __init__(self, method: Method, settings: Training, *, seed: int, code: str = "") -> None:
-        self.method, self.settings, self.seed, self.code = method, settings, seed, code
+        self.method = method
+        self.settings = settings
+        self.seed = seed
+        self.code = code
         self.progress = Progress()
         self.averages = {name: Average(getattr(method, name)) for name in method.trains}
         self.optimizers = self._fresh_optimizers()
@@ -64,8 +67,9 @@ class Trainer:
         self.progress = progress
 
     def step(self, batch: Any) -> dict[str, float]:
-        """Make one optimiser step of every trained network and return what is worth logging."""
+        """Make one optimiser step of every trained network and return losses, gradient norms and learning rate."""
         step = self.progress.step
+        # dropout draws from torch's global generator, which is therefore set anew in every step
         torch.manual_seed(address(self.seed, "dropout", step))
         losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
         facts: dict[str, float] = {}
@@ -77,7 +81,7 @@ class Trainer:
             loss.backward()
             norm = _clip(getattr(self.method, name), self.settings.clip)
             facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm, "lr": rate}
-            if not all(math.isfinite(value) for value in facts.values()):
+            if not all(math.isfinite(value) for value in facts.values()):  # before the step spoils the weights
                 raise Diverged(step, facts)
             optim.step()
         decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
@@ -90,7 +94,7 @@ class Trainer:
         return facts
 
     def averaged(self) -> dict[str, Tensor]:
-        """Return the method's artefact with averaged weights."""
+        """Return the weights for sampling: the method's artefact with averages in place of current weights."""
         state = dict(self.method.artefact())
         for name, average in self.averages.items():
             if name in self.method.samples_with:
@@ -115,9 +119,10 @@ def train(
     """Train to the last step, from the newest checkpoint if there is one.
 
     Args:
-        batches: step number -> the batch of that step.
+        batches: function of a step's number that returns its batch.
         checkpoints: where states are kept; written every `checkpoint_seconds`, when asked to stop, and at the end.
-        milestones: where averaged weights are kept on the way; a checkpoint that lacks one behind it is not resumed.
+        milestones: where averaged weights are kept during training; a checkpoint is not resumed when the weights of
+            an earlier milestone are lost.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
@@ -143,12 +148,12 @@ def train(
     of_teacher = EvaluationCounter(networks(trainer.method, ("teacher",)), progress.teacher_evals)
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None)
     with interrupt.graceful(), counter, of_teacher, bar:
-        if milestones:
+        if milestones:  # step 0, before training, may be one
             milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
             facts = trainer.step(batches(progress.step))
             bar.update()
-            if milestones:
+            if milestones:  # before the checkpoint of this step, which promises that they are there
                 milestones.reach(progress.step, trainer.averaged)
             now = time.monotonic()
             progress.network_evals, progress.teacher_evals = counter.counted, of_teacher.counted
@@ -164,10 +169,11 @@ def train(
 
 
 class _History:
-    """Losses over time, beside the checkpoints; one line per twentieth of the training."""
+    """Losses over time, in a file beside the checkpoints: one line per twentieth of the training."""
 
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
+        # lines beyond the checkpoint belong to steps that will be made again
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,17 +187,20 @@ class _History:
 
 
 def _step_of(line: str) -> float:
+    """Return the step of a line of the history, or infinity for a line that is cut short."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return math.inf  # a line cut short by a kill
+        return math.inf  # cut short when the training was killed
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _clip(network: torch.nn.Module, limit: float | None) -> float:
+    """Scale the gradients down to a norm of `limit`, if there is one, and return their norm before."""
     gradients = [p for p in network.parameters() if p.grad is not None]
     if not gradients:
         return 0.0

@@ -1,4 +1,4 @@
-"""Averaged weights on the way: kept beside the checkpoints while training, handed over when it is finished.
+"""Averaged weights after chosen steps: kept beside the checkpoints during training, handed over at its end.
 
 They are written before the checkpoint of the same step, so a training that resumes behind a milestone has its weights.
 """
@@ -50,19 +50,22 @@ class Milestones:
     """
 
     def __init__(self, folder: Path | str, identity: str, steps: Sequence[int]) -> None:
-        self.folder, self.identity, self.steps = Path(folder), identity, tuple(steps)
+        self.folder = Path(folder)
+        self.identity = identity
+        self.steps = tuple(steps)
 
     def reach(self, step: int, weights: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the weights after `step` if they were asked for and are not there yet."""
         if step not in self.steps or not self._missing(step):
             return
         path = self.folder / weights_name(step)
+        # weights first, then the manifest that names them: a kill in between leaves a file that does not count
         save_weights(path, weights())
         kept = self._kept() | {path.name: {"sha256": sha256(path), "identity": self.identity}}
         write_json(self.folder / MANIFEST, kept)
 
     def missing(self, step: int) -> list[int]:
-        """Return the milestones up to a step whose weights are not there, or damaged, or of other settings."""
+        """Return the milestones up to a step whose weights are absent, damaged or of other settings."""
         return [at for at in self.steps if at <= step and self._missing(at)]
 
     def hand_over(self, folder: Path, record: Record, total: int) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate laws."""
+"""Optimisers, and the schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _KINDS: dict[str, tuple[Step, dict[str, Any]]] = {
 class Adaptive:
     """Adam, AdamW or RAdam in torch's own arithmetic, called as functions.
 
-    The classes of torch.optim load torch's compiler when they are made, which no training here uses and which takes
-    longer than a short training has.
+    The classes of torch.optim load torch's compiler when they are made. No training here uses it, and loading it
+    takes longer than a short training.
     """
 
     def __init__(self, settings: Optimizer, groups: list[dict[str, Any]]) -> None:
@@ -49,6 +49,7 @@ class Adaptive:
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         function, more = _KINDS[self.settings.name]
+        # `first` is the position of a group's first parameter in `parameters`, by which `state` is keyed
         (beta1, beta2), first = self.settings.betas, 0
         for group in self.param_groups:
             moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
@@ -81,11 +82,15 @@ def _fresh(parameter: Tensor) -> dict[str, Tensor]:
 
 
 def learning_rate_factor(settings: Training, step: int) -> float:
-    """Return what multiplies the learning rate at optimiser step `step`, counted from 0.
+    """Return the factor of the learning rate at optimiser step `step`, counted from 0: warm-up times schedule.
 
-    A linear ramp over `warmup_steps`, that starts at 0 as EDM's does, times the schedule: constant, or from 1 to
-    `final_lr` along a cosine, a line or an exponential over all steps. A factor g per epoch, E epochs long, is the
-    exponential to g^E.
+    The warm-up is a linear ramp over `warmup_steps` that starts at 0, as EDM's does. With d the share of all steps
+    that is done and f = `final_lr`, the schedule is
+
+        constant      1
+        linear        f + (1 - f) (1 - d)
+        cosine        f + (1 - f) (1 + cos(pi d)) / 2, as Loshchilov and Hutter (2017) without restarts
+        exponential   f^d; a factor g per epoch over E epochs is f = g^E
     """
     ramp = min(step / settings.warmup_steps, 1.0) if settings.warmup_steps else 1.0
     done = step / max(settings.steps, 1)
@@ -116,5 +121,6 @@ def load_named_state(optim: Adaptive, state: dict[str, Tensor]) -> None:
     parameters, optim.state = optim.parameters, {}
     for name, value in state.items():
         index, key = name.split(".", 1)
+        # torch keeps the count of steps on the CPU, so that reading it does not wait for a device
         to = "cpu" if key == "step" else parameters[int(index)].device
         optim.state.setdefault(int(index), {})[key] = value.to(to, copy=True)

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_the_quantiser_is_edm_s():
+def test_the_quantiser_equals_edms():
     values = torch.tensor([-9.0, -1.0, -1 / 255, 0.0, 1 / 127.5, 0.999, 1.0, 9.0])
     expected = [0, 0, 127, 128, 129, 255, 255, 255]
     assert to_uint8(values).tolist() == expected
@@ -54,7 +54,7 @@ def test_half_precision_is_quantised_in_single_precision():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("as_array", [False, True])
-def test_values_that_are_no_pixels_are_refused(bad, as_array):
+def test_values_that_are_not_finite_are_refused(bad, as_array):
     images = torch.zeros(2, 3, 4, 4)
     images[1, 0, 0, 0] = bad
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\) hold 1 NaN or infinite"):

@@ -303,7 +303,7 @@ def test_a_written_zip_is_read_back(tmp_path, classes):
     assert [source.label(k) for k in range(COUNT)] == labels
 
 
-def test_a_written_zip_has_edm_s_form(tmp_path):
+def test_a_written_zip_has_edms_layout(tmp_path):
     path = tmp_path / "set.zip"
     write_edm_zip(path, ((pictures(1, 8)[0], k % 2) for k in range(1001)))
     with zipfile.ZipFile(path) as archive:

@@ -70,7 +70,7 @@ def test_a_batch_reads_across_shards_in_any_order(stored, states):
     assert_close(batch.state(0), states[order, 0].float(), rtol=1e-3, atol=0.05)
 
 
-def test_each_trajectory_may_be_asked_for_its_own_state(stored, states):
+def test_each_trajectory_can_be_read_at_its_own_state(stored, states):
     batch = Trajectories(stored).batch(np.arange(3))
     mixed = batch.state(torch.tensor([0, 7, 17]))
     assert torch.equal(mixed, torch.stack([batch.state(k)[i] for i, k in enumerate((0, 7, 17))]))
@@ -97,7 +97,7 @@ def test_between_grid_points_interpolation_follows_the_ode(exact, gaussian, sigm
     assert float((found - truth).abs().max()) < 0.2 * by_state + 2e-3 * scale  # far better than the nearest state
 
 
-def test_every_trajectory_may_be_asked_for_its_own_time(exact, gaussian):
+def test_each_trajectory_can_be_interpolated_at_its_own_time(exact, gaussian):
     stored, start = exact
     sigma = torch.tensor([80.0, 60.0, 20.0, 4.0, 1.0, 0.3, 0.05, 0.002])
     found = stored.batch(np.arange(8)).at(sigma)

@@ -1,4 +1,4 @@
-"""The error-controlled solver: exact solutions, its tolerance, its order, and images that ignore each other."""
+"""The error-controlled solver: exact solutions, its tolerance and order, and images independent of their batch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_velocity_that_is_not_finite_is_refused_with_its_time():
         rk45(lambda x, t, rows: x * float("inf"), start(), 0.0, 1.0, rtol=1e-4, atol=1e-4)
 
 
-def test_a_pole_that_no_step_passes_is_refused():
+def test_a_pole_of_the_velocity_is_refused():
     with pytest.raises(SolveError, match=r"no step is small enough at time 0\.5"):
         rk45(lambda x, t, rows: x**2, torch.full((1, 1, 1, 1), 2.0), 0.0, 1.0, rtol=1e-6, atol=1e-6)
 

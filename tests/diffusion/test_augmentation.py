@@ -1,4 +1,4 @@
-"""EDM's augmentation: the filter against what makes it sym6, the geometry against analytic images and scipy."""
+"""EDM's augmentation: the filter against the properties of sym6, the geometry against analytic images and scipy."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_taps_are_the_nearly_symmetric_ones():
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.float64, 1e-8)])
-def test_nothing_is_done_but_for_rounding_and_the_type_stays(dtype, error):
+def test_no_transform_changes_an_image_by_rounding_only(dtype, error):
     images = noise(2, 3, SIZE, SIZE).to(dtype)
     found = transformed(images, transform(2))
     assert found.dtype == dtype
@@ -88,7 +88,7 @@ def test_nothing_is_done_but_for_rounding_and_the_type_stays(dtype, error):
 
 
 @pytest.mark.parametrize(("name", "dim"), [("xflip", 3), ("yflip", 2)])
-def test_mirrors_mirror(name, dim):
+def test_flips_mirror_the_image(name, dim):
     images = noise(2, 3, SIZE, SIZE)
     assert_close(transformed(images, transform(2, **{name: 1})), images.flip(dim), rtol=0, atol=1e-8)
     assert transform(**{name: 1}).labels()[0].tolist() == [float(dim == 3), float(dim == 2)] + [0.0] * 7
@@ -163,7 +163,7 @@ def test_operations_follow_one_another_in_the_order_of_the_labels():
     tx=st.floats(-0.8, 0.8),
     ty=st.floats(-0.8, 0.8),
 )
-def test_a_smooth_picture_is_read_where_the_inverse_warp_points(**values):
+def test_a_smooth_picture_is_interpolated_where_the_inverse_warp_points(**values):
     """Also beyond its edges, where the picture is its own reflection."""
     warp = transform(**values)
     (matrix,), (shift,) = warp.warp(20, SIZE)
@@ -189,7 +189,7 @@ def test_scipy_agrees_on_smooth_noise(angle, tx, scale):
 
 
 @given(frame=st.floats(-1.5, 1.5), values=st.lists(st.floats(-2.0, 2.0), min_size=4, max_size=4))
-def test_labels_tell_the_whole_warp(frame, values):
+def test_labels_determine_the_warp(frame, values):
     """Of a frame within half a turn; the stretch along any other is told as its inverse's along the opposite one."""
     scale, turn, stretch, tx = values
     warp = transform(scale=scale, angle=turn, stretch=stretch, frame=frame, tx=tx)
@@ -203,7 +203,7 @@ def test_labels_tell_the_whole_warp(frame, values):
         assert_close(told, done, rtol=1e-4, atol=1e-4)
 
 
-def test_beyond_one_reflection_there_is_nothing():
+def test_beyond_one_reflection_images_are_zero():
     """An eighth of the size are 2 pixels, and 6 with the reflections; the filter reaches 3 further."""
     small = transformed(torch.ones(1, 1, SIZE, SIZE, dtype=torch.float64), transform(scale=-15.0))[0, 0]
     assert float(small[7:9, 7:9].min()) > 0.9
@@ -247,7 +247,7 @@ def test_angles_are_uniform_on_the_circle():
         assert abs(float(angle.cos().mean())) < 0.02
 
 
-def test_at_zero_only_the_mirror_is_left():
+def test_at_probability_zero_only_the_mirror_acts():
     drawn = draw(1_000, 0.0, stream(0, "transforms"))
     assert not drawn.labels()[:, 1:].any()
     assert 400 < int(drawn.xflip.sum()) < 600
@@ -268,7 +268,7 @@ def test_the_generator_decides_everything_whatever_the_probability():
     assert torch.equal(one.get_state(), other.get_state())  # as many numbers, kept or not
 
 
-def test_the_work_is_done_where_the_images_are():
+def test_images_stay_on_their_device():
     """The device without memory refuses tensors of any other, so that nothing can have stayed behind."""
     images = torch.empty(4, 3, SIZE, SIZE, device="meta")
     found, labels = augmented(images, 0.5, stream(0, "transforms"))

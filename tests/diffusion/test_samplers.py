@@ -59,7 +59,7 @@ def test_heun_is_better_than_euler_for_the_same_evaluations(gaussian):
 
 
 @pytest.mark.parametrize("solver, steps, nfe", [("heun", 18, 35), ("heun", 8, 15), ("heun", 40, 79), ("euler", 18, 18)])
-def test_evaluations_are_those_of_the_tables(gaussian, solver, steps, nfe):
+def test_solvers_make_the_evaluations_of_the_tables(gaussian, solver, steps, nfe):
     sigmas = edm_sigmas(steps, sigma_min=0.002, sigma_max=80.0, rho=7.0)
     counted = Double(gaussian)
     solve(counted, noise(1), sigmas, solver)

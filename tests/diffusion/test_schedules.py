@@ -37,6 +37,6 @@ def test_the_grid_falls_and_is_even_in_its_root():
 @pytest.mark.parametrize(
     "n, low, high", [(1, 0.002, 80.0), (18, 0.0, 80.0), (18, 80.0, 0.002), (18, 1.0, 1.0), (18, -1.0, 80.0)]
 )
-def test_a_grid_that_cannot_be_is_refused(n, low, high):
+def test_an_impossible_grid_is_refused(n, low, high):
     with pytest.raises(ValueError, match="need n >= 2"):
         edm_sigmas(n, sigma_min=low, sigma_max=high, rho=7.0)

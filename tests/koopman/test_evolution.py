@@ -57,7 +57,7 @@ def test_two_steps_are_one_of_their_sum(path, a, b, first, second):
 
 @PATHS
 @pytest.mark.parametrize("pairing", PAIRINGS)
-def test_there_and_back_is_the_identity(path, pairing):
+def test_evolving_there_and_back_is_the_identity(path, pairing):
     z, alpha, beta = blocks()
     dt = torch.tensor([0.7, -1.3, 0.0], dtype=torch.float64)
     assert_close(path(path(z, alpha, beta, dt, pairing), alpha, beta, -dt, pairing), z)
@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_formulas(dt):
         assert_close(d_dt, (g * generator_times_z).sum())
 
 
-def test_learning_starts_at_zero_rates():
+def test_rates_of_zero_receive_gradients():
     z, alpha, beta = blocks()
     alpha, beta = (torch.zeros_like(x, requires_grad=True) for x in (alpha, beta))
     out = evolve_fast(z, alpha, beta, torch.tensor(-1.0))

@@ -1,4 +1,4 @@
-"""HKD as cut from EDM: identities at A = 0, counts at full size, and what every key changes."""
+"""HKD as cut from EDM: identities at A = 0, counts at full size, and the effect of every key."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_bottleneck_operator_has_16384_parameters(network):
     assert count(separate.koopman) - count(full_size(network).koopman) == 16_384
 
 
-def test_other_readings_have_the_counts_that_follow_from_their_shapes():
+def test_other_choices_have_the_counts_that_follow_from_their_shapes():
     assert count(full_size(CIFAR, levels="per_resolution").koopman) == 131_072 + 262_144 + 65_536 + 16_384
     assert count(full_size(CIFAR, levels="finest_only").koopman) == 1_179_648
     assert count(full_size(CIFAR, coupling="fourier").koopman) == 1_589_248
@@ -72,7 +72,7 @@ def test_zero_operator_with_edm_output_is_edm(make_net, noise, sigma, bottleneck
     assert torch.equal(net(x, sigma), net.net(x, sigma))
 
 
-def test_scaled_output_at_sigma_max_is_edms_denoiser_but_for_c_skip(make_net, noise):
+def test_scaled_output_at_sigma_max_is_edms_denoiser_without_its_skip(make_net, noise):
     net = make_net(rates=0, decoder_sigma="sigma_max")
     c_skip = 0.25 / (T**2 + 0.25)
     assert_close(net(T * noise, T) + c_skip * T * noise, net.net(T * noise, T), rtol=1e-4, atol=1e-4)
@@ -104,7 +104,7 @@ def test_evolution_of_latents_is_a_group_over_noise_levels(make_net, noise):
 
 
 @pytest.mark.parametrize("settings", [{}, GOLDEN, {"decoder_sigma": "latent_time", "bottleneck_operator": "separate"}])
-def test_any_state_comes_from_one_encoding(make_net, noise, settings):
+def test_a_trajectory_is_decoded_from_one_encoding(make_net, noise, settings):
     net, calls = make_net(label_dim=3, **settings), []
     labels = torch.eye(3)[[0, 1, 2, 0]]
     sigmas, x = [T, 5.0, EPS], T * noise
@@ -195,7 +195,7 @@ def test_times_outside_are_refused(make_net, noise, sigma):
         make_net()(noise, sigma)
 
 
-def test_decoding_without_what_the_settings_need_is_refused(make_net, noise):
+def test_decoding_without_an_argument_that_the_settings_need_is_refused(make_net, noise):
     for settings, message in [(GOLDEN, "decoder_sigma"), ({"output_wrapper": "edm"}, "output_wrapper: edm needs 'x'")]:
         net = make_net(**settings)
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""One level's operator: what it starts as, what bounds it, what it refuses."""
+"""One level's operator: its initial state, its bounds, and the weights that it refuses."""
 
 from __future__ import annotations
 

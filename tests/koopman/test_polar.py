@@ -1,4 +1,4 @@
-"""The polynomials against float64, and what they do at the ends of float32."""
+"""The polynomials against float64, and their values at the ends of float32."""
 
 from __future__ import annotations
 

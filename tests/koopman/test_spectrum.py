@@ -31,7 +31,7 @@ def test_spectra_are_the_eigenvalues_of_the_dense_blocks(make_net):
         assert_close(found.imag.sort(-1).values, expected.imag.sort(-1).values, rtol=1e-4, atol=1e-4)
 
 
-def test_order_keys():
+def test_modes_are_ordered_by_the_named_part_of_their_eigenvalue():
     values = torch.tensor([3 + 4j, -1 + 0j])
     assert order_key(values, "alpha").tolist() == [3, -1]
     assert order_key(values, "abs_alpha").tolist() == [3, 1]
@@ -86,7 +86,7 @@ def test_the_null_has_the_spread_that_spearmans_has_for_independent_modes():
     assert float(test.null.std()) == pytest.approx(math.sqrt(1 / 511 + 1 / 127) / 2, rel=0.06)
 
 
-def test_operators_that_do_nothing_have_no_order_to_agree_on(make_net):
+def test_constant_operators_have_no_rank_correlation(make_net):
     still, moving = spectra(make_net(rates=0)), spectra(make_net())
     test = agreement_test(still, moving, "alpha", generator=torch.Generator(), draws=100)
     assert math.isnan(test.mean) and test.p_value == 1.0

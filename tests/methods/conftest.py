@@ -1,4 +1,4 @@
-"""What the tests of single methods share: settings at every scale, tiny bases of the right kind, exact networks."""
+"""Fixtures of the tests of methods: settings at every scale, tiny bases of the right kind, exact networks."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def distilled(student, teacher, points):
     return CD(student=student, teacher=teacher, distance=Squared(), points=points, **GRID)
 
 
-def test_the_grid_is_karras_with_eighteen_points():
+def test_the_grid_is_edms_with_eighteen_points():
     grid = distilled(torch.nn.Identity(), torch.nn.Identity(), 18).grid(18)
     assert_close(
         grid[[0, 1, 9, 16, 17]], torch.tensor([0.002, 0.007528, 3.2568, 57.586, 80.0]).double(), rtol=1e-4, atol=0
@@ -120,7 +120,7 @@ def test_the_student_starts_as_the_teacher_and_the_teacher_never_moves(tiny_run,
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_cd_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_cd_hold_at_every_scale(settings, scale):
     run = settings("cd", scale)
     assert run.training.optimizer.name == "radam"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)

@@ -1,4 +1,4 @@
-"""What the loop and the sampler ask of a method, held for every config of configs/methods and configs/ablations."""
+"""The interface of a method, tested for every config of configs/methods and configs/ablations."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_the_parameters_that_are_counted_are_those_of_what_is_sampled(name, made
 
 
 @every_sampler
-def test_images_cost_the_evaluations_that_were_asked_for(name, made):
+def test_images_take_the_requested_number_of_evaluations(name, made):
     method, run = made(name)
     method.eval()
     nfe = min(run.sampling.nfe)
@@ -188,7 +188,7 @@ def test_one_step_rows_start_image_i_from_the_same_noise(name, made):
 
 
 @every_method
-def test_a_number_of_evaluations_that_cannot_be_is_refused(name, made):
+def test_an_impossible_number_of_evaluations_is_refused(name, made):
     method, _ = made(name)
     with pytest.raises(ValueError, match="0"):
         method.sample(torch.zeros(1, 3, 8, 8), labels=None, nfe=0, streams=None)

@@ -92,7 +92,7 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_ct_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_ct_hold_at_every_scale(settings, scale):
     run = settings("ct", scale)
     assert run.training.optimizer.name == "radam"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)

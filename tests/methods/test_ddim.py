@@ -88,7 +88,7 @@ def test_its_weights_are_those_of_ddpm_and_nothing_trains(tiny_run, build, base_
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_ddim_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_ddim_hold_at_every_scale(settings, scale):
     run, base = settings("ddim", scale), settings("ddpm", scale)
     assert (run.init, run.training.steps, run.network) == ("methods/ddpm", 0, base.network)
     assert run.params == {**base.params, "eta": 0.0, "sequence": "quadratic"}

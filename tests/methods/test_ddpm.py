@@ -101,7 +101,7 @@ def test_one_step_finds_the_exact_denoiser(gaussian):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_ddpm_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_ddpm_hold_at_every_scale(settings, scale):
     run = settings("ddpm", scale)
     assert run.network["preset"] == "ddpm" and run.network["precond"] == "none"
     assert run.params == {"diffusion_steps": 1000, **BETAS}

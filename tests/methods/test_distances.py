@@ -27,7 +27,7 @@ def distance(perceptual) -> PerceptualDistance:
     return PerceptualDistance(network, network.maps)
 
 
-def test_equal_images_are_at_no_distance(distance):
+def test_equal_images_have_distance_zero(distance):
     a = pictures(0)
     assert_close(distance(a, distance.features(a)), torch.zeros(3))
 
@@ -45,7 +45,7 @@ def test_each_image_has_its_own_distance(distance):
     assert_close(distance(a, distance.features(b)), alone)
 
 
-def test_the_distance_is_the_one_of_its_formula(distance):
+def test_the_distance_equals_its_formula(distance):
     a, b = pictures(0), pictures(1)
     expected = torch.zeros(3)
     maps = distance.network.maps
@@ -55,7 +55,7 @@ def test_the_distance_is_the_one_of_its_formula(distance):
     assert_close(distance(a, distance.features(b)), expected)
 
 
-def test_a_measuring_instrument_does_not_learn_or_drift(distance):
+def test_the_network_of_a_distance_never_changes(distance):
     distance.train()
     assert not distance.network.training
     assert not any(p.requires_grad for p in distance.parameters())
@@ -86,7 +86,7 @@ def alex(tmp_path_factory):
         return theirs, LPIPS("alex", path, None), path
 
 
-def test_lpips_is_the_packages(alex):
+def test_lpips_equals_that_of_its_package(alex):
     theirs, ours, _ = alex
     a, b = pictures(0, 64), pictures(1, 64)
     with torch.no_grad():

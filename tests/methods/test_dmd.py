@@ -79,7 +79,7 @@ def test_the_fake_denoisers_loss_has_edms_weight(gaussian):
     assert loss == pytest.approx(float(weight * image.square().mean()), rel=0.15)
 
 
-def test_each_network_feels_its_own_loss_only(tiny_run, build, feed):
+def test_each_network_has_gradients_of_its_own_loss_only(tiny_run, build, feed):
     run = tiny_run("methods/dmd")
     method = build(run)
     losses = method.losses(feed(run)(0), step=0, generator=stream(0, "l"))
@@ -135,7 +135,7 @@ def test_one_evaluation_samples(tiny_run, build, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_dmd_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_dmd_hold_at_every_scale(settings, scale):
     run = settings("dmd", scale)
     assert (run.training.optimizer.name, run.training.optimizer.weight_decay) == ("adamw", 0.01)
     assert (run.init, run.teacher, run.perceptual) == ("methods/edm", "methods/edm", True)

@@ -1,4 +1,4 @@
-"""ECM: the levels r(t) of its stages, one dropout mask for both points, and what the loss is made of."""
+"""ECM: the levels r(t) of its stages, one dropout mask for both points, and the terms of the loss."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_both_points_see_one_dropout_mask(tuned, points):
     assert torch.equal(prediction, fixed)
 
 
-def test_without_that_the_mask_alone_would_be_a_distance(tuned, points):
+def test_two_dropout_masks_alone_would_make_a_distance(tuned, points):
     torch.manual_seed(0)
     assert float((tuned.student(*points) - tuned.student(*points)).abs().max()) > 1e-3
 
 
-def test_the_mask_is_another_at_the_next_call(tuned, points):
+def test_the_next_call_has_another_mask(tuned, points):
     first, _ = consistency_pair(tuned.student, tuned.student, points, points)
     second, _ = consistency_pair(tuned.student, tuned.student, points, points)
     assert not torch.equal(first, second)
@@ -109,7 +109,7 @@ def test_the_loss_is_the_distance_over_the_gap(step, stage, c):
     assert float(found.detach()) == pytest.approx(float(torch.stack(terms).mean()), rel=1e-4)
 
 
-def test_where_r_is_zero_the_network_is_taught_the_clean_image():
+def test_where_r_is_zero_the_target_is_the_clean_image():
     """At stage 0 and t below about 1, r = 0: the diffusion loss, so that tuning starts from what the base knows."""
     clean = torch.rand((8, 3, 8, 8), generator=stream(0, "clean")) * 2 - 1
 
@@ -141,13 +141,13 @@ def test_the_evaluated_function_is_the_identity_at_its_smallest_level(tuned):
 
 
 @pytest.mark.parametrize("nfe", [0, 2])
-def test_only_one_evaluation_is_offered(tuned, nfe):
+def test_more_than_one_evaluation_is_refused(tuned, nfe):
     with pytest.raises(ValueError, match=f"ECM samples with 1 network evaluations, not {nfe}"):
         tuned.sample(torch.zeros(1, 3, 8, 8), labels=None, nfe=nfe, streams=None)
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_ecm_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_ecm_hold_at_every_scale(settings, scale):
     run = settings("ecm", scale)
     assert (run.init, run.teacher, run.perceptual, run.feed) == ("methods/edm", None, False, "images")
     assert (run.network["preset"], run.network["precond"]) == ("ddpmpp", "edm")

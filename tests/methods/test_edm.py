@@ -53,7 +53,7 @@ def test_a_perfect_denoiser_has_no_loss(batch):
     assert loss(lambda x, sigma: batch.clean, batch) == 0.0
 
 
-def test_the_loss_of_doing_nothing_is_the_weighted_noise(batch):
+def test_the_loss_of_the_identity_is_the_weighted_noise(batch):
     sigma, noise = drawn(batch)
     weight = (sigma**2 + 0.25) / (sigma * 0.5) ** 2
     expected = (weight * sigma**2 * noise.square().sum(dim=(1, 2, 3))).mean()
@@ -105,7 +105,7 @@ def test_samples_are_not_augmented_and_the_network_is_told_nothing_else():
     assert torch.equal(labels, torch.eye(2))
 
 
-def test_a_real_network_learns_from_what_it_is_told(tiny_run, batch):
+def test_a_real_network_uses_augmentation_labels(tiny_run, batch):
     run = tiny_run("methods/edm", network={"augment_dim": 9}, params={"augment": 0.5})
     method = experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
     for index, value in enumerate(method.student.parameters()):
@@ -115,14 +115,14 @@ def test_a_real_network_learns_from_what_it_is_told(tiny_run, batch):
     assert felt.shape == (9,) and bool((felt > 0).all())
 
 
-def test_augmentation_asks_for_a_network_that_can_be_told(tiny_run):
+def test_augmentation_needs_a_network_that_takes_its_labels(tiny_run):
     run = tiny_run("methods/edm", params={"augment": 0.12})
     with pytest.raises(ConfigError, match=r"params\.augment is 0\.12, .*network\.augment_dim 9, not 0"):
         experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
 
 
 @pytest.mark.parametrize("augment", [-0.1, 1.1, float("nan")])
-def test_a_share_of_augmented_images_that_cannot_be_is_refused(gaussian, augment):
+def test_an_impossible_probability_of_augmentation_is_refused(gaussian, augment):
     with pytest.raises(ValueError, match=r"params\.augment: expected a probability"):
         EDM(student=gaussian, **EDM_PARAMS | {"augment": augment})
 
@@ -142,7 +142,7 @@ def test_evaluations_that_heun_cannot_make_are_refused(gaussian, nfe):
         EDM(student=gaussian, **EDM_PARAMS).sample(torch.zeros(1, 3, 8, 8), labels=None, nfe=nfe, streams=None)
 
 
-def test_a_conditional_model_hears_its_classes(tiny_run):
+def test_a_conditional_model_receives_its_classes(tiny_run):
     run = tiny_run("methods/edm").model_copy(update={"conditional": True})
     shape = ImageShape(8, 3, 4)
     method = experiment.method(run, shape, seed=0, parts=None).eval()
@@ -161,7 +161,7 @@ def test_a_conditional_model_hears_its_classes(tiny_run):
 
 @pytest.mark.parametrize("name, preset", [("edm", "ddpmpp"), ("edm_cond", "ddpmpp"), ("edm_ve", "ncsnpp")])
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_edm_holds_at_every_scale(settings, name, preset, scale):
+def test_the_defining_settings_of_edm_hold_at_every_scale(settings, name, preset, scale):
     run = settings(name, scale)
     assert run.params == EDM_PARAMS | {"augment": 0.12 if scale == "paper" else 0.0}
     assert run.network["augment_dim"] == (9 if scale == "paper" else 0)

@@ -1,4 +1,4 @@
-"""The matched comparison is matched: equal evaluations of the networks that a method trains."""
+"""In the matched comparison all methods evaluate the networks that they train equally often."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_there_is_no_target_network_and_no_perceptual_distance(tiny_run, trained
 
 @pytest.mark.parametrize("name", ["ict", "ict_deep"])
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_ict_holds_at_every_scale(settings, name, scale):
+def test_the_defining_settings_of_ict_hold_at_every_scale(settings, name, scale):
     run = settings(name, scale)
     assert run.training.optimizer.name == "radam"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)

@@ -1,4 +1,4 @@
-"""What every row is at full scale, typed a second time from its source: a neighbour's setting is not its own."""
+"""The settings of every row at full scale, typed a second time from its source."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def short(value) -> str:
     return value.rpartition("/")[2] if isinstance(value, str) else f"{value:.12g}"
 
 
-def test_every_row_stands_in_every_table():
+def test_every_row_has_an_entry_in_every_table_of_sources():
     names = {path.stem for path in CONFIGS.glob("methods/*.yaml")} - CONTROLS
     assert set(lines(IS)) == set(lines(TRAINED)) == set(PARAMS) == names
     assert {row[7] for row in lines(IS).values()} - {"images", "none"} == set(lines(PAIRS))

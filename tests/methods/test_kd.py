@@ -30,7 +30,7 @@ def test_the_loss_is_the_absolute_residual_summed_over_pixels(pairs):
     assert float(perfect.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
 
 
-def test_targets_end_where_bytes_do(pairs, tmp_path, write_trajectories):
+def test_targets_are_cut_off_at_the_range_of_bytes(pairs, tmp_path, write_trajectories):
     states = torch.stack((pairs.noise, 3 * pairs.clean), dim=1)
     wild = write_trajectories(tmp_path, states, torch.tensor([1.0, 0.0]).double()).batch(np.arange(8))
     assert float(wild.clean.abs().max()) > 1.5
@@ -38,7 +38,7 @@ def test_targets_end_where_bytes_do(pairs, tmp_path, write_trajectories):
     assert float(method.losses(wild, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
 
 
-def test_the_network_is_asked_at_one_time_with_unit_noise(draw):
+def test_the_network_is_evaluated_at_one_time_with_unit_noise(draw):
     seen = []
     method = KD(student=Function(lambda x, t, labels: seen.append((x, t)) or 0 * x), time=999.0)
     images = draw(method, [0, 1], 1)
@@ -64,7 +64,7 @@ def test_an_image_does_not_depend_on_its_batch(tiny_run, build, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_kd_holds_at_every_scale(settings, smoke_plan, scale):
+def test_the_defining_settings_of_kd_hold_at_every_scale(settings, smoke_plan, scale):
     run, spec = settings("kd", scale), smoke_plan(scale=scale).trajectory_set("cifar10", "ddim-pairs")
     assert (run.init, run.feed, run.perceptual) == ("methods/ddpm", "trajectories/ddim-pairs", False)
     assert (run.training.optimizer.name, run.training.optimizer.betas) == ("adam", (0.9, 0.98))

@@ -98,7 +98,7 @@ def test_one_evaluation_samples_without_the_clean_encoder(tiny_run, trained, dra
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_kdm_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_kdm_hold_at_every_scale(settings, scale):
     run = settings("kdm", scale)
     assert (run.init, run.teacher, run.perceptual) == (None, None, True)
     assert (run.network["preset"], run.network["precond"]) == ("kdm", "none")

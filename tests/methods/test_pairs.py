@@ -95,7 +95,7 @@ def test_the_code_of_pairs_is_that_of_the_solver_and_of_the_sampler(smoke_plan):
     assert states == ("hkd.experiment.solve", "hkd.methods.multistep.edm", "hkd.nets.unet")
 
 
-def test_an_unusable_set_is_a_config_error(smoke_plan):
+def test_a_set_that_a_run_cannot_use_is_a_config_error(smoke_plan):
     plan = smoke_plan(set_trajectories={"keep": "all"})
     with pytest.raises(ConfigError, match="keep: ends"):
         plan.trajectory_set("shapes8", "ddim-pairs")

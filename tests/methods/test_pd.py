@@ -108,7 +108,7 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_pd_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_pd_hold_at_every_scale(settings, scale):
     run = settings("pd", scale)
     assert (run.init, run.teacher, run.perceptual, run.feed) == ("methods/edm_ve", None, False, "images")
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "edm")

@@ -60,7 +60,7 @@ def test_the_loss_of_the_exact_velocity_is_its_conditional_variance(gaussian):
     assert loss == pytest.approx(float(spread.mean()), rel=0.03)
 
 
-def test_one_euler_step_asks_at_the_first_time_and_takes_the_whole_way(draw):
+def test_one_euler_step_evaluates_at_the_first_time_and_spans_the_whole_time(draw):
     seen = []
     method = RectifiedFlow(student=Function(lambda x, t, labels: seen.append(t) or torch.ones_like(x)), **SETTINGS)
     images = draw(method, [0, 1], 1)
@@ -106,7 +106,7 @@ def test_an_image_does_not_depend_on_its_batch(tiny_run, build, draw, name):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_them_rectified_flows_holds_at_every_scale(settings, smoke_plan, scale):
+def test_the_defining_settings_of_rectified_flows_hold_at_every_scale(settings, smoke_plan, scale):
     plan = smoke_plan(scale=scale)
     for k in (1, 2, 3):
         flow, distilled = settings(f"flow{k}", scale), settings(f"rf{k}", scale)

@@ -53,7 +53,7 @@ def test_the_loss_is_that_of_configuration_f(pairs):
     assert loss == pytest.approx(float(expected), rel=1e-3)
 
 
-def test_the_denoiser_is_asked_in_edms_form():
+def test_the_denoiser_is_evaluated_on_edms_scale():
     seen = []
     student = Function(lambda x, sigma, labels: seen.append((x, sigma)) or x)
     method = RF2PlusPlus(student=student, distance=Squared(), **SETTINGS)
@@ -93,7 +93,7 @@ def test_it_starts_as_the_ve_edm_and_trains(tiny_run, trained, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_2_rectified_flow_plus_plus_holds_at_every_scale(settings, smoke_plan, scale):
+def test_the_defining_settings_of_2_rectified_flow_plus_plus_hold_at_every_scale(settings, smoke_plan, scale):
     run, spec = settings("rf2pp", scale), smoke_plan(scale=scale).trajectory_set("cifar10", "edm-ve-pairs")
     assert run.params == SETTINGS
     assert (run.init, run.feed, run.perceptual) == ("methods/edm_ve", "trajectories/edm-ve-pairs", True)

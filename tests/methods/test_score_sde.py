@@ -63,7 +63,7 @@ def test_one_step_is_the_posterior_mean_of_the_state(unit_range, sigma):
     assert_close(model(exact(unit_range)).one_step(x, sigma, None), expected, rtol=1e-4, atol=2e-4)
 
 
-def test_a_network_of_zeros_costs_half_the_number_of_pixels():
+def test_the_loss_of_a_zero_network_is_half_the_number_of_pixels():
     method = model(Function(lambda x, log_sigma, labels: torch.zeros_like(x)))
     loss = method.losses(ImageBatch(torch.zeros(512, 3, 8, 8), None), step=0, generator=stream(0, "l"))
     assert float(loss["student"].detach()) == pytest.approx(96, rel=0.02)
@@ -103,7 +103,7 @@ def test_the_corrector_comes_first_and_the_last_step_adds_no_noise(unit_range, d
     assert_close(draw(model(exact(point)), [0, 1], 40), torch.zeros(2, 3, 8, 8), atol=1e-4, rtol=0)
 
 
-def test_the_correctors_step_has_the_asked_for_ratio():
+def test_the_correctors_step_has_the_set_signal_to_noise_ratio():
     method = model(torch.nn.Identity())
     x, g, z = torch.randn((3, 4, 3, 8, 8), generator=stream(0, "x"))
     size = 2 * (0.16 * z.flatten(1).norm(dim=1) / g.flatten(1).norm(dim=1)) ** 2
@@ -125,7 +125,7 @@ def test_it_trains_and_refuses_odd_evaluations(tiny_run, trained, draw):
 
 
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
-def test_what_makes_it_score_sde_holds_at_every_scale(settings, scale):
+def test_the_defining_settings_of_score_sde_hold_at_every_scale(settings, scale):
     run = settings("score_sde", scale)
     assert run.params == {**SETTINGS, "corrector_norms": "image"}
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "none")

@@ -1,4 +1,4 @@
-"""A small extractor and two sets of pieces of a photograph that it tells apart."""
+"""A small extractor and two sets of pieces of a photograph that it distinguishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our number and each library's agree within a preprocessing class, on the same bytes, and carry their protocol."""
+"""Our number and each library's agree within a preprocessing class on the same bytes, and have their protocol."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hkd.metrics.measure import measure, reference_arrays, sample_arrays
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.metrics.scores.moments import gaussian_of
-from hkd.metrics.scoring import Eye
+from hkd.metrics.scoring import ExtractorFacts
 from hkd.settings.columns import SCORES, scores_of
 from tests.metrics.stand_ins import patches, tiny_extractor
 
@@ -60,7 +60,7 @@ def scores(generated: np.ndarray, reference: dict[str, np.ndarray], extractor: F
 def test_each_library_agrees_with_ours_within_its_class(
     scores: dict, library: str, generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor
 ) -> None:
-    kind = IMPLEMENTATIONS[libraries.WITNESSES[library].implementation].preprocessing
+    kind = IMPLEMENTATIONS[libraries.LIBRARIES[library].implementation].preprocessing
     ours = frechet_from_features(extract(generated, extractor, kind), extract(real, extractor, kind)).distance
     assert scores["scores"][f"fid_{library}"] == pytest.approx(ours, rel=1e-4)
     assert scores["protocols"][f"fid_{library}"]["computed_by"] in ("torch-fidelity", "clean-fid", "pytorch-fid")
@@ -104,7 +104,7 @@ def test_a_set_against_itself_scores_zero(
     assert max(abs(scores[f"fid_{key}"]) for key in ALL) < 1e-6
 
 
-def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
+def test_torch_fidelity_run_from_end_to_end_gives_the_same_number(
     generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor, scores: dict
 ) -> None:
     torch_fidelity = pytest.importorskip("torch_fidelity")
@@ -121,7 +121,7 @@ def test_torch_fidelity_says_the_same_when_it_runs_from_end_to_end(
     assert scores["scores"]["fid_torch_fidelity"] == found["frechet_inception_distance"]
 
 
-def test_clean_fid_says_the_same_of_a_folder(
+def test_clean_fid_on_a_folder_gives_the_same_number(
     generated: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
 ) -> None:
     from PIL import Image
@@ -254,10 +254,10 @@ def test_every_score_is_made_of_one_pass_per_network_and_class(
 
     ours = [name for name in EVERYTHING if SCORES[name].kind != "library"]
     eyes = {"own": counted(extractor, "own"), "perceptual": extractor}
-    beside = {"lpips_diversity": (Eye("distance", 0, 1, "d" * 64), lambda images: 0.25)}
+    beside = {"lpips_diversity": (ExtractorFacts("distance", 0, 1, "d" * 64), lambda images: 0.25)}
     known = reference_arrays(real[:64], eyes, ours)
     assert passes == ["own"], "64 images are one batch; logits and spatial come with the features"
-    found = measure(generated[:60], known, eyes, ours, beside=beside)
+    found = measure(generated[:60], known, eyes, ours, network_scores=beside)
     assert set(found["scores"]) == set(ours)
     assert all(np.isfinite(value) for value in found["scores"].values())
     assert found["scores"]["fd_perceptual"] != found["scores"]["fid_own"], "another class of images"
@@ -265,7 +265,7 @@ def test_every_score_is_made_of_one_pass_per_network_and_class(
     assert found["protocols"]["lpips_diversity"]["extractor"] == "distance"
 
 
-def test_a_further_column_asks_no_network_and_no_library_again(
+def test_a_further_column_needs_no_second_pass(
     generated: np.ndarray,
     real: np.ndarray,
     extractor: FunctionExtractor,
@@ -330,7 +330,7 @@ def test_a_reference_keeps_features_only_where_rows_are_compared_with_rows(
     assert views(few) == {"own_A", "own_A_spatial", "perceptual_C"}, "no more images than dimensions"
 
 
-def test_a_layer_that_a_network_has_not_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:
+def test_a_layer_that_an_extractor_lacks_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:
     with pytest.raises(MetricError, match="FD-tiny: has no spatial, only features; leave the column out"):
         reference_arrays(real, {"own": extractor}, ["sfid"])
     with pytest.raises(MetricError, match=r"extractor 'dinov2': not given, but dinov2_C needs it"):

@@ -19,13 +19,13 @@ X, Y = features(400, 1), features(500, 0)
 EXACT = peer_distance(X, Y, Arithmetic())
 
 
-@pytest.mark.parametrize("key", libraries.WITNESSES)
-def test_the_peer_mode_is_the_number_of_the_library(key: str) -> None:
-    witness = libraries.WITNESSES[key]
-    theirs = witness.distance(witness.statistics(X), witness.statistics(Y))
-    arithmetic = IMPLEMENTATIONS[witness.implementation].arithmetic
+@pytest.mark.parametrize("key", libraries.LIBRARIES)
+def test_the_arithmetic_of_a_peer_gives_the_number_of_its_library(key: str) -> None:
+    library = libraries.LIBRARIES[key]
+    theirs = library.distance(library.statistics(X), library.statistics(Y))
+    arithmetic = IMPLEMENTATIONS[library.implementation].arithmetic
     if key == "pytorch_fid":
-        theirs = witness.distance(*(witness.statistics(side.astype(np.float64)) for side in (X, Y)))
+        theirs = library.distance(*(library.statistics(side.astype(np.float64)) for side in (X, Y)))
     assert peer_distance(X, Y, arithmetic) == pytest.approx(theirs, rel=1e-7)
     assert peer_distance(X, Y, arithmetic, literal=True) == pytest.approx(theirs, rel=1e-7)
 

@@ -15,7 +15,7 @@ from hkd.metrics.scores.moments import gaussian_of
 STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
 
 
-def test_a_reference_is_at_no_distance_from_itself_and_classes_are_told_apart(
+def test_a_reference_has_distance_zero_to_itself_and_other_classes_are_noticed(
     real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
 ) -> None:
     built = {}
@@ -48,7 +48,7 @@ def test_published_layouts_load(tmp_path: Path, name: str, layout: str | None, k
     assert loaded.split == ("train" if "train" in name else "")
 
 
-def test_the_spatial_statistics_and_images_of_adm_files_are_left_alone(tmp_path: Path) -> None:
+def test_spatial_statistics_and_images_of_adm_files_are_ignored(tmp_path: Path) -> None:
     extra = {"mu_s": np.zeros(2), "sigma_s": np.eye(2), "arr_0": np.zeros((5, 8, 8, 3), np.uint8)}
     np.savez(tmp_path / "adm.npz", **STATISTICS, **extra)
     assert load_reference(tmp_path / "adm.npz", layout="adm").gaussian.dim == 4

@@ -1,4 +1,4 @@
-"""A metrics file that lacks a protocol, or calls itself what it is not, is refused."""
+"""A metrics file that lacks a protocol, or is wrongly called FID, is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def content(generated: np.ndarray, real: np.ndarray, extractor: FunctionExtracto
     return json.loads(json.dumps({**scores, "config_digest": "abc"}))
 
 
-def test_what_measure_writes_fits(content: dict[str, Any]) -> None:
+def test_the_result_of_measure_fits_the_schema(content: dict[str, Any]) -> None:
     record = check_metrics(content, where="metrics.json")
     assert record.protocols["fid_torch_fidelity"].preprocessing == "A"
 
@@ -40,6 +40,6 @@ def test_what_measure_writes_fits(content: dict[str, Any]) -> None:
         ({"n_generated": 50}, "fid_own is of 203 images, the file of 50"),
     ],
 )
-def test_what_does_not_fit_is_named(content: dict[str, Any], change: dict[str, Any], message: str) -> None:
+def test_an_entry_that_does_not_fit_is_named(content: dict[str, Any], change: dict[str, Any], message: str) -> None:
     with pytest.raises(MetricError, match=f"metrics.json: .*{message}.*; rerun the scoring stage"):
         check_metrics({**content, **change}, where="metrics.json")

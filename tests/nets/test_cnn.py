@@ -1,4 +1,4 @@
-"""The small feature network: shapes, determinism, and what it asks of its images."""
+"""The small feature network: shapes, determinism, and the images that it refuses."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ def test_weights_depend_on_the_seed_alone():
     assert not torch.equal(network(seed=1).penultimate.weight, first["penultimate.weight"])
 
 
-def test_images_do_not_see_each_other_in_evaluation():
+def test_an_image_does_not_depend_on_its_batch_in_evaluation():
     net, x = network(), levels(4)
     assert_close(torch.cat([net.features(x[i : i + 1]) for i in range(4)]), net.features(x), atol=1e-5, rtol=1e-4)
 
 
-def test_features_know_where_things_are():
+def test_features_depend_on_positions():
     x = torch.full((2, 3, 12, 12), 127.5)
     x[0, :, 1:5, 1:5] = x[1, :, 7:11, 7:11] = 255.0
     first, second = network().train().features(x)
     assert (first - second).norm() > 0.1 * first.norm()
 
 
-def test_it_learns_to_tell_bright_from_dark():
+def test_it_learns_to_distinguish_bright_from_dark():
     net = network(heads={"bright": 2}).train()
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
     bright = torch.arange(32) % 2

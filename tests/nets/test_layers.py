@@ -32,7 +32,7 @@ def test_normal_weights_have_the_deviation_of_their_fan():
 
 @settings(max_examples=20, deadline=None)
 @given(kernel=st.sampled_from([1, 3]), cin=st.integers(1, 5), cout=st.integers(1, 5), seed=st.integers(0, 999))
-def test_the_convolution_after_doubling_is_what_it_says(kernel, cin, cout, seed):
+def test_the_convolution_after_doubling_equals_the_two_steps(kernel, cin, cout, seed):
     torch.manual_seed(seed)
     layer = Conv2d(cin, cout, kernel, init=Init(bias=1.0), direction="up")
     x = torch.randn(2, cin, 4, 6)
@@ -154,7 +154,7 @@ def test_a_skip_that_only_resamples_has_a_filter_and_no_weight():
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_a_block_is_its_formula(adaptive):
+def test_a_block_equals_its_formula(adaptive):
     torch.manual_seed(1)
     block = UNetBlock(4, 8, _style(adaptive_scale=adaptive, skip_scale=0.5))
     x, emb = torch.randn(2, 4, 5, 5), torch.randn(2, 8)

@@ -1,4 +1,4 @@
-"""Preconditioning against the printed coefficients and against what each wrapper promises."""
+"""Preconditioning against the printed coefficients and the properties of each wrapper."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_key(key, value, message):
         NetworkConfig(**(SECTION | {key: value}))
 
 
-def test_ddpm_refuses_what_it_does_not_have():
+def test_ddpm_refuses_settings_that_it_lacks():
     with pytest.raises(ValueError, match=r"^network\.preset: 'ddpm' takes neither"):
         NetworkConfig(**(SECTION | {"preset": "ddpm", "augment_dim": 9}))
 

@@ -256,7 +256,7 @@ def test_every_parameter_receives_a_gradient(net, inputs):
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
 
 
-def test_images_do_not_see_each_other(net, inputs):
+def test_an_image_does_not_depend_on_its_batch(net, inputs):
     alone = [net(*(value[i : i + 1] for value in inputs)) for i in range(2)]
     assert_close(torch.cat(alone), net(*inputs))
 
@@ -281,7 +281,7 @@ def test_label_dropout_hides_labels_in_training_only(family, inputs):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_fresh_network_puts_out_almost_nothing(family, inputs):
+def test_a_fresh_network_returns_almost_zero(family, inputs):
     assert FAMILIES[family]().double()(*inputs).abs().max() < 1e-2
 
 

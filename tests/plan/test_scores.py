@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hkd.metrics.features.libraries import WITNESSES
+from hkd.metrics.features.libraries import LIBRARIES
 from hkd.metrics.features.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.plan import scores
@@ -53,7 +53,7 @@ def test_a_column_that_is_not_derived_is_refused_with_the_reason_and_what_there_
 
 def test_the_documented_exceptions_are_all_there_are():
     """docs/protocols.md names them; every other score has every derived column."""
-    libraries = {f"fid_{key}" for key in WITNESSES}
+    libraries = {f"fid_{key}" for key in LIBRARIES}
     plain = {
         score.name: "fid" if score.name == "fid_own" else score.name for score in SCORES.values() if not score.base
     }
@@ -79,7 +79,7 @@ def test_every_distance_names_a_published_protocol_of_its_class():
             kind = score.view.split("_")[1]
             assert kind in CLASSES and IMPLEMENTATIONS[score.implementation].preprocessing == kind, score.name
         if score.kind == "library":
-            assert WITNESSES[score.name.removeprefix("fid_")].implementation == score.implementation
+            assert LIBRARIES[score.name.removeprefix("fid_")].implementation == score.implementation
     assert {f"fid_{name.replace('-', '_')}" for name in IMPLEMENTATIONS} - {"fid_hkd"} <= SCORES.keys()
     assert set(DEFAULT) <= COLUMNS.keys()
 

@@ -127,6 +127,6 @@ def test_run_records_become_lines(tmp_path):
         records([record])
 
 
-def test_a_training_that_diverged_stands_in_no_table(metrics_file):
+def test_a_training_that_diverged_is_refused(metrics_file):
     with pytest.raises(ReportError, match="diverged at step 17; train it otherwise"):
         collect([metrics_file(diverged_at=17, metrics=...)])

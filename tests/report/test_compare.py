@@ -63,7 +63,7 @@ def test_all_reasons_are_given_at_once(paper):
     ]
 
 
-def test_the_papers_side_is_read_from_the_settings():
+def test_the_papers_conditions_are_read_from_the_settings():
     paper = Paper.read(REPORTED / "ffhq64.yaml", "table2")
     assert (paper.dataset, paper.n_reference, paper.n_generated, paper.extractor) == ("ffhq64", 70000, 50000, "FID")
     assert paper.train_images["methods/edm"] == 200_000_000

@@ -84,11 +84,11 @@ def test_the_columns_are_those_of_the_contract(metrics, paper):
     assert ",".join((*BEFORE, *DEFAULT, *AFTER)) == GOLDEN_CSV.partition("\n")[0]
 
 
-def test_golden_csv(metrics, paper):
+def test_the_csv_equals_the_golden_file(metrics, paper):
     assert to_csv(table(ROWS, metrics, paper)) == GOLDEN_CSV
 
 
-def test_golden_markdown(metrics, paper, tmp_path):
+def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     csv, text = write(tmp_path / "out" / "table1", table(ROWS, metrics, paper), ROWS, paper)
     assert csv.read_text() == GOLDEN_CSV
     content = text.read_text()
@@ -117,7 +117,7 @@ def test_a_missing_number_stays_visibly_missing(metrics, paper):
     assert (missing["comparable"] == "no").all()
 
 
-def test_nothing_measured_is_a_table_all_the_same(paper, tmp_path):
+def test_a_table_without_measurements_is_written(paper, tmp_path):
     frame = table(ROWS, collect([]), paper)
     assert len(frame) == len(ROWS) and frame["fid_own"].isna().all()
     _, text = write(tmp_path / "table1", frame, ROWS, paper)
@@ -155,7 +155,7 @@ def test_mixed_protocols_are_refused(metrics_file, paper):
         table(ROWS, collect([metrics_file(), other]), paper)
 
 
-def test_metrics_of_rows_elsewhere_do_not_disturb(metrics_file, metrics, paper):
+def test_metrics_of_other_tables_rows_are_ignored(metrics_file, metrics, paper):
     other = collect([metrics_file(method="methods/other", extractor_digest="another")])
     assert to_csv(table(ROWS, pd.concat([metrics, other]), paper)) == GOLDEN_CSV
 

@@ -15,13 +15,13 @@ from typer.main import get_command
 
 from hkd.cli import commands
 from hkd.metrics.scores.frechet import frechet_from_features
-from hkd.metrics.scoring import Eye
+from hkd.metrics.scoring import ExtractorFacts
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
 from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
 
 COMMAND = get_command(commands())
-TINY = Eye("FD-tiny", 8, 4, "e" * 64)
+TINY = ExtractorFacts("FD-tiny", 8, 4, "e" * 64)
 COLUMNS = ["fid_own", "fdn"]
 
 
@@ -36,7 +36,7 @@ def stored(path: Path, stage: str, arrays: dict[str, np.ndarray], **facts: Any) 
     Record(stage).write(path, **facts)
 
 
-def passed(views: dict[str, np.ndarray], eyes: dict[str, Eye], text: str) -> dict[str, np.ndarray]:
+def passed(views: dict[str, np.ndarray], eyes: dict[str, ExtractorFacts], text: str) -> dict[str, np.ndarray]:
     """What a pass through the networks leaves of a set of images."""
     about = json.dumps({key: asdict(eye) for key, eye in eyes.items()})
     texts = {"eyes": about, "images_digest": text * 64, "split": "train"}
@@ -62,7 +62,7 @@ class Made:
             [*arguments, "--benchmark", "configs/benchmarks/smoke.yaml", *self._options], "hkd", standalone_mode=False
         )
 
-    def fill(self, n: Callable[[str], int], eyes: dict[str, Eye] | None = None) -> None:
+    def fill(self, n: Callable[[str], int], eyes: dict[str, ExtractorFacts] | None = None) -> None:
         """Store features of all runs, n(method) images of each, and of 50 real ones."""
         eyes = eyes or {"own": TINY}
         views = [f"{eye}_{kind}" for eye, kind in (("own", "A"), ("dinov2", "C")) if eye in eyes]
@@ -194,7 +194,7 @@ def test_a_spread_over_ranges_needs_ranges(benchmark):
 
 def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(benchmark):
     made = benchmark()
-    made.fill(lambda method: 30, {"own": Eye("FD-random-inception-pool3", 299, 4, "0" * 64, "class")})
+    made.fill(lambda method: 30, {"own": ExtractorFacts("FD-random-inception-pool3", 299, 4, "0" * 64, "class")})
     made.table()
     text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
     header = next(line for line in text.splitlines() if line.startswith("| Method"))
@@ -208,7 +208,9 @@ def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(ben
 
 def test_every_number_of_an_unproven_network_says_so(benchmark):
     made = benchmark(["fid_own", "fdn", "fd_dinov2", "kd_dinov2"])
-    made.fill(lambda method: 30, {"own": TINY, "dinov2": Eye("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)})
+    made.fill(
+        lambda method: 30, {"own": TINY, "dinov2": ExtractorFacts("FD-dinov2-vit-s-14", 8, 4, "d" * 64, unproven=True)}
+    )
     (row,) = made.table()["HKD"]
     assert "fd_dinov2 kd_dinov2: " in row["estimate"]
     assert "extractor FD-dinov2-vit-s-14 is unproven on its published weights" in row["estimate"]

@@ -44,7 +44,7 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, dead_process):
+def test_the_next_write_removes_leftovers_of_a_killed_writer(tmp_path, dead_process):
     left, running, other = (f".{name}.tmp" for name in (f"a.{dead_process}", f"a.{os.getppid()}", f"b.{dead_process}"))
     for name in (left, running, other):
         (tmp_path / name).write_text("half")
@@ -110,7 +110,7 @@ def test_json_that_is_absent_or_broken_names_the_stage(tmp_path):
         read_json(tmp_path / "manifest.json", "prepare")
 
 
-def test_weights_come_back_to_the_bit_with_what_was_said_about_them(tmp_path):
+def test_weights_come_back_to_the_bit_with_the_facts_about_them(tmp_path):
     shared = torch.randn(3, 4)
     state = {"a": shared, "b": shared, "n": torch.tensor(3), "half": torch.randn(2).half(), "t": shared.T}
     save_weights(tmp_path / "w.safetensors", state, {"name": "tiny", "width": 3})
@@ -142,7 +142,7 @@ def test_one_flipped_bit_is_named_with_its_stage(tmp_path, flip_byte):
         load_weights(path)
 
 
-def test_a_record_says_what_made_a_result_from_what(tmp_path):
+def test_a_record_names_stage_settings_and_inputs_of_a_result(tmp_path):
     write_bytes(tmp_path / "input", b"in")
     write_json(tmp_path / "out.json", {"fid": 3})
     record = Record("metrics", {"n": 3}, "abc", 7, [tmp_path / "input"])

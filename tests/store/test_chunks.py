@@ -35,7 +35,7 @@ def test_the_joined_parts_are_all_items_in_order(tmp_path, count, chunk):
     assert made["y"].shape == (count, 2) and made["y"].dtype == np.float16
 
 
-def test_a_stopped_work_goes_on_where_it_was(tmp_path):
+def test_stopped_work_continues_where_it_stopped(tmp_path):
     calls = []
 
     def stop_at_third() -> None:
@@ -59,7 +59,7 @@ def test_finished_parts_are_not_made_again(tmp_path):
     assert again.asked == []
 
 
-def test_parts_of_other_settings_are_not_taken(tmp_path):
+def test_parts_of_other_settings_are_not_reused(tmp_path):
     in_parts(tmp_path, "a", 6, 3, Maker(), nothing)
     other = Maker()
     in_parts(tmp_path, "b", 6, 3, other, nothing)

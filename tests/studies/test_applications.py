@@ -1,9 +1,8 @@
-"""What defines an output of a study counts in its digest, and nothing else does."""
+"""The digest of a study's output depends on the settings that define the output, and on no others."""
 
 from __future__ import annotations
 
 import pytest
-
 from hkd.studies.applications import ApplicationPlan
 
 

@@ -1,4 +1,4 @@
-"""Editing, restoring and following the user's pictures with a finished run: what comes out, and what is refused."""
+"""Editing, restoring and decoding the user's pictures with a finished run: results and refusals."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_picture_is_decoded_at_any_times_from_one_encoding(hkd, tmp_path, pict
         (("edit", "--image", "nowhere.png", "--out", "x.png"), "nowhere.png: no such file"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_leaves_nothing(hkd, tmp_path, monkeypatch, arguments, expected):
+def test_an_impossible_request_is_refused_in_one_line_without_output(hkd, tmp_path, monkeypatch, arguments, expected):
     words = [str(tmp_path / w) if str(w).startswith("x.") else w for w in arguments]
     code, err = hkd(*words)
     assert code == 1

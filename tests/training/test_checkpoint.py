@@ -56,7 +56,7 @@ def test_a_damaged_newest_state_is_passed_over_for_the_one_before(three, flip_by
     assert kept.passed_over == [f"{newest}: damaged"]
 
 
-def test_when_both_are_damaged_there_is_none(three, flip_byte):
+def test_when_both_states_are_damaged_none_is_loaded(three, flip_byte):
     for path in three.glob("*.safetensors"):
         flip_byte(path)
     kept = Checkpoints(three, "id")
@@ -108,7 +108,7 @@ def test_a_full_disk_keeps_the_states_that_are_there(three, monkeypatch):
     assert not list(three.glob(".*"))
 
 
-def test_what_a_killed_writer_left_is_cleared(three, dead_process):
+def test_leftovers_of_a_killed_writer_are_removed(three, dead_process):
     (three / f".step000000004.safetensors.{dead_process}.tmp").write_bytes(b"half of a state")
     Checkpoints(three, "id").save(state(5), Progress(5))
     assert not list(three.glob(".*tmp"))

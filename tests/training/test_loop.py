@@ -1,4 +1,4 @@
-"""The loop: what a step does, what is logged, when it stops."""
+"""The loop: its steps, its log, and when it stops."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_gradient_beyond_the_limit_is_cut_to_it():
     assert trainer.method.student.weight.grad.abs().item() == pytest.approx(0.5, rel=1e-4)
 
 
-def test_a_step_that_is_no_number_is_not_made():
+def test_a_step_with_a_loss_that_is_not_finite_is_not_made():
     trainer = Trainer(Two(), settings(), seed=0)
     trainer.step(1.0)
     before = {key: value.clone() for key, value in trainer.method.state_dict().items()}
@@ -97,7 +97,7 @@ def test_a_step_that_is_no_number_is_not_made():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path, bad):
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, bad):
     trainer = Trainer(Two(), settings(), seed=0)
     with pytest.raises(Diverged, match=r"step 3: .*lower training.optimizer.lr"):
         train(

@@ -1,4 +1,4 @@
-"""Milestones are the averaged weights that a training had at that step, whatever happened to it on the way."""
+"""Milestones are the averaged weights that a training had at that step, however often it was stopped."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_stopped_training_keeps_the_same_milestones(trainer, tmp_path, stop):
 
 
 @pytest.mark.parametrize("harm", ["lost", "damaged", "of other settings"])
-def test_a_milestone_that_is_not_there_is_made_again(trainer, tmp_path, flip_byte, capsys, harm):
+def test_a_missing_milestone_is_made_again(trainer, tmp_path, flip_byte, capsys, harm):
     first, batches = trainer()
     steps = milestone_steps(first.settings)
     train(first, batches, Checkpoints(tmp_path / "states", "x"), title="",
@@ -116,7 +116,7 @@ def test_a_milestone_that_is_not_there_is_made_again(trainer, tmp_path, flip_byt
     assert same(kept(milestones, tmp_path / "out")[STEPS], first.averaged())
 
 
-def test_what_is_handed_over_is_listed_and_guarded(trainer, tmp_path, flip_byte):
+def test_milestones_handed_over_are_listed_and_have_records(trainer, tmp_path, flip_byte):
     made, batches = trainer()
     milestones = Milestones(tmp_path / "kept", "x", (0, STEPS))
     train(made, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
@@ -134,7 +134,7 @@ def test_no_milestones_leave_an_empty_list(tmp_path):
     assert read_json(tmp_path / "out/manifest.json", "train")["milestones"] == []
 
 
-def test_milestones_change_the_digest_of_the_runs_that_have_them_alone(smoke_plan):
+def test_milestones_change_only_the_digest_of_runs_that_have_them(smoke_plan):
     without, keeping = (smoke_plan(methods={"hkd": {"training": {"milestones": m}}}) for m in ([], [0.0, 1.0]))
     digests = [
         [TRAIN.work(p, dataset="shapes8", method=m, seed=0).digest for m in ("methods/hkd", "methods/ecm")]

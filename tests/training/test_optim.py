@@ -59,13 +59,13 @@ def test_the_exponential_falls_by_the_same_factor_in_every_epoch():
     )
 
 
-def test_an_exponential_does_not_end_at_nothing():
+def test_an_exponential_schedule_that_ends_at_zero_is_refused():
     with pytest.raises(ValueError, match="never reaches 'final_lr' 0"):
         training(schedule="exponential", final_lr=0.0)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential"])
-def test_a_fall_never_rises(schedule):
+def test_a_schedule_never_rises(schedule):
     law = training(schedule=schedule, final_lr=0.02)
     rates = [learning_rate_factor(law, k) for k in range(101)]
     assert all(later <= earlier for earlier, later in pairwise(rates))
@@ -108,7 +108,7 @@ def test_the_first_step_of_adam_has_the_length_of_the_rate():
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "radam"])
-def test_a_named_state_takes_up_where_it_was(name):
+def test_an_optimiser_continues_from_its_named_state(name):
     settings = Optimizer(name=name, lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
 
     def made(values):

@@ -114,7 +114,7 @@ def test_a_finished_training_is_not_made_again(trainer, tmp_path):
     assert not same(first.state(), again.state())
 
 
-def test_other_settings_start_from_nothing(trainer, tmp_path, capsys):
+def test_other_settings_start_a_new_training(trainer, tmp_path, capsys):
     first, batches = trainer("edm adam")
     train(first, batches, Checkpoints(tmp_path, "old settings"), title="first")
     other, batches = trainer("edm adam")

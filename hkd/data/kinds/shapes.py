@@ -40,7 +40,7 @@ LIGHT_STRIPE = (0.60, 1.00)
 
 @dataclass(frozen=True)
 class Factor:
-    """One labelled cause of a picture: where it acts, what values it takes, how a network reads it out.
+    """One labelled property of a picture: its scale, its values, and its encoding for a network's head.
 
     Kinds: `categorical` is an int64 index into `names`; `continuous` is uniform in [low, high); `circular` is uniform
     in [0, 1) turns, where 0 and 1 are the same.
@@ -55,7 +55,7 @@ class Factor:
 
     @property
     def outputs(self) -> int:
-        """The width of a head that reads this factor: logits, (cos, sin), or one number."""
+        """The number of outputs of a head that predicts this factor: logits, (cos, sin), or one number."""
         return {"categorical": len(self.names), "circular": 2, "continuous": 1}[self.kind]
 
     def draw(self, uniform: Floats) -> np.ndarray:
@@ -65,7 +65,7 @@ class Factor:
         return self.low + (self.high - self.low) * uniform
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Return what a head is fitted to: class indices (N,), or float64 (N, outputs) in [-1, 1]."""
+        """Return the targets of a head: class indices (N,), or float64 (N, outputs) in [-1, 1]."""
         if self.kind == "categorical":
             return np.asarray(values, np.int64)
         if self.kind == "circular":
@@ -105,6 +105,7 @@ def factors(seed: int, split: str, indices: Iterable[int]) -> Factors:
     """
     if split not in SPLITS:
         raise ValueError(f"shapes: unknown split '{split}'. Known: {', '.join(SPLITS)}.")
+    # one stream per image, and all factors from it at once: image i is the same in every batch and set
     draws = [numpy_stream(seed, f"shapes-{split}", int(i)).random(len(FACTORS)) for i in indices]
     uniform = np.array(draws).reshape(-1, len(FACTORS))
     return {factor.name: factor.draw(uniform[:, k]) for k, factor in enumerate(FACTORS.values())}
@@ -205,6 +206,7 @@ def _brightness(direction: Floats, axis: Floats) -> Floats:
     """Return the background's brightness (N, S, S), linear along the direction, from 1 down to 0.3."""
     x, y = axis[None, None, :] - 0.5, axis[None, :, None] - 0.5
     angle = 2 * np.pi * direction[:, None, None]
+    # divided by the largest value in the square, so that every direction spans the same brightness
     along = (x * np.cos(angle) + y * np.sin(angle)) / (np.abs(np.cos(angle)) + np.abs(np.sin(angle)))
     return 0.65 + 0.70 * along
 
@@ -215,6 +217,7 @@ def _stripes(values: Mapping[str, np.ndarray], axis: Floats, period: float) -> F
     wave = 2 * np.pi * (axis - 0.5) / period
     across = np.cos(angle)[:, None] * wave + 2 * np.pi * values["stripe_phase"][:, None]
     down = np.sin(angle)[:, None] * wave
+    # cos(a + b) from the cosines and sines of a and b: 2 S of them for each picture instead of S x S
     cosines = np.cos(across)[:, None, :] * np.cos(down)[:, :, None]
     return cosines - np.sin(across)[:, None, :] * np.sin(down)[:, :, None]
 
@@ -227,6 +230,7 @@ def _coverage(values: Mapping[str, np.ndarray], axis: Floats) -> Floats:
         x = axis[None, None, :] - values["centre_x"][chosen, None, None]
         y = axis[None, :, None] - values["centre_y"][chosen, None, None]
         distance[chosen] = _DISTANCES[name](x, y, values["size"][chosen, None, None])
+    # a straight edge at signed distance d covers 1/2 - d of a cell whose side is 1, which smooths the outline
     return np.clip(0.5 - distance * len(axis), 0.0, 1.0)
 
 

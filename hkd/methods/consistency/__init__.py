@@ -1,5 +1,7 @@
-"""Consistency models. The network at the noisier point of a trajectory, at level t, is pulled towards the network at a
-cleaner point, at level r, which is held fixed (`objective`). What differs:
+"""Consistency models: CD, CT, iCT and ECM.
+
+The network at the noisier point of a trajectory, at level t, is pulled towards the network at a cleaner point, at
+level r, which is held fixed (`objective`). The members differ in these points:
 
                  CD                      CT                      iCT                     ECM
 starts from      EDM (VE), its teacher   nothing                 nothing                 EDM (VP)

@@ -34,10 +34,12 @@ class CD(ConsistencyModel):
         rho: float,
     ) -> None:
         super().__init__(student=student, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
-        self.teacher, self.distance, self.points = teacher, distance, points
+        self.teacher = teacher
+        self.distance = distance
+        self.points = points
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """d(f(x_t, t), sg f(x_s, s)), with x_s reached from x_t by Heun's method on the teacher's ODE."""
+        """Return d(f(x_t, t), sg f(x_s, s)), where Heun's method on the teacher's ODE takes x_t to x_s."""
         clean, labels = batch.clean, batch.labels
         n = torch.randint(self.points - 1, (len(clean),), generator=generator)
         grid = self.grid(self.points)

@@ -39,7 +39,7 @@ class CT(ConsistencyModel):
         self.s0, self.s1, self.mu0 = s0, s1, mu0
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """d(f(y + t z, t), f⁻(y + s z, s)) for t and s neighbours on the grid, all pairs equally likely."""
+        """Return d(f(y + t z, t), f⁻(y + s z, s)) for t and s neighbours on the grid, all pairs equally likely."""
         clean, labels = batch.clean, batch.labels
         points = grid_points(step, self.total_steps, s0=self.s0, s1=self.s1)
         n = torch.randint(points - 1, (len(clean),), generator=generator)
@@ -57,6 +57,7 @@ class CT(ConsistencyModel):
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Move the target: theta⁻ = mu theta⁻ + (1 - mu) theta."""
+        # `step` counts from 1, the schedule from 0: the decay belongs to the grid of the step just made
         mu = target_decay(grid_points(step - 1, self.total_steps, s0=self.s0, s1=self.s1), s0=self.s0, mu0=self.mu0)
         torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 1 - mu)
 

@@ -40,11 +40,20 @@ class ECM(Method):
         super().__init__()
         self.student = student
         self.p_mean, self.p_std = p_mean, p_std
-        self.q, self.k, self.b, self.c, self.stage_steps = q, k, b, c, stage_steps
-        self.sigma_data, self.sigma_max, self.evaluation_sigma_min = sigma_data, sigma_max, evaluation_sigma_min
+        self.q = q
+        self.k = k
+        self.b = b
+        self.c = c
+        self.stage_steps = stage_steps
+        self.sigma_data = sigma_data
+        self.sigma_max = sigma_max
+        self.evaluation_sigma_min = evaluation_sigma_min
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Distance between f at t and f at r, over the gap; where r = 0 the target is the clean image itself."""
+        """Return the distance between f at t and f at r, divided by t - r.
+
+        Where r = 0 the target is the clean image itself, as in the loss of a diffusion model.
+        """
         clean = batch.clean
         t = log_normal(len(clean), self.p_mean, self.p_std, generator).to(clean)
         r = nearer_level(t, stage=step // self.stage_steps, q=self.q, k=self.k, b=self.b)
@@ -61,13 +70,13 @@ class ECM(Method):
         return {"student": (pseudo_huber(prediction, target, self.c) / (t - r)).mean()}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation at sigma_max."""
+        """Return images from one evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.one_step(self.sigma_max * noise, self.sigma_max, labels)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """f(x, sigma) under the evaluation's preconditioning."""
+        """Return f(x, sigma) under the preconditioning of evaluation."""
         return ConsistencyPrecond(self.student.model, self.sigma_data, self.evaluation_sigma_min)(x, sigma, labels)
 
 

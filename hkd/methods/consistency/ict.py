@@ -37,11 +37,15 @@ class ICT(ConsistencyModel):
         rho: float,
     ) -> None:
         super().__init__(student=student, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
-        self.total_steps, self.s0, self.s1 = total_steps, s0, s1
-        self.p_mean, self.p_std, self.huber = p_mean, p_std, huber
+        self.total_steps = total_steps
+        self.s0 = s0
+        self.s1 = s1
+        self.p_mean = p_mean
+        self.p_std = p_std
+        self.huber = huber
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Huber norm of f(y + t z, t) - sg f(y + s z, s), over the whole image, divided by t - s."""
+        """Return the Huber norm of f(y + t z, t) - sg f(y + s z, s) over the whole image, divided by t - s."""
         clean = batch.clean
         grid = self.grid(grid_points(step, self.total_steps, s0=self.s0, s1=self.s1))
         weights = level_probabilities(grid, self.p_mean, self.p_std)

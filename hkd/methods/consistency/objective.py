@@ -1,7 +1,7 @@
-"""What CD, CT, iCT and ECM share: two points of one trajectory, one gradient.
+"""The objective that CD, CT, iCT and ECM share: the outputs at two points of one trajectory, one of them fixed.
 
-The network at the noisier point is pulled towards the network at the cleaner one, which is held fixed. Both
-passes see the same dropout mask, otherwise the mask's noise drowns the small gap between the points.
+The network at the noisier point is pulled towards the network at the cleaner one, which is held fixed. Both passes
+use the same dropout mask; with two masks, their noise would be larger than the small gap between the points.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ Consistency = Callable[[Tensor, Tensor], Tensor]
 
 
 class ConsistencyModel(Method):
-    """f(x, t) on a grid of noise levels: what CD, CT and iCT share besides their losses.
+    """Base of CD, CT and iCT: a consistency function f(x, t) on a grid of noise levels, and one-step sampling.
 
     The network has f(x, sigma_min) = x by its preconditioning (`network.precond: consistency`).
     """
 
     def __init__(self, *, student: nn.Module, sigma_min: float, sigma_max: float, rho: float) -> None:
         super().__init__()
-        self.student, self.sigma_min, self.sigma_max, self.rho = student, sigma_min, sigma_max, rho
+        self.student = student
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.rho = rho
 
     def grid(self, points: int) -> Tensor:
         """Return `points` noise levels ascending from sigma_min to sigma_max, float64. Source: CM, Section 3."""
@@ -34,7 +37,7 @@ class ConsistencyModel(Method):
         return sigmas[:-1].flip(0)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation at sigma_max."""
+        """Return images from one evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.student(self.sigma_max * noise, self.sigma_max, labels)
@@ -49,6 +52,7 @@ def consistency_pair(
         online, target: f and f⁻, called with images (B, C, H, W) and noise levels (B,).
         noisier, cleaner: (x_t, t) and (x_r, r).
     """
+    # dropout draws from the device's global generator: put back to the same state, it draws the same mask
     state = _random_state(noisier[0].device)
     prediction = online(*noisier)
     _set_random_state(state, noisier[0].device)

@@ -1,7 +1,7 @@
 """DMD: distribution matching distillation. The difference of two denoisers pushes a one-step generator to the data.
 
-Source: Yin et al. (2024), "One-step Diffusion with Distribution Matching Distillation", arXiv 2311.18828; its CIFAR-10
-code is not published, so that this follows the paper's appendix.
+Source: Yin et al. (2024), "One-step Diffusion with Distribution Matching Distillation", arXiv 2311.18828. Its
+CIFAR-10 code is not published, so this follows the paper's appendix.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from hkd.seeding import ImageStreams
 
 
 class DMD(Method):
-    """G(z) = D(T z; T), its fake denoiser, which is trained on what G makes, and the frozen real one.
+    """A generator G(z) = D(T z; T), a fake denoiser trained on images of G, and the frozen denoiser of real images.
 
     `regression_weight`: of the perceptual distance to the teacher's images of stored noises; 0 leaves it out.
-    `levels`, `lowest`, `highest`: noise levels of the matching are the points of a grid of `levels`, less its ends.
+    `levels`, `lowest`, `highest`: the matching uses the noise levels of a grid of `levels` points between the shares
+    `lowest` and `highest` of it, both counted from sigma_min.
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student", "fake")
@@ -45,7 +46,9 @@ class DMD(Method):
         rho: float,
     ) -> None:
         super().__init__()
-        self.student, self.fake, self.teacher = student, copy.deepcopy(student), teacher
+        self.student = student
+        self.fake = copy.deepcopy(student)
+        self.teacher = teacher
         self.distance, self.regression_weight = distance, regression_weight
         self.sigma_data, self.sigma_max = sigma_data, sigma_max
         grid = edm_sigmas(levels, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)[:-1].flip(0)
@@ -54,7 +57,7 @@ class DMD(Method):
     def losses(
         self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Matching on fresh noise plus regression on the batch's pairs; the fake denoiser's error on what G made."""
+        """Return the generator's loss, matching plus regression, and the fake denoiser's, its error on images of G."""
         like, labels = batch.clean, batch.labels
         image = self.generate(torch.randn(like.shape, generator=generator).to(like), labels)
         loss = self.matching(image, labels, generator)
@@ -67,13 +70,19 @@ class DMD(Method):
         return self.student(self.sigma_max * noise, self.sigma_max, labels)
 
     def matching(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return half the squared error to sg(x - grad), so that its gradient is `grad` over the number of values."""
+        """Return the loss of distribution matching: half the squared error of x to sg(x - grad).
+
+        Its gradient with respect to x is `grad` divided by the number of values.
+        """
         grad = self.direction(image.detach(), labels, generator)
         return 0.5 * (image - (image - grad).detach()).square().mean()
 
     @torch.no_grad()
     def direction(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return (D_fake - D_real) / mean |x - D_real| at noised images, the mean over each image (Eq. 7 and 8)."""
+        """Return the direction of the matching (Eq. 7 and 8): (D_fake - D_real) / mean |x - D_real|.
+
+        The denoisers are evaluated at noised images, the mean is taken over each image.
+        """
         noised, sigma = self.noised(image, generator)
         real, fake = self.teacher(noised, sigma, labels), self.fake(noised, sigma, labels)
         size = (image - real).abs().mean(dim=(1, 2, 3), keepdim=True)
@@ -97,19 +106,19 @@ class DMD(Method):
         return perceptual_loss(self.distance, self.generate(batch.noise, batch.labels), batch.clean)
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
-        """Generator and fake denoiser from the same EDM."""
+        """Load the same EDM into generator and fake denoiser."""
         self.student.load_state_dict(state)
         self.fake.load_state_dict(state)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation at sigma_max."""
+        """Return images from one evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.generate(noise, labels)
 
 
 class DMDRegressionOnly(DMD):
-    """The ablation without distribution matching: nothing but the regression is left, and there is no fake denoiser."""
+    """The ablation without distribution matching: only the regression is left, and there is no fake denoiser."""
 
     trains = ("student",)
 
@@ -118,11 +127,11 @@ class DMDRegressionOnly(DMD):
         del self.fake
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
-        """The generator from EDM."""
+        """Load EDM into the generator."""
         self.student.load_state_dict(state)
 
     def losses(
         self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """The perceptual distance to the teacher's images."""
+        """Return the weighted perceptual distance to the teacher's images."""
         return {"student": self.regression_weight * self.regression(batch)}

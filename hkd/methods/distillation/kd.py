@@ -21,9 +21,10 @@ class KD(Method):
         self.student, self.time = student, time
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Absolute error, summed over pixels, averaged over the batch: the CIFAR-10 code (the paper prints squares).
+        """Return the absolute error, summed over pixels and averaged over the batch.
 
-        Targets end at -1 and 1, as those of the code do, which are stored as bytes.
+        This is the loss of the CIFAR-10 code; the paper prints squares. Targets are cut off at -1 and 1, because those
+        of the code are stored as bytes.
         """
         error = self.image(batch.noise, batch.labels) - batch.clean.clamp(-1, 1)
         return {"student": error.abs().sum(dim=(1, 2, 3)).mean()}
@@ -33,11 +34,11 @@ class KD(Method):
         return noise - self.student(noise, noise.new_full((1,), self.time), labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation."""
+        """Return images from one evaluation."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.image(noise, labels)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the image of the state scaled to unit variance; the network knows pure noise only."""
+        """Return the image of the state scaled to unit variance, because the network was trained on pure noise only."""
         return self.image(x / (1 + sigma**2) ** 0.5, labels)

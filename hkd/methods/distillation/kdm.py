@@ -22,7 +22,7 @@ from hkd.seeding import ImageStreams, address
 class KDM(Method):
     """D(K E_T(x_T)), trained with latents of both ends, two reconstructions and a small discriminator.
 
-    `latent_noise`: standard deviation of what is added to latents in training.
+    `latent_noise`: standard deviation of the noise that is added to latents in training.
     `adversarial_weight`: of the discriminator's term; 0 leaves it without influence.
     """
 
@@ -39,19 +39,24 @@ class KDM(Method):
         discriminator_width: int,
     ) -> None:
         super().__init__()
-        self.student, self.distance, self.sigma_max = student, distance, sigma_max
+        self.student = student
+        self.distance = distance
+        self.sigma_max = sigma_max
         self.latent_noise, self.adversarial_weight = latent_noise, adversarial_weight
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(address(0, "discriminator"))
             self.discriminator = Discriminator(student.img_resolution, student.img_channels, discriminator_width)
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """|z_0 - K z_T|² + rec(D(z_0), x_0) + rec(D(K z_T), x_0) + the adversarial term; and the discriminator's own.
+        """Return the losses of network and discriminator.
 
-        Both networks see one another as they were before the step. This departs from the official code, where the
-        discriminator is stepped first and then judges: here the one that judges is a step younger.
+        The network's is |z_0 - K z_T|² + rec(D(z_0), x_0) + rec(D(K z_T), x_0) + the adversarial term. Both losses
+        are computed before either network is stepped. This departs from the official code, which steps the
+        discriminator first and lets the stepped one judge.
         """
-        image, labels, net = batch.clean, batch.labels, self.student
+        image = batch.clean
+        labels = batch.labels
+        net = self.student
         z0 = net.encode_clean(image, labels)
         zT = net.encode_noise(batch.noise * self.sigma_max, self.time(image), labels)
         jitter = self.latent_noise * torch.randn((2, *z0.shape), generator=generator).to(z0)
@@ -65,21 +70,21 @@ class KDM(Method):
         return {"student": loss, "discriminator": _told(guesses[0], real=True) + _told(guesses[1], real=False)}
 
     def time(self, like: Tensor) -> Tensor:
-        """Return the constant time label of the encoder of x_T, (1,): 1, where the other two U-Nets are told 0."""
+        """Return the constant time label of the encoder of x_T, (1,): it is 1; that of the other two U-Nets is 0."""
         return like.new_ones(1)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One pass through E_T, K and D, without noise on the latent."""
+        """Return images from one pass through E_T, K and D, without noise on the latent."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.student(self.sigma_max * noise, self.time(noise), labels)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the image of the state scaled to sigma_max: the encoder knows the start of trajectories only."""
+        """Return the image of the state scaled to sigma_max, the only noise level on which the encoder was trained."""
         scale = self.sigma_max / (1 + sigma**2) ** 0.5
         return self.student(scale * x, self.time(x), labels)
 
 
 def _told(logits: Tensor, *, real: bool) -> Tensor:
-    """Return the cross-entropy of saying `real`."""
+    """Return the cross-entropy of the discriminator's logits with the answer `real`."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))

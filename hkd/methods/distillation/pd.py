@@ -1,7 +1,8 @@
 """PD: progressive distillation. A step of the student imitates two of its teacher, and then becomes the teacher.
 
-The version whose number the paper quotes: the re-implementation of Song et al. (2023), arXiv 2303.01469, on an EDM in
-VE form. The idea is of Salimans and Ho (2022), arXiv 2202.00512, whose own models are cosine and predict otherwise.
+This is the version whose number the paper quotes: the re-implementation of Song et al. (2023), arXiv 2303.01469, on an
+EDM in VE form. The method is of Salimans and Ho (2022), arXiv 2202.00512, whose own models use a cosine schedule and
+another prediction target.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hkd.seeding import ImageStreams
 
 
 class Stage(NamedTuple):
-    """Steps `begin` to `end` - 1 of a training, in which the student learns to make `segments` steps."""
+    """Steps `begin` to `end` - 1 of a training, in which the student learns to sample in `segments` steps."""
 
     segments: int
     begin: int
@@ -56,7 +57,7 @@ class PD(Method):
         return next((stage for stage in self.stages if step < stage.end), self.stages[-1])
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Squared error of the student's image to the teacher's target, times max(1 / t², 1), averaged over pixels."""
+        """Return the squared error of the student's image to the teacher's target, times max(1 / t², 1)."""
         clean, segments = batch.clean, self.stage(step).segments
         i = torch.randint(segments, (len(clean),), generator=generator)
         t, middle, s = (self.levels(i + shift, segments).to(clean.device) for shift in (0.0, 0.5, 1.0))
@@ -74,29 +75,31 @@ class PD(Method):
     @torch.no_grad()
     def target(self, x: Tensor, t: Tensor, middle: Tensor, s: Tensor, labels: Tensor | None) -> Tensor:
         """Return the image with which one Euler step from t to s lands where the teacher's two steps do."""
+        # float64: the target divides by 1 - s / t, which is small when there are many segments
         start = state = x.to(torch.float64)
         for here, there in ((t, middle), (middle, s)):
             image = self.teacher(state.to(x.dtype), here.to(x.dtype), labels).to(state)
             state = state + per_image(there / here - 1) * (state - image)
+        # an Euler step from x with image D lands at x + (s / t - 1) (x - D); solved here for D
         ratio = per_image(s / t)
         return ((state - ratio * start) / (1 - ratio)).to(x.dtype)
 
     def after_step(self, step: int) -> None:
-        """At the start of a stage the student becomes the teacher."""
+        """Make the student the teacher at the start of a stage."""
         if self.forgets(step):
             self.teacher.load_state_dict(self.student.state_dict())
 
     def forgets(self, step: int) -> bool:
-        """Every stage is a training of its own, with a fresh optimiser."""
+        """Whether a stage begins: every stage is a training of its own, with a fresh optimiser."""
         return any(step == stage.begin for stage in self.stages[1:])
 
     def rate_factor(self, step: int) -> float:
-        """The learning rate falls to 0 along a line in every stage."""
+        """Return the factor of the learning rate, which falls to 0 along a line in every stage."""
         stage = self.stage(step)
         return 1 - (step - stage.begin) / (stage.end - stage.begin)
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
-        """Student and first teacher from the same weights."""
+        """Load the same weights into the student and its first teacher."""
         self.student.load_state_dict(state)
         self.teacher.load_state_dict(state)
 
@@ -107,7 +110,7 @@ class PD(Method):
         return self
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation at sigma_max."""
+        """Return images from one evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.student(self.sigma_max * noise, self.sigma_max, labels)
@@ -121,7 +124,9 @@ def stages(total: int, first_segments: int, stage_steps: int) -> list[Stage]:
     """
     if first_segments < 1 or first_segments & (first_segments - 1):
         raise ValueError(f"params.first_segments = {first_segments}: expected a power of two")
-    found, begin, segments = [], 0, first_segments
+    found = []
+    begin = 0
+    segments = first_segments
     while segments > 1:
         end = begin + stage_steps * (2 if segments == 2 else 1)
         found.append(Stage(segments, begin, end))
@@ -130,5 +135,8 @@ def stages(total: int, first_segments: int, stage_steps: int) -> list[Stage]:
 
 
 def truncated_snr(t: Tensor) -> Tensor:
-    """Return the weight max(1 / t², 1). Source: Salimans and Ho (2022), Section 4, with alpha = 1 and sigma = t."""
+    """Return the weight max(1 / t², 1).
+
+    Source: Salimans and Ho (2022), Section 4, with alpha = 1 and sigma = t.
+    """
     return t.pow(-2).clamp(min=1)

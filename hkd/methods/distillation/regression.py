@@ -1,6 +1,6 @@
 """Plain regression of the teacher's image from its noise: the control that every distillation must beat.
 
-In no paper's table. KD proper stands on a DDPM and its own pairs.
+It is in no paper's table. KD itself, in contrast, is built on a DDPM and pairs of its own.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class Regression(Method):
     ) -> None:
         super().__init__()
         self.student, self.distance = student, distance
-        self.sigma_max, self.lambda2, self.target_state = sigma_max, lambda2, target_state
+        self.sigma_max = sigma_max
+        self.lambda2 = lambda2
+        self.target_state = target_state
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error, plus `lambda2` times the perceptual distance where there is one."""
+        """Return the mean squared error, plus `lambda2` times the perceptual distance where there is one."""
         target = batch.near_clean if self.target_state == "x_eps" else batch.clean
         image = self.student(batch.state(0), self.sigma_max, batch.labels)
         loss = (image - target).square().mean()
@@ -45,7 +47,7 @@ class Regression(Method):
         return {"student": loss}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation at sigma_max."""
+        """Return images from one evaluation at sigma_max."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.student(self.sigma_max * noise, self.sigma_max, labels)

@@ -17,17 +17,20 @@ from hkd.seeding import ImageStreams
 
 
 class RectifiedFlow(Method):
-    """v(z_t, t) with z_t = t x + (1 - t) z_0: the 1-flow, trained on images.
+    """A velocity v(z_t, t) with z_t = t x + (1 - t) z_0: the 1-flow, trained on images.
 
-    `t_min`: the smallest time, in training and in sampling. `rtol`, `atol`: of the solver that makes pairs.
+    `t_min`: the smallest time, in training and in sampling. `rtol`, `atol`: tolerances of the solver that makes pairs.
     """
 
     def __init__(self, *, student: nn.Module, t_min: float, rtol: float, atol: float) -> None:
         super().__init__()
-        self.student, self.t_min, self.rtol, self.atol = student, t_min, rtol, atol
+        self.student = student
+        self.t_min = t_min
+        self.rtol = rtol
+        self.atol = atol
 
     def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Squared error of the velocity between images and fresh noise (Eq. 1)."""
+        """Return the squared error of the velocity between images and fresh noise (Eq. 1)."""
         noise = torch.randn(batch.clean.shape, generator=generator).to(batch.clean)
         return {"student": self.error(noise, batch.clean, batch.labels, generator)}
 
@@ -38,11 +41,11 @@ class RectifiedFlow(Method):
         return (self.velocity(state, t, labels) - (image - noise)).square().mean()
 
     def velocity(self, state: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Return v at times (B,) in [0, 1]; the network counts them in 999ths."""
+        """Return v at times (B,) in [0, 1], which the network takes times 999, as the official code does."""
         return self.student(state.to(torch.float32), 999 * t.to(torch.float32), labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Euler's method in `nfe` steps of 1 / nfe."""
+        """Return images by Euler's method in `nfe` steps of 1 / nfe."""
         if nfe < 1:
             raise refuse_nfe(self, nfe, "1 or more")
         state = noise.to(torch.float64)
@@ -52,7 +55,10 @@ class RectifiedFlow(Method):
         return state.to(torch.float32)
 
     def solve(self, noise: Tensor, *, labels: Tensor | None) -> Tensor:
-        """The ODE from t_min to 1, solved to the asked tolerance: what reflow and distillation learn from."""
+        """Return the images at the end of the ODE from t_min to 1, solved to the set tolerance.
+
+        They are the pairs from which reflow and distillation learn.
+        """
 
         def velocity(state: Tensor, t: Tensor, rows: Tensor) -> Tensor:
             return self.velocity(state, t, None if labels is None else labels[rows])
@@ -60,7 +66,8 @@ class RectifiedFlow(Method):
         return rk45(velocity, noise, self.t_min, 1.0, rtol=self.rtol, atol=self.atol).to(torch.float32)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Follow the velocity to the end, from the time at which noise over data is sigma."""
+        """Return the image at the end of a straight line along the velocity, from the time of noise level sigma."""
+        # at time t the ratio of noise to data is (1 - t) / t = sigma
         t = max(1 / (1 + sigma), self.t_min)
         state = x / (1 + sigma)
         return state + (1 - t) * self.velocity(state, state.new_full((len(state),), t), labels)

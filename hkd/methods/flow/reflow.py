@@ -20,7 +20,7 @@ class Reflow(RectifiedFlow):
     """The k-flow: the loss of the 1-flow, between the noises and the images of the flow before it."""
 
     def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Squared error of the velocity along the pairs' lines."""
+        """Return the squared error of the velocity along the lines between the pairs."""
         return {"student": self.error(batch.noise, batch.clean, batch.labels, generator)}
 
 
@@ -34,15 +34,15 @@ class FlowDistillation(RectifiedFlow):
         self.distance = distance
 
     def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Perceptual distance of z_0 + v(z_0, t_min) to the flow's image."""
+        """Return the perceptual distance of z_0 + v(z_0, t_min) to the flow's image."""
         return {"student": perceptual_loss(self.distance, self.jump(batch.noise, batch.labels), batch.clean)}
 
     def jump(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        """Return z_0 + v(z_0, t_min)."""
+        """Return z_0 + v(z_0, t_min), one Euler step over the whole time."""
         return noise + self.velocity(noise, noise.new_full((len(noise),), self.t_min), labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation."""
+        """Return images from one evaluation."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
         return self.jump(noise, labels)

@@ -19,8 +19,9 @@ from hkd.seeding import ImageStreams
 
 
 class RF2PlusPlus(Method):
-    """v(z_t, t) = (z_t - D) / t, z_t = (1 - t) x + t z, with EDM's denoiser D at z_t / (1 - t) and sigma = t / (1 - t).
+    """A velocity v(z_t, t) = (z_t - D) / t with z_t = (1 - t) x + t z, made of EDM's denoiser D.
 
+    D is evaluated at z_t / (1 - t) and sigma = t / (1 - t): the same state on EDM's scale.
     `t_margin`: times lie within [t_margin, 1 - t_margin]. `t_rate`: of the two exponentials that times are drawn from.
     `huber`: the constant c of the norm, over the number of pixels and channels.
     """
@@ -36,12 +37,14 @@ class RF2PlusPlus(Method):
     ) -> None:
         super().__init__()
         self.student, self.distance = student, distance
-        self.t_margin, self.t_rate, self.huber = t_margin, t_rate, huber
+        self.t_margin = t_margin
+        self.t_rate = t_rate
+        self.huber = huber
 
     def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """(1 - t) Huber(v, z - x) / d + perceptual(D, x) / t, averaged over the batch (Table 1, row F).
+        """Return (1 - t) Huber(v, z - x) / d + perceptual(D, x) / t, averaged over the batch (Table 1, row F).
 
-        Images end at -1 and 1, as those of the official code do, which are stored as bytes.
+        Images are cut off at -1 and 1, because those of the official code are stored as bytes.
         """
         if self.distance is None:
             raise ValueError("this loss has a perceptual part: set `perceptual: true` in the method's config")
@@ -61,18 +64,22 @@ class RF2PlusPlus(Method):
         return self.student(state / per_image(1 - t), t / (1 - t), labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Euler's method in `nfe` equal steps from t = 1 - t_margin, where the state is the noise itself, to 0."""
+        """Return images by Euler's method in `nfe` equal steps from t = 1 - t_margin to 0.
+
+        The first state is the noise itself, without the small share of data that z_t has there.
+        """
         if nfe < 1:
             raise refuse_nfe(self, nfe, "1 or more")
         state, last = noise.to(torch.float64), 1 - self.t_margin
         for i in range(nfe):
             t = state.new_full((len(state),), last * (1 - i / nfe))
             denoised = self.denoised(state, t, labels).to(torch.float64)
+            # Euler's z - (t / (nfe - i)) (z - D) / t, written with the share of z - D that remains
             state = denoised + (nfe - 1 - i) / (nfe - i) * (state - denoised)
         return state.to(torch.float32)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """D itself: the state is already in EDM's form."""
+        """Return D itself: the state is already on EDM's scale."""
         return self.student(x, sigma, labels)
 
 
@@ -81,5 +88,6 @@ def u_shaped(u: Tensor, mirrored: Tensor, rate: float) -> Tensor:
 
     Half of each gives the U-shape of Section 4.1; exp(rate t) + exp(-rate t) on [0, 1] would not be one.
     """
+    # the inverse of the distribution function (e^(rate t) - 1) / (e^rate - 1)
     t = torch.log1p(u * math.expm1(rate)) / rate
     return torch.where(mirrored, 1 - t, t)

@@ -37,7 +37,10 @@ class DDIM(DDPM):
         self.eta, self.sequence = eta, sequence
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """One evaluation per step of the sub-sequence, from unit noise at its last step; x_0 is not clipped."""
+        """Return images by Eq. 12 over the sub-sequence, one evaluation per step, from unit noise at its last step.
+
+        The predicted x_0 is not clipped.
+        """
         if not 2 <= nfe <= len(self.betas):
             raise refuse_nfe(self, nfe, f"2 to {len(self.betas)}")
         steps = subsequence(nfe, len(self.betas), self.sequence)

@@ -15,7 +15,9 @@ from hkd.seeding import ImageStreams
 
 
 class DDPM(Method):
-    """eps(x_t, t), x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) n, for t = 0 .. T - 1; abar_t falls from 1 to 4e-5.
+    """A network eps(x_t, t) that predicts the noise n in x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) n.
+
+    Steps are t = 0 .. T - 1, over which abar_t falls from 1 to 4e-5.
 
     Attributes:
         betas, alpha_bars: float64 (T,).
@@ -28,7 +30,7 @@ class DDPM(Method):
         self.alpha_bars = (1 - self.betas).cumprod(0)
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error of the noise, all steps equally likely and of weight 1 (Eq. 14)."""
+        """Return the mean squared error of the noise, all steps equally likely and of weight 1 (Eq. 14)."""
         clean = batch.clean
         t = torch.randint(len(self.betas), (len(clean),), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
@@ -37,12 +39,16 @@ class DDPM(Method):
         return {"student": error.square().mean()}
 
     def noise(self, x: Tensor, t: int | Tensor, labels: Tensor | None) -> Tensor:
-        """Return eps(x_t, t) for steps t, one for all or (B,); the network counts time in thousandths."""
+        """Return eps(x_t, t) for steps t, one for all or (B,)."""
+        # the network knows times of a process of 1000 steps, however many there are
         time = torch.as_tensor(t).reshape(-1) * (1000 / len(self.betas))
         return self.student(x.to(torch.float32), time.to(x.device, torch.float32), labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Ancestral sampling (Algorithm 2): every step once, x_0 clipped, variance beta_t, no noise at the end."""
+        """Return images by ancestral sampling (Algorithm 2): x_0 is clipped, the variance of each step is beta_t.
+
+        Every step is made once, and the last adds no noise.
+        """
         if nfe != len(self.betas):
             raise refuse_nfe(self, nfe, str(len(self.betas)))
         x = noise.to(torch.float64)
@@ -53,7 +59,7 @@ class DDPM(Method):
         return x.to(torch.float32)
 
     def clean(self, x: Tensor, t: int, noise: Tensor) -> Tensor:
-        """Return the x_0 of which x_t is the noised state (Eq. 15)."""
+        """Return the prediction of x_0 from x_t and the predicted noise (Eq. 15)."""
         abar = self.alpha_bars[t].to(x)
         return (x - (1 - abar).sqrt() * noise) / abar.sqrt()
 
@@ -64,7 +70,8 @@ class DDPM(Method):
         return (beta * before**0.5 * clean + (1 - before) * (1 - beta) ** 0.5 * x) / (1 - abar)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return the x_0 of x / sqrt(1 + sigma²), at the step whose noise level is nearest."""
+        """Return the prediction of x_0 from x / sqrt(1 + sigma²), at the step whose noise level is nearest."""
+        # noise over data, which is the noise level of a state once its data has weight 1
         levels = ((1 - self.alpha_bars) / self.alpha_bars).sqrt()
         t = int((levels - sigma).abs().argmin())
         scaled = x / (1 + sigma**2) ** 0.5

@@ -46,7 +46,7 @@ class EDM(Method):
         self.augment = _checked(augment, student)
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weighted denoising error, summed over pixels, averaged over the batch (Eq. 2 and Table 1).
+        """Return the weighted denoising error, summed over pixels, averaged over the batch (Eq. 2 and Table 1).
 
         With augmentation the clean image is the augmented one, and the network is told its transform (Appendix F.2).
         """
@@ -54,7 +54,7 @@ class EDM(Method):
         conditions: tuple[Tensor | None, ...] = (batch.labels,)
         sigma = log_normal(len(clean), self.p_mean, self.p_std, generator).to(clean)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        if self.augment:  # drawn last, so that levels and noise are those of a training without
+        if self.augment:  # drawn last, so that levels and noise are those of a training without augmentation
             clean, told = augmented(clean, self.augment, generator)
             conditions = (batch.labels, told)
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
@@ -63,7 +63,7 @@ class EDM(Method):
         return {"student": (weight * error).mean()}
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Heun's method with (nfe + 1) / 2 steps (Algorithm 1 without churn); the network is told of no transform."""
+        """Return images by Heun's method in (nfe + 1) / 2 steps (Algorithm 1 without churn), without augmentation."""
         if nfe % 2 == 0 or nfe < 3:
             raise refuse_nfe(self, nfe, "2n - 1 (3, 5, 7, ...)")
         sigmas = edm_sigmas((nfe + 1) // 2, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
@@ -80,6 +80,7 @@ def log_normal(n: int, mean: float, std: float, generator: torch.Generator) -> T
 
 
 def _checked(augment: float, student: nn.Module) -> float:
+    """Return the probability of augmentation, if it is one and the network takes the labels."""
     if not 0 <= augment <= 1:
         raise ValueError(f"params.augment: expected a probability in [0, 1], found {augment}")
     told = getattr(getattr(student, "model", student), "augment_dim", 0)

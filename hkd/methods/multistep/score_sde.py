@@ -18,8 +18,9 @@ from hkd.seeding import ImageStreams
 
 
 class ScoreSDE(Method):
-    """s(x, sigma) = F(2x - 1, ln sigma) / sigma, for images in [0, 1] with noise of sigma(t) = min (max / min)^t.
+    """A score s(x, sigma) = F(2x - 1, ln sigma) / sigma, for images in [0, 1].
 
+    Noise levels are sigma(t) = sigma_min (sigma_max / sigma_min)^t.
     `snr`: the corrector's signal-to-noise ratio r. `corrector_norms`: each image's own norms, so that it does not
     depend on its batch, or their means over the batch as in the official code; the batch is then `sampling.batch`.
     `t_min`: the smallest time, in training and in sampling.
@@ -41,7 +42,7 @@ class ScoreSDE(Method):
         self.snr, self.corrector_norms = snr, corrector_norms
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """|sigma s(x + sigma n, sigma) + n|² / 2, summed over pixels (Eq. 7 with lambda = sigma²)."""
+        """Return |sigma s(x + sigma n, sigma) + n|² / 2, summed over pixels (Eq. 7 with lambda = sigma²)."""
         clean = (batch.clean + 1) / 2
         t = self.t_min + (1 - self.t_min) * torch.rand(len(clean), generator=generator)
         sigma = self.sigma(t).to(clean)
@@ -60,7 +61,7 @@ class ScoreSDE(Method):
         return raw / per_image(sigma).to(raw)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """At each of nfe / 2 times a step of the corrector, then one of the predictor; the last adds no noise."""
+        """Return images by nfe / 2 rounds of a corrector step and then a predictor step; the last adds no noise."""
         if nfe % 2 or nfe < 4:
             raise refuse_nfe(self, nfe, "an even number (4, 6, 8, ...) of")
         count, shape = nfe // 2, noise.shape[1:]
@@ -76,7 +77,8 @@ class ScoreSDE(Method):
         return (2 * mean - 1).to(torch.float32)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """Return x + sigma² times the score (Tweedie), taken where images and their noise have half the range."""
+        """Return x + sigma² times the score (Tweedie's formula)."""
+        # the network works on images in [0, 1], where noise has half the size that it has on [-1, 1]
         half = torch.full((len(x),), sigma / 2, dtype=x.dtype, device=x.device)
         unit = (x + 1) / 2
         return 2 * (unit + per_image(half**2) * self.score(unit, half, labels)) - 1

@@ -1,1 +1,1 @@
-"""Images to features: networks, and how each is shown images."""
+"""Features of images: extractors, and the preprocessing of each."""

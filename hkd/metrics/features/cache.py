@@ -1,7 +1,7 @@
 """One pass over the images, chunk by chunk, its features cached by the content of the chunk.
 
-What is made of a chunk's features is the caller's: all of them held, or mean and covariance alone, with memory
-constant in the number of images.
+The caller decides what becomes of a chunk's features: it may keep all of them, or only mean and covariance, with memory
+that does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def feature_chunks(
     cache: FeatureCache | None = None,
     batch: int = 64,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield the features of consecutive images, about CHUNK of them at a time: never those of all.
+    """Yield the features of consecutive images, about CHUNK of them at a time.
 
     Args:
         images: uint8 (N, 3, H, W) that `check_images` has passed; may be a file mapped into memory.
@@ -39,22 +39,24 @@ def feature_chunks(
         MetricError: see `extract_layers`.
     """
     look = extract_layers if cache is None else cache.layers
+    # a whole number of batches, so that chunks do not change which images share a batch
     size, start = batch * max(1, CHUNK // batch), 0
     while start < len(images):
-        stop = len(images) if len(images) - start - size < 2 else start + size  # a single image is no set
+        # a single last image would be refused as a set, so it joins the chunk before
+        stop = len(images) if len(images) - start - size < 2 else start + size
         yield start, look(images[start:stop], extractor, preprocessing, layers, batch=batch, first=start)
         start = stop
 
 
 class FeatureCache:
-    """Features on disk, addressed by the bytes of the images, the weights of the network and how it is shown them.
+    """Features on disk, addressed by the bytes of the images, the weights of the extractor and the preprocessing.
 
-    Nothing else decides what is found: neither file names nor the order of jobs. Entries carry a checksum; a damaged
-    one is made anew. The folder can be deleted at any time.
+    Neither file names nor the order of jobs decide which entry is found. An entry carries a checksum, and a damaged one
+    is computed again. The folder can be deleted at any time.
     """
 
     def __init__(self, folder: str | Path, code: str = "") -> None:
-        """Keep features in `folder`; those of another digest `code` of the code that makes them are not found."""
+        """Keep features in `folder`. Entries written by other code, whose digest is not `code`, are ignored."""
         self.folder, self._code = Path(folder), code
 
     def layers(
@@ -67,7 +69,7 @@ class FeatureCache:
         batch: int = 64,
         first: int = 0,
     ) -> list[np.ndarray]:
-        """Return what `extract_layers` does, from the folder if all of it is there, else computed and stored."""
+        """Return the result of `extract_layers`: from the folder if all layers are there, else computed and stored."""
         digest = images_digest(images)
         paths = [self._path(digest, extractor, f"{preprocessing} {layer}") for layer in layers]
         held = [found for path in paths if (found := self._read(path, len(images))) is not None]
@@ -81,7 +83,7 @@ class FeatureCache:
     def held(
         self, images: np.ndarray, extractor: Extractor, program: str, make: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Return the features that a program makes in a pass of its own, from the folder if they are there."""
+        """Return the features that a library makes in a pass of its own, from the folder if they are there."""
         path = self._path(images_digest(check_images(images)), extractor, program)
         found = self._read(path, len(images))
         if found is None:
@@ -91,6 +93,7 @@ class FeatureCache:
     def _path(self, digest: str, extractor: Extractor, seen_as: str) -> Path:
         network = (extractor.name, extractor.digest, str(extractor.input_size), extractor.device)
         about = (digest, *network, seen_as, self._code)
+        # joined by a character that no part contains, so that two addresses never make one text
         return self.folder / f"{hashlib.sha256(chr(31).join(about).encode()).hexdigest()}.npz"
 
     @staticmethod
@@ -103,13 +106,13 @@ class FeatureCache:
         try:
             with np.load(path, allow_pickle=False) as file:
                 features = check_features(file["features"])
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # absent, damaged or no features: compute again
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # absent, damaged or not features: compute again
             return None
         return features if len(features) == n else None
 
 
 def split_halves(images: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two disjoint halves of the images in the given order of indices, for real-against-real baselines.
+    """Return two disjoint halves of the images, in the given order of indices, to compare real images with real ones.
 
     Raises:
         MetricError: for fewer than 4 images.

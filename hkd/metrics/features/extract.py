@@ -1,7 +1,7 @@
-"""What a feature network is to the metrics, and the one pass that turns bytes into features.
+"""Extractors: feature networks as the metrics use them, and the pass that turns images into features.
 
-An extractor maps levels in [0, 255] at its own fixed size to one vector per image. Its name is the name of the number
-it yields: `FID` is reserved for the published Inception weights, everything else is an `FD-...`.
+An extractor maps levels in [0, 255] at its own fixed size to one vector per image. The Fréchet distance on its features
+has the extractor's name: `FID` is reserved for the published Inception weights, all others are called `FD-...`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hkd.metrics.protocols import Facts
 
 @runtime_checkable
 class Extractor(Facts, Protocol):
-    """A feature network with what identifies it (`Facts`).
+    """A feature network with the properties that identify it (`Facts`).
 
     Attributes:
         device: where its weights are.
@@ -133,6 +133,7 @@ def features_of_levels(extractor: Extractor, levels: Tensor, kind: Preprocessing
 
 
 def _shown(extractor: Extractor, levels: Tensor, kind: Preprocessing) -> Tensor:
+    """Return the levels that give the extractor the value map of the class, unless it has its own."""
     return kind.levels_at_128(levels) if extractor.value_map == "class" else levels
 
 
@@ -148,7 +149,7 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Forbid TF32 in convolutions and products: it moves features by more than an implementation differs."""
+    """Switch TF32 off in convolutions and products: it changes features by more than implementations differ."""
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:

@@ -1,10 +1,13 @@
-"""Inception-v3 of 2015-12-05 as FID uses it, rebuilt for speed; torchvision is not needed.
+"""Inception-v3 of 2015-12-05 as FID uses it, rebuilt for speed without torchvision.
 
-The network is that of every published FID (average pools ignore their padding, the last block pools by maximum).
-What differs is the arithmetic order: batch normalisation is folded into the convolutions in float64, the 1x1
-convolution behind an average pool goes before it (both are linear, so they commute, and fewer channels are pooled),
-tensors are channels-last, weights are packed once in the layout of the CPU's kernels, which also apply the ReLU, and
-a batch is walked in small pieces that stay in cache. Features move by about 1e-6 relative.
+The network is that of every published FID: average pools ignore their padding, the last block pools by maximum. Only
+the order of the arithmetic differs, which changes features by about 1e-6 relative:
+
+- batch normalisation is folded into the convolutions, in float64;
+- the 1x1 convolution behind an average pool goes before it: both are linear, so they commute, and fewer channels are
+  pooled;
+- tensors are channels-last, and weights are packed once in the layout of the CPU's kernels, which also apply the ReLU;
+- a batch is walked in small pieces that stay in cache.
 
 Source: Szegedy et al. (2016); layer names as in the published PyTorch port of the TensorFlow weights.
 """
@@ -25,9 +28,9 @@ from hkd.metrics.features.inputs import MetricError
 from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS, verified
 
-BN_EPSILON = 1e-3
+BN_EPSILON = 1e-3  # TensorFlow's, where torch's default is 1e-5
 LAYERS = {"pool3": 2048, "logits_unbiased": 1008, "spatial": 2023}
-SPATIAL_CHANNELS = 7  # of the 1x1 branch of Mixed_6d, 17 x 17 each: the layer of sFID
+SPATIAL_CHANNELS = 7  # of the 1x1 branch of Mixed_6d, 17 x 17 each: the layer of sFID (Nash et al., 2021)
 PIECE = 4  # images per walk through the network; larger pieces fall out of cache (measured: 2 to 8 within 5 %)
 
 # name: (input channels, output channels, kernel, stride, padding) of every convolution outside the mixed blocks
@@ -43,11 +46,13 @@ Layer = tuple[int, int, tuple[int, int], int, tuple[int, int]]
 
 
 def _same(inputs: int, outputs: int, height: int, width: int | None = None) -> Layer:
+    """Return a convolution that keeps the resolution."""
     width = height if width is None else width
     return inputs, outputs, (height, width), 1, (height // 2, width // 2)
 
 
 def _halve(inputs: int, outputs: int) -> Layer:
+    """Return a convolution that halves the resolution."""
     return inputs, outputs, (3, 3), 2, (0, 0)
 
 
@@ -151,6 +156,7 @@ class FoldedConvolution(nn.Module):
         return x.relu_() if relu else x
 
     def _fused(self, x: Tensor, activation: str) -> Tensor:
+        """Return convolution and activation in one call of oneDNN."""
         if self._packed is None:
             reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
             plain = self.weight.contiguous().to_mkldnn()
@@ -212,7 +218,9 @@ class InceptionV3(nn.Module):
         return x
 
     def _average(self, block: str, x: Tensor) -> Tensor:
+        """Return the branch of average pool and 1x1 convolution, in the cheaper order; the ReLU comes last."""
         x = self._convolutions[f"{block}-branch_pool"](x, relu=False)
+        # the published network was trained in TensorFlow, whose average leaves the padding out
         return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False).relu_()
 
     def _a(self, block: str, x: Tensor) -> Tensor:
@@ -285,7 +293,11 @@ class Inception:
     def __init__(
         self, network: InceptionV3, *, name: str, digest: str, layer: str = "pool3", device: str = "cpu"
     ) -> None:
-        self.network, self.name, self.digest, self.layer, self.device = network.to(device), name, digest, layer, device
+        self.network = network.to(device)
+        self.name = name
+        self.digest = digest
+        self.layer = layer
+        self.device = device
         self.dim = LAYERS[layer]
 
     def __call__(self, levels: Tensor) -> Tensor:
@@ -293,7 +305,8 @@ class Inception:
         return self.layers(levels)["features"]
 
     def layers(self, levels: Tensor) -> dict[str, Tensor]:
-        """Return all layers of one pass: the one of its features, logits and spatial."""
+        """Return all layers of one pass: features, logits and spatial."""
+        # levels of classes with another value map come rescaled (`Preprocessing.levels_at_128`)
         found = self.network((levels - 128.0) * (1.0 / 128.0))
         return {"features": found[self.layer], "logits": found["logits_unbiased"], "spatial": found["spatial"]}
 
@@ -320,8 +333,9 @@ def published_inception(path: str | Path, *, layer: str = "pool3", device: str =
 def torchscript_inception(path: str | Path, *, device: str = "cpu") -> FunctionExtractor:
     """Return the other published port of the network, the TorchScript archive of clean-fid and StyleGAN2-ADA.
 
-    It is there to be held against `published_inception`; no column is made of it. An archive holds code, which is why
-    only the one of the pinned digest is opened.
+    It serves to check `published_inception`; no column is made of it. An archive holds code, which is why only the one
+    of the pinned digest is opened.
+
     Raises:
         ArtifactError: if the file is absent or its bytes are not the published ones.
     """
@@ -331,7 +345,9 @@ def torchscript_inception(path: str | Path, *, device: str = "cpu") -> FunctionE
     def features(levels: Tensor) -> Tensor:
         return layers((levels - 128.0) / 128.0).reshape(len(levels), LAYERS["pool3"])
 
-    name, size, dim = "FD-inception-torchscript", Inception.input_size, LAYERS["pool3"]
+    name = "FD-inception-torchscript"
+    size = Inception.input_size
+    dim = LAYERS["pool3"]
     return FunctionExtractor(name, size, dim, entry.sha256, features, value_map="class", device=device, unproven=True)
 
 
@@ -375,6 +391,7 @@ def folded(state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
         raise MetricError(f"Inception weights: no {error}; the file is not in the published PyTorch layout") from error
     if weight.shape != (outputs, inputs, *kernel):
         raise MetricError(f"Inception weights: {name} is {tuple(weight.shape)}, due {(outputs, inputs, *kernel)}")
+    # gain (W x - mean) / sqrt(variance + eps) + shift = (scale W) x + (shift - mean scale)
     scale = gain / torch.sqrt(variance + BN_EPSILON)
     return (weight * scale[:, None, None, None]).float(), (shift - mean * scale).float()
 

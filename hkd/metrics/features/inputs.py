@@ -1,6 +1,6 @@
-"""Images and features as the metrics accept them: checked at the door, refused in one line.
+"""Checks of images and features before a metric uses them; each error is one line.
 
-A wrong array scores as readily as a right one, so everything that enters a metric passes through here.
+A wrong array yields a score just as a right one does, so everything that enters a metric is checked here.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def images_digest(images: np.ndarray) -> str:
 
 
 def _constant(array: np.ndarray) -> bool:
+    """Whether all images are one and the same colour; the first image alone mostly shows that they are not."""
     first = array[0]
     flat = (first == first[:, :1, :1]).all()
     return bool(flat and (array[-1] == first).all() and all((image == first).all() for image in array))
@@ -136,7 +137,7 @@ def _read_zip(path: Path) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in IMAGE_SUFFIXES)
             return _stack(path, [(f"{path}, {name}", io.BytesIO(archive.read(name))) for name in names])
-    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # the last: it asks for a password
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: the zip needs a password
         raise MetricError(f"{path}: not a whole zip file ({error}); fetch or write it again") from error
 
 

@@ -1,8 +1,8 @@
-"""torch-fidelity, clean-fid and pytorch-fid as witnesses, offline, on any extractor.
+"""torch-fidelity, clean-fid and pytorch-fid, called offline on any extractor, as independent checks of our numbers.
 
 Each library reads the images itself, resizes them with its own code to the extractor's size, and turns features into
-a number with its own arithmetic. Nothing is cached by them, nothing downloaded, no GPU is assumed. Statistics of a
-reference are computed once per library and kept as plain arrays; the number is then the library's own again.
+a number with its own arithmetic. The libraries cache nothing and download nothing here, and need no GPU. Statistics of
+a reference are computed once per library and stored as plain arrays, from which the library makes its number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Statistics = Mapping[str, np.ndarray]  # "mu" (D,), "sigma" (D, D), in the libra
 
 
 @dataclass(frozen=True)
-class Witness:
+class Library:
     """A library as three functions: images to features, features to statistics, two statistics to its number."""
 
     key: str
@@ -56,6 +56,7 @@ def torch_fidelity_name(extractor: Extractor) -> str:
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
+    # the library looks extractors up by name and loads them itself, so each one gets a class of its own
     name = f"hkd {extractor.name} {extractor.digest[:16]} {extractor.device}"
     if name in FEATURE_EXTRACTORS_REGISTRY:
         return name
@@ -119,7 +120,7 @@ def clean_fid_features(images: np.ndarray, extractor: Extractor, *, mode: str = 
     size = (extractor.input_size, extractor.input_size)
     library, kernel = ("PyTorch", "bilinear") if mode == "legacy_pytorch" else ("PIL", "bicubic")
     images = check_images(images)
-    batch = min(batch, len(images))
+    batch = min(batch, len(images))  # the library rounds the number of images up to whole batches
     with _quiet(), full_float32():
         return get_model_features(
             _padded_batches(images, batch),
@@ -175,19 +176,19 @@ def pytorch_fid_distance(generated: Statistics, reference: Statistics) -> float:
         return float(calculate_frechet_distance(*sides))
 
 
-WITNESSES: dict[str, Witness] = {
-    witness.key: witness
-    for witness in (
-        Witness(
+LIBRARIES: dict[str, Library] = {
+    library.key: library
+    for library in (
+        Library(
             "torch_fidelity",
             "torch-fidelity",
             torch_fidelity_features,
             torch_fidelity_statistics,
             torch_fidelity_distance,
         ),
-        Witness("clean_fid", "clean-fid", clean_fid_features, clean_fid_statistics, clean_fid_distance),
+        Library("clean_fid", "clean-fid", clean_fid_features, clean_fid_statistics, clean_fid_distance),
         *(
-            Witness(
+            Library(
                 f"clean_fid_{mode}",
                 f"clean-fid-{mode.replace('_', '-')}",
                 partial(clean_fid_features, mode=mode),
@@ -196,7 +197,7 @@ WITNESSES: dict[str, Witness] = {
             )
             for mode in ("legacy_pytorch", "legacy_tensorflow")
         ),
-        Witness("pytorch_fid", "pytorch-fid", pytorch_fid_features, pytorch_fid_statistics, pytorch_fid_distance),
+        Library("pytorch_fid", "pytorch-fid", pytorch_fid_features, pytorch_fid_statistics, pytorch_fid_distance),
     )
 }
 
@@ -215,7 +216,7 @@ class _ByteImages(torch.utils.data.Dataset[Tensor]):
 
 
 class _UnitRangeNetwork(torch.nn.Module):
-    """The extractor as pytorch-fid calls a network: [0, 1] in, resized inside, a list of (B, D, 1, 1) out."""
+    """The extractor with the interface of pytorch-fid: [0, 1] in, resized inside, a list of (B, D, 1, 1) out."""
 
     def __init__(self, extractor: Extractor) -> None:
         super().__init__()
@@ -228,6 +229,8 @@ class _UnitRangeNetwork(torch.nn.Module):
 
 
 def _levels_to_features(extractor: Extractor, kind: Preprocessing, *, inside: bool) -> Callable[[Tensor], Tensor]:
+    """Return the extractor with the interface of clean-fid; `inside`, it resizes the images itself."""
+
     def features(levels: Tensor) -> Tensor:
         resized = kind(levels, extractor.input_size) if inside else levels
         return torch.from_numpy(features_of_levels(extractor, resized.float(), kind))
@@ -249,7 +252,7 @@ def _padded_batches(images: np.ndarray, batch: int) -> Callable[[Tensor], Tensor
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' prints off standard output and their warnings and filters to themselves.
+    """Send the libraries' prints to standard error, and hide their warnings and changes of warning filters.
 
     Raises:
         MetricError: where a library fails on its own arithmetic.

@@ -1,7 +1,7 @@
-"""How images reach a feature network: the five preprocessing classes behind most disagreements about FID.
+"""The five preprocessing classes of images before an extractor, which cause most disagreements about FID.
 
-Published implementations run one network on differently resized and scaled pixels. Two that share a class can
-share features; two that do not never agree. Each resize here is separable, hence two small matrix products:
+Published implementations run one network on differently resized and scaled pixels. Two of the same class can share
+features; two of different classes never agree. Each resize is separable, hence two small matrix products:
 
     A  TensorFlow 1 bilinear, corners not shifted, no antialiasing; (x - 128) / 128    EDM, ADM, TTUR, torch-fidelity
     B  bilinear with half-pixel centres, no antialiasing; (x - 127.5) / 127.5          pytorch-fid
@@ -86,6 +86,7 @@ def _tf1_bilinear(source: int, target: int) -> np.ndarray:
 
 
 def _bilinear(source: int, target: int) -> np.ndarray:
+    # pixel i covers [i, i + 1], so centres map to centres; before the first centre the first pixel is repeated
     position = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0.0)
     return _two_taps(position, source)
 
@@ -108,7 +109,7 @@ def _windowed(kernel: Callable[[np.ndarray], np.ndarray], radius: float) -> Call
 
     def matrix(source: int, target: int) -> np.ndarray:
         scale = source / target
-        widening = max(scale, 1.0)
+        widening = max(scale, 1.0)  # antialiasing: when shrinking, the kernel covers as many source pixels as needed
         centre = (np.arange(target)[:, None] + 0.5) * scale
         first = np.maximum((centre - radius * widening + 0.5).astype(np.int64), 0)
         last = np.minimum((centre + radius * widening + 0.5).astype(np.int64), source)

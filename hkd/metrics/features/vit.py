@@ -1,8 +1,8 @@
 """DINOv2 and CLIP image towers as extractors, from a local weight file in the publishers' own layout.
 
-Both are plain vision transformers; they differ in the names of their tensors, the activation, a layer scale and what
-is read out. UNPROVEN: the published files were not at hand when this was written, and every number says so. CLIP is
-tested against another implementation of it, DINOv2 against a transcription of its equations, on made-up weights.
+Both are plain vision transformers; they differ in the names of their tensors, the activation, a layer scale and the
+output. UNPROVEN: the published files were not at hand when this was written, and every number says so. CLIP is tested
+against another implementation of it, DINOv2 against a transcription of its equations, on made-up weights.
 
 Sources: Oquab et al. (2023) for DINOv2; Radford et al. (2021) for CLIP.
 """
@@ -112,6 +112,7 @@ def clip(state: State, x: Tensor) -> Tensor:
         qkv = F.linear(h, state[f"{block}.attn.in_proj_weight"], state[f"{block}.attn.in_proj_bias"])
         x = x + _linear(state, f"{block}.attn.out_proj", _attention(qkv))
         h = _linear(state, f"{block}.mlp.c_fc", _norm(state, f"{block}.ln_2", x, 1e-5))
+        # OpenAI's weights were trained with this approximation of GELU (Hendrycks and Gimpel, 2016)
         x = x + _linear(state, f"{block}.mlp.c_proj", h * torch.sigmoid(1.702 * h))
     return _norm(state, "ln_post", x[:, 0], 1e-5) @ state["proj"]
 
@@ -123,6 +124,7 @@ def _patches(state: State, name: str, x: Tensor) -> Tensor:
 
 
 def _blocks(state: State, stem: str) -> list[str]:
+    """Return the name of every transformer block of the weights, in order."""
     numbers = {int(key[len(stem) + 1 :].split(".")[0]) for key in state if key.startswith(f"{stem}.")}
     return [f"{stem}.{k}" for k in sorted(numbers)]
 

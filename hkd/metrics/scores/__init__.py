@@ -1,1 +1,1 @@
-"""Features to numbers."""
+"""Scores: functions from features to numbers."""

@@ -1,4 +1,4 @@
-"""Diversity: the mean perceptual distance (LPIPS, say) between pairs of generated images, low when they look alike."""
+"""Diversity: the mean perceptual distance between pairs of generated images, which is low when they look alike."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ def diversity(
 ) -> Diversity:
     """Return the mean `distance` between random pairs of different uint8 images (N, 3, H, W).
 
-    Pairs are drawn by seed and do not depend on the batch size; images are handed over in [-1, 1].
+    Pairs are drawn by seed and do not depend on the batch size. `distance` receives images in [-1, 1].
+
     Raises:
         MetricError: see `check_images`; also for a distance that is not finite.
     """
     array = check_images(images)
     rng = numpy_stream(seed, "diversity-pairs", len(array))
     first = rng.integers(0, len(array), pairs)
+    # an offset from 1 to N - 1, modulo N, never leads back to the first image
     second = (first + rng.integers(1, len(array), pairs)) % len(array)
     values = []
     with torch.inference_mode():

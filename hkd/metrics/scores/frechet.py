@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from hkd.metrics.features.inputs import MetricError, check_features
 from hkd.metrics.scores.moments import Gaussian, gaussian_of
 
-RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding of a zero (fid.md, measured)
+RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding errors of a zero (measured)
 PIVOT_TOLERANCE = 1e-6  # Cholesky pivots below this share of the largest: treat as rank-deficient (1e-12 squared)
 SQUARING_TOLERANCE = 1e-9  # largest relative error of FD that the squared spectrum may bring
 
@@ -54,10 +54,14 @@ class Frechet:
 
     @property
     def fdn(self) -> float:
-        """Distance in per cent of the reference's total variance: comparable between extractors in kind, not value."""
+        """Distance in per cent of the reference's total variance.
+
+        Between extractors its order of magnitude can be compared, not its value.
+        """
         return 100.0 * self.distance / self.reference_trace
 
     def as_dict(self) -> dict[str, object]:
+        """Return the parts and FDn as plain values."""
         return {**asdict(self), "fdn": self.fdn}
 
 
@@ -75,7 +79,7 @@ def frechet_from_features(generated: np.ndarray, reference: np.ndarray) -> Frech
 
 
 def frechet_from_rows(generated: np.ndarray, reference: Gaussian) -> Frechet:
-    """Return the distance of features (N, D) to the statistics of more than D images, to the bit that of their rows.
+    """Return the distance of features (N, D) to statistics of more than D images, bit-equal to that from their rows.
 
     Raises:
         MetricError: see `check_features` and `frechet`.
@@ -116,7 +120,10 @@ def frechet_from_statistics(
 
 
 def _low_rank(x: np.ndarray, mean2: np.ndarray, factor2: np.ndarray, n2: int) -> Frechet:
-    """At least one set has no more rows than dimensions: its centred rows are the factor, no covariance is formed."""
+    """Return the distance of features with no more rows than dimensions, or of any to such a reference.
+
+    The centred rows of the smaller set are a factor of its covariance, which is never formed.
+    """
     mean1, factor1 = _thin_factor(x)
     singular = _singular_values(factor1.T @ factor2)
     traces = (float(np.vdot(factor1, factor1)), float(np.vdot(factor2, factor2)))
@@ -142,6 +149,9 @@ def _trace_root(s1: np.ndarray, s2: np.ndarray) -> tuple[float, Conditioning]:
     traces = (float(np.trace(s1)), float(np.trace(s2)))
     factor1 = _cholesky(s1)
     if factor1 is not None:
+        # The eigenvalues of L1ᵀ S2 L1 are the squares of the singular values that are needed, and cheaper. But a
+        # square root turns an error e of an eigenvalue near 0 into sqrt(e): where these add up to more than the
+        # tolerance, the singular values themselves are computed.
         squared = np.maximum(_congruent_spectrum(s2, factor1), 0.0)
         noise = np.finfo(np.float64).eps * squared[-1]
         spill = float(np.minimum(np.sqrt(noise), noise / np.maximum(np.sqrt(squared), 1e-300)).sum())
@@ -157,7 +167,11 @@ def _trace_root(s1: np.ndarray, s2: np.ndarray) -> tuple[float, Conditioning]:
 
 
 def _congruent_spectrum(covariance: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Return the eigenvalues, ascending, of Lᵀ S L for the lower triangular L; they are those of S L Lᵀ."""
+    """Return the eigenvalues, ascending, of Lᵀ S L for the lower triangular L; they are those of S L Lᵀ.
+
+    `dsygst` forms the product with fewer operations, because it knows that S is symmetric and L triangular. It wants
+    column-major matrices, which the transposes are without a copy, and so sees the lower triangle as the upper one.
+    """
     product, info = lapack.dsygst(covariance.T, factor.T, itype=3, lower=0)
     if info != 0:  # an argument of the wrong shape: cannot happen
         raise AssertionError(f"dsygst returned {info}")
@@ -175,6 +189,7 @@ def _cholesky(covariance: np.ndarray) -> np.ndarray | None:
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
+    """Return F with F Fᵀ = covariance: the Cholesky factor, or eigenvectors where the rank is deficient."""
     factor = _cholesky(covariance)
     return _root_factor(covariance) if factor is None else factor
 
@@ -193,6 +208,7 @@ def _singular_values(matrix: np.ndarray) -> np.ndarray:
 def _report(
     path: str, ranks: tuple[int, int], singular: np.ndarray, traces: tuple[float, float], spill: float = 0.0
 ) -> Conditioning:
+    """Return how the trace was computed; `spill` is the error that squared singular values brought."""
     kept = singular[singular > RANK_TOLERANCE * singular[0]] if len(singular) and singular[0] > 0 else singular[:0]
     condition = float(kept[0] / kept[-1]) if len(kept) else 1.0
     rounding = np.finfo(np.float64).eps * len(singular) * (float(singular[0]) if len(singular) else 0.0)
@@ -225,6 +241,6 @@ def _check_statistics(name: str, side: Gaussian, dim: int) -> None:
     scale = float(np.abs(side.covariance).max())
     if not (np.isfinite(side.mean).all() and np.isfinite(scale)):
         raise MetricError(f"{name} statistics: contain NaN or infinity; rebuild them from the images")
-    probe = np.cos(np.arange(side.dim))  # S v = Sᵀ v for a general v: one pass instead of a transposed copy
+    probe = np.cos(np.arange(side.dim))  # S v = Sᵀ v for some general v: tested without a transposed copy
     if np.abs(side.covariance @ probe - probe @ side.covariance).max() > 1e-6 * scale:
         raise MetricError(f"{name} statistics: covariance is not symmetric; the file is damaged, rebuild it")

@@ -45,6 +45,7 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, shuffle_seed: int |
 
 def _score(logits: np.ndarray) -> float:
     exact = logits.astype(np.float64)
+    # log-softmax with the largest logit at 0, so that no exponential overflows
     exact -= exact.max(axis=1, keepdims=True)
     log_p = exact - np.log(np.exp(exact).sum(axis=1, keepdims=True))
     p = np.exp(log_p)

@@ -50,7 +50,7 @@ def subset_kid(
     y = check_features(reference, name="reference features", dim=x.shape[1]).astype(np.float32)
     if subset_size > min(len(x), len(y)):
         raise MetricError(f"kid: subsets of {subset_size} from {len(x)} and {len(y)} rows; lower subset_size")
-    rng = np.random.RandomState(seed)  # the legacy generator, because the library's numbers are to be met
+    rng = np.random.RandomState(seed)  # the legacy generator, because the library draws its subsets with it
     values = np.zeros(subsets)
     for i in range(subsets):
         a = x[rng.choice(len(x), subset_size, replace=False)]
@@ -76,6 +76,7 @@ def _pairs_between(a: np.ndarray, b: np.ndarray, block: int) -> float:
 
 def _pairs_within(a: np.ndarray, block: int) -> float:
     """Return the sum of k over ordered pairs of different rows."""
+    # k is symmetric: each pair of blocks is computed once and counted twice
     total = 0.0
     for i in range(0, len(a), block):
         part = _kernel(a[i : i + block], a[i : i + block])

@@ -47,11 +47,13 @@ class _Block:
     def merge(self, other: _Block, *, reuse: bool) -> _Block:
         """Return the block of both; with `reuse` in the memory of this one, which is then spent."""
         n = self.n + other.n
+        # M2 = M2_a + M2_b + (n_a n_b / n) d dᵀ with d the difference of the means: no sum of squares is formed, which
+        # would lose the digits of a variance that is small against the mean
         delta = other.mean - self.mean
         mean = self.mean + delta * (other.n / n)
         m2 = self.m2 if reuse else self.m2.copy()
         weighted = delta * (self.n * other.n / n)
-        for start in range(0, len(mean), STRIP):
+        for start in range(0, len(mean), STRIP):  # one pass over a matrix that may be larger than the cache
             strip = slice(start, start + STRIP)
             m2[strip] += other.m2[strip]
             m2[strip] += np.outer(delta[strip], weighted)
@@ -101,6 +103,8 @@ class Moments:
             raise MetricError(f"features: {claimed} claimed, {self.n} arrived; extract the missing shards")
         if self.n < 2:
             raise MetricError(f"features: {self.n} row(s) have no covariance; extract at least 2 images")
+        # what is left, complete blocks of the tree and incomplete chunks, merges from the lowest index upwards:
+        # an order that only the number of rows decides
         pieces = {(j << level) * self.chunk: block for (level, j), block in self._blocks.items()}
         for chunk, parts in self._rows.items():
             ordered = [parts[first] for first in sorted(parts)]
@@ -112,11 +116,13 @@ class Moments:
         return Gaussian(total.n, total.mean, total.m2 / (total.n - 1))
 
     def _end(self) -> int:
+        """Return the index after the highest one seen."""
         ends = [((j + 1) << level) * self.chunk for level, j in self._blocks]
         ends += [first + len(rows) for parts in self._rows.values() for first, rows in parts.items()]
         return max(ends, default=0)
 
     def _place(self, chunk: int, first: int, rows: np.ndarray) -> None:
+        """Keep rows of one chunk until all of the chunk are there, then reduce them to a block."""
         self._check_free(chunk)
         parts = self._rows.setdefault(chunk, {})
         for start, held in parts.items():
@@ -130,21 +136,24 @@ class Moments:
 
     def _check_free(self, chunk: int) -> None:
         """Raise MetricError if the chunk is complete already."""
+        # the ancestor of a chunk at a level has its number without the last `level` bits
         if any(j == chunk >> level for level, j in self._blocks):
             raise MetricError(f"features: index {chunk * self.chunk} arrives twice; give every shard its own range")
 
     def _insert(self, key: tuple[int, int], block: _Block) -> None:
+        """Put a block into the tree, merging it with its sibling as often as that is there."""
         level, j = key
         sibling = self._blocks.pop((level, j ^ 1), None)
         if sibling is None:
             self._blocks[key] = block
         else:
+            # always the lower indices first, whichever arrived first: floating-point sums depend on the order
             left, right = (block, sibling) if j % 2 == 0 else (sibling, block)
             self._insert((level + 1, j // 2), left.merge(right, reuse=True))
 
 
 def gaussian_of(features: np.ndarray, *, name: str = "features") -> Gaussian:
-    """Return float64 statistics of features (N, D) held in memory, equal to the bit to those streamed.
+    """Return float64 statistics of features (N, D) held in memory, bit-equal to those streamed.
 
     Raises:
         MetricError: see `check_features`.

@@ -51,7 +51,7 @@ def precision_recall(
 
     Args:
         block: rows per distance block; memory is block x max(N, M) doubles instead of N x M.
-        real_radii: `neighbour_radii` of the real features, where they were made before.
+        real_radii: `neighbour_radii` of the real features, where they are known already.
     Raises:
         MetricError: see `check_features`; also for fewer than k + 1 rows.
     """
@@ -82,7 +82,7 @@ def precision_recall(
 
 
 def centred(points: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return points less the mean of the real ones: distances do not care, rounding does."""
+    """Return points less the mean of the real ones, which leaves distances as they are but reduces their rounding."""
     return points - real.mean(axis=0)
 
 
@@ -96,6 +96,8 @@ def neighbour_radii(points: np.ndarray, k: int, *, block: int = 2048) -> np.ndar
 
 
 def _distance_blocks(a: np.ndarray, b: np.ndarray, block: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield rows of `a` and their squared distances to all of `b`, (block, M)."""
+    # |a - b|² = |a|² + |b|² - 2 a·b is one matrix product; rounding may push equal points below 0
     norms = (b * b).sum(axis=1)
     for start in range(0, len(a), block):
         part = a[start : start + block]

@@ -1,4 +1,4 @@
-"""How far a score can be trusted: bootstrap, spread over seeds, extrapolation to infinitely many images."""
+"""Uncertainty of a score: bootstrap, spread over seeds, extrapolation to infinitely many images."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def bootstrap(
 def half_sampling(
     score: Callable[[np.ndarray], float], features: np.ndarray, *, resamples: int = 50, seed: int = 0
 ) -> Bootstrap:
-    """Return the score of features (N, D) and its spread over random halves, whose variance is that of the whole.
+    """Return the score of features (N, D) and its spread over random halves, which estimates that of the whole.
 
     For scores of nearest neighbours, to which a row drawn twice is a neighbour at no distance. `bias` is that of
     half the number of images.
@@ -114,7 +114,8 @@ def frechet_infinity(
 
 
 def extrapolate(sizes: Sequence[int] | np.ndarray, scores: Sequence[float]) -> Extrapolation:
-    """Return the least-squares line through (1/n, score), read at 0."""
+    """Return the least-squares line through (1/n, score) and its value at 0."""
+    # the bias of a Fréchet distance from finitely many images is 1/n to first order
     inverse = 1.0 / np.asarray(sizes, dtype=np.float64)
     design = np.stack((np.ones_like(inverse), inverse), axis=1)
     solution, *_ = np.linalg.lstsq(design, np.asarray(scores, dtype=np.float64), rcond=None)

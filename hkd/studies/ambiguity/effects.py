@@ -1,10 +1,10 @@
-"""What a one-at-a-time audit can say: changes, their spread pooled over all runs, and what would have been seen.
+"""Statistics of a one-at-a-time audit: changes, their spread pooled over all runs, and the smallest detectable change.
 
 Every arm (the centre, and each variation) is trained with the same seeds, so a change is a paired difference. It is
-taken of log FDn, whose spread does not grow with the distance as that of FDn does; e^change is a ratio.
+a difference of log FDn, whose spread does not grow with the distance as that of FDn does; e^change is a ratio.
 
 With y[arm, seed] = mean[arm] + effect[seed] + error and errors of one spread s in all arms, the mean of S paired
-differences has the standard error s sqrt(2 / S). A single arm has too few seeds to tell s; all together have
+differences has the standard error s sqrt(2 / S). A single arm has too few seeds to estimate s; all together have
 (arms - 1)(S - 1) degrees of freedom.
 """
 
@@ -21,13 +21,13 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Design:
-    """The pooled spread of an audit and what follows from it.
+    """The pooled spread of an audit, and the test and the detectable change that follow from it.
 
     Attributes:
         sd: standard deviation of one paired difference, sqrt(2) s.
         freedom: degrees of freedom of that estimate.
         seeds: paired differences per change.
-        level, power: two-sided level of the test, and the probability with which it must see a change.
+        level, power: two-sided level of the test, and the probability with which it must detect a change.
     """
 
     sd: float
@@ -38,7 +38,7 @@ class Design:
 
     @classmethod
     def of(cls, arms: ArrayLike, *, level: float, power: float) -> Design:
-        """Return the design of log distances (arms, seeds): what remains beside the means of arms and of seeds.
+        """Return the design of log distances (arms, seeds), its spread from the residuals of arm and seed means.
 
         Raises:
             ValueError: for fewer than two arms or two seeds, which leave no spread to estimate.
@@ -57,7 +57,7 @@ class Design:
 
     @cached_property
     def detectable(self) -> float:
-        """The smallest change that a two-sided t-test of this level sees with this power.
+        """The smallest change that a two-sided t-test of this level detects with this power.
 
         The t statistic of a change d follows a noncentral t with noncentrality d / standard error: solve
         P(|t| > t_crit) = power for d.
@@ -70,7 +70,7 @@ class Design:
             seen = stats.nct.sf(critical, self.freedom, shift) + stats.nct.cdf(-critical, self.freedom, shift)
             return float(seen) - self.power
 
-        upper = 1.0
+        upper = 1.0  # doubled until it lies above the root, which `brentq` needs between two signs
         while missing(upper) < 0:
             upper *= 2
         return float(optimize.brentq(missing, 0.0, upper)) * self.standard_error
@@ -83,12 +83,13 @@ class Design:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for all that were tried together.
+    """Return p-values adjusted for the number of changes that were tested together.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
     order = np.argsort(p_values, kind="stable")
     steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
+    # a larger p-value is never adjusted to a smaller one
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(p) for p in adjusted]

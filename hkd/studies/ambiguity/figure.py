@@ -1,4 +1,4 @@
-"""A tornado: what each open choice changes, largest first, with what was too small to be seen as a band."""
+"""Tornado chart: the change that each open choice makes, largest first, with undetectable changes as a band."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def caption(
     level: float,
     power: float,
 ) -> str:
-    """Return the caption as Markdown: design, reading, and what was not run and why.
+    """Return the caption as Markdown: design, explanation, and the variations that were not run with the reasons.
 
     Args:
         facts: the record of the table: steps, seeds, images, detectable_percent and degrees_of_freedom.

@@ -1,4 +1,4 @@
-"""The table of the ambiguity audit: each open choice, what it changes, and what this design could have seen."""
+"""The table of the ambiguity audit: each open choice, the change of FDn, and the smallest detectable change."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Arm:
 
     Attributes:
         name: of the variation; `against` is the arm it varies.
-        choice, value: the key that is varied, and what it is here.
-        paper: whether the full-scale settings take this value for the paper's.
-        not_run: why there are no scores.
-        diverged: seeds whose training ended in a loss that is no number.
-        network_evals: evaluations that its training took.
+        choice, value: the key that is varied, and its value here.
+        paper: whether the full-scale settings have this value, as the one that we believe to be the paper's.
+        not_run: the reason why there are no scores.
+        diverged: number of seeds whose training ended in a loss that is not finite.
+        network_evals: network evaluations of its training.
     """
 
     name: str
@@ -80,9 +80,9 @@ def design_facts(design: Design) -> dict[str, float]:
 
 
 def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float) -> tuple[list[dict[str, Any]], Design]:
-    """Return one line per variation with `COLUMNS`, and the design that all changes are held against.
+    """Return one line per variation with `COLUMNS`, and the design by which all changes are judged.
 
-    A variation that diverged for any seed has no change; its numbers are of weights that nobody asked for.
+    A variation that diverged for any seed has no change: its scores are of weights from the middle of a training.
 
     Raises:
         ReportError: the centre itself diverged, or too few arms are left to tell the spread.
@@ -110,7 +110,7 @@ def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float)
 
 
 def verdict(p: float, p_holm: float, level: float) -> str:
-    """Return what a p-value says of a change, before and after the adjustment for all that were tried."""
+    """Return the verdict on a change, by its p-value before and after the adjustment for multiple tests."""
     if p_holm < level:
         return MATTERS
     return SUGGESTIVE if p < level else NOT_DETECTED
@@ -148,6 +148,7 @@ def percent(log_ratio: float) -> float:
 
 
 def _about(arm: Arm) -> dict[str, Any]:
+    """Return the cells of an arm that need no measurement, with the verdict of one without a change."""
     line: dict[str, Any] = {key: getattr(arm, key) for key in ("choice", "value", "against", "network_evals")}
     line |= {"variation": arm.name, "paper": "yes" if arm.paper else "no", "seeds": len(arm.scores)}
     if arm.not_run:
@@ -158,6 +159,7 @@ def _about(arm: Arm) -> dict[str, Any]:
 
 
 def _changed(change: Any, own: Any, other: Any, design: Design) -> dict[str, Any]:
+    """Return the cells of a measured change."""
     mean, base = float(change.mean()), float(np.exp(other).mean())
     return {
         "fdn_against": base,

@@ -1,4 +1,4 @@
-"""Quality bars: measured values against limits."""
+"""Compare measured values with the limits of quality bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FDn against network evaluations, of the training alone and with all that stands behind it."""
+"""FDn against network evaluations, of the training alone and with the runs and pairs that it depends on."""
 
 from __future__ import annotations
 

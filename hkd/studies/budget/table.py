@@ -1,4 +1,4 @@
-"""What images cost: network evaluations of a method's own training, and of all that stands behind it."""
+"""The cost of a run in network evaluations: of its own training, and of the runs and pairs that it depends on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cost:
     Attributes:
         own: by the networks that the method trains or copies from them: student, target, fake denoiser.
         teacher: by its frozen teacher, within the training.
-        pairs: of every set of pairs or trajectories on the way.
+        pairs: of every set of pairs or trajectories that it or its bases use.
         bases: of the trainings of every run that it starts from, learns from, or takes pairs of.
     """
 
@@ -43,7 +43,7 @@ class Cost:
     bases: int
 
     def after(self, share: float) -> dict[str, int]:
-        """Return the columns for a share of the training: every step costs the same, what came before costs whole."""
+        """Return the columns for a share of the training: each step costs the same, pairs and bases count in full."""
         own, teacher = round(share * self.own), round(share * self.teacher)
         return {
             "own_evaluations": own,
@@ -59,7 +59,7 @@ def cost(budget: Mapping[str, Any], sets: Iterable[int], bases: Iterable[Mapping
 
     Args:
         budget: of the run itself; its `network_evals` count its own pairs too.
-        sets: evaluations of every set on the way, its own among them.
+        sets: evaluations of every set of pairs, its own among them.
         bases: budgets of the runs behind it, whose own pairs are already taken off.
         own_pairs: evaluations of the set that the run itself reads, 0 without one.
     """

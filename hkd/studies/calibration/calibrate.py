@@ -1,6 +1,6 @@
-"""What a difference in the score is worth: real against real, and against known corruptions, in every implementation.
+"""Scores of real images against real images, clean and with known corruptions, in every implementation.
 
-Whoever sees 0.4 more than expected can look up here what causes 0.4.
+They show how large a difference in the score each mistake causes, so that the cause of a difference can be looked up.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def calibrate(
 ) -> list[dict[str, Any]]:
     """Return one row per corruption, implementation and random split of real images into two halves.
 
-    The first half is corrupted and scored against the second. One more kind of mistake is no corruption of images:
-    `reference of class X` scores clean images, as the implementation sees them, against features of another class.
-    Row keys: KEYS, of which excess is over the same split without a mistake. A corruption that needs labels is left
-    out where there are none.
+    The first half is corrupted and scored against the second. One more kind of mistake is not a corruption of images:
+    `reference of class X` scores clean images in the class of the implementation against features of another class.
+    The keys of a row are KEYS; `excess` is the distance less that of the same split without a mistake. A corruption
+    that needs labels is left out where there are none.
     """
     images = check_images(images)
     about = {"metric": check_name(extractor)}
@@ -74,7 +74,7 @@ def calibrate(
 def _scored(
     mistake: str, names: Sequence[str], features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-    """Return what each implementation says of features against reference features of its class."""
+    """Return the distance of features to reference features of its class in each implementation."""
     found = []
     for name in names:
         kind = IMPLEMENTATIONS[name].preprocessing
@@ -86,7 +86,10 @@ def _scored(
 
 
 def _features(images: np.ndarray, extractor: Extractor, classes: Sequence[str], batch: int) -> dict[str, np.ndarray]:
-    """Return the features of each class; a network with a value map of its own sees classes of one resize alike."""
+    """Return the features of each class.
+
+    Classes that differ in the value map alone share features if the extractor has a value map of its own.
+    """
     found: dict[tuple[str, float], np.ndarray] = {}
     out = {}
     for name in classes:

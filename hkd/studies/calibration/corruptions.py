@@ -1,4 +1,4 @@
-"""Known damage to real images, so that a difference between two scores can be looked up as one of its causes."""
+"""Known corruptions of real images, whose effect on a score is measured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.features.preprocess import resize
 from hkd.seeding import numpy_stream
 
-# name: function of (images uint8 (N, 3, H, W), labels (N,) or None, seed) that returns images alike
+# function of images uint8 (N, 3, H, W), labels (N,) or None, and a seed, that returns images of the same shape
 Corruption = Callable[[np.ndarray, np.ndarray | None, int], np.ndarray]
 
 
 def blur(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the images under a Gaussian of `sigma` pixels, rounded; edges repeat the border."""
+    """Return the images blurred by a Gaussian of `sigma` pixels, rounded; beyond the edges the border is repeated."""
     radius = max(1, int(np.ceil(3 * sigma)))
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
@@ -61,7 +61,7 @@ def down_and_up(images: np.ndarray, factor: float, kind: str = "bilinear") -> np
 
 
 def shifted_half_pixel(images: np.ndarray) -> np.ndarray:
-    """Return the images moved by half a pixel, as a resize with the wrong corner convention moves them."""
+    """Return the images moved by half a pixel, as by a resize with the wrong corner convention."""
     moved = images.astype(np.float32)
     moved[:, :, :-1] = (moved[:, :, :-1] + moved[:, :, 1:]) / 2
     moved[:, :, :, :-1] = (moved[:, :, :, :-1] + moved[:, :, :, 1:]) / 2
@@ -69,7 +69,7 @@ def shifted_half_pixel(images: np.ndarray) -> np.ndarray:
 
 
 def truncated(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return the images as truncation instead of rounding stores them: half of the levels one lower."""
+    """Return the images as stored by truncation instead of rounding: half of the levels are one lower."""
     lower = numpy_stream(seed, "corruption-truncation").integers(0, 2, images.shape, dtype=np.uint8)
     return images - np.minimum(lower, images)
 
@@ -80,7 +80,7 @@ def off_by_one(images: np.ndarray) -> np.ndarray:
 
 
 def without_class(images: np.ndarray, labels: np.ndarray | None, dropped: int = 0) -> np.ndarray:
-    """Return as many images, those of class `dropped` replaced by others in order.
+    """Return as many images, all of other classes than `dropped`.
 
     Raises:
         MetricError: without labels, or where nothing else is left.
@@ -94,7 +94,7 @@ def without_class(images: np.ndarray, labels: np.ndarray | None, dropped: int = 
 
 
 def duplicated(images: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return as many images, of which only a random `share` are different ones."""
+    """Return as many images, which are copies of a random `share` of them."""
     kept = numpy_stream(seed, "corruption-duplicates").permutation(len(images))[: max(1, round(share * len(images)))]
     return images[np.resize(kept, len(images))]
 

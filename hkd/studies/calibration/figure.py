@@ -1,4 +1,4 @@
-"""What a difference in the score is worth: the excess that known mistakes cause, in every implementation."""
+"""Figure of the excess in the score that known mistakes cause, in every preprocessing class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLEAN = "none"
 
 @dataclass(frozen=True)
 class Excess:
-    """What a mistake adds to the distance, as the implementations of one preprocessing class see it."""
+    """The excess that a mistake adds to the distance in one preprocessing class."""
 
     mistake: str
     preprocessing: str
@@ -28,7 +28,7 @@ class Excess:
 
     @property
     def text(self) -> str:
-        """Mean and standard deviation with as many digits as the deviation deserves."""
+        """Mean and standard deviation with the digits that the deviation makes significant."""
         digits = 0 if self.sd >= 10 else 1 if self.sd >= 1 else 2 if self.sd >= 0.01 else 3
         return f"{round(self.mean, digits) + 0.0:.{digits}f} ± {self.sd:.{digits}f}".replace(
             "-", "−"

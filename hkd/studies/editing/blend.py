@@ -76,7 +76,7 @@ def blend(
         raise ValueError(f"band: {band} needs the bands of the spectrum; pass `index`.")
     out = []
     for i, (operator, z, z_ref) in enumerate(zip(operators, latents, reference, strict=True)):
-        change = z_ref - z
+        change = z_ref - z  # (1 - r) z + r z_ref = z + r (z_ref - z), of which band and region are taken
         if band is not None and index is not None:
             which = index[i]
             change = (
@@ -137,7 +137,7 @@ def edit(
 
 
 def edit_metrics(edited: Tensor, original: Tensor, reference: Tensor, region: Region) -> EditMetrics:
-    """Return how far the edited images lie from the original and from the reference, in and out of the region."""
+    """Return the distances of edited images to original and reference, inside and outside of the region."""
     inside = region_mask(region, *edited.shape[-2:]).to(edited.device)
     return EditMetrics(
         *(
@@ -159,9 +159,9 @@ def regional_distance(
 def compare(
     distance: Callable[[Tensor, Tensor], Tensor], edited: Tensor, original: Tensor, reference: Tensor, region: Region
 ) -> dict[str, dict[str, float]]:
-    """Return how far edited images are from both others, in and out of the region, by pixels and by `distance`.
+    """Return mean distances of edited images to original and reference, in pixels (`l2`) and by `distance`.
 
-    {"l2" | "perceptual": {"inside_to_original": mean over the images, ...}}, names as in `EditMetrics`.
+    Keys are `l2` and `perceptual`, and below them the names of `EditMetrics`.
     """
     pixels = edit_metrics(edited, original, reference, region)
     perceptual = {

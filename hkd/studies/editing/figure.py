@@ -1,4 +1,4 @@
-"""Editing in one step: a band of modes blended with a reference's in a region, beside its controls."""
+"""Figure of one-step editing: a band of modes blended with a reference's in a region, beside its controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shape of an HKD network in numbers: what each block and each operator holds, for tables and the diagram."""
+"""Shapes and numbers of parameters of an HKD network's blocks and operators, for tables and the diagram."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hkd.koopman.hierarchy import HKDNet
 
 
 class LevelOutline(NamedTuple):
-    """One latent: the encoder block that makes it, its operator, and the decoder block that reads it.
+    """One latent: the encoder block that makes it, its operator, and the decoder block that takes it.
 
     `operator` names the operator, None for a latent that passes unchanged; its parameters are counted at the first
     latent that it moves.

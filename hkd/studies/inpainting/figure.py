@@ -1,4 +1,4 @@
-"""Images restored without training: missing pixels and missing colours."""
+"""Figure of images restored without training: missing pixels and missing colours."""
 
 from __future__ import annotations
 

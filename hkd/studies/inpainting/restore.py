@@ -1,6 +1,7 @@
-"""Inpainting and colourisation with a one-step map f(x, sigma) and no training: restore by adding and removing noise.
+"""Inpainting and colourisation with a one-step map f(x, sigma) and no training.
 
-In coordinates M in which the known part of the image is a set of entries, every step puts the known entries back.
+Noise is added and removed in turn. In coordinates M in which the known part of the image is a set of entries, every
+step puts the known entries back.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def missing_pixels(name: MaskName, height: int, width: int) -> Tensor:
 
 
 def mean_fill(known: Tensor, missing: Tensor) -> Tensor:
-    """Return images whose missing pixels, mask (H, W), take the mean colour of the known ones: the trivial answer."""
+    """Return images whose missing pixels, mask (H, W), have the mean colour of the known ones: a trivial baseline."""
     colours = known[..., ~missing].mean(-1)[..., None, None]
     return torch.where(missing, colours, known)
 
@@ -59,8 +60,8 @@ def restore(
     """Return images (B, C, H, W) that agree with `known` wherever `missing` is 0 in transformed coordinates.
 
     Args:
-        f: the clean image from x at noise level sigma, as `HKDNet` is.
-        known: y, images in [-1, 1]; what they hold in missing entries is ignored.
+        f: returns the clean image of a state x at noise level sigma, as `HKDNet` does.
+        known: y, images in [-1, 1]; their missing entries are ignored.
         missing: Omega, 1 where an entry is to be generated, broadcast against M y.
         sigmas: descending noise levels; each costs one evaluation of f.
         randn: source of noise.
@@ -83,6 +84,7 @@ def restore(
     x = back(fixed) + levels[0] * randn(shape).to(known)
     x = keep_known(f(x, levels[0]))
     for sigma in levels[1:]:
+        # x counts as a state at sigma_min: variances add up to sigma^2
         x = x + (sigma**2 - sigma_min**2) ** 0.5 * randn(shape).to(known)
         x = keep_known(f(x, sigma))
     return x
@@ -136,7 +138,7 @@ def luminance_rotation() -> Tensor:
     basis = torch.eye(3, dtype=torch.float64)
     basis[:, 0] = torch.tensor(LUMINANCE, dtype=torch.float64)
     q, r = torch.linalg.qr(basis)
-    return q * r.diagonal().sign()
+    return q * r.diagonal().sign()  # QR leaves the signs open: the first column must point along luminance, not against
 
 
 def _identity(x: Tensor) -> Tensor:

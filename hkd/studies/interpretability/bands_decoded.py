@@ -1,4 +1,4 @@
-"""The bands of a trained network's spectrum: their modes, the images they decode to, what each adds over time."""
+"""The bands of a trained network's spectrum: their modes, the images that they decode to, their effect over time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from hkd.koopman.spectrum import OrderBy, radial_power_spectrum, spectra
 
 
 class SubstitutedBands(NamedTuple):
-    """Bands with the rest of the spectrum replaced in one way.
+    """Each band alone, with the rest of the spectrum replaced by one substitute.
 
     Attributes:
-        images: (bands, B, C, H, W) what each band alone decodes to, at eps.
+        images: (bands, B, C, H, W) the image that each band alone decodes to, at eps.
         power: (bands, F) radial power spectrum of those.
-        contribution: (S, bands) share of each band in what the decoder makes of the latents, definition (b).
-        leave_one_out: (S, bands) what the image loses without a band, summed over times so far, definition (c).
+        contribution: (S, bands) share of each band in the decoded image, definition (b).
+        leave_one_out: (S, bands) change of the image without a band, summed over times so far, definition (c).
     """
 
     images: Tensor
@@ -84,7 +84,9 @@ def spectral_analysis(
     """
     operators, n = net.operators(), len(edges) + 1
     index = bands(operators, order_by, ascending=ascending, edges=edges)
-    start, top, eps = encoded(net, x, class_labels, batch), net.settings.sigma_max, net.settings.sigma_min
+    start = encoded(net, x, class_labels, batch)
+    top = net.settings.sigma_max
+    eps = net.settings.sigma_min
     steps = [-net.time.span * k / (times - 1) for k in range(times)]
     sigmas = [top, *(float(net.time.inverse(net.time.span + step)) for step in steps[1:-1]), eps]
     shares: dict[Substitute, list[tuple[Tensor, Tensor]]] = {kind: [] for kind in substitutes}
@@ -141,6 +143,7 @@ def decoder(
 
 
 def _energies(operators: Sequence[object], start: Latents, index: BandIndex, steps: list[float], n: int) -> Tensor:
+    """Return the share (latents, S, bands) of each band in the energy of every latent that has an operator."""
     moving = [k for k, operator in enumerate(operators) if operator is not None]
     chosen = [operators[k] for k in moving]
     shares = energy_shares(chosen, [start[k] for k in moving], [index[k] for k in moving], steps, n)  # type: ignore[arg-type]
@@ -148,4 +151,5 @@ def _energies(operators: Sequence[object], start: Latents, index: BandIndex, ste
 
 
 def _split(labels: Tensor | None, batch: int, count: int) -> Sequence[Tensor | None]:
+    """Return the labels of every batch, or None for each."""
     return [None] * -(-count // batch) if labels is None else labels.split(batch)

@@ -1,7 +1,8 @@
-"""Closure: does evolving the latents of x_T to s give the latents of x_s, and decoding them x_s?
+"""Closure errors: how far the latents of x_T, evolved to s, are from those of x_s, and their image from x_s.
 
-HKD's loss decodes at eps only, so nothing asks the flow between T and eps to follow the encoder along a trajectory.
-Whether "every intermediate state is accessible" is therefore measured here; `closure_loss` asks for it.
+HKD's loss decodes at eps only, so it does not force the flow between T and eps to follow the encoder along a
+trajectory. Whether "every intermediate state is accessible" is therefore measured here; the optional
+`koopman.closure_loss` trains for it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class ClosureError(NamedTuple):
     Attributes:
         sigmas: (S,) noise levels.
         latent: (S, L) evolved latent against the encoding of x_s, per latent.
-        state: (S,) decoded evolved latents against x_s: is the state itself accessible?
-        clean: (S,) decoded evolved latents against x_eps: or is it always the clean image?
+        state: (S,) decoded evolved latents against x_s; small if the state itself is accessible.
+        clean: (S,) decoded evolved latents against x_eps; small if they always decode to the clean image.
         one_step: (S,) the clean image predicted from x_T against that predicted from x_s.
-        still: (S, L) the latents of x_T as they are against the encoding of x_s: what not moving would be wrong by.
+        still: (S, L) the latents of x_T as they are against the encoding of x_s: the error of not moving them.
         size: (S,) root mean square of x_s itself, which turns errors against x_s into pixels.
     """
 
@@ -105,11 +106,11 @@ def closure_error(
 
 
 def pooled(parts: Sequence[ClosureError]) -> ClosureError:
-    """Return the root of the mean square of each error over batches of one size, the noise levels as they are."""
+    """Return the root mean square of each error over batches of equal size, with their common noise levels."""
     columns = zip(*(part[1:] for part in parts), strict=True)
     return ClosureError(parts[0].sigmas, *(torch.stack(column).square().mean(0).sqrt() for column in columns))
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
-    """Return the root of |x - target|^2 / |target|^2, float64; nan for a target of zero that is met."""
+    """Return the root of |x - target|^2 / |target|^2, float64; nan where both are zero."""
     return squared_ratio(x.double(), target.double()).sqrt()

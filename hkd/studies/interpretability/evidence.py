@@ -1,6 +1,7 @@
-"""What was measured about HKD's interpretability, as rows: each number beside its null or limit, and the decision.
+"""The table of the study of HKD's interpretability: each number beside its null or limit, and the decision.
 
-Decisions follow `Rules`, which stand in configs/studies/interpretability.yaml and were fixed before looking.
+Decisions follow `Rules`, which stand in configs/studies/interpretability.yaml and were fixed before looking. Questions,
+quantities and decisions have short names in the code; their words are what the table shows.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,30 +21,106 @@ if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Interpretability, Rules
 
 COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision")
-ACCESSIBLE, DETERMINED = "Is every intermediate state accessible?", "Is the spectrum determined?"
-LOSS, FACTORS = "Does the trajectory loss help?", "Do bands of eigenvalues carry factors?"
-NOT_RUN = "not run: needs 2 seeds"
 
-LATENT = "closure error of latents, largest over times"
-MOVED = "closure error of latents over that of latents left as they are, mean over times"
-STATE = "decoded latents against the state, largest relative error over times"
-NEARER = "share of noise levels at which decoded latents are nearer to the state than to the clean image"
-ONE_STEP = "clean image predicted from x_T against that from the state, mean relative error over times"
-FDN, MIDDLE = "FDn", "squared error of the clean image predicted from middle states"
+
+class Question(StrEnum):
+    """A question of the study, in the words of the table."""
+
+    ACCESSIBLE = "Is every intermediate state accessible?"
+    DETERMINED = "Is the spectrum determined?"
+    LOSS = "Does the trajectory loss help?"
+    FACTORS = "Do bands of eigenvalues carry factors?"
+
+
+class Decision(StrEnum):
+    """The answer that a number gives under the rules, in the words of the table."""
+
+    NONE = ""
+    NOT_RUN = "not run: needs 2 seeds"
+    CLOSED = "closed"
+    NOT_CLOSED = "not closed"
+    ACCESSIBLE = "accessible"
+    NOT_ACCESSIBLE = "not accessible"
+    NEARER_TO_STATE = "the state"
+    NEARER_TO_CLEAN = "the clean image"
+    NEARER_DEPENDS = "depends on the time"
+    CONSISTENT = "consistent"
+    NOT_CONSISTENT = "not consistent"
+    BELOW = "below"
+    ABOVE = "above"
+    UNDECIDED = "undecided"
+    DETERMINED = "determined"
+    PARTLY_DETERMINED = "partly determined"
+    NOT_DETERMINED = "not determined"
+    HELPS = "helps"
+    HURTS = "hurts"
+    NO_DIFFERENCE = "no difference that this design could detect"
+    CARRY_FACTORS = "carry factors"
+    DIVIDE_FACTORS = "divide factors"
+    IN_SOME_SEEDS = "in some seeds"
+    NO_EVIDENCE = "no evidence"
+    TEST_SENSITIVE = "the test can see"
+    TEST_BLIND = "the test is blind"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a row measures: a short name, and the words of the table."""
+
+    key: str
+    text: str
+
+
+LATENT = Quantity("latent", "closure error of latents, largest over times")
+MOVED = Quantity("moved", "closure error of latents over that of latents left as they are, mean over times")
+STATE = Quantity("state", "decoded latents against the state, largest relative error over times")
+NEARER = Quantity(
+    "nearer", "share of noise levels at which decoded latents are nearer to the state than to the clean image"
+)
+ONE_STEP = Quantity(
+    "one_step", "clean image predicted from x_T against that from the state, mean relative error over times"
+)
+FDN = Quantity("fdn", "FDn")
+MIDDLE = Quantity("middle", "squared error of the clean image predicted from middle states")
+
+
+def agreement_between(kind: str, order: str) -> Quantity:
+    """Return the agreement of spectra between `seeds` or `initial operators`, with modes sorted by `order`."""
+    return Quantity(f"agreement {kind} {order}", f"rank correlation of modes by {order} between {kind}")
+
+
+def gain_at_equal(budget: str, of: Quantity) -> Quantity:
+    """Return the gain from the trajectory loss at an equal budget, `steps` or `compute`."""
+    return Quantity(f"gain {budget} {of.key}", f"{of.text}: without the loss less with it, at equal {budget}")
+
+
+def separation_by(order: str) -> Quantity:
+    """Return the separation of factors by bands."""
+    return Quantity(f"separation {order}", f"separation by {order}")
+
+
+def specialisation_by(order: str) -> Quantity:
+    """Return the specialisation of bands."""
+    return Quantity(f"specialisation {order}", f"specialisation by {order}")
+
+
+def control_of(order: str) -> Quantity:
+    """Return the separation by swapped resolutions, the positive control of an order of modes."""
+    return Quantity(f"control {order}", f"separation by resolution, the positive control of {order}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number and what follows from it; `mean` and `sd` are over `n` seeds, or pairs of them."""
+    """One number and the decision that follows from it; `mean` and `sd` are over `n` seeds, or pairs of seeds."""
 
-    question: str
+    question: Question
     run: str
     title: str
-    quantity: str
+    quantity: Quantity
     values: tuple[float, ...]
     reference: float | None
     reference_is: str
-    decision: str
+    decision: Decision
 
     @property
     def mean(self) -> float:
@@ -58,8 +136,8 @@ class Row:
         """Return the row of the table."""
         numbers = {"mean": self.mean if self.values else None, "sd": self.sd, "reference": self.reference}
         shown = {key: "" if value is None else f"{value:.4g}" for key, value in numbers.items()}
-        words = {key: getattr(self, key) for key in COLUMNS if key not in shown and key != "n"}
-        cells = {**words, **shown, "n": str(len(self.values))}
+        words = {key: str(getattr(self, key)) for key in ("question", "run", "title", "reference_is", "decision")}
+        cells = {**words, **shown, "quantity": self.quantity.text, "n": str(len(self.values))}
         return {key: cells[key] for key in COLUMNS}
 
 
@@ -86,7 +164,7 @@ def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mappi
 
 def closure_rows(run: str, title: str, seeds: Sequence[Mapping[str, Any]], rules: Rules) -> list[Row]:
     """Return how far the flow between T and eps follows the encoder, and what its latents decode to."""
-    found: dict[str, list[float]] = {name: [] for name in (LATENT, MOVED, STATE, NEARER, ONE_STEP)}
+    found: dict[Quantity, list[float]] = {name: [] for name in (LATENT, MOVED, STATE, NEARER, ONE_STEP)}
     for errors in seeds:
         sigmas = np.array(errors["sigmas"])
         inner = np.arange(len(sigmas))[1:-1]
@@ -102,23 +180,21 @@ def closure_rows(run: str, title: str, seeds: Sequence[Mapping[str, Any]], rules
         found[ONE_STEP].append(float(np.array(errors["one_step"])[inner].mean()))
     worst = {name: max(values) for name, values in found.items()}
     shares = found[NEARER]
-    nearer = "the state" if min(shares) == 1 else "the clean image" if max(shares) == 0 else "depends on the time"
+    if min(shares) == 1:
+        nearer = Decision.NEARER_TO_STATE
+    else:
+        nearer = Decision.NEARER_TO_CLEAN if max(shares) == 0 else Decision.NEARER_DEPENDS
+    closed = Decision.CLOSED if worst[LATENT] <= rules.closed_below else Decision.NOT_CLOSED
+    accessible = Decision.ACCESSIBLE if worst[STATE] <= rules.accessible_below else Decision.NOT_ACCESSIBLE
+    consistent = Decision.CONSISTENT if worst[ONE_STEP] <= rules.accessible_below else Decision.NOT_CONSISTENT
     limits = {
-        LATENT: (rules.closed_below, "limit", "closed" if worst[LATENT] <= rules.closed_below else "not closed"),
+        LATENT: (rules.closed_below, "limit", closed),
         MOVED: (1.0, "latents left as they are", compared(found[MOVED], 1.0, rules)),
-        STATE: (
-            rules.accessible_below,
-            "limit",
-            "accessible" if worst[STATE] <= rules.accessible_below else "not accessible",
-        ),
+        STATE: (rules.accessible_below, "limit", accessible),
         NEARER: (1.0, "all of them", nearer),
-        ONE_STEP: (
-            rules.accessible_below,
-            "limit",
-            "consistent" if worst[ONE_STEP] <= rules.accessible_below else "not consistent",
-        ),
+        ONE_STEP: (rules.accessible_below, "limit", consistent),
     }
-    return [Row(ACCESSIBLE, run, title, name, tuple(found[name]), *limits[name]) for name in found]
+    return [Row(Question.ACCESSIBLE, run, title, name, tuple(found[name]), *limits[name]) for name in found]
 
 
 def decoded_distances(errors: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,15 +203,18 @@ def decoded_distances(errors: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray
     return state, state * size, np.array(errors["clean"]) * size[-1]
 
 
-def compared(values: Sequence[float], limit: float, rules: Rules) -> str:
-    """Return `below`, `above` or `undecided`: does the interval for the mean exclude the limit? One value has none."""
+def compared(values: Sequence[float], limit: float, rules: Rules) -> Decision:
+    """Return whether the mean lies below or above a limit, which is undecided where its interval holds the limit.
+
+    A single value has no interval, and so is not run.
+    """
     half = half_width(values, rules.confidence)
     if half is None:
-        return NOT_RUN
+        return Decision.NOT_RUN
     difference = float(np.mean(values)) - limit
-    if not abs(difference) > half:  # nor for nan
-        return "undecided"
-    return "below" if difference < 0 else "above"
+    if not abs(difference) > half:  # a mean that is nan decides nothing either
+        return Decision.UNDECIDED
+    return Decision.BELOW if difference < 0 else Decision.ABOVE
 
 
 def half_width(values: Sequence[float], confidence: float) -> float | None:
@@ -150,7 +229,7 @@ def half_width(values: Sequence[float], confidence: float) -> float | None:
 
 
 def agreement_rows(run: str, title: str, lines: Sequence[Mapping[str, Any]], study: Interpretability) -> list[Row]:
-    """Return how much alike two spectra order modes: between seeds, and between operators that started elsewhere."""
+    """Return how alike spectra order their modes: between seeds, and between operators that started differently."""
     rows, rules = [], study.rules
     kinds = ["seeds"] + (["initial operators"] if run in study.initialisations else [])
     for kind in kinds:
@@ -158,20 +237,20 @@ def agreement_rows(run: str, title: str, lines: Sequence[Mapping[str, Any]], stu
             mine = [line for line in lines if line["kind"] == kind and line["order_by"] == order]
             values = tuple(line["mean"] for line in mine)
             null = [float(np.quantile(line["null"], 1 - rules.significance)) for line in mine]
-            quantity = f"rank correlation of modes by {order} between {kind}"
+            quantity = agreement_between(kind, order)
             reference = float(np.mean(null)) if null else None
             decision = agreement_decision(values, [line["p_value"] for line in mine], rules)
-            rows.append(Row(DETERMINED, run, title, quantity, values, reference, "95 % of its null", decision))
+            rows.append(Row(Question.DETERMINED, run, title, quantity, values, reference, "95 % of its null", decision))
     return rows
 
 
-def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules: Rules) -> str:
-    """Return `determined`, `partly determined`, `not determined`, or that nothing could be compared."""
+def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules: Rules) -> Decision:
+    """Return whether agreeing spectra are determined, wholly or in part, or that nothing could be compared."""
     if not values:
-        return NOT_RUN
+        return Decision.NOT_RUN
     if np.mean(values) >= rules.determined_above:
-        return "determined"
-    return "partly determined" if max(p_values) < rules.significance else "not determined"
+        return Decision.DETERMINED
+    return Decision.PARTLY_DETERMINED if max(p_values) < rules.significance else Decision.NOT_DETERMINED
 
 
 # -- does the trajectory loss help? ----------------------------------------------------------------------------------
@@ -183,7 +262,7 @@ def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mappin
     for run, files in losses.items():
         found[run] = {FDN: tuple(files["fdn"]), MIDDLE: tuple(middle_error(e, rules) for e in files["errors"])}
     rows = [
-        Row(LOSS, run, titles[run], quantity, found[run][quantity], None, "", "")
+        Row(Question.LOSS, run, titles[run], quantity, found[run][quantity], None, "", Decision.NONE)
         for run in found
         for quantity in (FDN, MIDDLE)
     ]
@@ -192,12 +271,16 @@ def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mappin
             pairs = zip(found[run][quantity], found[study.trajectory_loss][quantity], strict=True)
             gains = tuple(without - with_loss for without, with_loss in pairs)
             half = half_width(gains, rules.confidence)
-            name = f"{quantity}: without the loss less with it, at equal {budget}"
-            words = {"below": "hurts", "above": "helps", "undecided": "no difference that this design could detect"}
-            decided = compared(gains, 0.0, rules)
-            decision = words.get(decided, decided)
-            what = "smallest difference that counts"
-            rows.append(Row(LOSS, run, titles[run], name, gains, half, what, decision))
+            # both quantities are errors: what the loss takes off them is a gain
+            meaning = {
+                Decision.BELOW: Decision.HURTS,
+                Decision.ABOVE: Decision.HELPS,
+                Decision.UNDECIDED: Decision.NO_DIFFERENCE,
+                Decision.NOT_RUN: Decision.NOT_RUN,
+            }
+            decision = meaning[compared(gains, 0.0, rules)]
+            name, reference_is = gain_at_equal(budget, quantity), "smallest difference that counts"
+            rows.append(Row(Question.LOSS, run, titles[run], name, gains, half, reference_is, decision))
     return rows
 
 
@@ -225,28 +308,27 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     limits = [float(np.quantile(seed["null"], 1 - rules.significance)) for seed in seeds]
     limit, null = float(np.mean(limits)), "95 % of its null"
     carries = [seed["p_value"] < rules.significance for seed in seeds]
-    decision = "carry factors" if all(carries) else "in some seeds" if any(carries) else "no evidence"
-    sees = all(seed["control_separation"] > own for seed, own in zip(seeds, limits, strict=True))
+    decision = _in_seeds(carries, Decision.CARRY_FACTORS)
+    sensitive = all(seed["control_separation"] > own for seed, own in zip(seeds, limits, strict=True))
     keys = ("separation", "p_value", "control_separation", "specialisation", "specialisation_p_value")
     separation, p_values, control, special, special_p = (tuple(seed[key] for seed in seeds) for key in keys)
     chance = float(np.mean([np.quantile(seed["specialisation_null"], 1 - rules.significance) for seed in seeds]))
-    divides = [p < rules.significance for p in special_p]
-    labour = "divide factors" if all(divides) else "in some seeds" if any(divides) else "no evidence"
+    divides = _in_seeds([p < rules.significance for p in special_p], Decision.DIVIDE_FACTORS)
+    p_separation = Quantity(f"p_value {order}", f"p-value by {order}")
+    p_special = Quantity(f"specialisation_p_value {order}", f"p-value of specialisation by {order}")
+    seen = Decision.TEST_SENSITIVE if sensitive else Decision.TEST_BLIND
+    question = Question.FACTORS
     return [
-        Row(FACTORS, run, title, f"separation by {order}", separation, limit, null, decision),
-        Row(FACTORS, run, title, f"p-value by {order}", p_values, rules.significance, "limit", decision),
-        Row(FACTORS, run, title, f"specialisation by {order}", special, chance, null, labour),
-        Row(
-            FACTORS, run, title, f"p-value of specialisation by {order}", special_p, rules.significance, "limit", labour
-        ),
-        Row(
-            FACTORS,
-            run,
-            title,
-            f"separation by resolution, the positive control of {order}",
-            control,
-            limit,
-            null,
-            "the test can see" if sees else "the test is blind",
-        ),
+        Row(question, run, title, separation_by(order), separation, limit, null, decision),
+        Row(question, run, title, p_separation, p_values, rules.significance, "limit", decision),
+        Row(question, run, title, specialisation_by(order), special, chance, null, divides),
+        Row(question, run, title, p_special, special_p, rules.significance, "limit", divides),
+        Row(question, run, title, control_of(order), control, limit, null, seen),
     ]
+
+
+def _in_seeds(found: Sequence[bool], decision: Decision) -> Decision:
+    """Return a decision if every seed says so, or that some do, or none."""
+    if all(found):
+        return decision
+    return Decision.IN_SOME_SEEDS if any(found) else Decision.NO_EVIDENCE

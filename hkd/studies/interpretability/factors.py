@@ -1,16 +1,15 @@
-"""Do bands mean anything? Swap one band between two images, and read which factors of the image follow it.
+"""A test of whether bands carry factors: one band is swapped between two images, and the factors that follow counted.
 
-    W[band, factor] = share of pairs in which the factor, read from the decoded swap, is the donor's
+    W[band, factor] = share of pairs in which the factor, measured in the decoded swap, is the donor's
     separation      = mean over factors of (largest - median over bands of W)
+    specialisation  = the separation of W less the mean of each band over factors
 
-    specialisation  = the same of W less the mean of each band over factors
+A band with more of the latents' energy moves more of every factor. This alone gives a separation, though the bands do
+not divide the factors among them; specialisation is the part of the separation without this effect.
 
-Bands that hold unequal parts of the latents' energy move unequal parts of everything, which is a separation but no
-division of labour: specialisation is what is left when that is taken away.
-
-Either says something only beside two others: that of bands with the same sizes whose modes were shuffled
-inside every latent (the null), and that of swapping whole resolutions (the positive control). The rule, fixed before
-looking: bands carry factors if the permutation p-value of the separation is below 0.05.
+Both are compared with two others: with bands of the same sizes whose modes are shuffled inside every latent (the null),
+and with swaps of whole resolutions (the positive control). The rule was fixed before looking: bands carry factors if
+the permutation p-value of the separation is below 0.05.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from hkd.koopman.bands import BandIndex, Decode, Operators, permuted, swap
 SIGNIFICANCE: Final = 0.05
 MIN_DRAWS: Final = 100
 Read = Callable[[Tensor], Tensor]
-"""Reads the factors (B, F) from images (B, C, H, W)."""
+"""Returns the values of the factors (B, F) in images (B, C, H, W)."""
 Exchange = Callable[[Sequence[Tensor], Sequence[Tensor], int], list[Tensor]]
 """Returns the hosts' latents with one band taken from the donors."""
 
 
 class Factor(NamedTuple):
-    """How one factor's readings compare: on a line, on a circle of a period, or as classes.
+    """How values of one factor are compared: on a line, on a circle of a period, or as classes.
 
     Attributes:
-        tolerance: host and donor that lie closer than this (or share the class) are not counted.
+        tolerance: pairs whose host and donor lie closer than this, or share the class, are not counted.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Factor(NamedTuple):
 
 
 class BandFactors(NamedTuple):
-    """The outcome of the test.
+    """The result of the test.
 
     Attributes:
         weights: W (bands, factors); nan where no pair differs in the factor.
@@ -87,7 +86,7 @@ def band_factor_test(
     """Return which factors follow which band, with the permutation null and the swap of resolutions beside it.
 
     Args:
-        hosts, donors: latents of two batches of images, at the time where `decode` reads them.
+        hosts, donors: latents of two batches of images, at the time for which `decode` is made.
         index, n: the bands and their number.
         generator: draws the permutations.
     Raises:
@@ -117,11 +116,12 @@ def band_factor_test(
 
 
 def follows(host: Tensor, donor: Tensor, swapped: Tensor, factors: Sequence[Factor]) -> Tensor:
-    """Return for every factor the share of pairs whose swapped reading lies nearer to the donor's than the host's.
+    """Return for every factor the share of pairs whose swapped image has it nearer to the donor's than the host's.
+
+    Pairs whose host and donor do not differ in a factor do not count for it; ties count as staying with the host.
 
     Args:
-        host, donor, swapped: readings (B, F).
-    Pairs whose host and donor do not differ in a factor do not count for it; ties count as staying with the host.
+        host, donor, swapped: values (B, F) of the factors.
     """
     shares = []
     for i, factor in enumerate(factors):
@@ -132,7 +132,7 @@ def follows(host: Tensor, donor: Tensor, swapped: Tensor, factors: Sequence[Fact
 
 
 def difference(a: Tensor, b: Tensor, factor: Factor) -> Tensor:
-    """Return the distance of two readings of one factor; between classes it is 0 or 1."""
+    """Return the distance between values of one factor; between classes it is 0 or 1."""
     if factor.kind == "class":
         return (a.round() != b.round()).double()
     distance = (a - b).abs().double()
@@ -154,7 +154,7 @@ def separation(weights: Tensor) -> float:
 
 
 def specialisation(weights: Tensor) -> float:
-    """Return the separation of W less the mean of each band over factors: which factors it moves, not how many."""
+    """Return the separation of W less the mean of each band over factors, in which a band's size does not count."""
     return separation(weights - weights.nanmean(1, keepdim=True))
 
 

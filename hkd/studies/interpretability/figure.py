@@ -1,4 +1,4 @@
-"""The evidence on interpretability: closure over time, factors that follow bands, and agreement of spectra."""
+"""Figure of the evidence on interpretability: closure over time, factors by bands, and agreement of spectra."""
 
 from __future__ import annotations
 

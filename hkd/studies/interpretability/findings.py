@@ -1,4 +1,4 @@
-"""What the evidence about HKD's interpretability supports, in plain words: every sentence chosen by its decision."""
+"""The findings about HKD's interpretability in sentences, each chosen by a decision of the evidence."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hkd.studies.interpretability.evidence import (
-    ACCESSIBLE,
-    DETERMINED,
-    FACTORS,
     FDN,
     LATENT,
-    LOSS,
     MIDDLE,
     MOVED,
     NEARER,
-    NOT_RUN,
     STATE,
+    Decision,
+    Quantity,
+    Question,
     Row,
+    agreement_between,
     compared,
+    control_of,
+    gain_at_equal,
+    separation_by,
+    specialisation_by,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +37,10 @@ def findings(rows: Sequence[Row], study: Interpretability, titles: Mapping[str, 
     ]
     found = Evidence(rows)
     paragraphs = {
-        ACCESSIBLE: accessible(found, study, titles),
-        DETERMINED: determined(found, study),
-        LOSS: trajectory_loss(found, study),
-        FACTORS: factors(found, study),
+        Question.ACCESSIBLE: accessible(found, study, titles),
+        Question.DETERMINED: determined(found, study),
+        Question.LOSS: trajectory_loss(found, study),
+        Question.FACTORS: factors(found, study),
     }
     parts += [f"**{question}** {text}" for question, text in paragraphs.items()]
     return "\n\n".join(parts) + "\n"
@@ -47,11 +50,11 @@ class Evidence:
     """Rows by run and quantity."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = {(row.run, row.quantity): row for row in rows}
+        self._rows = {(row.run, row.quantity.key): row for row in rows}
 
-    def row(self, run: str, quantity: str) -> Row:
-        """Return one row."""
-        return self._rows[run, quantity]
+    def row(self, run: str, quantity: Quantity) -> Row:
+        """Return the row of a run that measures this quantity."""
+        return self._rows[run, quantity.key]
 
 
 def number(row: Row) -> str:
@@ -60,19 +63,19 @@ def number(row: Row) -> str:
 
 
 def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, str]) -> str:
-    """Return what was found for HKD itself, then what each variant mends."""
+    """Return whether intermediate states are accessible in HKD itself, then how each variant changes that."""
     run, *variants = study.closure
     state, nearer, latent = (found.row(run, quantity) for quantity in (STATE, NEARER, LATENT))
     title = titles[run]
-    if state.decision == "accessible":
+    if state.decision is Decision.ACCESSIBLE:
         text = f"In {title} yes: decoded latents miss the state by at most {number(state)} of its size at any time."
     else:
         what = {
-            "the state": "although what is decoded is always nearer to the state than to the clean image",
-            "the clean image": f"because what is decoded is at every noise level above {study.rules.apart:g} nearer to "
-            "the clean image than to the state",
-            "depends on the time": f"and at {1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g} what "
-            "is decoded is nearer to the clean image than to the state",
+            Decision.NEARER_TO_STATE: "although what is decoded is always nearer to the state than to the clean image",
+            Decision.NEARER_TO_CLEAN: f"because what is decoded is at every noise level above {study.rules.apart:g} "
+            "nearer to the clean image than to the state",
+            Decision.NEARER_DEPENDS: f"and at {1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g} "
+            "what is decoded is nearer to the clean image than to the state",
         }[nearer.decision]
         text = (
             f"In {title} no: decoded latents miss the state by up to {number(state)} of its size (limit "
@@ -80,12 +83,14 @@ def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, st
         )
     moved = found.row(run, MOVED)
     closing = {
-        "below": "moving latents brings them nearer to the encoded states than leaving them",
-        "above": "moving latents brings them no nearer to the encoded states than leaving them",
-        "undecided": "whether moving latents brings them nearer to the encoded states than leaving them is undecided",
-        NOT_RUN: "whether moving latents brings them nearer to the encoded states than leaving them needs 2 seeds",
+        Decision.BELOW: "moving latents brings them nearer to the encoded states than leaving them",
+        Decision.ABOVE: "moving latents brings them no nearer to the encoded states than leaving them",
+        Decision.UNDECIDED: "whether moving latents brings them nearer to the encoded states than leaving them is "
+        "undecided",
+        Decision.NOT_RUN: "whether moving latents brings them nearer to the encoded states than leaving them needs 2 "
+        "seeds",
     }[moved.decision]
-    follow = "follow" if latent.decision == "closed" else "do not follow"
+    follow = "follow" if latent.decision is Decision.CLOSED else "do not follow"
     text += (
         f" Its latents {follow} the encoder along a trajectory (error up to {number(latent)}, limit "
         f"{study.rules.closed_below:g}), and {closing} (ratio {number(moved)})."
@@ -94,30 +99,38 @@ def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, st
 
 
 def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> str:
+    """Return how a variant changes the errors of latents and of decoded states."""
+    verbs = {
+        Decision.BELOW: "lowers",
+        Decision.ABOVE: "raises",
+        Decision.UNDECIDED: "does not detectably change",
+        Decision.NOT_RUN: "by one seed is not shown to change",
+    }
     clauses = []
     for quantity, what, good in (
-        (LATENT, "the latent error", "closed"),
-        (STATE, "the error of decoded states", "accessible"),
+        (LATENT, "the latent error", Decision.CLOSED),
+        (STATE, "the error of decoded states", Decision.ACCESSIBLE),
     ):
         before, after = found.row(run, quantity), found.row(other, quantity)
         changes = [b - a for a, b in zip(before.values, after.values, strict=True)]
-        verb = {"below": "lowers", "above": "raises", "undecided": "does not detectably change"}
-        verb[NOT_RUN] = "by one seed is not shown to change"
-        limit = "within the limit" if after.decision == good else "beyond the limit"
-        clauses.append(f"{verb[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
+        limit = "within the limit" if after.decision is good else "beyond the limit"
+        clauses.append(f"{verbs[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
     return f"The variant '{title}' {' and '.join(clauses)}."
 
 
 def determined(found: Evidence, study: Interpretability) -> str:
-    """Return what was found about the agreement of spectra, and what the control says about the reason."""
+    """Return whether the spectrum is determined, and whether the control explains why not."""
     run, order = study.spectra[0], study.orders[0]
-    seeds, control = (
-        found.row(which, f"rank correlation of modes by {order} between seeds") for which in (run, study.control)
-    )
-    text = f"Between seeds {NOT_RUN}." if seeds.decision == NOT_RUN else _between_seeds(seeds, control)
+    seeds, control = (found.row(which, agreement_between("seeds", order)) for which in (run, study.control))
+    not_run = seeds.decision is Decision.NOT_RUN
+    text = f"Between seeds {Decision.NOT_RUN}." if not_run else _between_seeds(seeds, control)
     if run in study.initialisations:
-        start = found.row(run, f"rank correlation of modes by {order} between initial operators")
-        words = {"determined": "does not matter", "partly determined": "matters", "not determined": "decides"}
+        start = found.row(run, agreement_between("initial operators", order))
+        words = {
+            Decision.DETERMINED: "does not matter",
+            Decision.PARTLY_DETERMINED: "matters",
+            Decision.NOT_DETERMINED: "decides",
+        }
         text += (
             f" Where the operators start {words[start.decision]}: rank correlation {number(start)} between those from "
             f"zero and those from random values (null {start.reference:.2g})."
@@ -126,13 +139,18 @@ def determined(found: Evidence, study: Interpretability) -> str:
 
 
 def _between_seeds(seeds: Row, control: Row) -> str:
-    opening = {"determined": "Yes", "partly determined": "Only in part", "not determined": "No"}[seeds.decision]
+    """Return how alike seeds order modes, beside a control whose encoder is not told the time."""
+    opening = {
+        Decision.DETERMINED: "Yes",
+        Decision.PARTLY_DETERMINED: "Only in part",
+        Decision.NOT_DETERMINED: "No",
+    }
     text = (
-        f"{opening}: between seeds the rank correlation of modes is {number(seeds)} (null {seeds.reference:.2g}). "
-        f"With an encoder that is not told the time it is {number(control)}, "
+        f"{opening[seeds.decision]}: between seeds the rank correlation of modes is {number(seeds)} "
+        f"(null {seeds.reference:.2g}). With an encoder that is not told the time it is {number(control)}, "
     )
     if min(control.values) > max(seeds.values):
-        if control.decision == "determined":
+        if control.decision is Decision.DETERMINED:
             return text + "so what was not determined is what such an encoder takes over."
         return text + "higher but not 1: the encoder's freedom is a part of the reason, chance in training another."
     if max(control.values) < min(seeds.values):
@@ -145,16 +163,18 @@ def trajectory_loss(found: Evidence, study: Interpretability) -> str:
     clauses = []
     for quantity, what in ((FDN, "one-step quality (FDn)"), (MIDDLE, "prediction from middle states")):
         for budget, run in (("steps", study.equal_steps), ("compute", study.equal_compute)):
-            row = found.row(run, f"{quantity}: without the loss less with it, at equal {budget}")
-            if row.decision == NOT_RUN:
-                clauses.append(f"{what} at equal {budget}: {NOT_RUN} (difference {row.mean:.3g})")
+            row = found.row(run, gain_at_equal(budget, quantity))
+            if row.decision is Decision.NOT_RUN:
+                clauses.append(f"{what} at equal {budget}: {row.decision} (difference {row.mean:.3g})")
                 continue
             assert row.reference is not None
-            verb = row.decision if row.decision in ("helps", "hurts") else "makes no detectable difference to"
+            undetected = row.decision is Decision.NO_DIFFERENCE
+            verb = "makes no detectable difference to" if undetected else str(row.decision)
             clauses.append(
                 f"{verb} {what} at equal {budget} (difference {number(row)}, detectable from {row.reference:.2g})"
             )
-    return f"At this scale it {'; it '.join(clauses)}." if NOT_RUN not in clauses[0] else f"{'; '.join(clauses)}."
+    not_run = Decision.NOT_RUN in clauses[0]
+    return f"{'; '.join(clauses)}." if not_run else f"At this scale it {'; it '.join(clauses)}."
 
 
 def _labour(divide: Sequence[str], telling: Sequence[str]) -> str:
@@ -167,21 +187,19 @@ def _labour(divide: Sequence[str], telling: Sequence[str]) -> str:
 
 
 def factors(found: Evidence, study: Interpretability) -> str:
-    """Return for each run which orderings carry factors, beside whether the test can see at all."""
+    """Return for each run by which orders of modes bands carry factors, unless the positive control fails."""
     sentences = []
     for run in study.factors:
-        rows = {order: found.row(run, f"separation by {order}") for order in study.orders}
-        controls = [
-            found.row(run, f"separation by resolution, the positive control of {order}") for order in study.orders
-        ]
+        rows = {order: found.row(run, separation_by(order)) for order in study.orders}
+        controls = [found.row(run, control_of(order)) for order in study.orders]
         title = next(iter(rows.values())).title
-        if any(control.decision != "the test can see" for control in controls):
+        if any(control.decision is Decision.TEST_BLIND for control in controls):
             sentences.append(
                 f"{title}: the positive control does not stand out from the null, so the test says nothing."
             )
             continue
-        carrying = [order for order, row in rows.items() if row.decision == "carry factors"]
-        some = [order for order, row in rows.items() if row.decision == "in some seeds"]
+        carrying = [order for order, row in rows.items() if row.decision is Decision.CARRY_FACTORS]
+        some = [order for order, row in rows.items() if row.decision is Decision.IN_SOME_SEEDS]
         if len(carrying) == len(rows):
             text = f"{title}: yes, by every ordering"
         elif carrying:
@@ -192,8 +210,8 @@ def factors(found: Evidence, study: Interpretability) -> str:
             text = f"{title}: no evidence by any ordering"
         lowest = min(controls, key=lambda control: control.mean)
         numbers = "; ".join(f"{order} {number(row)} against {row.reference:.3g}" for order, row in rows.items())
-        special = {order: found.row(run, f"specialisation by {order}").decision for order in study.orders}
-        divide = [order for order, decision in special.items() if decision == "divide factors"]
+        special = {order: found.row(run, specialisation_by(order)).decision for order in study.orders}
+        divide = [order for order, decision in special.items() if decision is Decision.DIVIDE_FACTORS]
         if carrying or some:
             text += f"; {_labour(divide, [*carrying, *some])}"
         text += f" (separation against 95 % of its null: {numbers}), while swapping resolutions, the positive control, "

@@ -1,4 +1,4 @@
-"""The factors of procedural images, read by a trained feature network: what the test of bands asks of a picture."""
+"""Values of the factors in procedural images, as a trained extractor predicts them, for the test of bands."""
 
 from __future__ import annotations
 
@@ -16,35 +16,41 @@ _KINDS = {"categorical": "class", "continuous": "linear", "circular": "circular"
 
 
 class FactorReader:
-    """Reads factors (B, F), in the order of `shapes.FACTORS` and in their own units, from images (B, 3, H, W).
+    """Predicts factors (B, F), in the order of `shapes.FACTORS` and in their own units, from images (B, 3, H, W).
 
     Args:
-        network: levels in [0, 255] -> head name -> outputs (B, outputs), with a head for every factor.
+        network: takes levels in [0, 255] and returns outputs (B, outputs) by head, with a head for every factor.
         size: side in pixels of the network's input; `resize` brings images there.
     Raises:
-        ArtifactError: the network was trained to read something else.
+        ArtifactError: the network was trained for another task.
     """
 
     def __init__(self, network: nn.Module, heads: Mapping[str, int], *, size: int, resize: Resize) -> None:
         missing = [name for name in shapes.FACTORS if name not in heads]
         if missing:
             raise ArtifactError(
-                f"the metric network reads {', '.join(heads)}, not the factors of procedural images: the test of bands "
+                f"the extractor predicts {', '.join(heads)}, not the factors of procedural images: the test of bands "
                 "and factors needs a data set of kind 'shapes'"
             )
-        self._network, self._size, self._resize = network, size, resize
+        self._network = network
+        self._size = size
+        self._resize = resize
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the readings of images in [-1, 1], float64."""
-        levels = ((images + 1) * 127.5).round().clamp(0, 255)  # what a picture file would hold
+        """Return the factors of images in [-1, 1], float64."""
+        levels = ((images + 1) * 127.5).round().clamp(0, 255)  # as in an image file, on which the network was trained
         outputs = self._network(self._resize(levels, self._size))
         values = [factor.decode(outputs[name].cpu().double().numpy()) for name, factor in shapes.FACTORS.items()]
         return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values], dim=1)
 
 
 def comparable(tolerance: float) -> list[Factor]:
-    """Return how readings compare; pairs closer than `tolerance`, a share of a factor's range, are left out."""
+    """Return how values of each factor are compared.
+
+    Args:
+        tolerance: pairs closer than this share of a factor's range are left out.
+    """
     found = []
     for name, factor in shapes.FACTORS.items():
         span = factor.high - factor.low if factor.kind == "continuous" else 1.0

@@ -1,4 +1,4 @@
-"""A spectrum as in the paper's Figure 4: eigenvalues by level, decoded bands, what each adds over time, frequencies."""
+"""Figure of a spectrum as in the paper's Figure 4: eigenvalues, decoded bands, their effect over time, frequencies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def band_names(count: int) -> list[str]:
-    """Return what the bands are called, in order."""
+    """Return the names of the bands, in order."""
     return ["low", "middle", "high"] if count == 3 else [f"band {k + 1}" for k in range(count)]
 
 
@@ -148,7 +148,10 @@ def _over_time(panels: Sequence[Axes], arrays: Arrays, kinds: Sequence[str], cou
 
 
 def _power(axes: Axes, arrays: Arrays, kinds: Sequence[str], count: int) -> None:
-    """Power of the decoded bands over that of the whole images, which falls over decades and hides the difference."""
+    """Draw the power of the decoded bands relative to that of the whole images.
+
+    Power itself falls over decades, which would hide the differences between bands.
+    """
     axes.axhline(1, color=INK, linewidth=0.8, label="whole image")
     for kind in kinds:
         for band in range(count):

@@ -1,4 +1,4 @@
-"""Quality over training and over seeds, beside what the paper printed."""
+"""Figure of quality over training and over seeds, beside the paper's numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality over training, beside what the paper printed: its Table 5."""
+"""The table of quality over training, beside the paper's Table 5."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PrintedRow:
 
 
 def share_of(epoch: int | None, epochs: int) -> float:
-    """Return the share of a training that lies behind the end of an epoch."""
+    """Return the share of a training that is done at the end of an epoch."""
     return 0.0 if epoch is None else (epoch + 1) / epochs
 
 
@@ -31,7 +31,7 @@ def lines(runs: Sequence[Mapping[str, Any]], printed: Sequence[PrintedRow], epoc
     A printed row stands beside the milestone that lies within half an epoch of it.
 
     Args:
-        runs: what `hkd stability` wrote, one per seed, of trainings of equal length.
+        runs: contents of the files that `hkd stability` writes, one per seed, of trainings of equal length.
     """
     found = []
     left = {share_of(row.epoch, epochs): row for row in printed}

@@ -1,4 +1,4 @@
-"""A teacher's trajectories: states, what a run predicts from each, and one encoding decoded at each time."""
+"""Figure of a teacher's trajectories: states, a run's prediction from each, and one encoding decoded at each time."""
 
 from __future__ import annotations
 

@@ -97,14 +97,14 @@ def test_decode_is_the_inverse_of_encode(name):
 
 
 @pytest.mark.parametrize("name", FACTORS)
-def test_every_factor_shows(name):
+def test_every_factor_changes_the_picture(name):
     factor = FACTORS[name]
     a, b = (0, 1) if factor.kind == "categorical" else (factor.low, 0.5 * (factor.low + factor.high))
     first, second = (shapes.render(one(**{name: value})).astype(float) for value in (a, b))
     assert np.abs(first - second).mean() > 1
 
 
-def test_half_of_the_pixels_scale_is_in_the_data():
+def test_pixels_have_about_the_standard_deviation_sigma_data():
     unit = shapes.images(0, "train", range(2000)) / 127.5 - 1
     assert 0.46 < unit.std() < 0.50
     assert_allclose(unit.std(axis=(0, 2, 3)), unit.std(), rtol=0.03)
@@ -184,5 +184,5 @@ def test_impossible_requests_are_refused():
         shapes.images(0, "train", [0], 7)
 
 
-def test_no_images_are_no_images():
+def test_an_empty_request_gives_an_empty_set():
     assert shapes.images(0, "train", [], 16).shape == (0, 3, 16, 16)

@@ -30,7 +30,7 @@ def test_chunks_hold_every_image_once_and_never_one_alone(
     np.testing.assert_array_equal(np.concatenate(chunks), whole)
 
 
-def test_a_chunk_without_variety_is_no_reason_to_refuse_a_set(
+def test_a_constant_chunk_does_not_refuse_the_whole_set(
     real: np.ndarray, extractor: FunctionExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passes, "CHUNK", 64)
@@ -103,7 +103,7 @@ def test_the_cache_computes_once_and_only_for_the_same_content(
     assert sum(calls) == 300
 
 
-def test_further_layers_come_of_one_pass_and_are_kept_too(
+def test_further_layers_come_from_one_pass_and_are_cached_too(
     real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path
 ) -> None:
     calls = []
@@ -121,7 +121,7 @@ def test_further_layers_come_of_one_pass_and_are_kept_too(
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped"])
-def test_a_damaged_entry_is_made_anew(
+def test_a_damaged_entry_is_computed_again(
     real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path, how: str, flip_byte: Callable[[Path], None]
 ) -> None:
     cache = FeatureCache(tmp_path)

@@ -82,7 +82,7 @@ def archive(theirs: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of TorchScript
-def test_the_other_port_and_clean_fid_see_what_ours_sees(
+def test_the_other_port_and_clean_fid_have_the_features_of_ours(
     archive: Path, network: InceptionV3, photos: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "inception-torchscript"
@@ -135,7 +135,7 @@ def test_the_spatial_layer_is_seven_channels_of_a_17_by_17_map(network: Inceptio
     assert (spatial >= 0).all() and spatial.std() > 0
 
 
-def test_random_weights_never_make_a_fid(photos: np.ndarray) -> None:
+def test_a_number_from_random_weights_is_never_called_fid(photos: np.ndarray) -> None:
     ours = random_inception(0)
     assert ours.name == "FD-random-inception-pool3"
     assert check_name(ours) == ours.name

@@ -13,7 +13,7 @@ from hkd.metrics.features.inputs import MetricError, check_features, check_image
 GOOD = np.arange(4 * 3 * 8 * 8, dtype=np.uint8).reshape(4, 3, 8, 8)
 
 
-def test_good_images_pass_untouched() -> None:
+def test_good_images_pass_unchanged() -> None:
     assert check_images(GOOD, claimed=4) is GOOD
 
 
@@ -105,7 +105,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, monkeypatch: pytest
         load_images(folder)
 
 
-def test_a_zip_whose_bytes_rot_is_named(tmp_path: Path) -> None:
+def test_a_zip_with_changed_bytes_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(4096))
     rotten = bytearray((tmp_path / "set.zip").read_bytes())
@@ -122,7 +122,7 @@ def test_arrays_with_channels_last_are_transposed(tmp_path: Path) -> None:
         assert (load_images(tmp_path / name) == GOOD).all()
 
 
-def test_images_come_from_a_zip_and_a_cut_one_is_refused(tmp_path: Path) -> None:
+def test_images_come_from_a_zip_and_a_truncated_one_is_refused(tmp_path: Path) -> None:
     from PIL import Image
 
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:

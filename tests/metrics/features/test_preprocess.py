@@ -63,7 +63,7 @@ def test_classes_c_and_d_differ_in_the_value_map_only() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_network_with_its_own_map_can_be_given_that_of_the_class(name: str) -> None:
+def test_rescaled_levels_give_a_network_the_value_map_of_the_class(name: str) -> None:
     levels = torch.linspace(0, 255, 50)
     mapped = (CLASSES[name].levels_at_128(levels) - 128) / 128
     torch.testing.assert_close(mapped, CLASSES[name].normalise(levels), rtol=0, atol=3e-7)

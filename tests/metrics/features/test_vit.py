@@ -51,7 +51,7 @@ def dino_state() -> dict[str, torch.Tensor]:
     return fill(shapes)
 
 
-def test_dinov2_is_its_equations(dino_state: dict[str, torch.Tensor]) -> None:
+def test_dinov2_equals_its_equations(dino_state: dict[str, torch.Tensor]) -> None:
     x = torch.randn(2, 3, 5 * PATCH, 5 * PATCH, generator=stream(0, "vit-images"))
 
     def module(kind: nn.Module, **tensors: str) -> nn.Module:

@@ -14,11 +14,11 @@ def squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a - b).square().mean(dim=(1, 2, 3))
 
 
-def test_equal_images_have_none(real: np.ndarray) -> None:
+def test_equal_images_have_no_diversity(real: np.ndarray) -> None:
     assert diversity(np.repeat(real[:1], 20, axis=0), squared, pairs=50).mean == 0.0
 
 
-def test_it_is_the_mean_over_pairs_whatever_the_batch(real: np.ndarray) -> None:
+def test_diversity_is_the_mean_over_pairs_whatever_the_batch(real: np.ndarray) -> None:
     score = diversity(real, squared, pairs=3000)
     unit = real.astype(float).reshape(len(real), -1) / 127.5 - 1
     expected = 2 * unit.var(axis=0, ddof=1).mean()

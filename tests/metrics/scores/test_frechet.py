@@ -1,4 +1,4 @@
-"""The distance equals closed forms, a high-precision reference and itself under what must not matter."""
+"""The distance equals closed forms and a high-precision reference, and has the invariances that it must have."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_equal_predictions_score_one() -> None:
     assert inception_score(np.tile(LOGITS[:1], (50, 1))).mean == pytest.approx(1.0)
 
 
-def test_it_is_the_number_of_torch_fidelity() -> None:
+def test_it_equals_the_number_of_torch_fidelity() -> None:
     module = pytest.importorskip("torch_fidelity.metric_isc")
     theirs = module.isc_features_to_metric(torch.from_numpy(LOGITS))
     ours = inception_score(LOGITS)

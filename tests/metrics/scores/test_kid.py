@@ -14,7 +14,7 @@ X = numpy_stream(1, "x").standard_normal((70, 5)).astype(np.float32)
 Y = numpy_stream(1, "y").standard_normal((90, 5)).astype(np.float32) * 1.3 + 0.2
 
 
-def test_it_is_the_average_over_all_pairs() -> None:
+def test_it_equals_the_average_over_all_pairs() -> None:
     def mean(a: np.ndarray, b: np.ndarray, skip_same: bool) -> float:
         pairs = [(p @ q / 5 + 1) ** 3 for i, p in enumerate(a) for j, q in enumerate(b) if not (skip_same and i == j)]
         return float(np.mean(pairs))
@@ -29,13 +29,13 @@ def test_the_block_size_does_not_matter(block: int) -> None:
     assert kid(X, Y, block=block) == pytest.approx(kid(X, Y), rel=1e-12)
 
 
-def test_two_halves_of_one_set_differ_by_about_nothing() -> None:
+def test_two_halves_of_one_set_differ_by_about_zero() -> None:
     same = numpy_stream(2, "same").standard_normal((4000, 5))
     assert abs(kid(same[:2000], same[2000:])) < 0.02 * kid(same[:2000], same[2000:] + 1)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_subset_mode_is_the_number_of_torch_fidelity() -> None:
+def test_the_subset_mode_equals_the_number_of_torch_fidelity() -> None:
     module = pytest.importorskip("torch_fidelity.metric_kid")
     theirs = module.kid_features_to_metric(torch.from_numpy(X), torch.from_numpy(Y), kid_subset_size=50, verbose=False)
     ours = subset_kid(X, Y, subset_size=50)

@@ -1,4 +1,4 @@
-"""The four scores on sets whose answers are known: none of them swapped, none dependent on the block size."""
+"""The four scores on sets whose answers are known, whatever the block size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_collapsed_generator_is_precise_without_recall() -> None:
     assert score.density > 0.5
 
 
-def test_a_memoriser_is_perfect_in_all_four() -> None:
+def test_a_memoriser_has_the_best_of_all_four_scores() -> None:
     score = precision_recall(REAL, REAL)
     assert (score.precision, score.recall, score.coverage) == (1.0, 1.0, 1.0)
     assert score.density == pytest.approx(1.0, abs=0.05)
@@ -40,13 +40,13 @@ def test_a_scattered_generator_recalls_without_precision() -> None:
     assert score.precision < 0.1 < 0.9 < score.recall
 
 
-def test_far_sets_score_nothing() -> None:
+def test_distant_sets_score_zero() -> None:
     score = precision_recall(REAL + 100, REAL)
     assert (score.precision, score.recall, score.density, score.coverage) == (0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_it_is_the_definition_and_blocks_do_not_matter(convention: str) -> None:
+def test_it_equals_the_definition_whatever_the_block_size(convention: str) -> None:
     manifold = CONVENTIONS[convention]
     x, y = FAKE.astype(float), REAL.astype(float)
 
@@ -66,7 +66,7 @@ def test_it_is_the_definition_and_blocks_do_not_matter(convention: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_it_is_the_number_of_torch_fidelity() -> None:
+def test_it_equals_the_number_of_torch_fidelity() -> None:
     module = pytest.importorskip("torch_fidelity.metric_prc")
     theirs = module.prc_features_to_metric(torch.from_numpy(FAKE), torch.from_numpy(REAL), verbose=False)
     ours = precision_recall(FAKE, REAL, "torch-fidelity")

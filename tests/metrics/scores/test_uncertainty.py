@@ -31,7 +31,7 @@ def test_bootstrap_of_a_mean_gives_its_standard_error() -> None:
     assert score == bootstrap(lambda r: float(r.mean()), rows, resamples=200)
 
 
-def test_a_line_is_read_at_zero() -> None:
+def test_extrapolation_is_the_value_of_the_line_at_zero() -> None:
     line = extrapolate([10, 20, 50, 100], [3 + 7 / n for n in (10, 20, 50, 100)])
     assert line.value == pytest.approx(3.0)
     assert line.slope == pytest.approx(7.0)

@@ -50,7 +50,7 @@ def measured(root, tmp_path):
     return ambiguity.study(plan)
 
 
-def test_the_table_tells_what_matters_from_what_cannot_be_seen(hkd, measured, tmp_path):
+def test_the_table_separates_effects_from_undetectable_changes(hkd, measured, tmp_path):
     code, out = hkd("ambiguity")
     assert code == 0, out
     with (tmp_path / "ambiguity.csv").open(newline="") as file:

@@ -34,12 +34,12 @@ def test_bars_run_from_one_to_their_ratio_with_the_largest_first(axes):
     ]  # fmt: skip
 
 
-def test_the_band_is_as_wide_as_what_cannot_be_seen_in_both_directions(axes):
+def test_the_band_spans_undetectable_changes_in_both_directions(axes):
     band = axes.patches[0]
     assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((1 / 1.123, 1.123))
 
 
-def test_a_star_is_for_those_that_stay_after_the_correction(axes):
+def test_a_star_marks_changes_that_are_significant_after_the_correction(axes):
     assert {text.get_text() for text in axes.texts} == {"+300 %*", "−20 %", "+1 %"}
 
 

@@ -20,7 +20,7 @@ def design(arms, level=0.05, power=0.8) -> Design:
 # -- spread and test -------------------------------------------------------------------------------------------------
 
 
-def test_with_two_arms_it_is_the_paired_t_test():
+def test_with_two_arms_the_test_is_the_paired_t_test():
     y = np.random.default_rng(0).normal(size=(2, 6))
     made = design(y)
     expected = stats.ttest_rel(y[1], y[0])
@@ -29,7 +29,7 @@ def test_with_two_arms_it_is_the_paired_t_test():
     assert made.freedom == 5
 
 
-def test_effects_of_arms_and_of_seeds_are_no_spread():
+def test_effects_of_arms_and_seeds_do_not_count_as_spread():
     assert design(np.add.outer([0.0, 3.0, -2.0], [0.5, -0.5, 9.0])).sd == pytest.approx(0, abs=1e-12)
 
 
@@ -39,7 +39,7 @@ def test_the_pooled_spread_is_that_of_a_paired_difference():
     assert design(y).sd == pytest.approx(0.3 * math.sqrt(2), rel=0.03)
 
 
-def test_a_change_of_the_detectable_size_is_seen_as_often_as_asked():
+def test_a_change_of_the_detectable_size_is_detected_with_the_set_power():
     """Whole audits, simulated: 9 arms, 3 seeds, one of the arms changed by what the true spread makes detectable."""
     draw, seen, tried = np.random.default_rng(2), 0, 4000
     change = Design(sd=math.sqrt(2), freedom=16, seeds=3, level=0.05, power=0.8).detectable
@@ -72,12 +72,12 @@ def test_more_seeds_power_or_spread_move_the_detectable_change_the_right_way():
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1)])
-def test_one_arm_or_one_seed_tells_no_spread(shape):
+def test_one_arm_or_one_seed_cannot_estimate_the_spread(shape):
     with pytest.raises(ValueError, match="two arms and two seeds"):
         design(np.zeros(shape))
 
 
-def test_holm_is_the_worked_example():
+def test_holm_reproduces_a_worked_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []
 
@@ -109,17 +109,17 @@ def test_a_large_change_matters_and_a_small_one_is_not_detected():
     "p, p_holm, expected",
     [(0.001, 0.03, MATTERS), (0.04, 0.05, SUGGESTIVE), (0.04, 0.6, SUGGESTIVE), (0.05, 0.6, NOT_DETECTED)],
 )
-def test_only_what_stays_after_the_adjustment_matters(p, p_holm, expected):
+def test_only_changes_significant_after_the_adjustment_matter(p, p_holm, expected):
     assert verdict(p, p_holm, 0.05) == expected
 
 
-def test_a_variation_is_held_against_the_arm_that_it_varies():
+def test_a_variation_is_compared_with_the_arm_that_it_varies():
     found, _ = table(arm("a", 2.0), arm("b", 2.2, against="a"), arm("c", 1.0, -0.01))
     assert found[1]["fdn_against"] == pytest.approx(42, rel=0.01)
     assert found[1]["change_percent"] == pytest.approx(10, abs=0.5)
 
 
-def test_what_diverged_or_was_not_run_says_so_and_spoils_no_spread():
+def test_arms_that_diverged_or_were_not_run_are_named_and_left_out_of_the_spread():
     plain, before = table(arm("a", 1.5), arm("b", 1.0, -0.02))
     odd = Arm("x", "key", "x", "centre", scores=(900.0, 20.0), diverged=1)
     found, after = table(
@@ -136,7 +136,7 @@ def test_what_diverged_or_was_not_run_says_so_and_spoils_no_spread():
     assert plain[0]["change_percent"] == found[0]["change_percent"]
 
 
-def test_a_centre_that_diverged_is_no_centre():
+def test_a_centre_that_diverged_is_refused():
     with pytest.raises(ReportError, match="centre of the audit diverged"):
         lines(Arm("centre", "", "", "", scores=(1.0, 2.0), diverged=2), [arm("a", 1.0)], level=0.05, power=0.8)
 

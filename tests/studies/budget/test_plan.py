@@ -1,4 +1,4 @@
-"""The matched comparison: all that a method stands on is counted once."""
+"""The matched comparison: everything that a method depends on is counted once."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_every_method_of_the_comparison_makes_one_step_images():
         assert 1 in PLAN.run("shapes16", method).sampling.nfe
 
 
-def test_the_third_flow_stands_on_the_two_before_it_and_on_all_their_pairs():
+def test_the_third_flow_counts_the_two_before_it_and_all_their_pairs():
     found = budgets.behind(PLAN, "budget/rf3")
     assert set(found.runs) == {"methods/flow3", "methods/flow2", "methods/flow1"}
     assert set(found.sets) == {"flow3-distil", "flow2-reflow", "flow1-reflow"}
 
 
-def test_a_method_from_nothing_stands_on_nothing():
+def test_a_method_without_a_base_has_no_cost_before_its_training():
     found = budgets.behind(PLAN, "budget/ct")
     assert found.runs == [] and found.sets == []
 

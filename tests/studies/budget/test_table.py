@@ -1,4 +1,4 @@
-"""Budgets: what came before a training costs whole, the training itself costs in proportion."""
+"""Budgets: pairs and bases of a training count in full, the training itself in proportion."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_calibration_grows_with_the_damage(extractor: FunctionExtractor) -> None
     assert {row["preprocessing"] for row in rows} == {"A", "C"}
 
 
-def test_calibration_is_of_every_implementation_and_of_one_pass_per_way_of_seeing(
+def test_calibration_covers_every_implementation_with_one_pass_per_preprocessing(
     real: np.ndarray, extractor: FunctionExtractor
 ) -> None:
     passes = []

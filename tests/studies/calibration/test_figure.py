@@ -47,6 +47,6 @@ def test_the_caption_says_what_was_compared_and_how_large_the_noise_is():
     assert "tiny images" in text and "FD-tiny" in text and "100 each, 2 splits" in text and "1.1 ± 0.14" in text
 
 
-def test_nothing_but_clean_images_is_no_figure():
+def test_a_table_of_clean_images_alone_is_refused():
     with pytest.raises(ValueError, match="at least one mistake"):
         calibration(ROWS[:2])

@@ -1,4 +1,4 @@
-"""Editing blends what it is told to, where it is told to."""
+"""Editing blends the chosen band in the chosen region and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made-up study with known answers, for the table, the paragraph and the figure."""
+"""A made-up study with known answers, for the table, the findings and the figure."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_single_band_is_the_whole_image(analyse):
         assert_close(part.power[0], found.power)
 
 
-def test_of_an_operator_that_does_nothing_the_first_band_is_the_whole_and_the_others_carry_nothing(analyse, make_net):
+def test_an_operator_of_zero_has_all_of_its_modes_in_the_first_band(analyse, make_net):
     found = analyse(make_net(rates=0))
     zero = found.substituted["zero"]
     assert_close(zero.images[0], found.images)
@@ -62,7 +62,7 @@ def test_of_an_operator_that_does_nothing_the_first_band_is_the_whole_and_the_ot
     assert all(not bool(band.any()) for band in found.bands.values())
 
 
-def test_how_many_images_pass_at_once_does_not_matter(analyse, make_net):
+def test_the_batch_size_does_not_matter(analyse, make_net):
     net = make_net()
     whole, parts = analyse(net), analyse(net, batch=3)
     assert_close(whole.energy, parts.energy)

@@ -69,7 +69,7 @@ def test_an_exactly_linear_system_is_closed_and_its_states_are_accessible(rate, 
     assert_close(error.size, states.double().square().mean((1, 2, 3, 4)).sqrt())
 
 
-def test_what_stays_is_wrong_by_how_far_the_encoding_moves(make_net, noise):
+def test_the_error_of_unmoved_latents_is_the_distance_that_the_encoding_moves(make_net, noise):
     error = closure_error(make_net(), trajectory(noise, [T, 2.0, EPS]), [T, 2.0, EPS])
     resting = closure_error(make_net(rates=0), trajectory(noise, [T, 2.0, EPS]), [T, 2.0, EPS])
     assert_close(error.still, resting.latent)

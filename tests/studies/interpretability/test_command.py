@@ -74,7 +74,7 @@ def test_the_whole_study_from_finished_runs_to_figures(hkd, results, tmp_path, s
         (("spectrum", "shapes8", HKD, "--expect-digest", "0"), "start snakemake again"),
     ],
 )
-def test_a_wrong_word_is_one_line(hkd, words, expected):
+def test_a_mistyped_argument_is_refused_in_one_line(hkd, words, expected):
     code, err = hkd(*words)
     lines = [line for line in err.strip().splitlines() if line.startswith("hkd: ")]
     assert code == 1 and len(lines) == 1 and expected in lines[0] and "Traceback" not in err

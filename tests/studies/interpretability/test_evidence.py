@@ -1,4 +1,4 @@
-"""The rows about interpretability: each number is the one that its name says, and decisions follow the rules."""
+"""The rows on interpretability: each number is the quantity that it is called, and decisions follow the rules."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from hkd.studies.interpretability.evidence import (
     MIDDLE,
     MOVED,
     NEARER,
-    NOT_RUN,
     STATE,
+    Decision,
+    agreement_between,
     agreement_decision,
     closure_rows,
     compared,
     evidence,
     factor_rows,
+    gain_at_equal,
     half_width,
     middle_error,
 )
@@ -89,17 +91,17 @@ def test_a_difference_is_decided_as_students_test_decides_it(values):
 
 
 @pytest.mark.parametrize("value", [0.5, 1.0, 2.0, math.nan])
-def test_a_single_value_decides_nothing(value):
-    assert compared([value], 1.0, RULES) == NOT_RUN
+def test_a_single_value_leaves_the_comparison_not_run(value):
+    assert compared([value], 1.0, RULES) == Decision.NOT_RUN
 
 
 def test_the_loss_is_judged_by_paired_differences_at_both_budgets():
     rows = rows_of()
-    quality, error = (f"{name}: without the loss less with it, at equal compute" for name in (FDN, MIDDLE))
+    quality, error = (gain_at_equal("compute", of) for of in (FDN, MIDDLE))
     assert rows[COMPUTE, quality].values == pytest.approx((-1.0, -0.9, -1.1))
     assert rows[COMPUTE, quality].decision == "hurts"
     assert rows[COMPUTE, error].decision == "helps"
-    at_steps = f"{FDN}: without the loss less with it, at equal steps"
+    at_steps = gain_at_equal("steps", FDN)
     assert rows[STEPS, at_steps].decision == "no difference that this design could detect"
     assert rows[STEPS, at_steps].reference == pytest.approx(half_width([0.4, -0.2, 0.1], 0.95))
 
@@ -112,11 +114,11 @@ def test_one_seed_has_no_spread_and_decides_no_difference():
         "factors": {HKD: {order: [factors()] for order in STUDY.orders}},
     }
     rows = rows_of(**changes)
-    assert rows[COMPUTE, f"{FDN}: without the loss less with it, at equal compute"].decision == NOT_RUN
-    agreement = rows[HKD, "rank correlation of modes by alpha between seeds"]
-    assert (agreement.decision, agreement.cells()["mean"], agreement.cells()["sd"]) == (NOT_RUN, "", "")
+    assert rows[COMPUTE, gain_at_equal("compute", FDN)].decision == Decision.NOT_RUN
+    agreement = rows[HKD, agreement_between("seeds", "alpha")]
+    assert (agreement.decision, agreement.cells()["mean"], agreement.cells()["sd"]) == (Decision.NOT_RUN, "", "")
     assert rows[HKD, LATENT].cells()["sd"] == "" and rows[HKD, LATENT].decision == "not closed"
-    assert rows[HKD, MOVED].decision == NOT_RUN
+    assert rows[HKD, MOVED].decision == Decision.NOT_RUN
 
 
 def test_middle_errors_average_over_the_middle_alone():
@@ -137,7 +139,7 @@ def test_a_rule_that_no_noise_level_meets_is_named():
         ([0.5, 0.4], [0.01, 0.01], "partly determined"),
         ([0.1, 0.0], [0.01, 0.4], "not determined"),
         ([math.nan], [1.0], "not determined"),
-        ([], [], NOT_RUN),
+        ([], [], Decision.NOT_RUN),
     ],
 )
 def test_agreement_is_judged_by_size_and_null(values, p_values, decision):

@@ -62,7 +62,7 @@ def test_bands_are_found_to_carry_factors_only_where_they_do(informative):
         assert result.p_value == pytest.approx(1 / 101)
 
 
-def test_readings_follow_the_nearer_of_host_and_donor():
+def test_a_factor_follows_the_nearer_of_host_and_donor():
     host = torch.tensor([[0.0, 0.95, 1.0], [0.0, 0.1, 2.0]])
     donor = torch.tensor([[1.0, 0.25, 1.0], [1.0, 0.4, 0.0]])
     swapped = torch.tensor([[0.6, 0.05, 2.0], [0.4, 0.3, 0.0]])
@@ -82,7 +82,7 @@ def test_separation_is_the_mean_of_maximum_less_median():
     assert math.isnan(separation(torch.full((3, 1), nan)))
 
 
-def test_bands_that_move_more_of_everything_are_separate_but_not_special():
+def test_bands_that_move_more_of_all_factors_are_separate_but_not_specialised():
     unequal = torch.tensor([[0.6, 0.6, 0.6], [0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
     assert separation(unequal) == pytest.approx(0.4) and specialisation(unequal) == pytest.approx(0.0)
     assert separation(torch.eye(3)) == pytest.approx(1.0) and specialisation(torch.eye(3)) == pytest.approx(1.0)

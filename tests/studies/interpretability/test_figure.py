@@ -71,7 +71,7 @@ def test_more_images_than_were_stored_are_refused(arrays):
         spectrum_figure(arrays, images=5)
 
 
-def test_of_many_levels_the_first_the_last_and_some_between_are_shown(arrays):
+def test_many_levels_are_thinned_out_between_the_first_and_the_last(arrays):
     for k in range(20):
         arrays[f"eigenvalues/{k}"] = arrays["eigenvalues/4x4_down"]
     chosen = levels(arrays)

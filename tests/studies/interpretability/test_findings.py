@@ -1,4 +1,4 @@
-"""The paragraph says what was found: another outcome, another sentence."""
+"""The findings: every decision has a sentence of its own."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def closures(**own) -> dict:
         ({"latent": 0.5, "still": 0.8}, "moving latents brings them nearer to the encoded states than leaving"),
     ],
 )
-def test_access_to_states_is_told_as_found(own, said):
+def test_the_sentence_on_accessible_states_follows_the_decision(own, said):
     assert said in text(closure=closures(**own))
 
 
-def test_a_mixture_over_times_is_told_as_a_share():
+def test_a_decision_that_depends_on_the_time_is_told_as_a_share():
     mixed = closure()
     mixed["state"], mixed["clean"] = [0.9, 0.9, 0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9, 0.9, 0.9]
     assert "at 33% of the noise levels above 0.5 what is decoded is nearer to the clean image" in text(
@@ -54,7 +54,7 @@ def test_a_mixture_over_times_is_told_as_a_share():
     )
 
 
-def test_a_variant_is_told_by_what_it_changes():
+def test_the_sentence_on_a_variant_names_the_errors_that_it_changes():
     said = "The variant 'closure loss' lowers the latent error (0.051 ± 0.001, within the limit)"
     assert said in text()
     worse = {HKD: [closure(0.5 + k / 100) for k in range(3)], MENDED: [closure(0.9 + k / 100) for k in range(3)]}
@@ -84,18 +84,18 @@ def agreements(hkd: float, control: float, start: float = 0.3, p_value: float = 
         (0.5, 0.505, "no clear difference, so nothing of it can be put down to the encoder's freedom"),
     ],
 )
-def test_agreement_is_told_beside_its_control(hkd, control, said):
+def test_the_sentence_on_agreement_names_its_control(hkd, control, said):
     assert said in text(agreement=agreements(hkd, control))
 
 
 @pytest.mark.parametrize(
     "start, p_value, said", [(0.95, 0.01, "does not matter"), (0.3, 0.01, "matters"), (0.0, 0.5, "decides")]
 )
-def test_the_start_is_told_by_how_much_of_the_spectrum_it_leaves(start, p_value, said):
+def test_the_sentence_on_initial_operators_follows_the_decision(start, p_value, said):
     assert f"Where the operators start {said}" in text(agreement=agreements(0.5, 0.5, start, p_value))
 
 
-def test_the_loss_is_told_at_both_budgets():
+def test_the_sentence_on_the_loss_names_both_budgets():
     found = text()
     assert "makes no detectable difference to one-step quality (FDn) at equal steps" in found
     assert "hurts one-step quality (FDn) at equal compute" in found
@@ -110,14 +110,14 @@ def test_the_loss_is_told_at_both_budgets():
         (0.3, 0.01, "the positive control does not stand out from the null, so the test says nothing"),
     ],
 )
-def test_bands_are_told_beside_their_control(separation, control, said):
+def test_the_sentence_on_bands_names_their_control(separation, control, said):
     tests = {HKD: {order: [factors(separation, control, k) for k in range(3)] for order in STUDY.orders}}
     found = text(factors=tests)
     assert said in found
     assert ("the positive control, stands out from the null (0.5 ± 0 against 0.0" in found) == (control == 0.5)
 
 
-def test_carrying_more_of_everything_is_told_apart_from_a_division_of_labour():
+def test_bands_that_carry_more_of_all_factors_are_not_said_to_divide_them():
     def said(special):
         return text(factors={HKD: {o: [factors(seed=k, special=special) for k in range(3)] for o in STUDY.orders}})
 
@@ -131,7 +131,7 @@ def test_an_ordering_that_carries_is_named():
     assert "by alpha in some seeds only" in text(factors={HKD: {"alpha": [*weak[:2], strong[0]], "abs_alpha": weak}})
 
 
-def test_with_one_seed_what_needs_two_is_said_to_be_missing():
+def test_with_one_seed_the_findings_name_the_numbers_that_need_two():
     found = text(
         closure={run: [closure()] for run in (HKD, MENDED)},
         agreement=[pair(HKD, "initial operators", 0.4, order) for order in STUDY.orders],

@@ -1,4 +1,4 @@
-"""Factors are read in their own units, by networks that were trained to read them and by no others."""
+"""Factors are predicted in their own units, and only by networks that were trained for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Knowing(torch.nn.Module):
         return found
 
 
-def test_readings_are_the_factors_in_their_own_units():
+def test_predictions_are_the_factors_in_their_own_units():
     network = Knowing()
     images = torch.linspace(-1.2, 1.2, 6 * 3 * 64).reshape(6, 3, 8, 8)
     found = FactorReader(network, HEADS, size=8, resize=lambda x, size: x)(images)
@@ -37,12 +37,12 @@ def test_readings_are_the_factors_in_their_own_units():
     assert torch.equal(network.levels, network.levels.round())
 
 
-def test_a_network_that_reads_something_else_is_refused():
-    with pytest.raises(ArtifactError, match="reads label, not the factors of procedural images"):
+def test_a_network_trained_for_another_task_is_refused():
+    with pytest.raises(ArtifactError, match="predicts label, not the factors of procedural images"):
         FactorReader(torch.nn.Identity(), {"label": 10}, size=8, resize=lambda x, size: x)
 
 
-def test_readings_compare_as_their_kind_demands():
+def test_values_are_compared_by_the_kind_of_their_factor():
     factors = {factor.name: factor for factor in comparable(0.1)}
     assert list(factors) == list(shapes.FACTORS)
     assert factors["class"].kind == "class"
