@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hkd.plan.studies import Study, find
-from hkd.settings.merge import CONFIGS, Resolver, loaded_benchmark, merged_benchmark
+from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.store.paths import Layout
@@ -31,9 +31,7 @@ class Plan:
 
     def __init__(self, benchmark: Layers, configs: Path = CONFIGS) -> None:
         self.configs, self.layers = configs, benchmark
-        self.studies: Mapping[str, Study] = find()
-        groups = {study.name: study.runs for study in self.studies.values() if study.runs}
-        self._settings = Resolver(benchmark, configs, groups)
+        self._settings = Resolver(benchmark, configs, self._study_runs)
         self.benchmark: Benchmark = self._settings.benchmark
         self.layout = Layout(self.benchmark.results, self.benchmark.figures)
 
@@ -46,6 +44,15 @@ class Plan:
     def of(cls, merged: Mapping[str, Any], files: Sequence[Path] = (), configs: Path = CONFIGS) -> Plan:
         """Return the plan of a benchmark that Snakemake merged of files and `--config`."""
         return cls(merged_benchmark(merged, files, configs), configs)
+
+    @cached_property
+    def studies(self) -> Mapping[str, Study]:
+        """Every study there is, by name; found when the first is asked for, which most commands never do."""
+        return find()
+
+    def _study_runs(self, group: str) -> StudyRuns | None:
+        study = self.studies.get(group)
+        return study.runs if study else None
 
     @property
     def seeds(self) -> range:
@@ -142,8 +149,8 @@ class Plan:
 
     def may_diverge(self, method: str) -> bool:
         """Return whether the divergence of a run, given as group/name, is a result: an arm of a study may."""
-        study = self.studies.get(method.split("/")[0])
-        return study is not None and study.results_of_divergence
+        group = method.split("/")[0]
+        return group not in RUN_GROUPS and self.studies[group].results_of_divergence
 
     # -- studies -------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ CONFIGS = Path("configs")
 BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
 DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
+FILE_GROUPS = ("extractors", "trajectories")
 Study = TypeVar("Study", bound=Section)
 StudyRuns = Callable[["Resolver", str, str], Layers]
 _META = ("inherits", "scales", "per_dataset")
@@ -36,16 +37,16 @@ class Resolver:
     """The settings of everything that a benchmark names.
 
     Args:
-        groups: of runs that only a study trains: group -> (resolver, data set, name) -> settings.
+        groups: of runs that only a study trains: group -> (resolver, data set, name) -> settings; None for others.
     Attributes:
         benchmark: the checked benchmark.
     Raises:
         ConfigError: settings that cannot be used.
     """
 
-    def __init__(self, benchmark: Layers, configs: Path, groups: Mapping[str, StudyRuns] | None = None) -> None:
+    def __init__(self, benchmark: Layers, configs: Path, groups: Callable[[str], StudyRuns | None]) -> None:
         _refuse_old_names(benchmark)
-        self._configs, self._layers, self._groups = configs, benchmark, groups or {}
+        self._configs, self._layers, self._groups = configs, benchmark, groups
         self.benchmark: Benchmark = check(Benchmark, benchmark)
         self._runs: dict[tuple[str, str], Run] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -82,9 +83,9 @@ class Resolver:
     def layers(self, dataset: str, name: str) -> Layers:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
         group, _, own = name.partition("/")
-        if group in self._groups:
-            return self._groups[group](self, dataset, own)
         method = group in RUN_GROUPS
+        if not method and group not in FILE_GROUPS and (runs := self._groups(group)):
+            return runs(self, dataset, own)
         scale = self.benchmark.scale
         chain = self._chain(name)
         if method:

@@ -4,7 +4,9 @@ wildcard_constraints:
     order=r"alpha|abs_alpha|abs_eig",
 
 
-COMPARED = {"dataset": WORK.dataset("agreement")}  # one agreement, of the study's own data set
+COMPARED = {
+    "dataset": WORK.dataset("agreement")
+}  # one agreement, of the study's own data set
 
 
 rule spectrum:
