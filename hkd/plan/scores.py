@@ -13,7 +13,7 @@ from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS
 
 OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
-DIVERSITY = "hkd.experiment.diversity"  # counts only where a table asks for it
+DIVERSITY = "hkd.experiment.network_scores"  # counts only where a table asks for it
 NETWORKS = {  # kind of a network that is not trained here: the module that it is in
     "inception": "hkd.metrics.features.inception",
     "random-inception": "hkd.metrics.features.inception",

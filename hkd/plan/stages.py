@@ -510,7 +510,7 @@ def _error_table(plan: Plan) -> Definition:
     return Definition(
         inputs={"errors": [path for paths in files.values() for path in paths]},
         settings=list(files),
-        code=("hkd.report.errors",),
+        code=("hkd.report.error_lines",),
     )
 
 

@@ -23,7 +23,7 @@ FACTS = (
     *("extractor", "extractor_digest", "settings_digest", "samples_sha256", "commit"),
 )
 RECORDED = ("device", "wall_seconds", "cpu_seconds", "peak_memory_mib")
-COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "versions", "protocols", "file")
+COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "versions", "protocols", "file")
 
 
 class ReportError(ArtifactError):
@@ -60,6 +60,17 @@ def records(paths: Iterable[Path | str]) -> pd.DataFrame:
         content = read_json(path, "report")
         lines.append({key: _take(content, key, Path(path)) for key in keys} | {"record": str(path)})
     return pd.DataFrame(lines, columns=[*keys, "record"])
+
+
+def mixed_codes(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return a remark, as (row, text), on every row whose training went on under other code than it began with."""
+    found = {}
+    for line in frame.to_dict("records"):
+        if len(line["codes"]) > 1:
+            codes = ", ".join(code[:8] for code in line["codes"])
+            text = f"trained by {len(line['codes'])} versions of the code, one after the other ({codes})"
+            found[f"{line['title']}, seed {line['seed']}"] = text
+    return list(found.items())
 
 
 def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple[float, Mapping[str, Any]]:
@@ -169,7 +180,11 @@ def _line(path: Path) -> dict[str, Any]:
     line |= {key: _known(_take(budget, key, path, "budget."), f"budget.{key}", path) for key in BUDGET}
     for key in scores:
         _take(protocols, key, path, "protocols.")
-    return line | _recorded(path) | {"protocols": dict(protocols), "file": str(path)}
+    return (
+        line
+        | _recorded(path)
+        | {"codes": list(content.get("codes", [])), "protocols": dict(protocols), "file": str(path)}
+    )
 
 
 def _recorded(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def markdown(shown: View) -> str:
     lines = [f"# {shown.title}", "", *shown.about, ""]
     lines += [_row(cells, widths) for cells in (shown.headers, rule, *body)]
     lines += _list("Why measured and printed numbers do not compare", shown.reasons)
-    lines += _list("Remarks on the printed numbers", shown.notes)
+    lines += _list("Remarks", shown.notes)
     return "\n".join(lines) + "\n"
 
 

@@ -87,11 +87,21 @@ def to_csv(frame: pd.DataFrame) -> str:
     return str(frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def write(stem: Path | str, frame: pd.DataFrame, rows: Sequence[PrintedRow], paper: Paper) -> list[Path]:
-    """Write `stem`.csv and `stem`.md and return their paths."""
+def write(
+    stem: Path | str,
+    frame: pd.DataFrame,
+    rows: Sequence[PrintedRow],
+    paper: Paper,
+    remarks: Sequence[tuple[str, str]] = (),
+) -> list[Path]:
+    """Write `stem`.csv and `stem`.md and return their paths.
+
+    Args:
+        remarks: on what was measured, as (row, text); those on what was printed are the rows' own.
+    """
     csv, text = Path(f"{stem}.csv"), Path(f"{stem}.md")
     notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows if row.note]
-    write_text(text, markdown(view(lines_of(frame), paper, notes)))
+    write_text(text, markdown(view(lines_of(frame), paper, [*notes, *remarks])))
     write_text(csv, to_csv(frame))
     return [csv, text]
 

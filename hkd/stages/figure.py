@@ -41,7 +41,7 @@ def samples(
     lines = collect(work.inputs("metrics")).to_dict("records")
     for path, line in zip(work.inputs("samples"), lines, strict=True):
         images = read_arrays(path, "sample")["images"][:shown]
-        weights = f"{line['method']} ({line['route']}, {line['settings_digest'][:8]})"
+        weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
         few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
         title = plan.title(spec.dataset, line["method"])
         rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], few=few, checkpoint=weights))
@@ -69,7 +69,7 @@ def ablations(
     for row, paths in cells(plan, table):
         values = tuple(collect(paths)["fdn"].tolist()) if paths else ()
         title = plan.title(spec.dataset, row.method) if row.method else row.label
-        bars.append(Bar((row.method or row.label).rpartition("/")[2], title, values, row.fid))
+        bars.append(Bar((row.method or row.label).split("/")[-1], title, values, row.fid))
     scale = f"benchmark {plan.benchmark.benchmark}, averaged weights at the end of training"
     text = caption(bars, quantity="FDn", dataset=plan.dataset(spec.dataset).title, checkpoints=scale)
     job.save_figure(ablation_bars(bars, quantity="FDn"), out, text, record)

@@ -44,7 +44,7 @@ def trajectories(
         work = SHARD.work(plan, dataset=dataset, trajectories=name, shard=shard).expect(expect_digest)
         _solve(plan, work, dataset, name, shard, device)
     else:
-        raise ConfigError(f"trajectories {name}: shard {shard} is not in 0..{shards - 1}")
+        raise ConfigError(f"trajectories {name}: shard {shard} is not in 0..{range(shards)[-1]}")
 
 
 def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: str) -> None:

@@ -47,7 +47,7 @@ def error_table(
     """Gather the errors over time of the benchmark's methods: mean and spread over seeds, one line per noise level."""
     from hkd.plan.stages import ERROR_TABLE
     from hkd.report.csv import to_csv
-    from hkd.report.errors import COLUMNS, error_lines
+    from hkd.report.error_lines import COLUMNS, error_lines
     from hkd.store.artifacts import read_json, write_text
 
     plan = job.plan(benchmark, config)

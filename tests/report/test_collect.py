@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hkd.report.collect import COLUMNS, ReportError, check_protocols, check_seeds, collect, records
+from hkd.report.collect import COLUMNS, ReportError, check_protocols, check_seeds, collect, mixed_codes, records
 from hkd.store.artifacts import ArtifactError, Record
 
 
@@ -130,3 +130,9 @@ def test_run_records_become_lines(tmp_path):
 def test_a_training_that_diverged_is_refused(metrics_file):
     with pytest.raises(ReportError, match="diverged at step 17; train it otherwise"):
         collect([metrics_file(diverged_at=17, metrics=...)])
+
+
+def test_a_row_that_two_versions_of_the_code_trained_is_remarked(metrics_file):
+    one, two = metrics_file(seed=0, codes=["a" * 16]), metrics_file(seed=1, codes=["a" * 16, "b" * 16])
+    ((row, text),) = mixed_codes(collect([one, two]))
+    assert "seed 1" in row and "2 versions of the code" in text and "aaaaaaaa, bbbbbbbb" in text

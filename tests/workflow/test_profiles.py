@@ -29,7 +29,7 @@ def test_the_default_profile_has_harmless_switches_only(root):
 def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("the executor plugin of SLURM is not installed")
-    chosen = [] if name == "default" else ["--cores", "2", "--workflow-profile", f"configs/profiles/{name}"]
+    chosen = [] if name == "default" else ["--cores", "2", "--workflow-profile", f"profiles/{name}"]
     out = dry_run(checkout, *chosen)
     assert "mem_mb=" in out and "runtime=" in out and "gpu=0" in out
     assert "rule train:" in out and "rule metrics:" in out
@@ -37,7 +37,7 @@ def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
 
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_a_profile_names_no_setting_of_a_run(root, name):
-    text = (root / f"configs/profiles/{name}/config.yaml").read_text()
+    text = (root / f"profiles/{name}/config.yaml").read_text()
     assert "configfile" not in yaml.safe_load(text)
     for word in ("learning", "steps:", "batch:"):
         assert word not in text
@@ -62,3 +62,41 @@ def test_a_wrong_config_stops_snakemake_with_one_line(checkout):
     assert ran.returncode != 0
     assert "unknown key 'sedes'. Did you mean 'seeds'?" in ran.stdout + ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--configfile", "configs/smoke.yaml"], "configs/smoke.yaml: moved to configs/benchmarks/smoke.yaml"),
+        (["--workflow-profile", "configs/profiles/local", "--cores", "1"], "say --workflow-profile profiles/local"),
+        (["--config", "profile=smoke"], "key 'profile' is now 'benchmark'"),
+    ],
+    ids=["benchmark", "profile", "key"],
+)
+def test_a_name_of_the_last_release_is_refused_with_the_new_one(checkout, arguments, expected):
+    ran = subprocess.run([*SNAKEMAKE, "-n", *arguments, "--", TARGET], cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert expected in ran.stdout + ran.stderr and "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_the_path_of_a_data_set_comes_through_the_workflows_own_parser(checkout):
+    (checkout / "mine.zip").write_bytes(b"zip")
+    arguments = [
+        "--configfile",
+        "configs/benchmarks/own.yaml",
+        "--config",
+        "data={images: {path: mine.zip, resolution: 16}}",
+    ]
+    command = [*SNAKEMAKE, "-n", *arguments, "--", "results/own/images/data/train/manifest.json"]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "input: mine.zip" in ran.stdout + ran.stderr
+
+
+def test_results_of_the_last_release_are_named_with_what_to_do(checkout):
+    (checkout / "results/smoke/shapes8/audit/centre").mkdir(parents=True)
+    command = [*SNAKEMAKE, "-n", "--configfile", "configs/benchmarks/smoke.yaml", "--", TARGET]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert "audit: made by an earlier version" in ran.stdout + ran.stderr
+    assert "rename the folder to results/smoke/shapes8/ambiguity" in ran.stdout + ran.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import job
-from hkd.studies.pictures import ImageOption, OutOption
+from hkd.studies.options import ImageOption, OutOption
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -82,7 +82,7 @@ def editing_figure(
     from hkd.store.artifacts import read_arrays, read_json
     from hkd.studies.editing import figure
     from hkd.studies.editing.plan import FIGURE, dataset, settings
-    from hkd.studies.pictures import shown_run
+    from hkd.studies.options import shown_run
 
     plan = job.plan(benchmark, config)
     work, study = FIGURE.work(plan).expect(expect_digest), settings(plan)

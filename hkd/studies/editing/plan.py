@@ -75,7 +75,8 @@ def _edited(plan: Plan, dataset: str, method: str, seed: int | str) -> Definitio
             "config": run.config,
             "perceptual": plan.layout.extractor(dataset, "perceptual"),
         },
-        settings=settings(plan).model_dump(),
+        # on which run the figure is drawn, and how many rows it has, change no array
+        settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
         code=("hkd.studies.editing.edits", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
     )
@@ -86,8 +87,13 @@ def _figure(plan: Plan) -> Definition:
     files = _files(plan.layout, on, study.run, 0)
     return Definition(
         inputs={**files.outputs, "weights": plan.layout.run(on, study.run, 0).weights},
-        settings={**study.model_dump(), "title": plan.title(on, study.run), "on": plan.dataset(on).title},
-        code=("hkd.studies.editing.figure", "hkd.figures.save"),
+        settings={
+            **study.model_dump(),
+            "title": plan.title(on, study.run),
+            "on": plan.dataset(on).title,
+            "benchmark": plan.benchmark.benchmark,
+        },
+        code=("hkd.studies.editing.figure", "hkd.studies.options", "hkd.figures.save"),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import job
-from hkd.studies.pictures import ImageOption, OutOption
+from hkd.studies.options import ImageOption, OutOption
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -104,7 +104,7 @@ def inpainting_figure(
     from hkd.store.artifacts import read_arrays, read_json
     from hkd.studies.inpainting import figure
     from hkd.studies.inpainting.plan import FIGURE, dataset, settings, source
-    from hkd.studies.pictures import shown_run
+    from hkd.studies.options import shown_run
 
     plan = job.plan(benchmark, config)
     work, study = FIGURE.work(plan).expect(expect_digest), settings(plan)

@@ -66,7 +66,8 @@ def _restored(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
             "config": run.config,
             "perceptual": plan.layout.extractor(dataset, "perceptual"),
         },
-        settings=settings(plan).model_dump(),
+        # on which run the figure is drawn, and how many rows it has, change no array
+        settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
         code=("hkd.studies.inpainting.restored", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
     )
@@ -77,8 +78,14 @@ def _figure(plan: Plan) -> Definition:
     files = _files(plan.layout, on, study.run, 0)
     return Definition(
         inputs={**files.outputs, "weights": plan.layout.run(on, study.run, 0).weights},
-        settings={**study.model_dump(), "title": plan.title(on, study.run), "on": plan.dataset(on).title},
-        code=("hkd.studies.inpainting.figure", "hkd.figures.save"),
+        settings={
+            **study.model_dump(),
+            "title": plan.title(on, study.run),
+            "on": plan.dataset(on).title,
+            "benchmark": plan.benchmark.benchmark,
+            "truth": source(plan),
+        },
+        code=("hkd.studies.inpainting.figure", "hkd.studies.options", "hkd.figures.save"),
     )
 
 

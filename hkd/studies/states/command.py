@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import job
-from hkd.studies.pictures import ImageOption, OutOption
+from hkd.studies.options import ImageOption, OutOption
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -68,7 +68,7 @@ def trajectories_figure(
 ) -> None:
     """A teacher's trajectories, what the run predicts from each state, and what it decodes at each time."""
     from hkd.store.artifacts import read_arrays, read_json
-    from hkd.studies.pictures import shown_run
+    from hkd.studies.options import shown_run
     from hkd.studies.states import figure
     from hkd.studies.states.plan import FIGURE, dataset, settings
 

@@ -21,7 +21,16 @@ Result = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 def shown_levels(spec: TrajectorySet, count: int) -> list[float]:
-    """Return `count` noise levels of a set, both ends among them, about equally far apart in it."""
+    """Return `count` noise levels of a set, both ends among them, about equally far apart in it.
+
+    Raises:
+        ConfigError: the set keeps no states between the ends.
+    """
+    if spec.keep != "all":
+        raise ConfigError(
+            f"studies/trajectories.yaml, trajectories: keep = {spec.keep} in the set '{spec.title}'; name one that "
+            "keeps all states"
+        )
     grid = [float(sigma) for sigma in state_levels(spec)[:-1]]
     count = min(count, len(grid))
     return [grid[round(k * (len(grid) - 1) / (count - 1))] for k in range(count)]

@@ -14,6 +14,7 @@ from hkd.settings.studies import Shown, StudySection
 from hkd.store.paths import DATASET, METHOD, SEED, Layout
 
 NAME = "trajectories"  # of its settings, files and figure
+OF_THE_SET = {"teacher", "solver", "keep", "steps", "sigma_min", "sigma_max", "rho"}  # its noises are the run's own
 
 
 class StatesOverTime(StudySection):
@@ -51,7 +52,11 @@ def _states(plan: Plan, dataset: str, method: str, seed: int | str) -> Definitio
             "weights": run.weights,
             "config": run.config,
         },
-        settings={**study.model_dump(), "set": {**spec.model_dump(exclude_defaults=True), "title": ""}},
+        settings={
+            # on which run the figure is drawn, and how many rows it has, change no array
+            **study.model_dump(exclude={"dataset", "run", "shown"}),
+            "set": spec.model_dump(include=OF_THE_SET),
+        },
         code=(
             "hkd.studies.states.measured",
             *trajectory_code(plan, dataset, study.trajectories),
@@ -66,8 +71,13 @@ def _figure(plan: Plan) -> Definition:
     files = _files(plan.layout, on, study.run, 0)
     return Definition(
         inputs={**files.outputs, "weights": plan.layout.run(on, study.run, 0).weights},
-        settings={**study.model_dump(), "title": plan.title(on, study.run), "on": plan.dataset(on).title},
-        code=("hkd.studies.states.figure", "hkd.figures.save"),
+        settings={
+            **study.model_dump(),
+            "title": plan.title(on, study.run),
+            "on": plan.dataset(on).title,
+            "benchmark": plan.benchmark.benchmark,
+        },
+        code=("hkd.studies.states.figure", "hkd.studies.options", "hkd.figures.save"),
     )
 
 
