@@ -32,7 +32,10 @@ def forget() -> None:
 def test_the_arguments_of_a_method_are_read_with_their_types():
     taken = constructor_arguments("hkd.methods.hkd.HKD")
     assert {"student", "distance", "total_steps", "levels", "lambda2"} <= taken.keys()
+    assert not {"koopman", "times", "loss"} & taken.keys()
+    assert get_args(taken["pairing"]) == ("half", "adjacent") and "log_unit" in get_args(taken["time_map"])
     assert taken["lambda2"] is float and taken["frozen"] is bool
+    assert taken["alpha_clamp"] == (float | None)
     assert get_args(taken["combine"]) == ("mean_plus_recon", "sum")
     assert "self" not in taken
 
