@@ -14,9 +14,9 @@ from hkd.data.image_set import ImageShape
 from hkd.methods.base import Method
 from hkd.nets.assemble import build
 from hkd.nets.presets import NetworkConfig
-from hkd.settings.origins import ConfigError
-from hkd.settings.sections import Data, Run
-from hkd.settings.signatures import constructor_arguments
+from hkd.settings.origins import ConfigError, nearest
+from hkd.settings.sections import PARTS, Data, Run
+from hkd.settings.signatures import Group, constructor_arguments, grouped_arguments
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,11 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
     Raises:
         ConfigError: settings that the method refuses.
     """
-    module, _, name = run.target.rpartition(".")
-    made: type[Method] = getattr(importlib.import_module(module), name)
-    wanted = constructor_arguments(run.target)
     given: dict[str, Any] = {"student": network(run, shape, seed), "total_steps": run.training.steps}
     given["teacher"] = parts.teacher if parts and parts.teacher is not None else nn.Module()
     given["distance"] = parts.distance if parts else None
     try:
-        built = made(**{key: value for key, value in given.items() if key in wanted}, **run.params)
+        built: Method = _imported(run.target)(**arguments(run.target, run.params, given))
     except ValueError as error:
         raise ConfigError(f"{run.title} cannot be built: {error}") from None
     if parts and parts.init is not None:
@@ -84,3 +81,33 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
         if isinstance(getattr(built, frozen, None), nn.Module):
             getattr(built, frozen).requires_grad_(False)
     return built
+
+
+def arguments(target: str, params: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of the class `target`, from flat settings and the parts that it is given.
+
+    Settings that are fields of a dataclass among the arguments are gathered into it; one may be a field of several.
+
+    Raises:
+        ConfigError: a setting is unknown or missing.
+        ValueError: settings that a dataclass refuses.
+    """
+    known = constructor_arguments(target).keys() - PARTS
+    for key in sorted(params.keys() - known):
+        raise ConfigError(f"unknown key 'params.{key}'. {nearest(key, list(known))}")
+    for key in sorted(known - params.keys()):
+        raise ConfigError(f"key 'params.{key}' is missing; add it")
+    return _gathered(target, {**params, **given})
+
+
+def _gathered(target: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, kind in grouped_arguments(target).items():
+        grouped = isinstance(kind, Group)
+        found[name] = _imported(kind.target)(**_gathered(kind.target, values)) if grouped else values[name]
+    return found
+
+
+def _imported(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)

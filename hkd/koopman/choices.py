@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hkd.koopman.bounds import Bounds
 from hkd.koopman.evolution import Pairing
@@ -35,6 +35,8 @@ class KoopmanSettings:
         conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
         alpha_clamp, alpha_bound, radius_bound: limits on exponents, see `bounds.Bounds`.
         frozen: keep A = 0, the ablation without Koopman dynamics.
+        operator_init: standard deviation of the rates times s(T) before training; one draw for all seeds.
+        operator_lr_scale: learning rate of A over that of the network.
     Raises:
         ValueError: naming the key, its value and the known values.
     Source: HKD; sections 3 and appendices B, D leave each of these open or contradict themselves.
@@ -56,13 +58,14 @@ class KoopmanSettings:
     alpha_bound: float | None = None
     radius_bound: float | None = None
     frozen: bool = False
+    operator_init: float = 0.0
+    operator_lr_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for key, hint in get_type_hints(type(self)).items():
-            known = get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
-            if known and getattr(self, key) not in known:
-                raise ValueError(f"{key}: '{getattr(self, key)}' is not one of {', '.join(map(str, known))}.")
+        check_choices(self)
         _ = self.bounds, self.time  # made once here, so that a bad number is refused where it was set
+        if self.frozen and self.operator_init:
+            raise ValueError(f"operator_init: {self.operator_init:g} is not the 0 at which 'frozen: true' holds A")
 
     @property
     def bounds(self) -> Bounds:
@@ -73,3 +76,15 @@ class KoopmanSettings:
     def time(self) -> TimeMap:
         """Time map over [sigma_min, sigma_max]."""
         return TimeMap(self.time_map, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
+
+
+def check_choices(settings: Any) -> None:
+    """Raise unless every field of a dataclass whose type lists its values has one of them.
+
+    Raises:
+        ValueError: naming the key, its value and the known values.
+    """
+    for key, hint in get_type_hints(type(settings)).items():
+        if get_origin(hint) is Literal and getattr(settings, key) not in get_args(hint):
+            known = ", ".join(map(str, get_args(hint)))
+            raise ValueError(f"{key}: '{getattr(settings, key)}' is not one of {known}.")

@@ -22,6 +22,7 @@ from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator, LevelOperator
 from hkd.nets.precond import EDMPrecond, noise_levels
+from hkd.seeding import stream
 
 Sigma = Tensor | float
 Latents = list[Tensor]
@@ -213,7 +214,7 @@ class HKDNet(nn.Module):
         return self.koopman.parameters()
 
     def initialise_from(self, teacher: Mapping[str, Tensor]) -> None:
-        """Take the weights of an EDM denoiser (its `state_dict`) and set A to zero.
+        """Take the weights of an EDM denoiser (its `state_dict`), and set A to zero or draw it (`operator_init`).
 
         An augmentation input that the teacher has and this network has not is dropped: it is never used here.
 
@@ -227,8 +228,12 @@ class HKDNet(nn.Module):
         self.net.load_state_dict(wanted)
         if self.decoder_mapping is not None:
             self.decoder_mapping.load_state_dict(_mapping_of(self.net.model).state_dict())
-        for parameter in self.koopman_parameters():
-            nn.init.zeros_(parameter)
+        with torch.no_grad():
+            for index, rates in enumerate(self.koopman_parameters()):
+                nn.init.zeros_(rates)
+                if self.settings.operator_init:
+                    draw = torch.randn(rates.shape, generator=stream(0, "operator-init", index))
+                    rates.copy_(draw * self.settings.operator_init / self.time.span)
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Load a `state_dict` of this class.

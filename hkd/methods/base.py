@@ -15,7 +15,8 @@ class Method(nn.Module):
     """One method of the tables: an objective for training and a sampler.
 
     A method is built by `hkd.experiment.build`. Its constructor takes keyword arguments without defaults. Those named
-    `student`, `teacher`, `distance`, `total_steps` are handed to it; all others are the `params` of its config.
+    `student`, `teacher`, `distance`, `total_steps` are handed to it; all others are the `params` of its config. One
+    that is a dataclass is built from those `params` that are its fields.
 
     Attributes:
         trains: attributes that hold a network with an optimiser of its own; empty when nothing is trained.

@@ -6,6 +6,7 @@ Loading every method means loading torch, which costs seconds at each start. Not
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -17,18 +18,44 @@ from hkd.store.source import PACKAGE, module_file
 _TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple}
 
 
+@dataclass(frozen=True)
+class Group:
+    """The type of an argument that is a dataclass of the package, given by its import path."""
+
+    target: str
+
+
 def constructor_arguments(target: str) -> dict[str, Any]:
     """Return the keyword arguments, or dataclass fields, of the class `target`: name -> type (Any if not plain).
+
+    In place of an argument that is a dataclass of the package stand the fields of that dataclass: settings are flat.
+
+    Raises:
+        ConfigError: there is no such module or class.
+        TypeError: two groups share a name, and give it different types.
+    """
+    flat: dict[str, Any] = {}
+    for name, kind in grouped_arguments(target).items():
+        taken = constructor_arguments(kind.target) if isinstance(kind, Group) else {name: kind}
+        for key, own in taken.items():
+            if flat.setdefault(key, own) != own:
+                raise TypeError(f"{target}: '{key}' is {flat[key]} and {own}; give it one type in all groups")
+    return flat
+
+
+def grouped_arguments(target: str) -> dict[str, Any]:
+    """Return the keyword arguments of the class `target` as they are written, with their types.
+
+    The types are those that `constructor_arguments` gives, or a `Group`.
 
     Raises:
         ConfigError: there is no such module or class.
     """
     module, _, name = target.rpartition(".")
-    tree = _tree(_file(module))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    classes = {node.name: node for node in _tree(_file(module)).body if isinstance(node, ast.ClassDef)}
     if name not in classes:
         raise ConfigError(f"target = {target!r}: no class '{name}' in {module}. {nearest(name, list(classes))}")
-    return _arguments(classes[name], classes, module, tree)
+    return _arguments(classes[name], module)
 
 
 def _file(module: str) -> Path:
@@ -43,56 +70,92 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _arguments(node: ast.ClassDef, classes: dict[str, ast.ClassDef], module: str, tree: ast.Module) -> dict[str, Any]:
-    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+def _arguments(node: ast.ClassDef, module: str) -> dict[str, Any]:
+    if _is_dataclass(node):
         fields = (item for item in node.body if isinstance(item, ast.AnnAssign))
-        return {ast.unparse(item.target): _annotation(item.annotation) for item in fields}
+        own = {ast.unparse(item.target): _argument(item.annotation, module) for item in fields}
+        return _inherited(node, module) | own
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            taken = {arg.arg: _annotation(arg.annotation) for arg in item.args.kwonlyargs}
-            if item.args.kwarg is None:
-                return taken
-            return _inherited(node, classes, module, tree) | taken
-    return _inherited(node, classes, module, tree)
+            taken = {arg.arg: _argument(arg.annotation, module) for arg in item.args.kwonlyargs}
+            return taken if item.args.kwarg is None else _inherited(node, module) | taken
+    return _inherited(node, module)
 
 
-def _inherited(node: ast.ClassDef, classes: dict[str, ast.ClassDef], module: str, tree: ast.Module) -> dict[str, Any]:
+def _inherited(node: ast.ClassDef, module: str) -> dict[str, Any]:
     for base in node.bases:
-        name = ast.unparse(base)
-        if name in classes:
-            return _arguments(classes[name], classes, module, tree)
-        for item in tree.body:
-            if isinstance(item, ast.ImportFrom) and item.module and item.module.startswith("hkd"):
-                for alias in item.names:
-                    if (alias.asname or alias.name) == name:
-                        return constructor_arguments(f"{item.module}.{alias.name}")
+        found, where = _definition(ast.unparse(base), module)
+        if isinstance(found, ast.ClassDef):
+            return _arguments(found, where)
     return {}
 
 
-def _annotation(node: ast.expr | None) -> Any:
-    """Return the type that an annotation names, from a table of types; Any for what the table does not hold."""
+def _is_dataclass(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(item) for item in node.decorator_list)
+
+
+def _definition(name: str, module: str) -> tuple[ast.stmt | None, str]:
+    """Return what a name stands for in a module, a class or an assignment, and the module in which it is written.
+
+    None for what is neither, or comes from outside the package.
+    """
+    for item in _tree(_file(module)).body:
+        match item:
+            case ast.ClassDef(name=defined) if defined == name:
+                return item, module
+            case ast.Assign(targets=[ast.Name(id=defined)]) if defined == name:
+                return item, module
+            case ast.ImportFrom(module=str(source), names=names) if module_file(source) is not None:
+                for alias in names:
+                    if (alias.asname or alias.name) == name:
+                        return _definition(alias.name, source)
+    return None, module
+
+
+def _argument(node: ast.expr | None, module: str) -> Any:
+    """Return the group that an annotation names, else its type."""
+    if isinstance(node, ast.Name):
+        found, where = _definition(node.id, module)
+        if isinstance(found, ast.ClassDef) and _is_dataclass(found):
+            return Group(f"{where}.{found.name}")
+    return _annotation(node, module)
+
+
+def _annotation(node: ast.expr | None, module: str) -> Any:
+    """Return the type that an annotation names, from a table of types; Any for what the table does not hold.
+
+    A name that the package gives to a type, as in `Pairing = Literal["half", "adjacent"]`, stands for that type.
+    """
     match node:
         case ast.Constant(value=None):
             return NoneType
+        case ast.Name(id=name) if name in _TYPES:
+            return _TYPES[name]
         case ast.Name(id=name):
-            return _TYPES.get(name, Any)
+            found, where = _definition(name, module)
+            return _annotation(found.value, where) if isinstance(found, ast.Assign) else Any
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
-            return _annotation(left) | _annotation(right) if Any not in _both(left, right) else Any
+            both = _annotation(left, module), _annotation(right, module)
+            return both[0] | both[1] if Any not in both else Any
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            values = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            values = _items(inner)
             if all(isinstance(value, ast.Constant) for value in values):
                 return Literal[tuple(value.value for value in values)]  # type: ignore[attr-defined]
             return Any
         case ast.Subscript(value=ast.Name(id="list" | "tuple" as name), slice=inner):
-            return _container(name, inner.elts if isinstance(inner, ast.Tuple) else [inner])
+            return _container(name, _items(inner), module)
         case _:
             return Any
 
 
-def _both(left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
-    return _annotation(left), _annotation(right)
+def _items(inner: ast.expr) -> list[ast.expr]:
+    return inner.elts if isinstance(inner, ast.Tuple) else [inner]
 
 
-def _container(name: str, items: list[ast.expr]) -> Any:
-    of = tuple(... if isinstance(item, ast.Constant) and item.value is ... else _annotation(item) for item in items)
+def _container(name: str, items: list[ast.expr], module: str) -> Any:
+    of = tuple(_element(item, module) for item in items)
     return list[of[0]] if name == "list" else tuple[of]  # type: ignore[valid-type]
+
+
+def _element(node: ast.expr, module: str) -> Any:
+    return ... if isinstance(node, ast.Constant) and node.value is ... else _annotation(node, module)

@@ -165,6 +165,20 @@ def test_teacher_weights_convert_by_name(make_net):
     assert not any(p.any() for p in net.koopman_parameters())
 
 
+def test_operators_start_at_random_as_far_from_zero_as_asked_for(make_net):
+    nets = [make_net(operator_init=0.2, time_map="sigma") for _ in range(2)]
+    for net in nets:
+        net.initialise_from(net.net.state_dict())
+    first, second = (torch.cat([p.detach().flatten() for p in net.koopman_parameters()]) for net in nets)
+    assert torch.equal(first, second)  # one draw for all seeds
+    assert float(first.std()) * nets[0].time.span == pytest.approx(0.2, rel=0.1)
+
+
+def test_a_frozen_operator_starts_at_zero_or_not_at_all():
+    with pytest.raises(ValueError, match=r"operator_init: 0\.2 is not the 0 at which 'frozen: true' holds A"):
+        KoopmanSettings(sigma_min=EPS, sigma_max=T, frozen=True, operator_init=0.2)
+
+
 def test_a_teacher_of_another_shape_is_refused(make_net):
     net = make_net()
     with pytest.raises(ValueError, match=r"model.map_layer0.bias: absent in the teacher's weights, \(32,\) in this"):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
-from hkd.diffusion.schedules import edm_sigmas
 from hkd.koopman.closure_loss import closure_loss
-from hkd.methods.hkd import grid_weights
+from hkd.methods.hkd import LossSettings
 from hkd.seeding import stream
 
 BASE = {
@@ -23,7 +22,6 @@ BASE = {
     "lambda1_law": "constant",
     "lambda2": 0.3,
 }
-GRID = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)[:-1]
 
 
 @pytest.fixture
@@ -129,76 +127,6 @@ def test_every_parameter_of_the_config_is_tried_here(tiny_run):
     assert untried == {"sigma_max", "operator_init"}  # of the latter, the tests of the start
 
 
-# -- times -----------------------------------------------------------------------------------------------------------
-
-
-def test_uniform_in_t_weighs_a_grid_point_by_its_stretch():
-    weights = grid_weights(GRID, "uniform_t")
-    assert len(weights) == 17  # every point but T itself
-    for i in range(1, 17):
-        assert float(weights[i - 1]) == pytest.approx(float(GRID[i - 1] - GRID[i + 1]) / 2)
-    assert float(weights[-1]) == pytest.approx(float(GRID[16] - GRID[17]) / 2)
-
-
-def test_uniform_in_index_weighs_all_alike():
-    assert torch.equal(grid_weights(GRID, "uniform_index"), torch.ones(17, dtype=torch.float64))
-
-
-def test_uniform_in_log_weighs_by_the_ratio_of_neighbours():
-    weights = grid_weights(GRID, "uniform_log")
-    assert float(weights[4]) == pytest.approx(float((GRID[4] / GRID[6]).log()) / 2)
-
-
-def test_log_normal_weighs_most_where_images_form():
-    weights = grid_weights(GRID, "lognormal")
-    assert 0.1 < float(GRID[1:][weights.argmax()]) < 1.0
-
-
-@pytest.mark.parametrize("law", ["uniform_t", "uniform_index", "uniform_log", "lognormal"])
-def test_points_are_drawn_as_often_as_their_weights_say(make, batch, law):
-    method = make(time_states="grid", time_dist=law)
-    counts, generator, total = torch.zeros(18), stream(0, "draws"), 0
-    lookup = {float(value): k for k, value in enumerate(GRID.float())}
-    for _ in range(400):
-        _, sigma = method.intermediate(batch, generator)
-        for value in sigma.tolist():
-            counts[lookup[value]] += 1
-            total += 1
-    weights = grid_weights(GRID, law)
-    expected = torch.cat((torch.zeros(1), (weights / weights.sum()).float()))
-    spread = (expected * (1 - expected) / total).sqrt()
-    assert bool(((counts / total - expected).abs() <= 5 * spread + 1e-9).all())
-    assert counts[0] == 0  # T has a term of its own
-
-
-@pytest.mark.parametrize("states", ["grid", "interp"])
-def test_an_intermediate_state_lies_on_its_own_trajectory(make, batch, gaussian, states):
-    state, sigma = make(time_states=states).intermediate(batch, stream(0, "x"))
-    truth = gaussian.solution(batch.state(0), 80.0, sigma.double()).float()
-    scale = (sigma**2 + 0.25).sqrt()[:, None, None, None]
-    assert float(((state - truth) / scale).abs().mean()) < 0.02  # the stored ones are Heun's
-
-
-@pytest.mark.parametrize("law", ["uniform_t", "uniform_index", "uniform_log", "lognormal"])
-@pytest.mark.parametrize("states", ["grid", "interp"])
-def test_a_batch_shares_its_times_or_not(make, batch, states, law):
-    many = make(time_states=states, time_dist=law).intermediate(batch, stream(0, "x"))[1]
-    one = make(time_states=states, time_dist=law, time_draw="per_batch").intermediate(batch, stream(0, "x"))[1]
-    assert one.shape == many.shape == (6,)
-    assert len(set(one.tolist())) == 1 < len(set(many.tolist()))
-
-
-@pytest.mark.parametrize(
-    "law, of",
-    [("uniform_t", lambda s: s), ("uniform_log", torch.log), ("uniform_index", lambda s: s ** (1 / 7))],
-)
-def test_times_are_uniform_in_their_own_variable(make, law, of):
-    u = torch.linspace(0, 1, 11, dtype=torch.float64)
-    steps = of(make(time_dist=law).draw(u, stream(0, "x"))).diff()
-    assert_close(steps, steps.mean().expand(10), rtol=1e-6, atol=1e-9)
-    assert_close(make(time_dist=law).draw(u, stream(0, "x"))[[0, -1]], torch.tensor([0.002, 80.0]).double())
-
-
 # -- the distance ----------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +135,13 @@ def test_lambda1_falls_over_three_decades(make):
     total = method.total_steps
     assert [method.lambda1(step) for step in (0, total // 2, total)] == pytest.approx([1, 10**-1.5, 1e-3])
     assert {make(lambda1_law="constant").lambda1(step) for step in (0, total)} == {1.0}
+
+
+def test_a_choice_that_the_loss_does_not_know_is_refused(make):
+    known = asdict(make().loss)
+    assert LossSettings(**known) == make().loss
+    with pytest.raises(ValueError, match="combine: 'max' is not one of mean_plus_recon, sum"):
+        LossSettings(**{**known, "combine": "max"})
 
 
 def test_the_loss_is_the_term_at_T_plus_the_mean_of_the_others(make, batch):
@@ -275,7 +210,7 @@ def test_a_start_at_random_has_the_spread_that_was_asked_for(tiny_run, build):
 
 def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_state(make, batch):
     method = make(closure_weight=0.5, n_intermediate=1)
-    x, sigma = method.intermediate(batch, stream(0, "train", 1))
+    x, sigma = method.times.state(batch, stream(0, "train", 1))
     with torch.no_grad():
         gap = closure_loss(method.student, batch.state(0), 80.0, x, sigma)
     without = loss(make(n_intermediate=1), batch)
@@ -285,7 +220,7 @@ def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_sta
 def test_the_state_term_vanishes_for_a_decoder_that_returns_the_state(make, batch, monkeypatch):
     method = make(state_weight=1.0, n_intermediate=2, decoder_sigma="latent_time")
     generator = stream(0, "train", 1)
-    drawn = [method.intermediate(batch, generator) for _ in range(2)]
+    drawn = [method.times.state(batch, generator) for _ in range(2)]
     decode, told = method.student.decode, []
 
     def exact(latents, labels=None, *, latent_sigma=None, **about):

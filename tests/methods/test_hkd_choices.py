@@ -207,7 +207,7 @@ def test_the_perceptual_ablation_has_no_pixel_loss(tiny_run, build, batch):
     method = build(tiny_run("ablations/abl_lpips_only", params={"n_intermediate": 0})).eval()
     with torch.no_grad():
         image = method.student(batch.state(0), 80.0)
-        expected = method.lambda2 * method.distance(image, method.distance.features(batch.near_clean)).mean()
+        expected = method.loss.lambda2 * method.distance(image, method.distance.features(batch.near_clean)).mean()
         found = method.losses(batch, step=1, generator=stream(0, "t"))["student"]
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 

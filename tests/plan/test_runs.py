@@ -339,6 +339,31 @@ def test_an_impossible_choice_names_the_choices(copied):
 @pytest.mark.parametrize(
     "old, new, expected",
     [
+        ("  time_draw: per_sample", "  time_darw: per_sample", "unknown key 'time_darw'. Did you mean 'time_draw'?"),
+        ("  closure_weight: 0.0", "  closure: 0.0", "unknown key 'closure'. Did you mean 'closure_weight'?"),
+        ("  rho: 7.0", "  # rho", "key 'rho' is missing; add it"),
+        ("  coupling: none", "  # coupling", "key 'coupling' is missing; add it"),
+        (
+            "  pairing: half",
+            "  pairing: halves",
+            "pairing = 'halves' is not usable: input should be 'half' or 'adjacent'",
+        ),
+        ("  n_intermediate: 4", "  n_intermediate: four", "n_intermediate = 'four' is not usable"),
+        ("  sigma_max: 80.0", "  sigma_max: null", "sigma_max = None is not usable"),
+    ],
+)
+def test_a_parameter_of_hkd_that_cannot_be_used_is_named(copied, old, new, expected):
+    path = copied / "methods/hkd.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        Plan.load(str(copied / "embedded.yaml"), {"scale": "paper"}, copied).run("cifar10", "methods/hkd")
+    assert expected in str(caught.value)
+    assert "hkd.yaml:" in str(caught.value) or "missing" in expected
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
         ("preset: ddpmpp", "preset: ddpmppp", "network.preset: expected one of"),
         ("dropout: 0.13", "dropuot: 0.13", "unknown key 'network.dropuot'. Did you mean 'dropout'"),
         ("steps: 390625", "steps: -1", "training.steps = -1 is not usable"),
