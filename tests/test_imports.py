@@ -8,6 +8,7 @@ import sys
 import pytest
 
 SLOW = {"torch", "torchvision", "sklearn", "matplotlib", "scipy", "lpips"}
+READERS = {"yaml", "pydantic", "numpy", "pandas", "snakemake"}  # of settings and results, needless for a list
 
 
 def loaded(*arguments: str, cwd) -> set[str]:
@@ -36,6 +37,19 @@ def test_a_command_without_tensors_loads_no_slow_library(arguments, root):
     assert not names & SLOW
 
 
+def test_the_list_of_commands_reads_no_settings(root):
+    names = loaded("-m", "hkd", "--help", cwd=root)
+    assert "typer" in names and not names & (SLOW | READERS)
+
+
+@pytest.mark.parametrize("package", ["plan", "settings", "store"])
+def test_what_describes_and_finds_results_loads_no_tensors(package, root):
+    modules = sorted(path.stem for path in (root / "hkd" / package).glob("*.py") if path.stem != "__init__")
+    code = "import " + ", ".join(f"hkd.{package}.{name}" for name in modules)
+    assert modules and "hkd" in loaded("-c", code, cwd=root)
+    assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
+
+
 OWN_PATH = """
 import numpy as np, hkd.metrics.features.inception, hkd.metrics.features.vit
 from hkd.metrics.features.extract import FunctionExtractor
@@ -59,8 +73,9 @@ def test_from_images_to_scores_our_own_path_needs_no_library_of_networks_or_metr
 def test_snakemake_parses_the_rules_without_slow_libraries(root):
     code = "import sys, hkd.plan.runs, hkd.workflow; from pathlib import Path\n"
     code += "plan = hkd.plan.runs.Plan.load('configs/benchmarks/embedded.yaml')\n"
-    code += "[plan.metrics(t) for t in plan.tables]; [plan.table_digest(t) for t in plan.tables]\n"
-    code += "plan.train_code('shapes16', 'methods/hkd'); hkd.workflow.prefix({})"
+    code += "from hkd.plan import rows; from hkd.plan.stages import TABLE, TRAIN\n"
+    code += "[(rows.metrics(plan, t), TABLE.work(plan, table=t).digest) for t in plan.tables]\n"
+    code += "TRAIN.work(plan, dataset='shapes16', method='methods/hkd', seed=0).digest; hkd.workflow.prefix(plan)"
     assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})
 
 

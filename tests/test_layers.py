@@ -113,7 +113,7 @@ OF_EVERY_STUDY = {"plan", "command", "table", "figure"}
 def test_a_file_name_stands_in_one_package_only():
     """But for the files that every study has, a stage and what it is about, a method and its network."""
     homes: dict[str, set[str]] = {}
-    for module in MODULES:
+    for module in (module_of(path) for path in FILES if path.name != "__init__.py"):
         package, _, name = module.rpartition(".")
         if name not in OF_EVERY_STUDY or not package.startswith("studies"):
             homes.setdefault(name, set()).add(package)

@@ -7,7 +7,7 @@ import sys
 
 
 def files(root, marks: str) -> set[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", marks]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-m", marks]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stdout[-2000:]
     return {line.partition("::")[0] for line in ran.stdout.splitlines() if "::" in line}

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hkd.plan.studies import Study, find
+from hkd.plan.study import Study, find
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet

@@ -165,9 +165,14 @@ class Work:
         """
         for name in names or self.definition.inputs:
             for path in self.inputs(name):
-                if not Path(path).exists():
+                try:
+                    Path(path).stat()
+                except FileNotFoundError:
                     command = f"`hkd {MADE_BY[name]}`, or " if name in MADE_BY else ""
-                    raise ArtifactError(f"{path}: missing; run {command}`snakemake --cores all {path}`")
+                    again = f"run {command}`snakemake --cores all {path}`"
+                    raise ArtifactError(f"{path}: missing; {again}") from None
+                except NotADirectoryError:
+                    raise ArtifactError(f"{path}: a file stands where a folder should be; move it away") from None
         return self
 
     def expect(self, expected: str | None, code: str | None = None) -> Work:
@@ -474,7 +479,7 @@ def table_figure(kind: str, module: str) -> Callable[..., Definition]:
         if kind == "metrics":
             inputs = {"metrics": rows.metrics(plan, table)}
         settings = [rows.printed_side(plan, table), plan.benchmark.samples_shown]
-        return Definition(inputs, settings, code=(module, "hkd.figures.save"))
+        return Definition(inputs, settings, code=(module, "hkd.report.collect", "hkd.figures.save"))
 
     return defined
 

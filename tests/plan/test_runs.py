@@ -356,7 +356,7 @@ def test_a_parameter_of_hkd_that_cannot_be_used_is_named(copied, old, new, expec
     path = copied / "methods/hkd.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(ConfigError) as caught:
-        Plan.load(str(copied / "embedded.yaml"), {"scale": "paper"}, copied).run("cifar10", "methods/hkd")
+        Plan.load(str(copied / "benchmarks/embedded.yaml"), {"scale": "paper"}, copied).run("cifar10", "methods/hkd")
     assert expected in str(caught.value)
     assert "hkd.yaml:" in str(caught.value) or "missing" in expected
 

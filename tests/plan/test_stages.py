@@ -19,7 +19,7 @@ from hkd.plan import code
 from hkd.plan.code import closure, fingerprint
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES, Stage, Work
-from hkd.plan.studies import find
+from hkd.plan.study import find
 from hkd.store import source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def commands() -> Iterator[tuple[str, str, set[str], set[str]]]:
             reached = _reached(function, functions)
             imported = [pair for node in reached for pair in _imports(node)]
             named = {stages_by_constant[pair] for pair in imported if pair in stages_by_constant}
-            if named and not name.startswith("_"):
+            if named and name != "register" and not name.startswith("_"):
                 modules = {_module(*pair) for pair in imported}
                 yield path.relative_to(ROOT).as_posix(), name, named, {m for m in modules if m and library(m)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hkd.plan.studies import find
+from hkd.plan.study import find
 from hkd.settings.merge import CONFIGS
 from hkd.settings.origins import ConfigError
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from hkd.cli import Commands
 from hkd.data.image_set import write_image_set
 from hkd.data.kinds import shapes
-from hkd.experiment import diversity, extractors
+from hkd.experiment import extractors, network_scores
 from hkd.metrics.features import ports as library
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import measure, reference_arrays
@@ -127,7 +127,7 @@ def test_an_absent_port_names_its_command(call, tmp_path: Path) -> None:
 def test_an_absent_backbone_of_diversity_is_refused_as_that_of_a_training_is(tmp_path: Path, root: Path, monkeypatch):
     monkeypatch.chdir(root)
     empty = published(Plan.load(FID), "inception").model_copy(update={"folder": str(tmp_path)})
-    monkeypatch.setattr(diversity, "published", lambda *unused: empty)
+    monkeypatch.setattr(network_scores, "published", lambda *unused: empty)
     plan = Plan.load(FID, {"tables": {"table1": {"columns": ["lpips_diversity"]}}})
     with pytest.raises(ArtifactError, match=r"run `hkd fetch lpips-alex`") as found:
         extractors.networks_beside(plan, "cifar10")

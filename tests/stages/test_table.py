@@ -13,14 +13,19 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from hkd.cli import commands
+from hkd.cli import Commands
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.metrics.scoring import ExtractorFacts
+from hkd.plan import rows as planned
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
+from hkd.stages import metrics, table
 from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
 
-COMMAND = get_command(commands())
+COMMANDS = Commands()
+metrics.register(COMMANDS)
+table.register(COMMANDS)
+COMMAND = get_command(COMMANDS.app)
 TINY = ExtractorFacts("FD-tiny", 8, 4, "e" * 64)
 COLUMNS = ["fid_own", "fdn"]
 
@@ -36,9 +41,9 @@ def stored(path: Path, stage: str, arrays: dict[str, np.ndarray], **facts: Any) 
     Record(stage).write(path, **facts)
 
 
-def passed(views: dict[str, np.ndarray], eyes: dict[str, ExtractorFacts], text: str) -> dict[str, np.ndarray]:
+def passed(views: dict[str, np.ndarray], extractors: dict[str, ExtractorFacts], text: str) -> dict[str, np.ndarray]:
     """What a pass through the networks leaves of a set of images."""
-    about = json.dumps({key: asdict(eye) for key, eye in eyes.items()})
+    about = json.dumps({key: asdict(facts) for key, facts in extractors.items()})
     texts = {"eyes": about, "images_digest": text * 64, "split": "train"}
     return {**views, "n": np.array(len(views["own_A"])), **{key: np.array(value) for key, value in texts.items()}}
 
@@ -55,29 +60,30 @@ class Made:
         }
         self.plan = Plan.load("configs/benchmarks/smoke.yaml", overrides)
         self._options = [f"--config={key}={json.dumps(value)}" for key, value in overrides.items()]
-        self.runs = [Path(path) for path in self.plan.metrics("table1")]
+        self.runs = [Path(path) for path in planned.metrics(self.plan, "table1")]
 
     def call(self, *arguments: str) -> None:
         COMMAND.main(
             [*arguments, "--benchmark", "configs/benchmarks/smoke.yaml", *self._options], "hkd", standalone_mode=False
         )
 
-    def fill(self, n: Callable[[str], int], eyes: dict[str, ExtractorFacts] | None = None) -> None:
+    def fill(self, n: Callable[[str], int], extractors: dict[str, ExtractorFacts] | None = None) -> None:
         """Store features of all runs, n(method) images of each, and of 50 real ones."""
-        eyes = eyes or {"own": TINY}
-        views = [f"{eye}_{kind}" for eye, kind in (("own", "A"), ("dinov2", "C")) if eye in eyes]
+        extractors = extractors or {"own": TINY}
+        views = [f"{name}_{kind}" for name, kind in (("own", "A"), ("dinov2", "C")) if name in extractors]
         known = {view: rows_of("real", view, n=50) for view in views}
-        stored(Path(self.plan.layout.reference("shapes8")), "reference", passed(known, eyes, "r"))
+        stored(Path(self.plan.layout.reference("shapes8")), "reference", passed(known, extractors, "r"))
         for path in self.runs:
             method = path.parts[-5] + "/" + path.parts[-4]
             seed, nfe = int(path.parts[-3].removeprefix("seed")), int(path.stem.removeprefix("nfe"))
             run, count = path.parents[1], n(method)
-            arrays = passed({view: rows_of(method, seed, nfe, view, n=count) for view in views}, eyes, "s")
+            arrays = passed({view: rows_of(method, seed, nfe, view, n=count) for view in views}, extractors, "s")
             stored(run / "samples" / f"nfe{nfe}.npz", "sample", {"images": np.zeros(1)}, n=count)
             stored(run / "features" / f"nfe{nfe}.npz", "features", arrays)
             budget = {"params": 7, "train_images": 8, "network_evals": 9, "train_seconds": 1.0}
             trained = {"route": "train", "budget": budget, "settings_digest": method}
-            write_json(run / "weights.safetensors.record.json", trained)
+            (run / "weights.safetensors").touch()
+            Record("train").write(run / "weights.safetensors", **trained)
             self.call("metrics", "shapes8", method, "--nfe", str(nfe), "--seed", str(seed))
 
     def change(self, path: Path, *keys: str, to: Any) -> None:

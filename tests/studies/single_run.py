@@ -24,7 +24,7 @@ from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights, write_text
 from hkd.store.paths import Layout, RunFiles
-from hkd.studies.finished import Finished, finished
+from hkd.studies.single_images import Finished, finished
 
 METHOD, SHAPE = "methods/hkd", ImageShape(resolution=8, channels=3, label_dim=0)
 CPU = torch.device("cpu")

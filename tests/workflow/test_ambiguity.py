@@ -1,4 +1,4 @@
-"""The ambiguity audit in the graph: ordinary runs, made only when they are asked for."""
+"""The ambiguity study in the graph: ordinary runs, made only when they are asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TABLE = "results/smoke/ambiguity.csv"
 
 
 def audited(made) -> set[str]:
-    return {w["method"] for w in made.of("train") if w["group"] == "audit"}
+    return {w["method"] for w in made.of("train") if w["group"] == "ambiguity"}
 
 
 def test_the_default_targets_train_no_variation(graph):
@@ -36,10 +36,10 @@ def test_the_figure_is_made_from_the_table_and_the_table_from_every_arm(graph):
 
 
 def test_a_variation_waits_for_what_its_centre_waits_for(graph):
-    run = "results/smoke/shapes8/audit/lambda2_one/seed1/weights.safetensors"
-    made = graph(targets=(run, run.replace("audit/lambda2_one", "methods/hkd")))
+    run = "results/smoke/shapes8/ambiguity/lambda2_one/seed1/weights.safetensors"
+    made = graph(targets=(run, run.replace("ambiguity/lambda2_one", "methods/hkd")))
     variation, centre = (
-        made.inputs[made.makers(path)[0]] for path in (run, run.replace("audit/lambda2_one", "methods/hkd"))
+        made.inputs[made.makers(path)[0]] for path in (run, run.replace("ambiguity/lambda2_one", "methods/hkd"))
     )
     assert variation == centre
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, model_validator
 
 from hkd.plan.runs import Plan
 from hkd.plan.stages import Definition, Files, Needs, Stage
-from hkd.plan.studies import Study
+from hkd.plan.study import Study
 from hkd.settings.origins import ConfigError, Section, nearest
 from hkd.settings.sections import Positive
 from hkd.settings.studies import StudySection

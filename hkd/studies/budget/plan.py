@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from hkd.plan.runs import Plan
 from hkd.plan.stages import Definition, Files, Needs, Stage, run_code
-from hkd.plan.studies import Study
+from hkd.plan.study import Study
 from hkd.settings.merge import Resolver
 from hkd.settings.origins import ConfigError, Layers, nearest
 from hkd.settings.sections import Positive

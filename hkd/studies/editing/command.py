@@ -47,7 +47,7 @@ def edit(
     """
     from hkd.studies.editing.edits import Asked, Pictured, edited, in_a_row
     from hkd.studies.editing.plan import EDITED, settings
-    from hkd.studies.finished import check_suffix, finished, leave, only_one_of, perceptual_distance
+    from hkd.studies.single_images import check_suffix, finished, leave, only_one_of, perceptual_distance
 
     only_one_of(image=image, index=index is not None)
     only_one_of(**{"reference": reference, "reference-index": reference_index is not None})

@@ -15,7 +15,7 @@ from hkd.koopman.bands import BandIndex, bands, permuted
 from hkd.koopman.spectrum import OrderBy
 from hkd.seeding import stream
 from hkd.studies.editing.blend import Region, compare, edit, region_mask
-from hkd.studies.finished import Finished, as_bytes, stored_images
+from hkd.studies.single_images import Finished, as_bytes, stored_images
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ def inpaint(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Generate missing pixels so that they fit the others; without --image also colours, and measure both."""
-    from hkd.studies.finished import check_suffix, finished, leave, perceptual_distance
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restored import inpainted, masks_of, true_images
+    from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)
     plan = job.plan(benchmark, [*(config or []), *_own(steps)])
@@ -74,9 +74,9 @@ def colourise(
 ) -> None:
     """Generate colours for the luminance of pictures; that of colour pictures is taken, and their colours forgotten."""
     from hkd.store.artifacts import Record
-    from hkd.studies.finished import check_suffix, finished, leave, perceptual_distance
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restored import colourised, true_images
+    from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)
     plan = job.plan(benchmark, [*(config or []), *_own(steps)])

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from hkd.plan.runs import Plan
 from hkd.plan.stages import Definition, Files, Needs, Stage, figure_files, run_code
-from hkd.plan.studies import Study
+from hkd.plan.study import Study
 from hkd.settings.sections import Positive
 from hkd.settings.studies import Shown, StudySection
 from hkd.store.paths import DATASET, METHOD, SEED, Layout

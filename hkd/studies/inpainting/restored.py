@@ -16,8 +16,8 @@ from hkd.data.pictures import read_mask
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
-from hkd.studies.finished import Finished, as_bytes, stored_images
 from hkd.studies.inpainting.restore import colourise, inpaint, luminance, mean_fill, missing_pixels
+from hkd.studies.single_images import Finished, as_bytes, stored_images
 
 Result = tuple[dict[str, np.ndarray], dict[str, Any]]
 

@@ -15,7 +15,7 @@ from hkd.experiment.solve import solve_states, state_levels
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import TrajectorySet
-from hkd.studies.finished import Finished, as_bytes
+from hkd.studies.single_images import Finished, as_bytes
 
 Result = tuple[dict[str, np.ndarray], dict[str, Any]]
 

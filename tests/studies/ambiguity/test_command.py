@@ -20,7 +20,7 @@ WORSE, LOST = "decay_adamw", "time_map_sigma"
 
 @pytest.fixture
 def hkd(monkeypatch, root, tmp_path, capsys):
-    """Run a command on the embedded profile, with results and figures in a temporary folder."""
+    """Run a command on the embedded benchmark, with results and figures in a temporary folder."""
     monkeypatch.chdir(root)
     monkeypatch.delenv("HKD_BENCHMARK", raising=False)
 
@@ -47,7 +47,7 @@ def measured(root, tmp_path):
                 content |= {"diverged_at": 17, "metrics": None}
             Path(path).parent.mkdir(parents=True)
             Path(path).write_text(json.dumps(content))
-    return ambiguity.study(plan)
+    return ambiguity.settings(plan)
 
 
 def test_the_table_separates_effects_from_undetectable_changes(hkd, measured, tmp_path):
@@ -76,4 +76,4 @@ def test_the_figure_is_drawn_from_the_table(hkd, measured, tmp_path):
 
 def test_metrics_that_are_not_there_are_named(hkd):
     code, out = hkd("ambiguity")
-    assert code == 1 and "audit/centre/seed0/metrics/nfe1.json: missing" in out and "Traceback" not in out
+    assert code == 1 and "ambiguity/centre/seed0/metrics/nfe1.json: missing" in out and "Traceback" not in out

@@ -21,7 +21,7 @@ FACTS = {"steps": 80, "seeds": 2, "images": 2000, "detectable_percent": 12.3, "d
 
 @pytest.fixture
 def axes():
-    return tornado(LINES, detectable=0.123, level=0.01).axes[0]
+    return tornado(LINES, detectable_percent=12.3, level=0.01).axes[0]
 
 
 def test_bars_run_from_one_to_their_ratio_with_the_largest_first(axes):
@@ -44,7 +44,7 @@ def test_a_star_marks_changes_that_are_significant_after_the_correction(axes):
 
 
 def test_the_level_decides_what_is_coloured_and_marked():
-    axes = tornado(LINES, detectable=0.123, level=0.001).axes[0]
+    axes = tornado(LINES, detectable_percent=12.3, level=0.001).axes[0]
     assert [to_hex(patch.get_facecolor()) for patch in axes.patches[1:]] == [WORSE, UNSEEN, UNSEEN]
     assert "+300 %*" in {text.get_text() for text in axes.texts}
 
@@ -61,9 +61,11 @@ def test_the_caption_says_how_it_was_measured_and_what_was_not(axes):
 
 def test_nothing_measured_is_refused():
     with pytest.raises(ValueError, match="at least one"):
-        tornado(LINES[3:], detectable=0.1, level=0.01)
+        tornado(LINES[3:], detectable_percent=10.0, level=0.01)
 
 
 def test_the_same_lines_give_the_same_bytes(tmp_path):
-    first, second = (save(tornado(LINES, detectable=0.1, level=0.01), tmp_path / name, "caption") for name in "ab")
+    first, second = (
+        save(tornado(LINES, detectable_percent=10.0, level=0.01), tmp_path / name, "caption") for name in "ab"
+    )
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]

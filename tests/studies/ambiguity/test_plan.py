@@ -1,4 +1,4 @@
-"""The plan of the ambiguity audit: one choice at a time, an equal budget, and no open choice forgotten."""
+"""The plan of the ambiguity study: one choice at a time, an equal budget, and no open choice forgotten."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from hkd.plan.runs import Plan
+from hkd.plan.stages import TRAIN
 from hkd.settings.origins import ConfigError
 from hkd.settings.signatures import constructor_arguments
 from hkd.studies.ambiguity import plan as ambiguity
@@ -26,7 +27,7 @@ def changed(**study) -> Plan:
     return Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), {"studies": {"ambiguity": study}}, CONFIGS)
 
 
-STUDY = ambiguity.study(plan())
+STUDY = ambiguity.settings(plan())
 RUN = [name for name, variation in STUDY.variations.items() if variation.set]
 EXPLAINED = {"coupling"}  # not a reading of the paper but a question of ours: abl_coupled
 
@@ -41,7 +42,7 @@ def flat(values: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, 
 
 @cache
 def settings(name: str) -> dict[tuple[str, ...], Any]:
-    return flat(plan().run(DATASET, f"audit/{name}").model_dump())
+    return flat(plan().run(DATASET, f"ambiguity/{name}").model_dump())
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -93,16 +94,20 @@ def test_no_choice_is_forgotten():
 
 
 def test_every_seed_of_every_arm_is_measured_once():
-    files = ambiguity.metrics(plan())
+    files = [path for paths in ambiguity.arms(plan()).values() for path in paths]
     assert len(files) == len(set(files)) == STUDY.seeds * (1 + len(RUN))
-    assert f"results/{DATASET}/audit/centre/seed0/metrics/nfe1.json" in files
+    assert f"results/{DATASET}/ambiguity/centre/seed0/metrics/nfe1.json" in files
+
+
+def digest(plan: Plan, name: str) -> str:
+    return TRAIN.work(plan, dataset=DATASET, method=f"ambiguity/{name}", seed=0).digest
 
 
 def test_a_changed_variation_is_trained_anew_and_no_other():
     other = changed(variations={"lambda2_one": {"set": {"params": {"lambda2": 0.9}}}})
-    again = {n for n in RUN if plan().train_digest(DATASET, f"audit/{n}") != other.train_digest(DATASET, f"audit/{n}")}
+    again = {name for name in RUN if digest(plan(), name) != digest(other, name)}
     assert again == {"lambda2_one"}
-    assert ambiguity.table_digest(plan()) != ambiguity.table_digest(other)
+    assert ambiguity.TABLE.work(plan()).digest != ambiguity.TABLE.work(other).digest
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------
@@ -123,7 +128,7 @@ def test_a_changed_variation_is_trained_anew_and_no_other():
 )
 def test_a_mistake_in_the_study_is_named(study, message):
     with pytest.raises(ConfigError, match=message):
-        ambiguity.study(changed(**study))
+        ambiguity.settings(changed(**study))
 
 
 def test_a_mistyped_setting_of_a_variation_is_named_with_its_file_and_line(tmp_path):
@@ -136,9 +141,9 @@ def test_a_mistyped_setting_of_a_variation_is_named_with_its_file_and_line(tmp_p
     with pytest.raises(
         ConfigError, match=r"studies/ambiguity\.yaml:\d+: unknown key 'pairng'\. Did you mean 'pairing'"
     ):
-        copied.run(DATASET, "audit/pairing_adjacent")
+        copied.run(DATASET, "ambiguity/pairing_adjacent")
 
 
 def test_a_variation_that_is_not_run_has_no_settings():
-    with pytest.raises(ConfigError, match=r"audit/spectral: .* runs no such variation"):
-        plan().run(DATASET, "audit/spectral")
+    with pytest.raises(ConfigError, match=r"ambiguity/spectral: .* runs no such variation"):
+        plan().run(DATASET, "ambiguity/spectral")

@@ -42,6 +42,11 @@ def test_images_are_the_users_or_those_of_the_set_or_samples_as_a_picture_holds_
         assert torch.equal(samples, finished_run.net(noise, finished_run.net.settings.sigma_max).clamp(-1, 1))
 
 
+def test_a_sample_beyond_what_a_picture_holds_is_clipped(finished_run, monkeypatch):
+    monkeypatch.setattr(finished_run.net, "forward", lambda x, sigma, labels: 0 * x + torch.tensor([-3.0, 3.0] * 4))
+    assert true_images(finished_run, (), None, 1).unique().tolist() == [-1.0, 1.0]
+
+
 def test_more_images_than_the_set_has_are_refused(finished_run, results):
     with pytest.raises(ConfigError, match=r"image 32 is not in 0\.\.31"):
         true_images(finished_run, (), str(results / "shapes8/data/reference"), 33)
