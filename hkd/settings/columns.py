@@ -1,8 +1,8 @@
 """The numbers that a table may show: their names, what they are made of, and the columns derived from them.
 
-A *view* is what one feature network sees: `{eye}_{class}` are its features of images that were resized as the
-preprocessing class A to E does, `{eye}_{class}_logits` and `_spatial` further layers of the same pass. The eye `own`
-is the benchmark's `extractor`; every other is a file of configs/extractors.
+A *view* is what one feature network sees: `{network}_{class}` are its features of images that were resized as the
+preprocessing class A to E does, `{network}_{class}_logits` and `_spatial` further layers of the same pass. The network
+`own` is the benchmark's `extractor`; every other is a file of configs/extractors.
 
 A column is a score, or is derived from one: `{score}_common` is the score of the first n images of every row, where n
 is the number of images of the smallest row; `{score}_sd` and `{score}_min` are the standard deviation and the minimum
@@ -21,8 +21,8 @@ from hkd.settings.origins import nearest
 
 Derived = Literal["", "common", "sd", "min", "range_sd", "range_min"]
 SUFFIXES: tuple[Derived, ...] = ("common", "sd", "min", "range_sd", "range_min")
-EYES = ("perceptual", "inception", "dinov2", "clip")  # besides `own`; each has its file in configs/extractors
-SEEN_AS = "C"  # how further eyes are shown images: Pillow's antialiased bicubic, as their publishers do
+FURTHER = ("perceptual", "inception", "dinov2", "clip")  # besides `own`; each has its file in configs/extractors
+SEEN_AS = "C"  # how further networks are shown images: Pillow's antialiased bicubic, as their publishers do
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def _others() -> Iterable[Score]:
     yield Score("inception_score", "Classifier score", "inception_score", "own_A_logits")
     for name in ("precision", "recall", "density", "coverage"):
         yield Score(name, name.capitalize(), name, "own_A")
-    for eye in EYES:
-        yield Score(f"fd_{eye}", f"FD on {eye}", "distance", f"{eye}_{SEEN_AS}", "hkd")
-        yield Score(f"kd_{eye}", f"KD on {eye}", "kid", f"{eye}_{SEEN_AS}")
+    for network in FURTHER:
+        yield Score(f"fd_{network}", f"FD on {network}", "distance", f"{network}_{SEEN_AS}", "hkd")
+        yield Score(f"kd_{network}", f"KD on {network}", "kid", f"{network}_{SEEN_AS}")
     yield Score("lpips_diversity", "Perceptual diversity", "network")
 
 
@@ -175,9 +175,9 @@ def views_of(scores: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_view(view: str) -> tuple[str, str, str]:
-    """Return eye, preprocessing class and layer (features, logits or spatial) of a view."""
-    eye, kind, *layer = view.split("_")
-    return eye, kind, layer[0] if layer else "features"
+    """Return network, preprocessing class and layer (features, logits or spatial) of a view."""
+    network, kind, *layer = view.split("_")
+    return network, kind, layer[0] if layer else "features"
 
 
 def at(score: str, n: int) -> str:

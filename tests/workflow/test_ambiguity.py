@@ -9,12 +9,12 @@ pytest.importorskip("snakemake.api")
 TABLE = "results/smoke/ambiguity.csv"
 
 
-def audited(made) -> set[str]:
+def varied(made) -> set[str]:
     return {w["method"] for w in made.of("train") if w["group"] == "ambiguity"}
 
 
 def test_the_default_targets_train_no_variation(graph):
-    assert audited(graph("embedded")) == set()
+    assert varied(graph("embedded")) == set()
 
 
 def test_the_figure_is_made_from_the_table_and_the_table_from_every_arm(graph):
@@ -30,9 +30,9 @@ def test_the_figure_is_made_from_the_table_and_the_table_from_every_arm(graph):
         "manifest",
     }
     (table,) = made.makers(TABLE)
-    assert len(made.inputs[table]) == 2 * len(audited(made))
-    assert {"centre", "time_map_sigma", "combine_sum"} <= audited(made)
-    assert not {"spectral", "lpips_package"} & audited(made)
+    assert len(made.inputs[table]) == 2 * len(varied(made))
+    assert {"centre", "time_map_sigma", "combine_sum"} <= varied(made)
+    assert not {"spectral", "lpips_package"} & varied(made)
 
 
 def test_a_variation_waits_for_what_its_centre_waits_for(graph):

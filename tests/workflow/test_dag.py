@@ -170,11 +170,15 @@ def test_a_statement_in_ecm_reruns_ecm_only(graph, checkout):
 def test_a_comment_in_ecm_reruns_nothing(graph, checkout):
     before = graph()
     edit(checkout / "hkd/methods/consistency/ecm.py", "class ECM(", "# easy consistency tuning\nclass ECM(")
-    edit(checkout / "hkd/methods/consistency/ecm.py", '"""One evaluation at sigma_max."""', '"""One pass."""')
+    edit(
+        checkout / "hkd/methods/consistency/ecm.py",
+        '"""Return images from one evaluation at sigma_max."""',
+        '"""One pass."""',
+    )
     assert before.changed(graph()) == set()
 
 
-# what runs a network on the smoke profile, and what scores its images
+# what runs a network in the smoke benchmark, and what scores its images
 NETWORKS = {"train", "sample", "shard", "manifest", "edit", "inpaint", "states", "stability"}
 
 
@@ -182,7 +186,7 @@ NETWORKS = {"train", "sample", "shard", "manifest", "edit", "inpaint", "states",
     "file, old, new, rules",
     [
         ("training/optim.py", "ramp * fall", "ramp * fall * 1.0", {"train", "extractor"}),
-        ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", NETWORKS),
+        ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", NETWORKS | {"framework_figure"}),
         (
             "metrics/scores/frechet.py",
             "    return ",
@@ -226,7 +230,7 @@ def test_results_elsewhere_are_the_same_results(graph):
     "file, old, new, expected",
     [
         ("methods/ecm.yaml", "stage_steps: 25000", "stage_step: 25000", "Did you mean 'stage_steps'"),
-        ("smoke.yaml", "teacher: train", "teacher: trained", "teacher = 'trained'"),
+        ("benchmarks/smoke.yaml", "teacher: train", "teacher: trained", "teacher = 'trained'"),
         ("methods/hkd.yaml", "pairing: half", "pairing: halves", "'half' or 'adjacent'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Statistics of a one-at-a-time audit: changes, their spread pooled over all runs, and the smallest detectable change.
+"""Statistics of a one-at-a-time study: changes, their spread pooled over all runs, and the smallest detectable change.
 
 Every arm (the centre, and each variation) is trained with the same seeds, so a change is a paired difference. It is
 a difference of log FDn, whose spread does not grow with the distance as that of FDn does; e^change is a ratio.
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Design:
-    """The pooled spread of an audit, and the test and the detectable change that follow from it.
+    """The pooled spread of such a study, and the test and the detectable change that follow from it.
 
     Attributes:
         sd: standard deviation of one paired difference, sqrt(2) s.
@@ -45,7 +45,7 @@ class Design:
         """
         y = np.asarray(arms, dtype=np.float64)
         if y.ndim != 2 or min(y.shape) < 2:
-            raise ValueError(f"an audit needs two arms and two seeds or more, found (arms, seeds) = {y.shape}")
+            raise ValueError(f"the study needs two arms and two seeds or more, found (arms, seeds) = {y.shape}")
         residual = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
         freedom = (y.shape[0] - 1) * (y.shape[1] - 1)
         return cls(math.sqrt(2 * float((residual**2).sum()) / freedom), freedom, y.shape[1], level, power)

@@ -1,4 +1,4 @@
-"""The table of the ambiguity audit: each open choice, the change of FDn, and the smallest detectable change."""
+"""The table of the ambiguity study: each open choice, the change of FDn, and the smallest detectable change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of the audit; `scores` is FDn of every seed, in order, empty when it was not run.
+    """One arm of the study; `scores` is FDn of every seed, in order, empty when it was not run.
 
     Attributes:
         name: of the variation; `against` is the arm it varies.
@@ -88,7 +88,7 @@ def lines(centre: Arm, variations: Sequence[Arm], *, level: float, power: float)
         ReportError: the centre itself diverged, or too few arms are left to tell the spread.
     """
     if centre.diverged:
-        raise ReportError(f"{centre.name}: the centre of the audit diverged; choose settings that train")
+        raise ReportError(f"{centre.name}: the centre of the study diverged; choose settings that train")
     measured = {arm.name: np.log(arm.scores) for arm in (centre, *variations) if arm.scores and not arm.diverged}
     try:
         design = Design.of(list(measured.values()), level=level, power=power)

@@ -1,4 +1,4 @@
-"""The statistics of the audit against the paired t-test, simulation, limits, and a worked example."""
+"""The statistics of the ambiguity study against the paired t-test, simulation, limits, and a worked example."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_pooled_spread_is_that_of_a_paired_difference():
 
 
 def test_a_change_of_the_detectable_size_is_detected_with_the_set_power():
-    """Whole audits, simulated: 9 arms, 3 seeds, one of the arms changed by what the true spread makes detectable."""
+    """Whole studies, simulated: 9 arms, 3 seeds, one of the arms changed by what the true spread makes detectable."""
     draw, seen, tried = np.random.default_rng(2), 0, 4000
     change = Design(sd=math.sqrt(2), freedom=16, seeds=3, level=0.05, power=0.8).detectable
     for _ in range(tried):
@@ -52,8 +52,8 @@ def test_a_change_of_the_detectable_size_is_detected_with_the_set_power():
 
 def test_without_a_change_the_level_is_kept():
     draw, tried = np.random.default_rng(3), 4000
-    audits = draw.normal(size=(tried, 5, 2))
-    alarms = sum(design(y).p_value(float((y[1] - y[0]).mean())) < 0.05 for y in audits)
+    studies = draw.normal(size=(tried, 5, 2))
+    alarms = sum(design(y).p_value(float((y[1] - y[0]).mean())) < 0.05 for y in studies)
     assert alarms / tried == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / tried))
 
 
@@ -137,7 +137,7 @@ def test_arms_that_diverged_or_were_not_run_are_named_and_left_out_of_the_spread
 
 
 def test_a_centre_that_diverged_is_refused():
-    with pytest.raises(ReportError, match="centre of the audit diverged"):
+    with pytest.raises(ReportError, match="centre of the study diverged"):
         lines(Arm("centre", "", "", "", scores=(1.0, 2.0), diverged=2), [arm("a", 1.0)], level=0.05, power=0.8)
 
 
