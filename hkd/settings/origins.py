@@ -122,6 +122,8 @@ def read_yaml(path: Path) -> Layers:
         near = get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"{path}: no such settings file.{hint}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder, not a settings file; name a file in it") from None
     parsed = _parsed(text, str(path))
     return Layers(_copy(parsed.values), dict(parsed.origins))
 

@@ -101,6 +101,11 @@ def test_a_file_that_is_no_mapping_is_refused(yaml_file, text, expected):
         read_yaml(yaml_file(text))
 
 
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="a folder, not a settings file"):
+        read_yaml(tmp_path)
+
+
 def test_an_absent_file_names_the_nearest(yaml_file):
     path = yaml_file("a: 1\n", "ecm.yaml")
     with pytest.raises(ConfigError, match=r"no such settings file\. Did you mean 'ecm'"):
