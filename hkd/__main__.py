@@ -40,7 +40,8 @@ def _command() -> int:
         if (old := argument.partition("=")[0]) in RENAMED:
             return _tell(f"option {old} is now {RENAMED[old]}; benchmarks lie in configs/benchmarks")
     try:
-        return int(commands()(standalone_mode=False) or 0)
+        asked = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else None
+        return int(commands(asked)(standalone_mode=False) or 0)
     except typer.Exit as leave:
         return leave.exit_code
     except typer.TyperException as error:
