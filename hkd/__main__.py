@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hkd import interrupt
@@ -35,6 +36,9 @@ def _command() -> int:
     import typer
 
     from hkd.cli import commands
+
+    # pydantic would read the metadata of every installed package in search of plugins, at every start
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
     for argument in sys.argv[1:]:
         if (old := argument.partition("=")[0]) in RENAMED:
