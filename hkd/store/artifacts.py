@@ -245,6 +245,7 @@ class Record:
             "commit": commit(),
             "versions": versions(),
             "device": self.device,
+            "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),  # which of a machine's GPUs `cuda:0` was
             "machine": platform.machine(),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
