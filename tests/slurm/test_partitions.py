@@ -1,4 +1,4 @@
-"""The partition that the executor itself picks for the jobs of every rule: a GPU for those that ask, and for no other."""
+"""The partition that the executor picks for the jobs of every rule: a GPU for those that ask, and for no other."""
 
 from __future__ import annotations
 
