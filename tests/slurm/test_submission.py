@@ -12,8 +12,8 @@ import pytest
 pytestmark = pytest.mark.slurm
 
 NETWORK = "shapes8/extractors/metric/weights.safetensors"
-TRAINED = "shapes8/methods/ecm/seed0/weights.safetensors"
-LONG = ("--config", "gpus=1", "set={training: {steps: 1500}}")  # a minute or more, so that it can be met at work
+TRAINED = "shapes8/methods/edm/seed0/weights.safetensors"
+LONG = ("--config", "gpus=1", "set={training: {steps: 3000}}")  # a minute or more, so that it can be met at work
 
 
 def target(path: str) -> str:
@@ -46,7 +46,7 @@ def at_work(new_checkout, cluster):
         prepared = checkout.local(*LONG, "--until", "prepare", "--", target(TRAINED))
         assert prepared.returncode == 0, prepared.stdout
         controller = checkout.submitted(*LONG, "--", target(TRAINED))
-        state = checkout.folder / target("shapes8/methods/ecm/seed0/checkpoints")
+        state = checkout.folder / target("shapes8/methods/edm/seed0/checkpoints")
         wait_for(lambda: any(state.glob("*")), "state of the training")
         running = [job for job, *_ in cluster.jobs(state="RUNNING")]
         assert len(running) == 1
@@ -88,7 +88,7 @@ def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(a
 
 def test_two_trainings_at_once_have_a_device_each(new_checkout, cluster):
     checkout = new_checkout()
-    others = [f"shapes8/methods/{name}/seed0/weights.safetensors" for name in ("ict", "ct")]
+    others = [f"shapes8/methods/{name}/seed0/weights.safetensors" for name in ("edm", "edm_ve")]
     submitted = checkout.submit(*LONG, "--", *(target(path) for path in others))
     assert submitted.returncode == 0, submitted.stdout
     records = [json.loads(checkout.result(f"{path}.record.json")) for path in others]
