@@ -22,12 +22,25 @@ def test_the_number_of_points_is_the_papers(step, points):
 
 
 @pytest.mark.parametrize(("step", "mu"), [(0, 0.9), (100000, 0.99611), (400000, 0.99803), (800000, 0.99861)])
-def test_the_decay_of_the_target_is_the_papers(step, mu):
-    assert target_decay(grid_points(step, 800000, **LAW), s0=2, mu0=0.9) == pytest.approx(mu, abs=5e-6)
+def test_over_the_points_the_decay_of_the_target_is_the_papers(step, mu):
+    points = grid_points(step, 800000, **LAW)
+    assert target_decay(points, s0=2, mu0=0.9, over="points") == pytest.approx(mu, abs=5e-6)
 
 
-def trainer_of(student):
-    return CT(student=student, distance=Squared(), total_steps=800, mu0=0.9, **LAW, **GRID)
+@pytest.mark.parametrize(("step", "points"), [(0, 2), (1000, 6), (100000, 54), (800000, 151)])
+def test_over_the_intervals_the_decay_of_the_target_is_the_official_codes(step, points):
+    found = target_decay(grid_points(step, 800000, **LAW), s0=2, mu0=0.9, over="intervals")
+    assert found == pytest.approx(0.9 ** (2 / (points - 1)), rel=1e-12)  # 0.81 at the start, where the paper has 0.9
+
+
+def trainer_of(student, **changes):
+    settings = {"mu0": 0.9, "decay_over": "intervals", **LAW, **GRID}
+    return CT(student=student, distance=Squared(), total_steps=800, **settings | changes)
+
+
+def test_what_the_decay_divides_by_is_one_of_two():
+    with pytest.raises(ValueError, match="decay_over: expected 'intervals' or 'points', found 'steps'"):
+        trainer_of(Function(lambda x, t, labels: x), decay_over="steps")
 
 
 def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):
@@ -50,15 +63,16 @@ def test_every_interval_weighs_one_whatever_its_gap(single_image):
     assert found == pytest.approx(float((gap * noise).square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
 
 
-def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build):
-    method = build(tiny_run("methods/ct", training={"steps": 100}))
+@pytest.mark.parametrize(("over", "less"), [("intervals", 1), ("points", 0)])
+def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build, over, less):
+    method = build(tiny_run("methods/ct", training={"steps": 100}, params={"decay_over": over}))
     assert_close(method.target.state_dict(), method.student.state_dict())
     start = [p.clone() for p in method.target.parameters()]
     with torch.no_grad():
         for p in method.student.parameters():
             p.add_(1.0)
     method.after_step(31)
-    mu = target_decay(grid_points(30, 100, s0=2, s1=10), s0=2, mu0=0.9)
+    mu = 0.9 ** (2 / (grid_points(30, 100, s0=2, s1=10) - less))
     for was, now in zip(start, method.target.parameters(), strict=True):
         assert_close(now, mu * was + (1 - mu) * (was + 1.0))
         assert not now.requires_grad
@@ -94,7 +108,7 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_the_defining_settings_of_ct_hold_at_every_scale(settings, scale):
     run = settings("ct", scale)
-    assert run.training.optimizer.name == "radam"
+    assert run.training.optimizer.name == "radam" and run.params["decay_over"] == "intervals"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
     assert (run.init, run.teacher, run.perceptual) == (None, None, True)
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")
