@@ -7,7 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from hkd.methods.consistency.ct import CT, grid_points, target_decay
+from hkd.plan.runs import Plan
 from hkd.seeding import stream
+from hkd.settings.origins import ConfigError
 from tests.methods.stand_ins import Function, Squared
 
 LAW = {"s0": 2, "s1": 150}
@@ -33,14 +35,16 @@ def test_over_the_intervals_the_decay_of_the_target_is_the_official_codes(step, 
     assert found == pytest.approx(0.9 ** (2 / (points - 1)), rel=1e-12)  # 0.81 at the start, where the paper has 0.9
 
 
-def trainer_of(student, **changes):
-    settings = {"mu0": 0.9, "decay_over": "intervals", **LAW, **GRID}
-    return CT(student=student, distance=Squared(), total_steps=800, **settings | changes)
+def trainer_of(student):
+    law = {"mu0": 0.9, "decay_over": "intervals", **LAW}
+    return CT(student=student, distance=Squared(), total_steps=800, **law, **GRID)
 
 
-def test_what_the_decay_divides_by_is_one_of_two():
-    with pytest.raises(ValueError, match="decay_over: expected 'intervals' or 'points', found 'steps'"):
-        trainer_of(Function(lambda x, t, labels: x), decay_over="steps")
+def test_what_the_decay_divides_by_is_one_of_two(root):
+    overrides = {"methods": {"ct": {"params": {"decay_over": "steps"}}}}
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), overrides, root / "configs")
+    with pytest.raises(ConfigError, match=r"decay_over.*'intervals' or 'points'"):
+        plan.run("shapes16", "methods/ct")
 
 
 def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):

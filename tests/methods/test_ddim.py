@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -46,7 +48,7 @@ def test_squares_just_below_a_whole_number_are_cut_off():
 def test_the_uniform_sequence_keeps_the_codes_largest_step(count, largest):
     found = subsequence(count, 1000, "uniform")
     assert len(found) == count and found[-1] == largest
-    assert {b - a for a, b in zip(found, found[1:], strict=False)} == {1000 // count}
+    assert {b - a for a, b in pairwise(found)} == {1000 // count}
 
 
 @pytest.mark.parametrize("nfe", [10, 100])

@@ -42,8 +42,6 @@ class CT(ConsistencyModel):
         self.target = copy.deepcopy(student).requires_grad_(False)
         self.distance, self.total_steps = distance, total_steps
         self.s0, self.s1, self.mu0 = s0, s1, mu0
-        if decay_over not in ("intervals", "points"):
-            raise ValueError(f"params.decay_over: expected 'intervals' or 'points', found {decay_over!r}")
         self.decay_over = decay_over
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
