@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hkd.data import DataError
+from hkd.data.formats import SUFFIXES as SUFFIXES
+from hkd.data.formats import is_picture as is_picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 CONVERTIBLE = ("1", "L", "LA", "P", "RGBA", "CMYK")
