@@ -143,17 +143,19 @@ def _read_zip(path: Path) -> np.ndarray:
 
 def _stack(where: Path, files: Sequence[tuple[str, Path | io.BytesIO]]) -> np.ndarray:
     """Return the images of (name, file) pairs as one array (N, 3, H, W)."""
-    from PIL import Image, UnidentifiedImageError
+    from hkd.data.decoding import DataError, channels_first, decode
 
     if not files:
         raise MetricError(f"{where}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     images: list[np.ndarray] = []
     for name, file in files:
         try:
-            with Image.open(file) as image:
-                images.append(np.asarray(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise MetricError(f"{name}: not a readable image ({error}); remove or replace it") from error
+            content = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+            images.append(channels_first(decode(content, name, convert_to_rgb=True)))
+        except DataError as error:
+            raise MetricError(str(error)) from error
+        except OSError as error:
+            raise MetricError(f"{name}: cannot be read ({error.strerror}); remove or replace it") from error
         if images[-1].shape != images[0].shape:
-            raise MetricError(f"{name}: {images[-1].shape[:2]} pixels where the first has {images[0].shape[:2]}")
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+            raise MetricError(f"{name}: {images[-1].shape[1:]} pixels where the first has {images[0].shape[1:]}")
+    return np.stack(images)
