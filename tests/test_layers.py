@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"seeding", "interrupt", "settings", "store"}
+FOUNDATION = {"seeding", "interrupt", "owner", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
 HARNESS = {"plan", "experiment", "report", "figures", "job"}
 
@@ -19,6 +19,7 @@ HARNESS = {"plan", "experiment", "report", "figures", "job"}
 MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "interrupt": set(),
+    "owner": set(),
     "store": set(),
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),

@@ -14,8 +14,9 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,7 @@ class Source(ABC):
         resolution, channels: every image is uint8 (channels, resolution, resolution).
         label_dim: number of classes, 0 without labels.
         class_names: their names when they are known, else empty.
+        about: what else a prepared set says of where its images are from.
     """
 
     kind: str
@@ -128,6 +130,7 @@ class Source(ABC):
     channels = 3
     label_dim = 0
     class_names: tuple[str, ...] = ()
+    about: Mapping[str, str] = MappingProxyType({})
 
     @property
     def name(self) -> str:
@@ -264,7 +267,8 @@ class CifarArchive(Source):
 
     def __init__(self, path: Path, *, resolution: int | None) -> None:
         self.path = path
-        self._pixels, self._labels = cifar.read_cifar10(path)
+        found = cifar.read_cifar10(path)
+        self._pixels, self._labels, self.about = found.images, found.labels, found.about
         self.resolution = resolution or self._pixels.shape[-1]
 
     def __len__(self) -> int:

@@ -1,14 +1,13 @@
 """Atomic reading and writing of every file that a stage leaves, with its provenance.
 
-A file is written under a temporary name in its own folder and renamed when it is complete, so a reader sees the
-old file, the new file, or none. Beside each result lies a record `<result>.record.json`: what made it, from which
-inputs, with which settings, versions and commit, and how long it took. Readers compare the digest in the record with
-that of the file, so that a damaged input is named before it is used.
+A file is written under a temporary name in its own folder and renamed when it is complete and on the disk, so a reader
+sees the old file, the new file, or none, also after the power went. Beside each result lies a record
+`<result>.record.json`: what made it, from which inputs, with which settings, versions and commit, and how long it took.
+Readers compare the digest in the record with that of the file, so that a damaged input is named before it is used.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -18,12 +17,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hkd.store.refusals import ArtifactError as ArtifactError
+from hkd.store.refusals import refusal as refusal
+from hkd.store.temporary import clear_leftovers as clear_leftovers
+from hkd.store.temporary import make_folder, settle, settle_folder, temporary_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,61 +37,41 @@ Arrays = dict[str, "np.ndarray"]
 PACKAGES = ("torch", "numpy", "scipy", "torch-fidelity", "clean-fid", "lpips", "snakemake")
 
 
-class ArtifactError(RuntimeError):
-    """A file that a stage needs is missing, damaged or cannot be written. The message names the remedy."""
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, where an empty file lies; rename it to `path` when the block ends well.
+
+    Bytes and name are on the disk afterwards: what is written next, such as a record, never outlives this file.
+
+    Raises:
+        ArtifactError: the folder cannot be written or the disk refuses. Nothing half-written stays behind.
+    """
+    path = Path(path)
+    try:
+        make_folder(path.parent)
+        clear_leftovers(path.parent, path.name)
+        with temporary_file(path) as temporary:
+            with _named(path, temporary):
+                yield temporary
+            # the bytes must be on the disk before the name is: after a power cut, a rename without them would leave an
+            # empty file under the final name
+            settle(temporary)
+            os.replace(temporary, path)
+            settle_folder(path.parent)
+    except OSError as error:
+        raise refusal(error, path) or error from error
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
-
-    Raises:
-        ArtifactError: the folder cannot be written or the disk is full. Nothing half-written stays behind.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _named(path: Path, temporary: Path) -> Iterator[None]:
+    """Turn what the system refuses while a file is written into one line; a file that was read meanwhile is named."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(path.parent, path.name)
-        yield temporary
-        # the bytes must be on the disk before the name is: after a power cut, a rename without them would leave an
-        # empty file under the final name
-        with open(temporary, "rb") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_umask())  # some writers make files that only their owner can read
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise refusal(error, path) or error from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def clear_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove the half-written files of `name` that killed writers left in a folder."""
-    # the number in the name is the writer's process; a file of a living one is still being written
-    for leftover in folder.glob(f".{name}.*.tmp"):
-        writer = leftover.suffixes[-2].removeprefix(".")
-        if writer.isdigit() and int(writer) != os.getpid() and not Path(f"/proc/{writer}").exists():
-            leftover.unlink(missing_ok=True)
-
-
-def refusal(error: OSError, path: Path | str) -> ArtifactError | None:
-    """Return the one-line error for a full disk or a folder that cannot be written; None for any other error."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ArtifactError(f"{path}: the disk is full; free some space and run the same command again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return ArtifactError(f"{path}: cannot write here ({error.strerror}); make {Path(path).parent} writable")
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return ArtifactError(f"{path}: cannot write here ({error.strerror}); a file stands where a folder should be")
-    return None
-
-
-def _umask() -> int:
-    """Return the process's mask of permissions, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        other = error.filename
+        if not isinstance(other, str | Path) or Path(other) in (path, temporary):
+            raise refusal(error, path) or error from error
+        raise refusal(error, other, "open") or error from error
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -7,6 +7,7 @@ the states of a training that was not finished, to `{run}/superseded/<digest>`.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hkd.settings.origins import digest
-from hkd.store.artifacts import record_path, write_text
+from hkd.store.artifacts import atomic_path, record_path, refusal, write_text
+from hkd.store.temporary import make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
 FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
@@ -44,29 +46,66 @@ def keep(folder: Path, files: Iterable[Path], identity: str) -> None:
     for path in files:
         for file in (path, record_path(path)):
             if file.is_file():
-                target = finished / file.relative_to(folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)
-                link_or_copy(file, target)
+                link_or_copy(file, finished / file.relative_to(folder))
     write_text(finished / IDENTITY, identity)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a finished file a second name, which costs no space; copy it where that is not possible."""
+    """Give a finished file a second name, which costs no space; copy it where that is not possible.
+
+    What had that name before is replaced at once, and file and name are on the disk afterwards.
+
+    Raises:
+        ArtifactError: the folder cannot be written or the disk refuses.
+    """
+    linked = unused_name(target)
     try:
-        os.link(source, target)
+        make_folder(target.parent)
+        os.link(source, linked)
     except OSError:
-        shutil.copyfile(source, target)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+        return
+    try:
+        settle(linked)
+        os.replace(linked, target)
+        settle_folder(target.parent)
+    except OSError as error:
+        raise refusal(error, target) or error from error
+    finally:
+        linked.unlink(missing_ok=True)  # two names of one file are not replaced by one another
 
 
 def _move(source: Path, target: Path) -> Path:
-    """Move a folder to where nothing lies yet: a name that is taken gets a number."""
+    """Move a folder to where nothing lies yet: a name that is taken gets a number.
+
+    Raises:
+        ArtifactError: the disk refuses; then all lies where it lay.
+    """
     free, number = target, 2
-    while free.exists():
+    while os.path.lexists(free):
         free, number = target.with_name(f"{target.name}-{number}"), number + 1
-    free.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(source, free)
+    try:
+        make_folder(free.parent)
+        _rename(source, free)
+        settle_folder(free.parent)
+        settle_folder(source.parent)
+    except OSError as error:
+        raise refusal(error, free) or error from error
     return free
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # a layered disk, as of a container, renames no folder of a lower layer: copied, then removed
+        copied = unused_name(target)
+        shutil.copytree(source, copied, symlinks=True)
+        os.rename(copied, target)
+        shutil.rmtree(source)
 
 
 def _identity_of(finished: Path) -> str | None:

@@ -17,7 +17,6 @@ from hkd.settings.sections import Training
 from hkd.store.artifacts import (
     ArtifactError,
     Record,
-    atomic_path,
     check_digest,
     read_json,
     save_weights,
@@ -76,8 +75,7 @@ class Milestones:
         written = []
         for step in self.steps:
             path = folder / weights_name(step)
-            with atomic_path(path) as temporary:
-                link_or_copy(self.folder / path.name, temporary)
+            link_or_copy(self.folder / path.name, path)
             record.write(path, step=step, steps=total)
             written.append(path)
         write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps)})

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -13,16 +15,19 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from hkd.data import DataError, cifar
+from hkd.data.kinds import images as kind
 from hkd.data.sources import open_source
+from hkd.settings.sections import Data
+from tests.mutations import mutations
 
 PER_BATCH = 4
 
 
-def batch(number: int) -> dict[bytes, object]:
-    pixels = np.random.default_rng(number).integers(0, 256, (PER_BATCH, 3072), dtype=np.uint8)
+def batch(number: int, count: int = PER_BATCH) -> dict[bytes, object]:
+    pixels = np.random.default_rng(number).integers(0, 256, (count, 3072), dtype=np.uint8)
     return {
         b"batch_label": b"training batch",
-        b"labels": [(number + k) % 10 for k in range(PER_BATCH)],
+        b"labels": [(number + k) % 10 for k in range(count)],
         b"data": pixels,
     }
 
@@ -142,7 +147,7 @@ def test_a_damaged_batch_is_named(path, content):
         open_source(archive(path, members(data_batch_4=content)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_change_to_a_batch_gets_past_the_reader(data):
     content = bytearray(data.draw(st.sampled_from([python2_pickle(batch(1)), pickle.dumps(batch(1), protocol=2)])))
@@ -181,3 +186,128 @@ def test_a_member_that_claims_too_much_is_refused_unread(path, monkeypatch):
     monkeypatch.setattr(cifar, "MAX_MEMBER_BYTES", 1000)
     with pytest.raises(DataError, match="more than any CIFAR-10 batch has"):
         open_source(archive(path, members()))
+
+
+# -- the archive as a whole ------------------------------------------------------------------------------------------
+
+
+def tar(members: dict[str, bytes], **changes: object) -> bytes:
+    """An archive that is not compressed; `changes` are of the header of every member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(content)
+            for field, value in changes.items():
+                setattr(info, field, value)
+            file.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def test_every_flipped_bit_is_refused_or_changes_no_pixel(path):
+    content = archive(path, members()).read_bytes()
+    expected = cifar.read_cifar10(path)
+    refused = 0
+    for number in range(75):
+        place, bit = divmod(number * (8 * len(content) - 1) // 74, 8)
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        path.write_bytes(changed)
+        try:
+            found = cifar.read_cifar10(path)
+        except DataError:
+            refused += 1
+        else:  # the time of writing, or the name, in the header of gzip
+            assert_array_equal(found.images, expected.images)
+            assert found.labels == expected.labels and place < 64
+    assert refused >= 70
+
+
+@pytest.mark.parametrize("garbage", [b"x", b"\0x", b"\x1f\x8b", gzip.compress(b"x"), gzip.compress(b"\0" * 600 + b"x")])
+def test_more_than_zeros_behind_the_archive_is_refused(path, garbage):
+    archive(path, members())
+    with open(path, "ab") as file:
+        file.write(garbage)
+    with pytest.raises(DataError, match=r"truncated or not a tar archive|more than zeros follow"):
+        cifar.read_cifar10(path)
+
+
+@pytest.mark.parametrize("behind", [b"x", b"\0" * 600 + b"x"])
+def test_more_than_zeros_behind_the_last_member_is_refused(path, behind):
+    path.write_bytes(gzip.compress(tar(members()) + behind))
+    with pytest.raises(DataError, match="more than zeros follow its last member"):
+        cifar.read_cifar10(path)
+
+
+def test_zeros_behind_the_archive_and_an_archive_without_compression_are_read(path):
+    expected = cifar.read_cifar10(archive(path, members())).images
+    with open(path, "ab") as file:
+        file.write(bytes(1000))
+    assert_array_equal(cifar.read_cifar10(path).images, expected)
+    path.write_bytes(tar(members()))
+    assert_array_equal(cifar.read_cifar10(path).images, expected)
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_before_it_does(path, monkeypatch):
+    monkeypatch.setattr(cifar, "MAX_ARCHIVE_BYTES", 1 << 20)
+    path.write_bytes(gzip.compress(bytes(16 << 20)))
+    with pytest.raises(DataError, match="more than 1,048,576 bytes, which CIFAR-10 has not"):
+        cifar.read_cifar10(path)
+    path.write_bytes(gzip.compress(b"") * 60_000)  # a megabyte that gives nothing
+    with pytest.raises(DataError, match="more than 1,048,576 bytes"):
+        cifar.read_cifar10(path)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: tar({f"other{k}": b"" for k in range(1001)}), "more than 1000 members"),
+        (lambda: tar({f"{k}.png": b"" for k in range(30)}), "an archive of pictures; unpack it"),
+        (lambda: tar({"a.JPG": b""}), "an archive of pictures; unpack it and give the folder, or give a zip"),
+        (lambda: tar(members(), type=tarfile.SYMTYPE, linkname="/etc/passwd", size=0), "is no file"),
+        (lambda: tar(members(), type=tarfile.FIFOTYPE, size=0), "is no file"),
+        (lambda: tar({"data_batch_1": b"", "x/data_batch_1": b""}), "data_batch_1: stands there twice"),
+        (lambda: b"\0" * 10240, "no member data_batch_1"),
+        (lambda: tar({"x": b"y"}, type=b"L") * 2000, "."),  # names of names of names
+        (lambda: tar({"x": b"9" * 600 + b" path=x\n"}, type=b"x"), "."),
+    ],
+)
+def test_archives_that_are_no_archive_of_batches_are_refused(path, made, message):
+    path.write_bytes(gzip.compress(made()))
+    with pytest.raises(DataError, match=message) as found:
+        cifar.read_cifar10(path)
+    assert str(found.value).startswith(str(path))
+
+
+def test_an_archive_that_may_not_be_read_says_so(path, tmp_path):
+    with pytest.raises(DataError, match=r"truncated or not a tar archive .*directory"):
+        cifar.read_cifar10(tmp_path)
+
+
+def test_a_prepared_set_says_whether_its_archive_is_the_official_one(path, tmp_path, monkeypatch):
+    digest = cifar.read_cifar10(archive(path, members())).sha256
+    for official, said in ((cifar.OFFICIAL, "other"), (digest, "official")):
+        monkeypatch.setattr(cifar, "OFFICIAL", official)
+        data = Data(kind="images", path=str(path), resolution=32)
+        kind.prepare(data, "train", tmp_path / said, "cifar10")
+        manifest = json.loads((tmp_path / said / "manifest.json").read_text())
+        assert (manifest["archive"], manifest["archive_sha256"]) == (said, digest)
+
+
+@pytest.mark.parametrize(
+    "count", [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])], ids=["some", "many"]
+)
+@pytest.mark.parametrize("what", ["batch", "tar", "tar.gz"])
+def test_damaged_batches_and_archives_are_read_or_refused(path, what, count):
+    small = tar({name: python2_pickle(batch(k, 1)) for k, name in enumerate(cifar.BATCHES)})
+    whole = {"batch": python2_pickle(batch(1)), "tar": small, "tar.gz": gzip.compress(small, 1)}[what]
+    for changed in mutations(whole, count):
+        try:
+            if what == "batch":
+                cifar._read_batch(changed, "batch")
+            else:
+                path.write_bytes(changed)
+                found = cifar.read_cifar10(path)
+                assert found.images.shape == (len(found.labels), 3, 32, 32)
+        except DataError as error:
+            assert str(error).isprintable()

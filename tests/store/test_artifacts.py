@@ -44,19 +44,19 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
-def test_the_next_write_removes_leftovers_of_a_killed_writer(tmp_path, dead_process):
-    left, running, other = (f".{name}.tmp" for name in (f"a.{dead_process}", f"a.{os.getppid()}", f"b.{dead_process}"))
-    for name in (left, running, other):
-        (tmp_path / name).write_text("half")
-    write_text(tmp_path / "a", "new")
-    assert {p.name for p in tmp_path.iterdir()} == {"a", running, other}
-
-
 FAILURES = [
     (errno.ENOSPC, "the disk is full; free some space"),
     (errno.EDQUOT, "the disk is full; free some space"),
     (errno.EACCES, "cannot write here"),
     (errno.EROFS, "cannot write here"),
+    (errno.EIO, "the disk reports an error; check the disk"),
+    (errno.ESTALE, "not there, or no more; see that both are"),
+    (errno.EXDEV, "spans two disks; choose one"),
+    (errno.EFBIG, r"larger than a file may be here; raise the limit \(ulimit -f\)"),
+    (errno.ENAMETOOLONG, "the name is too long; choose a shorter name"),
+    (errno.EISDIR, "a folder stands where a file should be; move the folder away"),
+    (errno.ELOOP, "remove the link"),
+    (errno.EMFILE, "too many files are open"),
 ]
 
 

@@ -79,3 +79,25 @@ def test_a_second_name_costs_no_space_and_is_a_copy_where_links_are_unknown(run,
 def test_a_folder_without_a_training_has_nothing_to_set_aside(tmp_path):
     write_json(tmp_path / "anything.json", {})
     assert set_aside(tmp_path, "new") == []
+
+
+def test_a_disk_that_renames_no_folder_gets_a_copy(run, monkeypatch):
+    real, content = os.rename, sha256(run / "weights.safetensors")
+
+    def layered(source, target):
+        if source in (run / "finished", run / "checkpoints"):
+            raise OSError(18, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(superseded.os, "rename", layered)
+    set_aside(run, "new")
+    home = run / "superseded" / digest("old")
+    assert sha256(home / "weights.safetensors") == content and (home / "checkpoints/checkpoints.json").exists()
+    assert not (run / "finished").exists() and not (run / "checkpoints").exists()
+
+
+def test_a_second_name_replaces_an_earlier_file_and_leaves_nothing_beside_it(run):
+    keep(run, [run / "weights.safetensors"], "old")
+    keep(run, [run / "weights.safetensors"], "old")
+    names = {"weights.safetensors", "weights.safetensors.record.json", "identity"}
+    assert {path.name for path in (run / "finished").iterdir()} == names

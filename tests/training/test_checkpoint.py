@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hkd.store.artifacts import ArtifactError
+from hkd.store.temporary import unused_name
 from hkd.training import checkpoint
 from hkd.training.checkpoint import Checkpoints, Progress
 
@@ -108,8 +109,8 @@ def test_a_full_disk_keeps_the_states_that_are_there(three, monkeypatch):
     assert not list(three.glob(".*"))
 
 
-def test_leftovers_of_a_killed_writer_are_removed(three, dead_process):
-    (three / f".step000000004.safetensors.{dead_process}.tmp").write_bytes(b"half of a state")
+def test_leftovers_of_a_killed_writer_are_removed(three):
+    unused_name(three / "step000000004.safetensors").write_bytes(b"half of a state")
     Checkpoints(three, "id").save(state(5), Progress(5))
     assert not list(three.glob(".*tmp"))
 

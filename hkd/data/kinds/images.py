@@ -38,5 +38,5 @@ def prepare(data: Data, split: str, folder: Path, name: str) -> dict[str, Any]:
         resolution=source.resolution,
         channels=source.channels,
         label_dim=source.label_dim,
-        about={"source": source.name, "split": split},
+        about={"source": source.name, "split": split, **source.about},
     )

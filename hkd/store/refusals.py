@@ -1,0 +1,58 @@
+"""What the system refuses, as one line that names the file and what to do."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+
+class ArtifactError(RuntimeError):
+    """A file that a stage needs is missing, damaged or cannot be written. The message names the remedy."""
+
+
+FULL = "the disk is full; free some space and run the same command again"
+CHANGED = "it or its folder is not there, or no more; see that both are, and run the same command again"
+MANY = "too many files are open; raise the limit (ulimit -n), or end other programs"
+BUSY = "another program uses it; end that program and run the same command again"
+LINKS = "its links lead round in a circle, or a link stands where none may; remove the link"
+
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: "larger than a file may be here; raise the limit (ulimit -f) or choose another disk",
+    errno.EIO: "the disk reports an error; check the disk or the network behind it, then run the same command again",
+    errno.ESTALE: CHANGED,
+    errno.ENOENT: CHANGED,
+    errno.ENXIO: "no file, and nothing answers there; move it away",
+    errno.ENODEV: "its disk is gone; connect it and run the same command again",
+    errno.EXDEV: "its folder spans two disks; choose one that does not",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter name, or a folder nearer to the root",
+    errno.EISDIR: "a folder stands where a file should be; move the folder away",
+    errno.ENOTEMPTY: "a folder stands where a file should be; move the folder away",
+    errno.ELOOP: LINKS,
+    errno.EMFILE: MANY,
+    errno.ENFILE: MANY,
+    errno.EBUSY: BUSY,
+    errno.ETXTBSY: BUSY,
+    errno.ETIMEDOUT: "its disk does not answer; check the network behind it, then run the same command again",
+    errno.EHOSTDOWN: "its disk does not answer; check the network behind it, then run the same command again",
+    errno.ENOLCK: "files cannot be locked here; choose a folder on another disk",
+    errno.EINVAL: "the disk does not take a file of this name or kind; choose another name or another disk",
+}
+
+
+def refusal(error: OSError, path: Path | str, doing: str = "write") -> ArtifactError | None:
+    """Return the one-line error of what the system refused at `path`; None for what only a fault of ours explains.
+
+    Args:
+        doing: what was tried: `write`, or another verb where nothing need be written.
+    """
+    shown = "".join(c if c.isprintable() else "?" for c in str(path))
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = f"make {Path(shown).parent} writable" if doing == "write" else "change its permissions"
+        return ArtifactError(f"{shown}: cannot {doing} here ({error.strerror}); {remedy}")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return ArtifactError(f"{shown}: cannot {doing} here ({error.strerror}); a file stands where a folder should be")
+    if error.errno not in REMEDIES:
+        return None
+    return ArtifactError(f"{shown}: {REMEDIES[error.errno]} ({error.strerror})")
