@@ -17,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from hkd.data import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp"))
+HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 CONVERTIBLE = ("1", "L", "LA", "P", "RGBA", "CMYK")
 MAX_PIXELS = 64 << 20
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
@@ -43,6 +45,11 @@ def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else f"damaged ({error})"
         raise DataError(f"{where}: {reason}; expected {', '.join(FORMATS)}; remove or replace it") from None
     raise DataError(f"{where}: {size(picture)} pixels, more than {MAX_PIXELS:,}; make it smaller")
+
+
+def is_picture(head: bytes) -> bool:
+    """Return whether the first bytes of a file (32 or more) are those of a format that `decode` reads."""
+    return head.startswith(HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def square_size(picture: Image.Image, where: str) -> int:
