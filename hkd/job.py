@@ -5,7 +5,7 @@ Loads nothing but the parser, so that `hkd --help` answers at once; plan, arrays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +37,9 @@ OverrideOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option(envvar="HKD_DEVICE", help="auto, cpu, cuda or cuda:N. auto takes a GPU when there is one.")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read, and say how many.")
 ]
 FigureOption = Annotated[
     Path, typer.Option("--out", help="The PDF; a PNG and the caption as .md are written beside it.")
@@ -92,6 +95,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+
+
+def say(remarks: Iterable[str], about: object) -> None:
+    """Print what a reader should know about an input, a line each, beside the output."""
+    for line in remarks:
+        typer.echo(" ".join(f"{about}: {line}".split()), err=True)
 
 
 def save_figure(drawn: Any, out: Path, caption: str, made: Record) -> None:

@@ -19,8 +19,6 @@ from PIL.ImageFile import ImageFile
 
 from hkd.data import DataError as DataError
 from hkd.data.formats import EXPECTED, HEAD, READ, format_of
-from hkd.data.formats import SUFFIXES as SUFFIXES
-from hkd.data.formats import is_picture as is_picture
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
