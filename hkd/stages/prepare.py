@@ -39,4 +39,5 @@ def prepare(
     data = plan.dataset(dataset).data
     record = job.record(work, seed=data.seed)
     made = kind(data.kind).prepare(data, split, work.out().parent, dataset)
-    record.write(work.out("images"), **{fact: made[fact] for fact in FACTS})
+    for name in ("images", "manifest"):
+        record.write(work.out(name), **{fact: made[fact] for fact in FACTS})
