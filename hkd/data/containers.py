@@ -11,7 +11,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from hkd.data import DataError
-from hkd.data.decoding import SUFFIXES, is_picture
+from hkd.data.formats import SUFFIXES, is_picture
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
 from hkd.data.picture_folder import FolderPictures
 from hkd.data.picture_zip import ZipPictures

@@ -45,4 +45,5 @@ def prepare(
     reading = {"skip_unreadable": True} if skip_unreadable else {}
     made = source.prepare(data, split, work.out().parent, dataset, **reading)
     job.say(made.get("remarks", ()), data.path)
-    record.write(work.out("images"), **{fact: made[fact] for fact in FACTS})
+    for name in ("images", "manifest"):
+        record.write(work.out(name), **{fact: made[fact] for fact in FACTS})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from hkd.store import bounded
 from hkd.store.artifacts import Arrays, ArtifactError, record_path, save_arrays, sha256, write_json
+
+RECORD_BYTES = 1 << 20
 
 
 def in_parts(
@@ -57,9 +59,9 @@ def _path(folder: Path, identity: str, first: int) -> Path:
 def _whole(part: Path) -> Arrays | None:
     """Return a finished part, or None when it is missing or damaged."""
     try:
-        if json.loads(record_path(part).read_text())["sha256"] != sha256(part):
+        about = bounded.parse_json(bounded.read_bytes(record_path(part), RECORD_BYTES))
+        if not part.is_file() or bounded.check_fields(about, {"sha256": str})["sha256"] != sha256(part):
             return None
-        with np.load(part, allow_pickle=False) as file:
-            return dict(file)
-    except (FileNotFoundError, ValueError, KeyError):
+        return bounded.read_npz(part)
+    except (FileNotFoundError, bounded.Damaged):
         return None

@@ -59,7 +59,10 @@ def test_a_grey_picture_is_coloured_as_its_copy_of_three_equal_channels_is(hkd, 
 def test_the_figure_says_whose_images_were_restored(hkd, tmp_path, files):
     code, err = hkd("inpaint", "--steps", 3, "--out", files.of("inpainting/inpainting.npz"))
     assert code == 0, err
-    code, err = hkd("figure inpainting", "--out", tmp_path / "inpainting.pdf")
+    figure = ("figure inpainting", "--out", tmp_path / "inpainting.pdf")
+    code, err = hkd(*figure)
+    assert code == 1 and "its record says settings" in err, "of a plan with other settings"
+    code, err = hkd(*figure, "--config", "studies.inpainting.steps=3")
     assert code == 0, err
     said = (tmp_path / "inpainting.md").read_text()
     assert "3 noise levels" in said and "the first images of the held-out set" in said
