@@ -8,6 +8,7 @@ within a PNG are bounded by Pillow: 1 MiB each, 64 MiB together.
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -22,12 +23,11 @@ from hkd.data.formats import EXPECTED, HEAD, READ, format_of
 from hkd.data.formats import SUFFIXES as SUFFIXES
 from hkd.data.formats import is_picture as is_picture
 
-CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK")
+CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
 MAX_FRAMES = 1000  # counted, for messages
 MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
-TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 TIFF_BITS, TIFF_NUMBERS = 258, 339  # tags: bits of a channel; whether they are unsigned, signed or floats
 ORIENTATION = 0x0112  # EXIF: how the stored rows and columns lie
 UPRIGHT = {
@@ -39,6 +39,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow finds is said in our one line
 
 
 def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
@@ -166,9 +168,10 @@ def _check(picture: ImageFile, content: bytes, where: str) -> None:
             f"{where}: its channels are {picture.mode} of more than 8 bits, expected 8; "
             "save it with 8 bits a channel (ImageMagick: -depth 8)"
         )
-    if picture.format == "TIFF" and picture.info.get("compression") not in TIFF_COMPRESSIONS:
+    # Others are decoded by libtiff, which prints lines of its own and into which far more formats are built
+    if picture.format == "TIFF" and picture.info.get("compression") != "raw":
         found = picture.info.get("compression", "unknown")
-        raise DataError(f"{where}: a TIFF of compression {found}; save it uncompressed, with LZW or deflate, or as PNG")
+        raise DataError(f"{where}: a TIFF of compression {found}, expected an uncompressed one; save it so, or as PNG")
     frames = _frames(picture, content)
     if frames > 1:
         number = f"{frames} or more" if frames >= MAX_FRAMES else str(frames)
