@@ -28,6 +28,9 @@ BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
 MAX_FRAMES = 1000  # counted, for messages
 MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
+# Of these, what is compressed is left alone. libtiff prints lines of its own, and far more formats are built into it; a
+# few bytes of a run-length BMP can claim gigabytes. In a BMP 0 is plain, and 3 plain with masks of its bits.
+UNCOMPRESSED = {"TIFF": ("raw",), "BMP": (0, 3)}
 TIFF_BITS, TIFF_NUMBERS = 258, 339  # tags: bits of a channel; whether they are unsigned, signed or floats
 ORIENTATION = 0x0112  # EXIF: how the stored rows and columns lie
 UPRIGHT = {
@@ -168,10 +171,10 @@ def _check(picture: ImageFile, content: bytes, where: str) -> None:
             f"{where}: its channels are {picture.mode} of more than 8 bits, expected 8; "
             "save it with 8 bits a channel (ImageMagick: -depth 8)"
         )
-    # Others are decoded by libtiff, which prints lines of its own and into which far more formats are built
-    if picture.format == "TIFF" and picture.info.get("compression") != "raw":
-        found = picture.info.get("compression", "unknown")
-        raise DataError(f"{where}: a TIFF of compression {found}, expected an uncompressed one; save it so, or as PNG")
+    compression = picture.info.get("compression")
+    if compression not in UNCOMPRESSED.get(str(picture.format), (compression,)):
+        found = f"a {picture.format} of compression {compression}"
+        raise DataError(f"{where}: {found}, expected an uncompressed one; save it so, or as PNG")
     frames = _frames(picture, content)
     if frames > 1:
         number = f"{frames} or more" if frames >= MAX_FRAMES else str(frames)

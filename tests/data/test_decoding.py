@@ -305,6 +305,19 @@ def test_only_an_uncompressed_tiff_is_read(compression):
     assert f"a TIFF of compression {compression}, expected an uncompressed one; save it so" in refusal(content)
 
 
+def test_a_bitmap_of_runs_that_claims_a_lot_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
+    header = struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, 1 << 26, 1, 1, 8, 1, 0, 0, 0, 256, 0)
+    content = b"BM" + header + bytes(1024) + b"\0\2\0\xff" * 9  # nine steps of 255 rows
+    assert "a BMP of compression 1, expected an uncompressed one; save it so" in refusal(content)
+
+
+def test_a_bitmap_with_masks_is_read():
+    header = struct.pack("<IIIIiiHHIIiiII", 0, 0, 66, 40, 8, 8, 1, 32, 3, 0, 0, 0, 0, 0)
+    content = b"BM" + header + struct.pack("<III", 0xFF0000, 0xFF00, 0xFF) + struct.pack("<I", 0x0A141E) * 64
+    assert set(decode(content, "a", False).getdata()) == {SHOWN}
+
+
 # -- bounds ------------------------------------------------------------------------------------------------------------
 
 
