@@ -93,7 +93,9 @@ def opened(content: bytes, where: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise DataError(f"{where}: more than {MAX_PIXELS:,} pixels; make it smaller") from None
     except UnidentifiedImageError:
-        raise DataError(f"{where}: damaged, or not a {found} that this Pillow reads; remove or replace it") from None
+        raise DataError(
+            f"{where}: damaged, or a kind of {found} that this Pillow does not read; remove or replace it"
+        ) from None
     except Exception as error:  # a decoder may raise anything for bytes that somebody has made up
         reason = str(error) or type(error).__name__
         raise DataError(f"{where}: damaged ({reason}); expected {EXPECTED}; remove or replace it") from None
