@@ -26,6 +26,7 @@ from hkd.data.formats import is_picture as is_picture
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
+MAX_EXIF_BYTES = 1 << 20  # a number of theirs may be a list, which takes ten times its bytes
 MAX_FRAMES = 1000  # counted, for messages
 MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
 # Of these, what is compressed is left alone. libtiff prints lines of its own, and far more formats are built into it; a
@@ -217,6 +218,9 @@ def _frames(picture: ImageFile, content: bytes) -> int:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Return a picture as viewers show it: turned or mirrored as its EXIF data say, if they can be read."""
+    claimed = len(picture.info.get("exif", b""))
+    if claimed > MAX_EXIF_BYTES:
+        raise ValueError(f"{claimed:,} bytes of EXIF data, more than {MAX_EXIF_BYTES:,}")
     try:
         orientation = picture.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF data, which viewers pass over

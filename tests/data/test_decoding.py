@@ -359,6 +359,13 @@ def test_a_header_that_claims_too_many_pixels_is_enough(content, monkeypatch):
     assert "more than 67,108,864" in refusal(content)
 
 
+def test_exif_data_of_many_megabytes_are_not_read(monkeypatch):
+    monkeypatch.setattr(Image.Image, "getexif", lambda *_: pytest.fail("read"))
+    orientation = struct.pack(">HHHII", 1, 0x0112, 3, 1 << 20, 26) + bytes((4 << 20) + 4)
+    content = with_chunk(chunk(b"eXIf", b"MM\0*\0\0\0\x08" + orientation), after_pixels=True)
+    assert "bytes of EXIF data, more than 1,048,576)" in refusal(content)
+
+
 def test_a_jpeg_of_endless_passes_is_refused(monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 256)
     content = encoded(blocks(), "JPEG", progressive=True)
