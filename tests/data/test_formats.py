@@ -22,6 +22,7 @@ BEGINNINGS = {
     "Photoshop": b"8BPS\0\1",
     "OpenEXR": b"\x76\x2f\x31\1\2",
     "QOI": b"qoif\0\0\0\x10",
+    "BigTIFF": b"II+\0\x08\0\0\0",
     "plain-text PNM": b"P3 16 16 255 ",
 }
 
