@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.experiment.networks import feature_network
+from hkd.experiment.networks import feature_network, network_skill
 from hkd.metrics.features.cache import FeatureCache
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.plan.code import code_digest
@@ -45,6 +45,7 @@ def trained_extractor(weights: Path, device: str) -> Extractor:
         function=network.features,
         device=device,
         further=network.layers,
+        **network_skill(weights),
     )
 
 

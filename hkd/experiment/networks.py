@@ -15,3 +15,9 @@ def feature_network(weights: Path) -> Any:
     built = FeatureCNN(**weights_about(weights)["network"])
     built.load_state_dict(state)
     return built.eval().requires_grad_(False)
+
+
+def network_skill(weights: Path) -> dict[str, Any]:
+    """Return how well the network reads held-out images, as facts of an extractor; none of shipped weights."""
+    about = weights_about(weights)
+    return {fact: about[fact] for fact in ("skill", "reads") if fact in about}

@@ -260,7 +260,7 @@ def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
     settings = plan.extractor(dataset, role)
     return Definition(
         inputs={"images": plan.layout.data(dataset, "train").manifest},
-        settings={**settings.model_dump(), "title": ""},
+        settings={**settings.model_dump(exclude={"bar"}), "title": ""},
         code=("hkd.experiment.extractor",),
         needs=needs,
     )

@@ -34,7 +34,7 @@ def distance(
     from hkd.metrics.features.inputs import check_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
-    from hkd.plan.scores import extractor_files, nominal, scores
+    from hkd.plan.scores import bar, extractor_files, nominal, scores
     from hkd.store.artifacts import Record, read_arrays, write_json
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
@@ -54,6 +54,7 @@ def distance(
         extractors(plan, dataset, to),
         scores(plan, dataset),
         nominal=nominal(plan, dataset),
+        bar=bar(plan, dataset),
         network_scores=networks_beside(plan, dataset),
         cache=feature_cache(plan),
     )
