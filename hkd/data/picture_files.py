@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from hkd.data import DataError
 from hkd.data.decoding import SUFFIXES, is_picture
+from hkd.data.formats import EXPECTED
 
 LABEL_FILE = "dataset.json"
 MAX_FILE_BYTES = 256 << 20
@@ -154,7 +155,7 @@ class PictureFiles(ABC):
         if any(suffix in self._others for suffix in ARRAYS):
             text += ", and array files are not accepted"
         left = "".join(f" ({line})" for line in self.remarks)
-        return f"{text}; expected {', '.join(sorted(SUFFIXES))}{left}"
+        return f"{text}; expected {EXPECTED}{left}"
 
 
 def is_hidden(part: str) -> bool:
