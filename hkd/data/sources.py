@@ -53,7 +53,7 @@ def open_source(
     if resolution is not None and (resolution < 8 or resolution % 8):
         raise DataError(f"{path}: cannot resize to resolution {resolution}; set a multiple of 8")
     check_kind(path, ACCEPTED)
-    if path.suffix.lower() in ARRAYS:
+    if path.is_file() and path.suffix.lower() in ARRAYS:
         raise DataError(f"{path}: an array file is not accepted; write its images as PNG files and give {ACCEPTED}")
     if path.is_dir() or is_zip(path):
         return ImageFiles(

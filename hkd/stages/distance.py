@@ -39,12 +39,12 @@ def distance(
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     known = plan.layout.reference(dataset)
-    files = [images] if images.is_file() else []
-    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     reference = read_arrays(known, "reference")
     real = plan.layout.data(dataset, plan.reference_split(dataset))
     side = image_shape(Path(real)).resolution
     given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable)
+    files = [images] if images.is_file() else []
+    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     job.say(given.remarks, images)
     pixels = check_images(given.pixels, name=str(images))
     check_size(pixels, real, images, dataset)

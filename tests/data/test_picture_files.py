@@ -171,9 +171,11 @@ def test_an_unreadable_folder_is_refused_or_counted(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", lambda path: closed(str(path).rstrip("/")))
-    assert "dog/: the folder cannot be read (Permission denied)" in refusal(source)
+    assert "dog: the folder cannot be read (Permission denied)" in refusal(source)
     colours, remarks = both(source, skip_unreadable=True)
-    assert colours == [(255, 0, 0)] and remarks[0].startswith("1 file was skipped as unreadable, first dog/")
+    assert colours == [(255, 0, 0)] and remarks[0].startswith(
+        "1 file was skipped as unreadable, first dog: the folder cannot"
+    )
 
 
 def test_an_unreadable_picture_is_refused_or_counted(kept):
