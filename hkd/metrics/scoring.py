@@ -299,10 +299,14 @@ def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None, b
         reasons.append(f"extractor {protocol.extractor} is unproven on its published weights")
     weak = next((facts for facts in used if not facts.skill >= bar), None)
     if weak:
-        reasons.append(
-            f"network {weak.name} reads held-out {weak.reads}, a share of {weak.skill:.2f} below the bar of {bar:g}"
-        )
+        reasons.append(weakness(weak.name, weak.skill, weak.reads, bar))
     return reasons
+
+
+def weakness(name: str, skill: float, reads: str, bar: float) -> str:
+    """Return the reason why numbers of a network below its bar are estimates, or nothing."""
+    told = f"network {name} reads held-out {reads}, a share of {skill:.2f} below the bar of {bar:g}"
+    return "" if skill >= bar else told
 
 
 def _check_same_extractors(sample: FeatureSet, reference: FeatureSet) -> None:
