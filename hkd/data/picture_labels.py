@@ -25,7 +25,7 @@ MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
 SHOWN = 5
 SPLITS = re.compile(  # and such as train2017 or images_val
     r"((images?|imgs?|data|set)[-_ ]?)?"
-    r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|unlabell?ed|extra)"
+    r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation|h[oe]ld[-_ ]?out|unlabell?ed|extra)"
     r"([-_ ]?(images?|imgs?|data|set|split))?[-_ ]?[0-9]*"
 )
 DIGITS = re.compile(r"([0-9]+)")
