@@ -111,7 +111,7 @@ def pick_device(name: str) -> torch.device:
 def say(remarks: Iterable[str], about: object) -> None:
     """Print what a reader should know about an input, a line each, beside the output."""
     for line in remarks:
-        typer.echo(" ".join(f"{about}: {line}".split()), err=True)
+        typer.echo(f"{about}: {line}", err=True)
 
 
 def save_figure(drawn: Any, out: Path, caption: str, made: Record) -> None:

@@ -9,5 +9,9 @@ class DataError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
-        super().__init__("".join(shown))
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, in which letters that do not print are written as Python would."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -11,13 +11,12 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from hkd.data import DataError
-from hkd.data.formats import SUFFIXES, is_picture
+from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
 from hkd.data.picture_folder import FolderPictures
 from hkd.data.picture_zip import ZipPictures
 
-EXTENSIONS = ", ".join(sorted(SUFFIXES))
-ACCEPTED = f"an EDM-format zip, a folder of images ({EXTENSIONS}), or cifar-10-python.tar.gz"
+ACCEPTED = f"an EDM-format zip, a folder of images ({EXPECTED}), or cifar-10-python.tar.gz"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError, ValueError, OverflowError, MemoryError)
 PEEKED, PEEKED_BYTES = 16, 512 << 20  # members of a tar, and bytes, that are passed by to learn what it is

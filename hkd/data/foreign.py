@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hkd.data import DataError
+from hkd.data import DataError, printable
 from hkd.data.containers import check_kind, find_pictures, is_single_picture, is_tar, is_zip
 from hkd.data.decoding import channels_first, decode, size
 from hkd.data.picture_files import ARRAYS, PictureFiles
@@ -64,7 +64,7 @@ def load_images(
     if not images:
         raise DataError(f"{path}: not one of its {len(files.names)} images can be read; {files.remarks[-1]}")
     _check_count(path, len(images), claimed)
-    return Foreign(np.stack(images), tuple(files.remarks))
+    return Foreign(np.stack(images), tuple(map(printable, files.remarks)))
 
 
 def _check_count(path: Path, count: int, claimed: int | None) -> None:

@@ -86,7 +86,7 @@ class PictureFiles(ABC):
 
     def where(self, name: str) -> str:
         """Return what errors call a file."""
-        return f"{self.path}, {name}"
+        return f"{self.path}, {name}" if name else str(self.path)
 
     def unreadable(self, name: str, why: str) -> None:
         """Count a file that cannot be read.
@@ -152,7 +152,7 @@ class PictureFiles(ABC):
         if batches:
             return f"{text}, which are CIFAR-10's batches; give the archive they came in, cifar-10-python.tar.gz"
         if any(suffix in self._others for suffix in ARRAYS):
-            text += ", and array files are not accepted"
+            text += ", and array files within it are not read"
         left = "".join(f" ({line})" for line in self.remarks)
         return f"{text}; expected {EXPECTED}{left}"
 

@@ -66,7 +66,7 @@ class FolderPictures(PictureFiles):
             with os.scandir(self.path / folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self.unreadable(folder, f"the folder cannot be read ({error.strerror}); check its permissions")
+            self.unreadable(folder.rstrip("/"), f"the folder cannot be read ({error.strerror}); check its permissions")
             return []
 
     def _enter(self, name: str, link: bool, key: Identity, reached: dict[Identity, tuple[str, bool]]) -> bool:

@@ -23,28 +23,10 @@ from hkd.data.picture_files import PictureFiles
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
 SHOWN = 5
-SPLITS = frozenset(
-    [
-        "train",
-        "training",
-        "trainset",
-        "train_set",
-        "test",
-        "testing",
-        "testset",
-        "test_set",
-        "val",
-        "valid",
-        "validation",
-        "valset",
-        "val_set",
-        "dev",
-        "eval",
-        "evaluation",
-        "holdout",
-        "heldout",
-        "held_out",
-    ]
+SPLITS = re.compile(  # and such as train2017 or images_val
+    r"((images?|imgs?|data|set)[-_ ]?)?"
+    r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation|h[oe]ld[-_ ]?out|unlabell?ed|extra)"
+    r"([-_ ]?(images?|imgs?|data|set|split))?[-_ ]?[0-9]*"
 )
 DIGITS = re.compile(r"([0-9]+)")
 
@@ -263,7 +245,7 @@ def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str]) -
 
 def _splits(names: Sequence[str]) -> list[str]:
     """Return those of a level's folders that are named as splits, if all or several are: one may be a class."""
-    found = [name for name in names if name.casefold() in SPLITS]
+    found = [name for name in names if SPLITS.fullmatch(name.casefold())]
     return found if len(found) > 1 or len(found) == len(names) else []
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hkd.data import DataError as DataError
-from hkd.data import cifar
+from hkd.data import cifar, printable
 from hkd.data.containers import ACCEPTED, check_kind, find_pictures, holds_pictures, is_single_picture, is_tar, is_zip
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
 from hkd.data.picture_files import ARRAYS, LABEL_FILE
@@ -55,7 +55,7 @@ def open_source(
     if resolution is not None and (resolution < 8 or resolution % 8):
         raise DataError(f"{path}: cannot resize to resolution {resolution}; set a multiple of 8")
     check_kind(path, ACCEPTED)
-    if path.suffix.lower() in ARRAYS:
+    if path.is_file() and path.suffix.lower() in ARRAYS:
         raise DataError(f"{path}: an array file is not accepted; write its images as PNG files and give {ACCEPTED}")
     if path.is_dir() or is_zip(path):
         return ImageFiles(
@@ -187,7 +187,7 @@ class ImageFiles(Source):
         self._names = [self._files.names[k] for k in kept]
         self._labels = None if labels.numbers is None else [labels.numbers[k] for k in kept]
         empty = () if self._labels is None else empty_classes(self._labels, labels)
-        self.remarks = (*self._files.remarks, *labels.remarks, *empty)
+        self.remarks = tuple(printable(line) for line in (*self._files.remarks, *labels.remarks, *empty))
         first = self._decode(self._names[0])
         self.resolution = resolution or square_size(first, self._files.where(self._names[0]))
 

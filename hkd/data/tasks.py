@@ -25,10 +25,11 @@ class ExtractorTask:
     """Batches to train on, and the quality of a network on held-out images.
 
     Args:
-        task: factors, labels, rotation, or auto: the first of these that the data set offers.
+        task: factors, labels, rotation, or auto: the first of these that the data set offers. Labels are offered
+            where images differ in them: of one class a network would learn nothing, at an accuracy of 1.
         size: side in pixels of the network's input; `resize` brings images there.
     Raises:
-        ArtifactError: the data set lacks the factors or labels that the task needs.
+        ArtifactError: the data set lacks the factors or labels that the task needs, or has a single image.
     """
 
     def __init__(self, task: str, images: Path, data: Data, *, size: int, resize: Resize, seed: int) -> None:
@@ -40,10 +41,14 @@ class ExtractorTask:
         self._set.verify()
         self._kind = kind(data.kind)
         offered = ["factors"] if hasattr(self._kind, "FACTORS") else []
-        offered += ["labels"] if self._set.label_dim else []
+        classes = self._set.class_numbers
+        offered += ["labels"] if classes is not None and len(np.unique(classes)) > 1 else []
+        if len(self._set) < 2:
+            raise ArtifactError(f"{images}: a single image, from which no network learns; give a source of 2 or more")
         self.task = ([*offered, "rotation"])[0] if task == "auto" else task
         if self.task not in (*offered, "rotation"):
-            raise ArtifactError(f"{images}: has no {self.task} to learn from; set extractor task: auto")
+            lack = "one class alone" if self.task == "labels" and classes is not None else f"no {self.task}"
+            raise ArtifactError(f"{images}: has {lack} to learn from; set extractor task: auto")
         order = permutation(seed, "held-out", 0, len(self._set))
         # images of known factors can be drawn afresh for the test, so none need to be held out
         kept = 0 if self.task == "factors" else max(len(order) // 10, 1)
@@ -62,8 +67,13 @@ class ExtractorTask:
         return self._examples(indices, stream(self._seed, "extractor-rotation", step), device)
 
     @torch.no_grad()
-    def quality(self, network: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> dict[str, float]:
-        """Return the accuracy (classes) or R² (values) of every head on held-out images."""
+    def quality(
+        self, network: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the accuracy (classes) or R² (values) of every head on held-out images, and that of guessing.
+
+        Guessing is to say the most frequent class, or the mean.
+        """
         if self.task == "factors":
             values = self._kind.factors(self._data.seed, "heldout", range(HELD_OUT))
             levels = self._levels(torch.from_numpy(self._kind.render(values, self._set.resolution)))
@@ -72,7 +82,9 @@ class ExtractorTask:
             whole = self._examples(self._held_out[:HELD_OUT], stream(self._seed, "held-out-rotation"), device)
         pieces = [network(levels.to(device)) for levels in whole.levels.split(250)]
         outputs = {name: torch.cat([piece[name] for piece in pieces]).cpu() for name in pieces[0]}
-        return {name: _score(outputs[name], answer.cpu()) for name, answer in whole.answers.items()}
+        answers = {name: answer.cpu() for name, answer in whole.answers.items()}
+        guessed = {name: _guessed(answer) for name, answer in answers.items()}
+        return {name: _score(outputs[name], answer) for name, answer in answers.items()}, guessed
 
     def _examples(self, indices: np.ndarray, generator: torch.Generator, device: torch.device) -> ExtractorBatch:
         """Return images of the set with their answers; sorted, as a file mapped into memory is read fastest."""
@@ -105,6 +117,11 @@ def _score(output: Tensor, answer: Tensor) -> float:
         return float((output.argmax(dim=1) == answer).double().mean())
     residual = (output.double() - answer).square().sum()
     return float(1 - residual / (answer.double() - answer.double().mean(dim=0)).square().sum())
+
+
+def _guessed(answer: Tensor) -> float:
+    """Return the score of the best constant answer."""
+    return float(answer.bincount().max()) / len(answer) if answer.dtype == torch.int64 else 0.0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class TrainedExtractor:
 
     Attributes:
         state: its weights. network: the arguments that build it. task: what it was trained to read.
-        quality: on held-out images, accuracy of classes and R² of values by head.
+        quality: on held-out images, accuracy of classes and R² of values by head; `guessed`: that of guessing.
         seconds: of training, over all attempts.
     """
 
@@ -33,12 +33,26 @@ class TrainedExtractor:
     network: dict[str, Any]
     task: str
     quality: dict[str, float]
+    guessed: dict[str, float]
     seconds: float
 
     @property
     def name(self) -> str:
         """What a distance on its features is called."""
         return NAMES[self.task]
+
+    @property
+    def skill(self) -> tuple[float, str]:
+        """The share that the worst head reads of what guessing leaves, 1 at best, and a phrase that says so.
+
+        A head whose held-out answers are all one shows nothing, so its share is 0.
+        """
+        shares = {
+            head: (value - self.guessed[head]) / (1 - self.guessed[head]) if self.guessed[head] < 1 else 0.0
+            for head, value in self.quality.items()
+        }
+        worst = min(shares, key=lambda head: shares[head])
+        return shares[worst], f"{worst} {self.quality[worst]:.3f} where guessing has {self.guessed[worst]:.3f}"
 
 
 def train_extractor(
@@ -63,8 +77,8 @@ def train_extractor(
     trainer = Trainer(ExtractorTraining(student=FeatureCNN(**network)).to(to), _training(settings), seed=settings.seed)
     train(trainer, lambda step: task.batch(step, settings.batch, to), checkpoints, title=title)
     student: Any = trainer.method.student
-    quality = task.quality(student, to)
-    return TrainedExtractor(student.state_dict(), network, task.task, quality, trainer.progress.seconds)
+    quality, guessed = task.quality(student, to)
+    return TrainedExtractor(student.state_dict(), network, task.task, quality, guessed, trainer.progress.seconds)
 
 
 def _training(settings: Extractor) -> Training:

@@ -6,11 +6,13 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.experiment.networks import feature_network, network_facts
+from hkd.experiment.networks import feature_network, network_facts, network_skill
 from hkd.metrics.features.cache import FeatureCache
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
+from hkd.metrics.scoring import weakness
 from hkd.plan.code import code_digest
-from hkd.plan.scores import DIVERSITY, NETWORKS, OWN, extractor_names, published, scores
+from hkd.plan.scores import DIVERSITY, NETWORKS, OWN, bar, extractor_names, published, scores
+from hkd.store.artifacts import weights_about
 
 if TYPE_CHECKING:
     from hkd.metrics.features.extract import Extractor
@@ -44,7 +46,15 @@ def trained_extractor(weights: Path, device: str) -> Extractor:
         function=network.features,
         device=device,
         further=network.layers,
+        **network_skill(weights),
     )
+
+
+def doubt(plan: Plan, dataset: str) -> str:
+    """Return why numbers of the metric's network are estimates, if it was trained here and is below its bar."""
+    limit = bar(plan, dataset)
+    about = weights_about(plan.layout.extractor(dataset, plan.benchmark.extractor)) if limit else {}
+    return weakness(about["name"], about["skill"], about["reads"], limit) if "skill" in about else ""
 
 
 def networks_beside(plan: Plan, dataset: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.experiment.networks import feature_network
+from hkd.experiment.networks import feature_network, network_skill
 from hkd.methods.distances import LPIPS, PerceptualDistance
 from hkd.metrics.features.extract import state_digest
 from hkd.metrics.scores.diversity import diversity
@@ -26,9 +26,10 @@ def perceptual_diversity(plan: Plan, dataset: str) -> dict[str, Any]:
         measured = LPIPS(backbone, locate(name, published(plan, plan.benchmark.extractor).folder), None)
         facts = ExtractorFacts(f"LPIPS-{backbone}", 0, 1, WEIGHTS[name].sha256)
     else:
-        network = feature_network(Path(plan.layout.extractor(dataset, "perceptual")))
+        weights = Path(plan.layout.extractor(dataset, "perceptual"))
+        network = feature_network(weights)
         measured = PerceptualDistance(network, network.maps)
-        facts = ExtractorFacts("perceptual-cnn", 0, 1, state_digest(network.state_dict()))
+        facts = ExtractorFacts("perceptual-cnn", 0, 1, state_digest(network.state_dict()), **network_skill(weights))
 
     def distance(a: Any, b: Any) -> Any:
         return measured(a, measured.features(b))

@@ -35,6 +35,12 @@ def feature_network(weights: Path) -> Any:
     return built.eval().requires_grad_(False)
 
 
+def network_skill(weights: Path) -> dict[str, Any]:
+    """Return how well the network reads held-out images, as facts of an extractor; none of shipped weights."""
+    about = weights_about(weights)
+    return {fact: about[fact] for fact in ("skill", "reads") if fact in about}
+
+
 def network_facts(weights: Path) -> dict[str, Any]:
     """Return what the header of such weights says: the `network`'s arguments, and the `name` of distances through it.
 

@@ -49,9 +49,14 @@ def reference_arrays(
         images: uint8 (N, 3, H, W); may be a file mapped into memory.
         extractors: by their name in views.
     Raises:
-        MetricError: see `check_images` and `check_features`; also for an extractor that is not given.
+        MetricError: see `check_images` and `check_features`; also for copies of one image, and for an extractor
+            that is not given.
     """
     images = check_images(images, name="reference images")
+    if all((image == images[0]).all() for image in images):
+        raise MetricError(
+            f"reference images: all {len(images)} are copies of one, and have no covariance; look at their source"
+        )
     n, whole = len(images), _compared_by_rows(names)
     fitted = {SCORES[name].view for name in names if SCORES[_base(name)].implementation == "hkd"}
     out: dict[str, np.ndarray] = {}
@@ -130,6 +135,7 @@ def measure(
     sizes: Sequence[int] = (),
     ranges: int = 1,
     nominal: int | None = None,
+    bar: float = 0.0,
     network_scores: NetworkScores | None = None,
     claimed: int | None = None,
     cache: FeatureCache | None = None,
@@ -147,7 +153,7 @@ def measure(
         cache=cache,
     )
     sample, known = FeatureSet(arrays, "sample"), FeatureSet(reference, "reference")
-    return score(names, sample, known, sizes=sizes, ranges=ranges, nominal=nominal)
+    return score(names, sample, known, sizes=sizes, ranges=ranges, nominal=nominal, bar=bar)
 
 
 def check_name(extractor: Extractor) -> str:

@@ -136,6 +136,7 @@ class Facts(Protocol):
         value_map: `own` if the network scales levels itself in its own way; `class` if it applies (z - 128) / 128
             and wants levels such that this is the value map of the preprocessing class.
         unproven: never yet run on the weights that its publisher distributes.
+        skill: of a network trained here, the share that it reads of what guessing leaves; `reads` says it in words.
     """
 
     @property
@@ -150,6 +151,10 @@ class Facts(Protocol):
     def value_map(self) -> str: ...
     @property
     def unproven(self) -> bool: ...
+    @property
+    def skill(self) -> float: ...
+    @property
+    def reads(self) -> str: ...
 
 
 def number_protocol(

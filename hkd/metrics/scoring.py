@@ -32,6 +32,7 @@ from hkd.metrics.scores.uncertainty import (
 from hkd.settings.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
 
 Arrays = Mapping[str, np.ndarray]
+ALIKE = 1e-6  # of the largest feature: a network gives one image other last digits in another batch
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ExtractorFacts:
     digest: str
     value_map: str = "own"
     unproven: bool = False
+    skill: float = 1.0
+    reads: str = ""
 
     @classmethod
     def of(cls, extractor: Facts) -> ExtractorFacts:
@@ -124,6 +127,7 @@ def score(
     sizes: Sequence[int] = (),
     ranges: int = 1,
     nominal: int | None = None,
+    bar: float = 0.0,
 ) -> dict[str, Any]:
     """Return the named scores of a sample against a reference.
 
@@ -135,6 +139,7 @@ def score(
         sizes: smaller numbers of images at which scores that are made of features are measured too.
         ranges: disjoint, equally long parts of the sample, each scored by itself; a score is then their mean.
         nominal: number of images below which a score is an estimate.
+        bar: skill of the network below which it is one too.
     Raises:
         MetricError: a reference of another extractor, a missing view, or fewer images than asked for.
     """
@@ -161,7 +166,9 @@ def score(
             first = [scorer.value(item, replace(part, n=size)) for part in parts]
             found[at(name, size)] = float(np.mean(first))
             protocols[at(name, size)] = replace(protocols[name], n_generated=size)
-    distance = scorer.frechet("own_A", sample.rows("own_A", parts[0]))
+    rows = sample.rows("own_A", parts[0])
+    distance = scorer.frechet("own_A", rows)
+    alike = [f"all {n} generated images look the same to the network, so their covariance is 0"] if _alike(rows) else []
     own = sample.extractors["own"]
     return {
         "metric": own.name,
@@ -176,7 +183,7 @@ def score(
         "generated_digest": str(sample["images_digest"]),
         "reference_digest": str(reference["images_digest"]),
         "protocols": {
-            key: protocol.as_dict() | {"estimate": _doubts(sample, protocol, nominal)}
+            key: protocol.as_dict() | {"estimate": alike + _doubts(sample, protocol, nominal, bar)}
             for key, protocol in protocols.items()
         },
     }
@@ -279,11 +286,27 @@ def _protocol(item: Score, sample: FeatureSet, reference: FeatureSet, n: int, ra
     )
 
 
-def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None) -> list[str]:
-    """Return the reasons why a number is an estimate only: too few images, or a network that is not proven."""
-    few = why_estimate(protocol.n_generated, protocol.n_reference, dim=protocol.dim, nominal=nominal)
-    unproven = any(facts.unproven for facts in sample.extractors.values() if facts.name == protocol.extractor)
-    return [*few, *([f"extractor {protocol.extractor} is unproven on its published weights"] if unproven else [])]
+def _alike(rows: np.ndarray) -> bool:
+    """Return whether features (n, D) differ by rounding alone: those of copies of one image."""
+    return bool(np.abs(rows - rows[0]).max() <= ALIKE * np.abs(rows).max())
+
+
+def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None, bar: float) -> list[str]:
+    """Return the reasons why a number is an estimate only: too few images, or a network that is not proven or weak."""
+    reasons = why_estimate(protocol.n_generated, protocol.n_reference, dim=protocol.dim, nominal=nominal)
+    used = [facts for facts in sample.extractors.values() if facts.name == protocol.extractor]
+    if any(facts.unproven for facts in used):
+        reasons.append(f"extractor {protocol.extractor} is unproven on its published weights")
+    weak = next((facts for facts in used if not facts.skill >= bar), None)
+    if weak:
+        reasons.append(weakness(weak.name, weak.skill, weak.reads, bar))
+    return reasons
+
+
+def weakness(name: str, skill: float, reads: str, bar: float) -> str:
+    """Return the reason why numbers of a network below its bar are estimates, or nothing."""
+    told = f"network {name} reads held-out {reads}, a share of {skill:.2f} below the bar of {bar:g}"
+    return "" if skill >= bar else told
 
 
 def _check_same_extractors(sample: FeatureSet, reference: FeatureSet) -> None:

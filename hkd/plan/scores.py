@@ -54,6 +54,13 @@ def nominal(plan: Plan, dataset: str) -> int | None:
     return max((plan.run(dataset, method).sampling.nominal for method in methods if method), default=None)
 
 
+def bar(plan: Plan, dataset: str) -> float:
+    """Return the skill that networks trained here must have; 0 of others, shipped ones among them."""
+    own = plan.benchmark.extractor
+    trained = own in OWN and not plan.shipped(dataset, f"extractors/{own}")
+    return plan.extractor(dataset, own).bar if trained else 0.0
+
+
 def extractor_names(plan: Plan, dataset: str) -> dict[str, str]:
     """Return the networks that the scores look through: name in views -> file of configs/extractors."""
     further = {split_view(view)[0] for view in views_of(scores(plan, dataset))} - {"own"}
@@ -116,6 +123,7 @@ def metrics_settings(plan: Plan, dataset: str, method: str) -> dict[str, Any]:
         "sizes": sizes(plan, dataset, method),
         "nominal": sampling.nominal,
         "ranges": sampling.ranges,
+        **({"bar": limit} if (limit := bar(plan, dataset)) else {}),
     }
 
 

@@ -6,6 +6,7 @@ in `hkd.studies.{study}.plan`. A stage names the modules of the library that it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -251,11 +252,21 @@ def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
 
 
 def _listing(path: str | None) -> Iterator[list[object]]:
-    """Yield name, size and time of every file in a folder of images: what changes when its content does."""
-    if path and Path(path).is_dir():
-        for file in sorted(file for file in Path(path).rglob("*") if file.is_file()):
-            about = file.stat()
-            yield [str(file.relative_to(path)), about.st_size, about.st_mtime_ns]
+    """Yield name, size and time of every file in a folder of images: what changes when its content does.
+
+    Folders that are links are read as others, once each: some lead back to one above.
+    """
+    if not (path and Path(path).is_dir()):
+        return
+    files, seen = [], {os.path.realpath(path)}
+    for folder, below, names in os.walk(path, followlinks=True):
+        new = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(below)}
+        below[:] = [name for name, real in new.items() if real not in seen]
+        seen.update(new.values())
+        files += [Path(folder, name) for name in names]
+    for file in sorted(file for file in files if file.is_file()):
+        about = file.stat()
+        yield [str(file.relative_to(path)), about.st_size, about.st_mtime_ns]
 
 
 def _extractor_files(layout: Layout, dataset: str = DATASET, role: str = "{role}") -> Files:
@@ -270,7 +281,7 @@ def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
     settings = plan.extractor(dataset, role)
     return Definition(
         inputs={"images": plan.layout.data(dataset, "train").manifest},
-        settings={**settings.model_dump(), "title": ""},
+        settings={**settings.model_dump(exclude={"bar"}), "title": ""},
         code=("hkd.experiment.extractor",),
         needs=needs,
     )

@@ -199,6 +199,7 @@ class Extractor(Section):
     optimizer: UnpacedOptimizer
     schedule: Literal["constant", "cosine", "linear"]
     final_lr: Fraction
+    bar: Annotated[float, Field(ge=0, le=1)]
     seed: int
 
 

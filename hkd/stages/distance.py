@@ -34,17 +34,17 @@ def distance(
     from hkd.metrics.features.inputs import check_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
-    from hkd.plan.scores import extractor_files, nominal, scores
+    from hkd.plan.scores import bar, extractor_files, nominal, scores
     from hkd.store.artifacts import Record, read_arrays, write_json
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     known = plan.layout.reference(dataset)
-    files = [images] if images.is_file() else []
-    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     reference = read_arrays(known, "reference")
     real = plan.layout.data(dataset, plan.reference_split(dataset))
     side = image_shape(Path(real)).resolution
     given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable)
+    files = [images] if images.is_file() else []
+    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     job.say(given.remarks, images)
     pixels = check_images(given.pixels, name=str(images))
     check_size(pixels, real, images, dataset)
@@ -54,6 +54,7 @@ def distance(
         extractors(plan, dataset, to),
         scores(plan, dataset),
         nominal=nominal(plan, dataset),
+        bar=bar(plan, dataset),
         network_scores=networks_beside(plan, dataset),
         cache=feature_cache(plan),
     )

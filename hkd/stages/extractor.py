@@ -62,8 +62,17 @@ def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None
         to,
         title=f"{dataset} {role} network",
     )
-    save_weights(out, found.state, {"network": found.network, "name": found.name, "task": found.task})
-    record.write(out, quality=found.quality, name=found.name, train_seconds=round(found.seconds, 1))
+    skill, reads = found.skill
+    about = {"network": found.network, "name": found.name, "task": found.task, "skill": skill, "reads": reads}
+    save_weights(out, found.state, about)
+    facts = {"quality": found.quality, "guessed": found.guessed, "skill": skill, "name": found.name}
+    record.write(out, **facts, train_seconds=round(found.seconds, 1))
     keep(out.parent, [out], name)
     quality = ", ".join(f"{name} {value:.3f}" for name, value in found.quality.items())
     print(f"{dataset} {role} network: held-out {quality}", file=sys.stderr)
+    if skill < settings.bar:
+        print(
+            f"{dataset} {role} network: {reads}, a share of {skill:.2f} of what guessing leaves, below the bar of "
+            f"{settings.bar:g}: numbers made with it are marked as estimates",
+            file=sys.stderr,
+        )

@@ -29,7 +29,7 @@ def metrics(
     """Make the numbers of one run from its features: no network is loaded, and no image is read again."""
     from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
     from hkd.metrics.scoring import FeatureSet, score
-    from hkd.plan.scores import scores, sizes
+    from hkd.plan.scores import bar, scores, sizes
     from hkd.plan.stages import METRICS
     from hkd.store.artifacts import (
         commit,
@@ -71,6 +71,7 @@ def metrics(
             sizes=sizes(plan, dataset, method),
             ranges=sampling.ranges,
             nominal=sampling.nominal,
+            bar=bar(plan, dataset),
         )
         check_metrics(numbers, where=str(work.out()))
         content |= {("metrics" if key == "scores" else key): value for key, value in numbers.items() if key != "metric"}

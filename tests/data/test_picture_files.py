@@ -34,7 +34,9 @@ def refusal(path: Path, **options: bool) -> str:
 
 def both(path: Path, **options: bool) -> tuple[list[tuple[int, int, int]], tuple[str, ...]]:
     """The mean colours and remarks that both readers agree on."""
-    source, foreign = open_source(path, **options), load_images(path, **options)  # type: ignore[arg-type]
+    source = open_source(path, **options)  # type: ignore[arg-type]
+    options.pop("convert_to_rgb", None)  # what is scored is converted always
+    foreign = load_images(path, **options)  # type: ignore[arg-type]
     prepared = np.stack([image for image, _ in source.items()])
     assert (prepared == foreign.pixels).all() and source.remarks == foreign.remarks
     return mean_colours(prepared), source.remarks
@@ -169,9 +171,11 @@ def test_an_unreadable_folder_is_refused_or_counted(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", lambda path: closed(str(path).rstrip("/")))
-    assert "dog/: the folder cannot be read (Permission denied)" in refusal(source)
+    assert "dog: the folder cannot be read (Permission denied)" in refusal(source)
     colours, remarks = both(source, skip_unreadable=True)
-    assert colours == [(255, 0, 0)] and remarks[0].startswith("1 file was skipped as unreadable, first dog/")
+    assert colours == [(255, 0, 0)] and remarks[0].startswith(
+        "1 file was skipped as unreadable, first dog: the folder cannot"
+    )
 
 
 def test_an_unreadable_picture_is_refused_or_counted(kept):
@@ -340,3 +344,31 @@ def test_a_finder_never_gives_what_it_did_not_find(tmp_path):
     assert files.names == ["a/0.png", "b/1.png"] and files.read("a/0.png") == RED
     with pytest.raises(DataError, match="cannot be read"):
         files.read("absent.png")
+
+
+def test_every_format_that_is_read_counts_in_every_command(tmp_path):
+    source = folder(tmp_path / "set", {"8": RED, "9.PNG": RED})
+    kinds = {
+        "0.png": "PNG",
+        "1.JPG": "JPEG",
+        "2.JPEG": "JPEG",
+        "3.jfif": "JPEG",
+        "4.tif": "TIFF",
+        "5.gif": "GIF",
+        "6.ppm": "PPM",
+        "7.jpe": "JPEG",
+        "a.bmp": "BMP",
+        "b.webp": "WEBP",
+        "c": "GIF",
+        "d.dat": "TIFF",
+    }
+    for name, kind in kinds.items():
+        (source / name).write_bytes(colour(0, 0, 0, kind=kind))
+    colours, remarks = both(source, convert_to_rgb=True)
+    assert len(colours) == 14 and remarks == ()
+
+
+def test_remarks_are_printable_whatever_they_quote(tmp_path):
+    source = folder(tmp_path / "set", {"0.png": RED, "a\n\x1b[31mb.png": b"", "x.\x1b[2J": b""})
+    remarks = both(source, skip_unreadable=True)[1]
+    assert len(remarks) == 2 and all(line.isprintable() for line in remarks)

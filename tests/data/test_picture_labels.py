@@ -175,7 +175,16 @@ def test_pictures_beside_class_folders_are_refused(kept, files):
 
 @pytest.mark.parametrize(
     "splits",
-    [("train", "test"), ("Train", "Val"), ("training", "validation", "test"), ("data/train", "data/test"), ("test",)],
+    [
+        ("train", "test"),
+        ("Train", "Val"),
+        ("training", "validation", "test"),
+        ("train2017", "val2017"),
+        ("images_train", "images_val"),
+        ("train_set", "extra"),
+        ("data/train", "data/test"),
+        ("test",),
+    ],
 )
 def test_splits_are_no_classes(kept, splits):
     path = kept({f"{split}/{k}.png": RED for split in splits for k in range(2)})
@@ -190,9 +199,10 @@ def test_splits_with_classes_below_are_refused_and_one_of_them_is_read(tmp_path)
     assert open_source(path).remarks == ("the folders test, train look like splits, and are read as one set",)
 
 
-def test_a_class_may_be_called_train(kept):
-    source = open_source(kept({f"{name}/0.png": RED for name in ("bus", "train", "tram")}), class_folders=True)
-    assert source.class_names == ("bus", "train", "tram") and source.remarks == ()
+@pytest.mark.parametrize("names", [("bus", "train", "tram"), ("freight train", "steam train"), ("testudo", "trainer")])
+def test_a_class_may_be_called_train(kept, names):
+    source = open_source(kept({f"{name}/0.png": RED for name in names}), class_folders=True)
+    assert source.class_names == names and source.remarks == ()
 
 
 @pytest.mark.parametrize(

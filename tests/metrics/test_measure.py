@@ -177,6 +177,30 @@ def test_a_small_sample_is_marked_an_estimate(
     assert nominal == "generated n = 16 is below the nominal 100"
 
 
+def test_copies_of_one_image_are_named(
+    generated: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
+) -> None:
+    found = measure(np.repeat(generated[:1], 40, axis=0), reference, {"own": extractor}, ["fdn", "kid"])
+    for name in ("fid_own", "fdn", "kid"):
+        assert np.isfinite(found["scores"][name])
+        assert "all 40 generated images look the same to the network" in found["protocols"][name]["estimate"][0]
+    with pytest.raises(MetricError, match="all 40 are copies of one, and have no covariance; look at their source"):
+        reference_arrays(np.repeat(generated[:1], 40, axis=0), {"own": extractor}, ["fdn"])
+    for few in (generated[:1], generated[:0]):
+        with pytest.raises(MetricError, match="have no covariance; give or sample at least 2"):
+            reference_arrays(few, {"own": extractor}, ["fdn"])
+
+
+def test_every_number_of_a_network_below_its_bar_says_so(
+    generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor
+) -> None:
+    weak = replace(extractor, skill=0.1, reads="label 0.190 where guessing has 0.100")
+    known = reference_arrays(real, {"own": weak}, ["fdn", "kid", "fid_own"])
+    for bar, count in ((0.5, 1), (0.1, 0), (0.0, 0)):
+        found = measure(generated, known, {"own": weak}, ["fdn", "kid"], bar=bar)["protocols"]
+        assert all(len(protocol["estimate"]) == count for protocol in found.values())
+
+
 def test_a_score_at_a_common_number_is_that_of_the_first_images(
     generated: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,17 @@ def test_features_of_random_or_foreign_weights_never_stand_in_a_table_as_fid(ben
     for path in made.runs:
         made.change(path, "extractor", to="FID")
     assert "called FID, but its weights are not the published Inception's" in made.refusal()
+
+
+def test_every_number_of_a_network_below_its_bar_is_marked(benchmark):
+    made = benchmark()
+    reads = "label 0.190 where guessing has 0.100"
+    made.fill(lambda method: 30, {"own": replace(TINY, skill=0.1, reads=reads)})
+    (row,) = made.table()["HKD"]
+    assert f"network FD-tiny reads held-out {reads}, a share of 0.10 below the bar of 0.5" in row["estimate"]
+    assert row["estimate"].startswith("fid_own fdn: ")
+    text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
+    assert "≈: an estimate" in text and f"reads held-out {reads}" in text
 
 
 def test_every_number_of_an_unproven_network_says_so(benchmark):

@@ -56,6 +56,8 @@ class FunctionExtractor:
     value_map: str = "own"
     device: str = "cpu"
     unproven: bool = False
+    skill: float = 1.0
+    reads: str = ""
     further: Callable[[Tensor], Mapping[str, Tensor]] | None = None
 
     def __call__(self, levels: Tensor) -> Tensor:

@@ -289,6 +289,7 @@ class Inception:
     input_size = 299
     value_map = "class"
     unproven = False
+    skill, reads = 1.0, ""
 
     def __init__(
         self, network: InceptionV3, *, name: str, digest: str, layer: str = "pool3", device: str = "cpu"

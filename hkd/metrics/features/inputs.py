@@ -31,7 +31,7 @@ def check_images(images: Any, *, name: str = "images", claimed: int | None = Non
         hint = "; transpose NHWC to NCHW" if array.ndim == 4 and array.shape[-1] == 3 else "; repeat grey channels to 3"
         raise MetricError(f"{name}: expected shape (N, 3, H, W), found {array.shape}{hint}")
     if len(array) < 2:
-        raise MetricError(f"{name}: {len(array)} image(s) have no covariance; sample at least 2")
+        raise MetricError(f"{name}: {len(array)} image(s) have no covariance; give or sample at least 2")
     if claimed is not None and len(array) != claimed:
         raise MetricError(f"{name}: {claimed} images claimed, {len(array)} found; sample the rest or correct the claim")
     if _constant(array):

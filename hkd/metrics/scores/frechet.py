@@ -227,7 +227,9 @@ def _finish(
     mean_term = float(difference @ difference)
     trace_term = max(traces[0] + traces[1] - 2.0 * root, 0.0)  # a distance; below 0 only by rounding
     if not traces[1] > 0.0:
-        raise MetricError("reference features: zero variance; the extractor returns a constant, check its weights")
+        raise MetricError(
+            "reference features: zero variance; its images are copies of one, or the extractor returns a constant"
+        )
     return Frechet(mean_term + trace_term, mean_term, trace_term, traces[1], n, len(difference), conditioning)
 
 

@@ -27,6 +27,7 @@ def budget_curve(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Measure one run at its milestones: images in one step, and their distance to the reference."""
+    from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality
     from hkd.store.artifacts import read_arrays, read_record, write_json
     from hkd.studies.budget.curve import points
@@ -58,6 +59,7 @@ def budget_curve(
         "points": points(quality, kept),
         "parameters": trained["budget"]["params"],
     }
+    content |= {"doubt": told} if (told := doubt(plan, dataset)) else {}
     write_json(work.out(), content)
     record.write(work.out())
 
@@ -80,9 +82,11 @@ def budget(
     titles = {method: plan.title(on, method) for method in runs(plan)}
     record = job.record(work)
     table: list[dict[str, Any]] = []
+    doubts: list[str] = []
     for method in runs(plan):
         for seed in plan.seeds:
             measured = read_json(curve(plan, method, seed), "budget-curve")
+            doubts.append(measured.get("doubt", ""))
             found = lines(measured, titles[method], _cost(plan, method, seed))
             check_matched(method, found, study.evaluations)
             table.extend(found)
@@ -93,6 +97,7 @@ def budget(
         n=study.images,
         seeds=plan.benchmark.seeds,
         benchmark=plan.benchmark.benchmark,
+        doubt=max(doubts, default=""),
     )
     job.save_figure(budget_curves(mean_curves(table), titles), out, text, record)
 

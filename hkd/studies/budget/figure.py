@@ -56,7 +56,7 @@ def budget_curves(curves: Mapping[str, Sequence[tuple[float, float, float]]], ti
     return figure
 
 
-def caption(*, dataset: str, n: int, seeds: int, benchmark: str) -> str:
+def caption(*, dataset: str, n: int, seeds: int, benchmark: str, doubt: str = "") -> str:
     """Return the sentences that go under the figure."""
     over = "seed 0" if seeds == 1 else f"mean over seeds 0 to {seeds - 1}"
     return (
@@ -68,4 +68,5 @@ def caption(*, dataset: str, n: int, seeds: int, benchmark: str) -> str:
         "backward passes nor perceptual networks are counted, and networks differ (DDPM's U-Net, NCSN++, DDPM++). The "
         "rate is constant, so that a point on the way is the end of a shorter training, but not in PD, ECM, CT and "
         "iCT, whose stages or grids follow the whole length; FDn is no FID."
+        + (f" It is an estimate here: {doubt}." if doubt else "")
     )

@@ -29,6 +29,7 @@ def stability(
     """Sample from the weights at every milestone of a training, and measure each."""
     from tqdm import tqdm
 
+    from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality, as_arrays
     from hkd.store.artifacts import Arrays, identity, read_arrays, write_json
     from hkd.store.chunks import clear, in_parts
@@ -72,6 +73,7 @@ def stability(
         found = in_parts(parts, name, len(kept.steps), 1, measured, interrupt.check)
     values = {name: array.tolist() for name, array in found.items()}
     content = {"n": sampling.n_samples, "total": kept.total, "steps": kept.steps, "metrics": values}
+    content |= {"doubt": told} if (told := doubt(plan, dataset)) else {}
     write_json(work.out(), content)
     record.write(work.out())
     clear(parts)
@@ -119,5 +121,6 @@ def stability_figure(
         dataset=plan.dataset(on).title,
         checkpoints=figure.checkpoints(plan.benchmark.benchmark, runs),
         n=runs[0]["n"],
+        doubt=runs[0].get("doubt", ""),
     )
     job.save_figure(figure.stability_figure(rows), out, text, record)

@@ -45,13 +45,16 @@ def stability_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def caption(lines: Sequence[Mapping[str, Any]], *, run: str, dataset: str, checkpoints: str, n: int) -> str:
+def caption(
+    lines: Sequence[Mapping[str, Any]], *, run: str, dataset: str, checkpoints: str, n: int, doubt: str = ""
+) -> str:
     """Return the caption as Markdown, with all numbers."""
     text = [
         f"Quality of {run} over training on {dataset}; {checkpoints}; {n} samples per point, the same noise at every "
         "milestone. Left: FDn of the averaged weights at each milestone, mean ± one standard deviation (ddof 1), thin: "
         "single seeds. Right: Table 5 of the paper, whose FID is another distance on other data after a far longer "
-        "training: compare the course, not the values. Both axes of quality are logarithmic.",
+        "training: compare the course, not the values. Both axes of quality are logarithmic."
+        + (f" FDn is an estimate: {doubt}." if doubt else ""),
         "",
         "| share of training | step | FDn | printed at | printed FID |",
         "| --: | --: | --: | :-- | --: |",

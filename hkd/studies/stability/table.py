@@ -47,7 +47,10 @@ def lines(runs: Sequence[Mapping[str, Any]], printed: Sequence[PrintedRow], epoc
             "sd": statistics.stdev(values) if len(values) > 1 else "",
             "values": " ".join(f"{value:.4g}" for value in values),
         }
-        found.append({"share": share, **measured, **_reported(row)})
+        beside = _reported(row)
+        notes = [f"an estimate: {runs[0]['doubt']}"] if runs[0].get("doubt") else []
+        notes += [beside["note"]] if beside.get("note") else []
+        found.append({"share": share, **measured, **beside, **({"note": "; ".join(notes)} if notes else {})})
     found += [{"share": share, **_reported(row)} for share, row in left.items()]
     return sorted(found, key=lambda line: line["share"])
 

@@ -24,7 +24,7 @@ def test_good_images_pass_unchanged() -> None:
         (np.full(GOOD.shape, np.nan), r"expected uint8 bytes, found float64 in \[nan, nan\]"),
         (GOOD.transpose(0, 2, 3, 1), r"found \(4, 8, 8, 3\); transpose NHWC to NCHW"),
         (GOOD[:, :1], r"found \(4, 1, 8, 8\); repeat grey channels to 3"),
-        (GOOD[:1], "1 image.* have no covariance; sample at least 2"),
+        (GOOD[:1], "1 image.* have no covariance; give or sample at least 2"),
         (np.full_like(GOOD, 7), "all 4 images are one constant colour; the sampler has failed"),
     ],
 )

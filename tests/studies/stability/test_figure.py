@@ -26,3 +26,14 @@ def test_the_caption_says_whose_weights_were_measured():
     said = checkpoints("smoke", RUNS)
     assert said == "benchmark smoke, seeds 0 to 1, 100 steps"
     assert said in caption(lines(RUNS, [], 10), run="HKD", dataset="shapes", checkpoints=said, n=96)
+
+
+def test_numbers_of_a_network_below_its_bar_are_marked_in_table_and_caption():
+    why = "network FD-x reads too little"
+    rows = lines([{**RUNS[0], "doubt": why}], [PrintedRow(9, 3.0, 0.1, "a note")], 10)
+    assert [row["note"] for row in rows if "fdn" in row] == [
+        *[f"an estimate: {why}"] * 2,
+        f"an estimate: {why}; a note",
+    ]
+    assert f"an estimate: {why}" in caption(rows, run="HKD", dataset="shapes", checkpoints="", n=9, doubt=why)
+    assert not any(row.get("note") for row in lines(RUNS, [], 10))
