@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import json
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from hkd.store.artifacts import Arrays, ArtifactError, record_path, save_arrays, sha256, write_json
+
+MAX_RECORD_BYTES = 1 << 16
+# what readers of zip, npy and JSON raise for damage
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 def in_parts(
@@ -32,13 +52,13 @@ def in_parts(
     spans = [(first, min(chunk, count - first)) for first in range(0, count, chunk)]
     for first, n in spans:
         part = _path(folder, identity, first)
-        if _whole(part) is None:
+        if _whole(part, n) is None:
             checkpoint()
             save_arrays(part, make(first, n))
             write_json(record_path(part), {"sha256": sha256(part)})
-    parts = [_whole(_path(folder, identity, first)) for first, _ in spans]
+    parts = [_whole(_path(folder, identity, first), n) for first, n in spans]
     whole = [part for part in parts if part is not None]
-    if len(whole) != len(parts):
+    if len(whole) != len(parts) or not _alike(whole):
         raise ArtifactError(f"{folder}: a part was damaged while the parts were joined; run the same command again")
     return {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
 
@@ -54,12 +74,25 @@ def _path(folder: Path, identity: str, first: int) -> Path:
     return folder / f"{identity}-{first:08d}.npz"
 
 
-def _whole(part: Path) -> Arrays | None:
-    """Return a finished part, or None when it is missing or damaged."""
+def _whole(part: Path, count: int) -> Arrays | None:
+    """Return a finished part of `count` items, or None when it is missing, damaged or of another number."""
     try:
-        if json.loads(record_path(part).read_text())["sha256"] != sha256(part):
+        with open(record_path(part), "rb") as file:
+            record = json.loads(file.read(MAX_RECORD_BYTES))
+        if not isinstance(record, dict) or record.get("sha256") != sha256(part):
             return None
+        with zipfile.ZipFile(part) as file:
+            # as they were written, not compressed: so what comes out is no larger than the file
+            if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
+                return None
         with np.load(part, allow_pickle=False) as file:
-            return dict(file)
-    except (FileNotFoundError, ValueError, KeyError):
+            arrays = {name: file[name] for name in file.files}
+    except DAMAGE:
         return None
+    return arrays if arrays and all(array.shape[:1] == (count,) for array in arrays.values()) else None
+
+
+def _alike(parts: list[Arrays]) -> bool:
+    """Whether arrays of the same names, types and sizes of items are in all parts, so that they can be joined."""
+    kinds = [{name: (array.dtype, array.shape[1:]) for name, array in part.items()} for part in parts]
+    return all(kind == kinds[0] for kind in kinds)
