@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-all coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-slurm test-slurm-ci test-all coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -20,6 +20,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/.installed-slurm: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test,slurm]'
 	touch $@
 
 table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
@@ -62,7 +66,13 @@ test-ci: $(VENV)/.installed-test  ## of the longer proofs, one of each kind (a q
 test-slow: $(VENV)/.installed-test  ## all longer proofs: full-size networks, kill and resume, end to end
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
 
-test-all: test test-slow  ## every test that needs no GPU (an hour)
+test-slurm: $(VENV)/.installed-slurm  ## submission to a one-node SLURM here; needs Debian's slurm-wlm and munge
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slurm -rs
+
+test-slurm-ci: $(VENV)/.installed-slurm
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "slurm and ci" -rs
+
+test-all: test test-slow test-slurm  ## every test that needs no GPU (an hour)
 
 coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

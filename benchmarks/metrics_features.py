@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hkd.data.foreign import load_images
 from hkd.metrics.features.extract import extract
 from hkd.metrics.features.inception import random_inception, random_state
-from hkd.metrics.features.inputs import load_images
 from hkd.metrics.features.libraries import _ByteImages, _padded_batches, _quiet
 from hkd.store.published import WEIGHTS
 
@@ -105,7 +105,7 @@ def main() -> None:
     settings = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    images = load_images(settings.images)[: settings.n]
+    images = load_images(settings.images).pixels[: settings.n]
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["TORCH_HOME"] = scratch  # where pytorch-fid and clean-fid look for the published file's name
         weights = Path(scratch) / "hub" / "checkpoints" / WEIGHTS["inception"].filename

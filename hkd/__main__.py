@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hkd import interrupt
@@ -41,11 +42,15 @@ def _command() -> int:
 
     from hkd.cli import commands
 
+    # pydantic would read the metadata of every installed package in search of plugins, at every start
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
     for argument in sys.argv[1:]:
         if (old := argument.partition("=")[0]) in RENAMED:
             return _tell(f"option {old} is now {RENAMED[old]}; benchmarks lie in configs/benchmarks")
     try:
-        return int(commands()(standalone_mode=False) or 0)
+        asked = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else None
+        return int(commands(asked)(standalone_mode=False) or 0)
     except typer.Exit as leave:
         return leave.exit_code
     except typer.TyperException as error:

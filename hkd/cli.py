@@ -33,14 +33,24 @@ class _Grouped(TyperGroup):
                         formatter.write(f"  {name:{longest}}  {item.short_help or item.get_short_help_str(WIDTH)}\n")
 
 
+def _nothing() -> None:
+    return None
+
+
 def _group_of(command: Any) -> str:
     return str(getattr(command, "rich_help_panel", None) or "")
 
 
 class Commands:
-    """The command line while it is put together."""
+    """The command line while it is put together.
 
-    def __init__(self) -> None:
+    Attributes:
+        only: the one command that will be called; the parser is told of no other, which halves its start. None: of all.
+    """
+
+    def __init__(self, only: str | None = None) -> None:
+        self.only = only
+        self.names: set[str] = {"figure", "config"}
         self.app = typer.Typer(
             name="hkd",
             cls=_Grouped,
@@ -52,12 +62,16 @@ class Commands:
             rich_markup_mode=None,
             context_settings={"max_content_width": WIDTH},
         )
+        self.app.callback()(_nothing)  # or typer would take an application of one command for the command itself
         self._figures = self._section("figure", "Draw a figure as PDF, PNG and caption", "compare and report")
         self._config = self._section("config", "Look at settings", "look and edit")
 
     def add(self, command: Callable[..., None], *, group: str, short: str, name: str | None = None) -> None:
         """Add a command; `short` is its line in the list of commands."""
-        self.app.command(name, short_help=short, rich_help_panel=group)(command)
+        called = name or command.__name__.replace("_", "-")
+        self.names.add(called)
+        if self.only in (None, called):
+            self.app.command(called, short_help=short, rich_help_panel=group)(command)
 
     def add_figure(self, command: Callable[..., None], name: str | None = None) -> None:
         """Add a command to `hkd figure`."""
@@ -69,14 +83,19 @@ class Commands:
 
     def _section(self, name: str, about: str, group: str) -> typer.Typer:
         made = typer.Typer(help=f"{about}.", no_args_is_help=True, rich_markup_mode=None)
-        self.app.add_typer(made, name=name, short_help=about, rich_help_panel=group)
+        if self.only in (None, name):
+            self.app.add_typer(made, name=name, short_help=about, rich_help_panel=group)
         return made
 
 
-def commands() -> typer.Typer:
-    """Return the whole command line: the stages, then the commands of every study that has any."""
-    cli = Commands()
+def commands(only: str | None = None) -> typer.Typer:
+    """Return the command line: the stages, then the commands of every study that has any.
+
+    Args:
+        only: a command's name: the parser knows that one alone, if there is one of that name.
+    """
+    cli = Commands(only)
     studies = sorted(path.parent.name for path in STUDIES.glob("*/command.py"))
     for module in (*(f"stages.{name}" for name in STAGES), *(f"studies.{name}.command" for name in studies)):
         importlib.import_module(f"hkd.{module}").register(cli)
-    return cli.app
+    return commands() if only is not None and only not in cli.names else cli.app

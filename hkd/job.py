@@ -5,7 +5,7 @@ Loads nothing but the parser, so that `hkd --help` answers at once; plan, arrays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +38,9 @@ OverrideOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(envvar="HKD_DEVICE", help="auto, cpu, cuda or cuda:N. auto takes a GPU when there is one.")
 ]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read, and say how many.")
+]
 FigureOption = Annotated[
     Path, typer.Option("--out", help="The PDF; a PNG and the caption as .md are written beside it.")
 ]
@@ -57,23 +60,34 @@ def plan(benchmark: str, overrides: list[str] | None) -> Plan:
     return Plan.load(benchmark, from_arguments(overrides or []))
 
 
+def check_inputs(work: Work, *names: str) -> None:
+    """Refuse inputs that are missing, damaged or not what the plan says they are; with names, others may be missing.
+
+    Raises:
+        ArtifactError: naming the file, what is wrong and the command that makes it.
+    """
+    from hkd.plan.chain import check
+
+    work.check_inputs(*names)
+    check(work.plan, [path for path in work.inputs() if Path(path).exists()])
+
+
 def record(
     work: Work, device: object = "cpu", *, seed: int | None = None, inputs: Sequence[str] | None = None
 ) -> Record:
-    """Return the record of a piece of work, whose clock starts now.
+    """Return the record of a piece of work, whose clock starts now, once its inputs are found to be whole and right.
 
     Args:
         inputs: names of those that are read, where a command by hand needs fewer than the workflow's job.
     Raises:
-        ArtifactError: something that it reads is missing.
+        ArtifactError: see `check_inputs`.
     """
     from hkd.store.artifacts import Record
 
-    work.check_inputs(*(inputs or ()))
+    check_inputs(work, *(inputs or ()))
     settings = work.settings if isinstance(work.settings, dict) else {"settings": work.settings}
-    return Record(
-        work.command, settings, work.settings_digest, seed, work.inputs(*(inputs or ())), str(device), work.code
-    )
+    read = work.inputs(*(inputs or ()))
+    return Record(work.command, settings, work.settings_digest, seed, read, str(device), work.code, work.of)
 
 
 def pick_device(name: str) -> torch.device:
@@ -92,6 +106,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+
+
+def say(remarks: Iterable[str], about: object) -> None:
+    """Print what a reader should know about an input, a line each, beside the output."""
+    for line in remarks:
+        typer.echo(" ".join(f"{about}: {line}".split()), err=True)
 
 
 def save_figure(drawn: Any, out: Path, caption: str, made: Record) -> None:

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),
     "nets": set(),
-    "metrics": set(),
+    "metrics": {"data.decoding"},  # pictures of others are read as those of a data set are
     "koopman": {"nets"},
     "diffusion": {"nets"},
     "methods": {"nets", "koopman", "diffusion", "data.image_set", "data.trajectories", "data.tasks"},  # the batch types

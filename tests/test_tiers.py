@@ -21,4 +21,4 @@ def test_every_kind_of_longer_proof_has_one_in_ci(root):
 
 def test_what_ci_runs_is_what_it_says(root):
     text = (root / ".ci/run").read_text()
-    assert "make test\n" in text and "make test-ci" in text and "make lint" in text
+    assert "make test\n" in text and "make test-ci" in text and "make lint" in text and "make test-slurm-ci" in text

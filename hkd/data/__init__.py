@@ -4,9 +4,10 @@
 class DataError(ValueError):
     """Input images cannot be used. The message names the file, what was found, what was expected and the remedy.
 
-    It quotes file names and library errors, which anyone may have written, so it is kept to one printable line.
+    It quotes file names and library errors, which anyone may have written, so it is kept to one printable line: what
+    does not print is written as Python would, a newline as \\n.
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line))
+        shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in message)
+        super().__init__("".join(shown))

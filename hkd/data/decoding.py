@@ -1,25 +1,42 @@
-"""Decode and encode single image files that nobody has checked.
+"""Decode and encode single image files that nobody has checked: every picture of a user's passes here.
 
-Size and channels are read from the header and checked before any pixel is decoded, and only a few decoders are allowed,
-so that a small file cannot claim a lot of memory.
+The format is told by our own table and its decoder alone is asked; size, depth and number of frames are read from the
+header and checked before any pixel is decoded, so that a small file cannot claim a lot of memory. Texts and profiles
+within a PNG are bounded by Pillow: 1 MiB each, 64 MiB together.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
-from hkd.data import DataError
+from hkd.data import DataError as DataError
+from hkd.data.formats import EXPECTED, HEAD, READ, format_of
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-CONVERTIBLE = ("1", "L", "LA", "P", "RGBA", "CMYK")
+CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK")
+BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
+MAX_FRAMES = 1000  # counted, for messages
+MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
+TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
+TIFF_BITS, TIFF_NUMBERS = 258, 339  # tags: bits of a channel; whether they are unsigned, signed or floats
+ORIENTATION = 0x0112  # EXIF: how the stored rows and columns lie
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
@@ -27,22 +44,76 @@ def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
 
     Args:
         where: name of the file in errors.
-        convert_to_rgb: accept grey, palette and CMYK images and alpha channels, which are dropped.
+        convert_to_rgb: accept grey, palette and CMYK images, and transparent ones, which are laid on white.
 
     Raises:
-        DataError: not an image, damaged, too large, or its channels are not RGB.
+        DataError: not one picture of 8 bits a channel, damaged, too large, or its channels are not RGB.
     """
+    picture = opened(content, where)
+    if picture.mode == "RGB" and not has_transparency(picture):
+        return picture
+    channels = described(picture)
+    if picture.mode not in CONVERTIBLE:
+        raise DataError(f"{where}: its channels are {channels}, expected RGB of 8 bits each; convert it yourself")
+    if not convert_to_rgb:
+        remedy = "set convert_to_rgb: true to convert all images"
+        remedy += ", transparent ones on white" if has_transparency(picture) else ""
+        raise DataError(f"{where}: its channels are {channels}, expected RGB of 8 bits each; {remedy}")
+    return on_background(picture)
+
+
+def opened(content: bytes, where: str) -> Image.Image:
+    """Return the picture in a file's bytes, decoded and upright, in whatever channels of 8 bits (or 1) it has.
+
+    Raises:
+        DataError: not one picture of 8 bits a channel in a format that is read, damaged, or too large.
+    """
+    found = format_of(content[:HEAD])
+    if found not in READ:
+        reason = "not an image" if found is None else f"a picture in {found}, which is not read"
+        raise DataError(f"{where}: {reason}; expected {EXPECTED}; convert or remove it")
     try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        if picture.width * picture.height <= MAX_PIXELS:
-            _check_channels(picture, where, convert_to_rgb)
-            return picture.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of oddities that are checked here or do not matter
+            if found == "PNG":
+                _check_png(content)
+            picture = Image.open(io.BytesIO(content), formats=(found,))
+            _check(picture, content, where)
+            picture.load()
+            return _upright(picture)
     except DataError:
         raise
-    except DECODING_ERRORS as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else f"damaged ({error})"
-        raise DataError(f"{where}: {reason}; expected {', '.join(FORMATS)}; remove or replace it") from None
-    raise DataError(f"{where}: {size(picture)} pixels, more than {MAX_PIXELS:,}; make it smaller")
+    except Image.DecompressionBombError:
+        raise DataError(f"{where}: more than {MAX_PIXELS:,} pixels; make it smaller") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{where}: damaged, or not a {found} that this Pillow reads; remove or replace it") from None
+    except Exception as error:  # a decoder may raise anything for bytes that somebody has made up
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{where}: damaged ({reason}); expected {EXPECTED}; remove or replace it") from None
+
+
+def has_transparency(picture: Image.Image) -> bool:
+    """Whether a picture has an alpha channel or a transparent colour, used or not."""
+    return picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info
+
+
+def is_opaque(picture: Image.Image) -> bool:
+    """Whether every pixel of a picture shows in full."""
+    return not has_transparency(picture) or picture.convert("RGBA").getchannel("A").getextrema()[0] == 255
+
+
+def on_background(picture: Image.Image) -> Image.Image:
+    """Return a picture as RGB; where it is transparent, white shows and not the colour that is hidden there."""
+    if not has_transparency(picture):
+        return picture.convert("RGB")
+    laid = Image.new("RGBA", picture.size, BACKGROUND)
+    laid.alpha_composite(picture.convert("RGBA"))
+    return laid.convert("RGB")
+
+
+def described(picture: Image.Image) -> str:
+    """Return a picture's channels as Pillow names them, and whether one colour is transparent."""
+    return picture.mode + (" with a transparent colour" if "transparency" in picture.info else "")
 
 
 def square_size(picture: Image.Image, where: str) -> int:
@@ -81,8 +152,83 @@ def size(picture: Image.Image) -> str:
     return f"{picture.width}x{picture.height}"
 
 
-def _check_channels(picture: Image.Image, where: str, convert_to_rgb: bool) -> None:
-    if picture.mode == "RGB" or (convert_to_rgb and picture.mode in CONVERTIBLE):
-        return
-    remedy = "set convert_to_rgb: true to convert all images" if picture.mode in CONVERTIBLE else "convert it yourself"
-    raise DataError(f"{where}: its channels are {picture.mode}, expected RGB of 8 bits each; {remedy}")
+def _check(picture: ImageFile, content: bytes, where: str) -> None:
+    """Refuse what the header alone shows, before any pixel is decoded."""
+    pixels = picture.width * picture.height
+    if pixels > MAX_PIXELS:
+        raise DataError(f"{where}: {size(picture)} pixels, more than {MAX_PIXELS:,}; make it smaller")
+    if pixels * content.count(b"\xff\xda") > MAX_PIXELS * MAX_SCANS and picture.format in ("JPEG", "MPO"):
+        raise DataError(f"{where}: more passes over its pixels than a picture needs; save it anew")
+    if _is_deep(picture):
+        raise DataError(
+            f"{where}: its channels are {picture.mode} of more than 8 bits, expected 8; "
+            "save it with 8 bits a channel (ImageMagick: -depth 8)"
+        )
+    if picture.format == "TIFF" and picture.info.get("compression") not in TIFF_COMPRESSIONS:
+        found = picture.info.get("compression", "unknown")
+        raise DataError(f"{where}: a TIFF of compression {found}; save it uncompressed, with LZW or deflate, or as PNG")
+    frames = _frames(picture, content)
+    if frames > 1:
+        number = f"{frames} or more" if frames >= MAX_FRAMES else str(frames)
+        raise DataError(f"{where}: {number} frames or pages, expected one picture; save those that you want as files")
+
+
+def _is_deep(picture: ImageFile) -> bool:
+    """Whether channels have more than 8 bits; Pillow would cut off or clip what is beyond."""
+    if picture.mode[0] in "IF":
+        return True
+    if picture.format == "TIFF":
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        return max(tags.get(TIFF_BITS, (1,))) > 8 or set(tags.get(TIFF_NUMBERS, (1,))) != {1}
+    if picture.format == "PPM":
+        return any(isinstance(tile.args, tuple) and max(tile.args[1:], default=0) > 255 for tile in picture.tile)
+    return picture.format == "PNG" and any("16" in str(tile.args) for tile in picture.tile)
+
+
+def _frames(picture: ImageFile, content: bytes) -> int:
+    """Return the number of frames or pages, up to MAX_FRAMES, without decoding them."""
+    if picture.format == "PPM":  # one after the other in a file, of which Pillow sees the first
+        bits = picture.width * {"1": 1, "L": 8, "RGB": 24}[picture.mode]
+        return 1 + bool(content[picture.tile[0].offset + (bits + 7) // 8 * picture.height :].strip())
+    if picture.format not in ("TIFF", "MPO"):
+        return min(getattr(picture, "n_frames", 1), MAX_FRAMES)
+    # A list of pages may be as long as the file. A JPEG may hold previews and maps of brightness, which are smaller
+    # and no frames.
+    first, count = picture.size, 1
+    for number in range(1, MAX_FRAMES):
+        try:
+            picture.seek(number)
+        except EOFError:
+            break
+        count += picture.format == "TIFF" or picture.size == first
+    picture.seek(0)
+    return count
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Return a picture as viewers show it: turned or mirrored as its EXIF data say, if they can be read."""
+    try:
+        orientation = picture.getexif().get(ORIENTATION)
+    except Exception:  # damaged EXIF data, which viewers pass over
+        return picture
+    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _check_png(content: bytes) -> None:
+    """Raise ValueError for a PNG that is cut short, or has a critical chunk that differs from its checksum.
+
+    Pillow shows what it can of either.
+    """
+    view, start, kind = memoryview(content), 8, b""
+    while kind != b"IEND":
+        if start + 12 > len(content):
+            raise ValueError("cut short")
+        length, kind = struct.unpack_from(">I4s", content, start)
+        end = start + 12 + length
+        if end > len(content):
+            raise ValueError("cut short")
+        critical = not kind[0] & 0x20
+        if critical and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise ValueError(f"chunk {kind.decode('latin-1')} differs from its checksum")
+        start = end

@@ -1,64 +1,76 @@
-"""Read single pictures and masks of users; those of another size or mode than the network's images are refused."""
+"""Read single pictures and masks of users; those of another size than the network's images are refused, and those
+whose pixels would have to be changed."""
 
 from __future__ import annotations
 
 import io
+import math
+import stat
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from hkd.data import DataError
-from hkd.data.decoding import DECODING_ERRORS, FORMATS, MAX_PIXELS
+from hkd.data.decoding import described, is_opaque, on_background, opened
 from hkd.data.image_set import to_unit_range
 
 MODES = {1: "L", 3: "RGB"}
+EXACT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")  # channels that become grey or colour unchanged
+MAX_FILE_BYTES = 256 << 20
+MAX_HEADER_BYTES = 10_000  # of an array
+HALF_RANGE = "for floats x in [0, 1] save 2 * x - 1, or np.uint8(np.rint(255 * x))"
 
 
 def read_picture(path: Path, *, resolution: int, channels: int) -> Tensor:
     """Return a picture as float32 (C, H, W) in [-1, 1].
 
     Args:
-        path: an image file, or a `.npy` array: uint8, or floats in [-1, 1], with channels first or last.
+        path: an image file, or a `.npy` array: uint8, or floats in [-1, 1] of which one at least is below 0, with
+            channels first or last.
+        channels: 1 or 3; a grey picture is taken for colours, and one of grey colours alone for grey.
     Raises:
-        DataError: not readable, or of another size, mode or range.
+        DataError: not readable, or of another size or range, or it has to be converted.
     """
-    if path.suffix == ".npy":
-        array = _channels_first(_array(path), path, channels)
+    content = _content(path)
+    if path.suffix.lower() == ".npy":
+        array = _channels_first(_array(content, path), path, channels)
         _check_size(path, array.shape[2], array.shape[1], resolution)
-        if array.dtype == np.uint8:
-            return to_unit_range(torch.from_numpy(array))
-        if not (np.isfinite(array).all() and np.abs(array).max() <= 1):
-            raise DataError(
-                f"{path}: values from {array.min():g} to {array.max():g}, expected floats in [-1, 1]; "
-                "scale bytes u to u / 127.5 - 1, or save them as uint8"
-            )
-        return torch.from_numpy(array.astype(np.float32))
-    picture = _open(path, MODES[channels])
+        return to_unit_range(torch.from_numpy(array)) if array.dtype == np.uint8 else _floats(array, path)
+    picture = opened(content, str(path))
     _check_size(path, picture.width, picture.height, resolution)
-    return to_unit_range(torch.from_numpy(_channels_first(np.array(picture), path, channels)))
+    return to_unit_range(torch.from_numpy(_channels_first(_exactly(picture, path, channels), path, channels)))
 
 
 def read_mask(path: Path, *, resolution: int) -> Tensor:
     """Return a mask as bool (H, W), true where it is white: there pixels are missing.
 
     Raises:
-        DataError: not readable, of another size, neither black nor white somewhere, or all of one colour.
+        DataError: not readable, of another size, transparent, neither black nor white somewhere, or all of one colour.
     """
-    picture = _open(path, "L")
+    picture = opened(_content(path), str(path))
     _check_size(path, picture.width, picture.height, resolution)
-    values = np.array(picture)
-    grey = np.setdiff1d(values, [0, 255])
-    if len(grey):
-        raise DataError(f"{path}: a pixel has the value {grey[0]}, expected 0 (kept) and 255 (missing) alone")
-    if not values.any():
+    if picture.mode in EXACT and not is_opaque(picture):
+        alpha = 'image.getchannel("A")' if picture.mode != "P" else 'image.convert("RGBA").getchannel("A")'
+        raise DataError(
+            f"{path}: its channels are {described(picture)}, expected black and white without transparency; "
+            f"if its opaque pixels are the missing ones, save {alpha} as the mask"
+        )
+    colours = _exactly(picture, path, 3).reshape(-1, 3)
+    painted = ~((colours == 0).all(axis=1) | (colours == 255).all(axis=1))
+    if painted.any():
+        found = colours[painted.argmax()].tolist()
+        value = f"value {found[0]}" if len(set(found)) == 1 else f"colour {tuple(found)}"
+        raise DataError(f"{path}: a pixel has the {value}, expected 0 (kept) and 255 (missing) alone, black and white")
+    missing = (colours[:, 0] > 0).reshape(resolution, resolution)
+    if not missing.any():
         raise DataError(f"{path}: no pixel is white, so nothing is missing; paint what is to be generated white")
-    if values.all():
+    if missing.all():
         raise DataError(f"{path}: every pixel is white, so nothing is known; leave black what is to be kept")
-    return torch.from_numpy(values > 0)
+    return torch.from_numpy(missing)
 
 
 def write_row(images: NDArray[np.uint8]) -> bytes:
@@ -69,35 +81,71 @@ def write_row(images: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _open(path: Path, mode: str) -> Image.Image:
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file of bounded size; nothing else, as a pipe or a device, is opened."""
     try:
-        picture = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
-        if picture.mode == "1" and mode == "L":
-            mode = "1"
-        if picture.mode != mode or picture.width * picture.height > MAX_PIXELS:
-            found = f"{picture.width}x{picture.height} pixels of mode {picture.mode}"
-            raise DataError(f"{path}: {found}, expected mode {mode}; convert it (with Pillow: image.convert('{mode}'))")
-        return picture.convert("L" if mode == "1" else mode)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path}: not a file; name a picture")
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file; name a picture") from None
     except DataError:
         raise
-    except DECODING_ERRORS as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else f"unreadable ({error})"
-        raise DataError(f"{path}: {reason}; expected {', '.join(FORMATS)}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); name a picture that you may read") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise DataError(f"{path}: more than {MAX_FILE_BYTES:,} bytes; make it smaller")
+    return content
 
 
-def _array(path: Path) -> np.ndarray:
+def _exactly(picture: Image.Image, path: Path, channels: int) -> NDArray[np.uint8]:
+    """Return the pixels, (H, W, 3) or (H, W), of a picture that has them without any conversion that changes them."""
+    convert = f"convert it (with Pillow: image.convert('{MODES[channels]}'))"
+    if picture.mode not in EXACT:
+        raise DataError(f"{path}: its channels are {described(picture)}, expected {MODES[channels]}; {convert}")
+    if not is_opaque(picture):
+        raise DataError(
+            f"{path}: its channels are {described(picture)}, and pixels of it are transparent; lay it on a background "
+            "(with Pillow: Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image.convert('RGBA'))"
+            ".convert('RGB'))"
+        )
+    colours = np.array(on_background(picture))
+    if channels == 3:
+        return colours
+    if (colours != colours[..., :1]).any():
+        raise DataError(f"{path}: has colours, the run's images are grey; {convert}")
+    return colours[..., 0]
+
+
+def _array(content: bytes, path: Path) -> np.ndarray:
+    """Return the array in a `.npy` file, which must hold just the bytes that its header claims."""
+    file = io.BytesIO(content)
     try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not an array ({error})") from None
-    if not isinstance(array, np.ndarray) or not (array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)):
-        found = getattr(array, "dtype", "an archive")
-        raise DataError(f"{path}: {found}, expected one array of uint8 or of floats in [-1, 1]")
-    return array
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, by_columns, dtype = header[np.lib.format.read_magic(file)](file, MAX_HEADER_BYTES)
+        count = math.prod(shape) if min(shape, default=0) >= 0 else -1
+    except Exception as error:  # a header is Python's literals, and made-up ones fail in many ways
+        raise DataError(f"{path}: not an array ({type(error).__name__}: {error}); save it with numpy.save") from None
+    if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
+        raise DataError(f"{path}: {dtype}, expected one array of uint8 or of floats in [-1, 1]; convert it")
+    start = file.tell()
+    if len(shape) > 3 or count < 1 or count * dtype.itemsize != len(content) - start:
+        found = f"{len(content) - start:,} bytes of numbers for the shape {shape}"[:200]
+        raise DataError(f"{path}: {found} of {dtype}, expected (C, H, W) or (H, W, C) and as many; save it anew")
+    return np.frombuffer(content, dtype, count, start).reshape(shape, order="F" if by_columns else "C")
+
+
+def _floats(array: np.ndarray, path: Path) -> Tensor:
+    span = f"values from {array.min():g} to {array.max():g}"
+    if not (np.isfinite(array).all() and np.abs(array).max() <= 1):
+        raise DataError(
+            f"{path}: {span}, expected floats in [-1, 1]; scale bytes u to u / 127.5 - 1, or save them as uint8"
+        )
+    if array.min() >= 0:
+        raise DataError(f"{path}: {span}, none below 0, expected floats in [-1, 1]; {HALF_RANGE}")
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def _channels_first(array: np.ndarray, path: Path, channels: int) -> np.ndarray:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hkd.store.artifacts import ArtifactError, atomic_path
+from hkd.store import bounded
+from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256
+from hkd.store.finite import unwritable
 
 STAGE = "trajectories"
+FIELDS: dict[str, Any] = {
+    "shards": list,
+    "sigmas": list,
+    "sigma_data": (int, float),
+    "label_dim": int,
+    "count": int,
+    "network_evals": int,
+}
+SHARD_FIELDS: dict[str, Any] = {"file": str, "count": int, "sha256": str, "labels_sha256": str}
+SHARD_NAME = re.compile(r"shard[0-9]{1,9}\.npy")
 
 
 def shard_name(number: int) -> str:
@@ -24,12 +38,43 @@ def labels_path(shard: Path) -> Path:
 
 
 def write_shard(path: Path, states: np.ndarray, labels: np.ndarray | None) -> None:
-    """Write scaled float16 states (n, states, C, H, W), and the class indices (n,) of a conditional teacher."""
+    """Write scaled float16 states (n, states, C, H, W), and the class indices (n,) of a conditional teacher.
+
+    Raises:
+        ArtifactError: a state is not finite.
+    """
+    if (broken := unwritable(states)) is not None:
+        raise ArtifactError(f"{path}: not written, its states hold {broken}; look at the weights of the teacher")
     if labels is not None:
         with atomic_path(labels_path(path)) as temporary, open(temporary, "wb") as file:
             np.save(file, labels)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, states)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a finished set: shards with their counts and digests, noise levels, classes, cost.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or states what no set has.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = bounded.check_fields(read_json(path, STAGE), FIELDS)
+        for shard in manifest["shards"]:
+            about = bounded.check_fields(shard, SHARD_FIELDS, optional=("labels_sha256",))
+            if not SHARD_NAME.fullmatch(about["file"]) or about["count"] < 0:
+                raise bounded.Damaged(f"a shard {about['file']!r} of {about['count']} trajectories")
+            if manifest["label_dim"] and "labels_sha256" not in about:
+                raise bounded.Damaged("no digest of its labels, as an older version of hkd wrote it")
+        sigmas = manifest["sigmas"]
+        if len(sigmas) < 2 or not all(isinstance(s, int | float) and 0 <= s < math.inf for s in sigmas):
+            raise bounded.Damaged(f"sigmas = {str(sigmas)[:80]}, not noise levels")
+        if not manifest["shards"] or manifest["label_dim"] < 0 or not 0 < manifest["sigma_data"] < math.inf:
+            raise bounded.Damaged("no shards, or a sigma_data or label_dim that cannot be")
+    except bounded.Damaged as error:
+        raise ArtifactError(f"{path}: {error}; delete it and run `hkd {STAGE}` again") from None
+    return manifest
 
 
 def open_set(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[np.ndarray], np.ndarray | None]:
@@ -38,25 +83,54 @@ def open_set(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[np.ndarray
     Raises:
         ArtifactError: a file is missing, damaged, or not what the manifest says.
     """
-    paths = [folder / shard["file"] for shard in manifest["shards"]]
-    counts, states = [shard["count"] for shard in manifest["shards"]], len(manifest["sigmas"])
-    shards = [_open(path, count, states) for path, count in zip(paths, counts, strict=True)]
-    labels = np.concatenate([_read(labels_path(path)) for path in paths]) if manifest["label_dim"] else None
-    return shards, labels
+    shards = [_open(folder, shard, len(manifest["sigmas"])) for shard in manifest["shards"]]
+    if len({array.shape[2:] for array in shards}) > 1:
+        raise ArtifactError(f"{folder}: its shards hold states of different shapes; run `hkd {STAGE}` again")
+    if not (classes := manifest["label_dim"]):
+        return shards, None
+    labels = [_labels(folder, shard, classes) for shard in manifest["shards"]]
+    return shards, np.concatenate(labels)
 
 
-def _open(path: Path, count: int, states: int) -> np.ndarray:
+def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Compare every shard with its digest in the manifest.
+
+    Raises:
+        ArtifactError: naming the shard that is of other bytes.
+    """
+    for shard in manifest["shards"]:
+        _same_bytes(folder / shard["file"], shard["sha256"])
+
+
+def _same_bytes(path: Path, digest: str) -> None:
+    if sha256(path) != digest:
+        raise ArtifactError(f"{path}: damaged; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`")
+
+
+def _open(folder: Path, shard: Mapping[str, Any], states: int) -> np.ndarray:
+    path = folder / shard["file"]
     array = _read(path)
-    if array.shape[:2] != (count, states) or array.dtype != np.float16:
+    if array.ndim != 5 or array.shape[:2] != (shard["count"], states) or array.dtype != np.float16:
         raise ArtifactError(f"{path}: holds {array.dtype} {array.shape}, not what the manifest says; run `hkd {STAGE}`")
     return array
+
+
+def _labels(folder: Path, shard: Mapping[str, Any], classes: int) -> np.ndarray:
+    path = labels_path(folder / shard["file"])
+    labels = _read(path)
+    _same_bytes(path, shard["labels_sha256"])
+    known = labels.dtype.kind in "iu" and bool(((labels >= 0) & (labels < classes)).all())
+    if labels.shape != (shard["count"],) or not known:
+        raise ArtifactError(f"{path}: holds no class for each trajectory; delete it and run `hkd {STAGE}` again")
+    return labels
 
 
 def _read(path: Path) -> np.ndarray:
     """Return an array that this stage wrote, memory-mapped."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return bounded.map_npy(path)
+    except (FileNotFoundError, bounded.Damaged) as error:
+        what = f"damaged ({error})" if isinstance(error, bounded.Damaged) else "missing"
         raise ArtifactError(
-            f"{path}: missing or damaged ({error}); delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
+            f"{path}: {what}; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
         ) from None

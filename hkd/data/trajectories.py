@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.shards import STAGE, open_set
-from hkd.store.artifacts import ArtifactError, read_json, sha256
+from hkd.data import shards
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
@@ -123,24 +122,19 @@ class Trajectories:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.manifest: dict[str, Any] = read_json(self.folder / "manifest.json", STAGE)
+        self.manifest: dict[str, Any] = shards.read_manifest(self.folder)
         self.sigmas = torch.tensor(self.manifest["sigmas"], dtype=torch.float64)
         self.scales = state_scales(self.sigmas, self.manifest["sigma_data"])
         self.label_dim: int = self.manifest["label_dim"]
-        self._shards, self._labels = open_set(self.folder, self.manifest)
+        self._shards, self._labels = shards.open_set(self.folder, self.manifest)
         self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def verify(self) -> None:
-        """Compare every shard with its digest."""
-        for shard in self.manifest["shards"]:
-            path = self.folder / shard["file"]
-            if sha256(path) != shard["sha256"]:
-                raise ArtifactError(
-                    f"{path}: damaged; delete it and run `hkd {STAGE}`, or `snakemake --cores all {path}`"
-                )
+        """Compare every shard with its digest; `ArtifactError` names one of other bytes."""
+        shards.verify(self.folder, self.manifest)
 
     def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
         """Return the trajectories at `indices`, in that order."""

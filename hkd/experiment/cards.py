@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hkd.plan.chain import check
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import ArtifactError, read_json, record_path
+from hkd.store.artifacts import ArtifactError, read_json, read_record
 
 SHAPE = ("resolution", "channels", "label_dim")
 
@@ -19,7 +20,7 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
     Args:
         what: one of the data set's shipped weights, as group/name.
     Raises:
-        ArtifactError: they have not been made, or nothing has measured them.
+        ArtifactError: they have not been made, nothing has measured them, or a file is not what the plan says.
     """
     group, _, name = what.partition("/")
     recipe: dict[str, Any]
@@ -29,7 +30,8 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
     else:
         weights = Path(plan.base_weights(dataset, what))
         recipe = plan.run(dataset, what).model_dump(mode="json")
-    record = read_json(record_path(weights), "extractor" if group == "extractors" else "train")
+    check(plan, [weights])
+    record = read_record(weights, "extractor" if group == "extractors" else "train")
     made = {
         "title": f"{recipe['title']} on {plan.dataset(dataset).title}",
         "licence": "Apache-2.0",
@@ -72,6 +74,7 @@ def _quality(plan: Plan, dataset: str, method: str) -> dict[str, float]:
         for nfe in plan.run(dataset, name).sampling.nfe:
             path = Path(plan.layout.run(dataset, name, 0).metrics(nfe))
             if path.exists():
+                check(plan, [path])
                 found[f"fdn_{sampler}nfe{nfe}"] = read_json(path, "metrics")["metrics"]["fdn"]
     if not found:
         raise ArtifactError(f"{method} on {dataset}: no metrics to put on its card; run `make weights`")

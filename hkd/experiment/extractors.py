@@ -6,12 +6,11 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.experiment.networks import feature_network
+from hkd.experiment.networks import feature_network, network_facts
 from hkd.metrics.features.cache import FeatureCache
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.plan.code import code_digest
 from hkd.plan.scores import DIVERSITY, NETWORKS, OWN, extractor_names, published, scores
-from hkd.store.artifacts import weights_about
 
 if TYPE_CHECKING:
     from hkd.metrics.features.extract import Extractor
@@ -38,7 +37,7 @@ def trained_extractor(weights: Path, device: str) -> Extractor:
     """Return the network that the workflow has trained, with these weights, as an extractor."""
     network = feature_network(weights).to(device)
     return FunctionExtractor(
-        name=weights_about(weights)["name"],
+        name=network_facts(weights)["name"],
         input_size=network.image_size,
         dim=network.penultimate.out_features,
         digest=state_digest(network.state_dict()),

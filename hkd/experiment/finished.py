@@ -28,7 +28,7 @@ def load(built: Method, weights: Path) -> None:
     state = load_weights(weights)
     try:
         built.load_artefact(state)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise ArtifactError(
             f"{weights}: not the weights of the config beside it ({first}); train the run again"

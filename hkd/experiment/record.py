@@ -11,7 +11,12 @@ from hkd.data.image_set import ImageShape
 from hkd.settings.origins import ConfigError, check, digest, from_mapping, read_yaml
 from hkd.settings.sections import PARTS, Run
 from hkd.settings.signatures import constructor_arguments
-from hkd.store.artifacts import ArtifactError
+from hkd.store import bounded
+from hkd.store.artifacts import ArtifactError, check_digest, read_record, record_path
+
+FIELDS: dict[str, Any] = {"run": dict, "shape": dict, "seed": int}
+SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
+LARGEST = {"resolution": 1 << 14, "channels": 64, "label_dim": 1 << 20}
 
 
 def run_document(run: Run, shape: ImageShape, **about: Any) -> dict[str, Any]:
@@ -21,17 +26,36 @@ def run_document(run: Run, shape: ImageShape, **about: Any) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
-    """Return the settings, image shape and facts of the run whose `config.yaml` this is."""
-    if not path.exists():
-        raise ArtifactError(f"{path}: missing; run `hkd train`, or `snakemake --cores all {path}`")
-    layers = read_yaml(path)
+    """Return the settings, image shape and facts of the run whose `config.yaml` this is.
+
+    Raises:
+        ArtifactError: it is missing, damaged, of another version, or not of the training whose weights lie beside it.
+    """
+    check_digest(path, "train")
+    _same_training(path, path.with_name("weights.safetensors"))
     try:
-        run = check(Run, from_mapping(layers.values["run"], str(path)))
-    except (ConfigError, KeyError) as error:
-        raise ArtifactError(f"{path}: of another version ({error}); delete {path.parent} and train again") from None
+        values = bounded.check_fields(read_yaml(path).values, FIELDS)
+        shape = bounded.check_fields(values["shape"], SHAPE)
+        for key, value in shape.items():
+            if not 0 <= value <= LARGEST.get(key, -1):
+                raise bounded.Damaged(f"shape.{key} = {value!r} is of no image")
+        run = check(Run, from_mapping(values["run"], str(path)))
+    except (ConfigError, bounded.Damaged) as error:
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path}: of another version ({reason}); delete {path.parent} and train again") from None
     if odd := sorted(run.params.keys() ^ (constructor_arguments(run.target).keys() - PARTS)):
         raise ArtifactError(
             f"{path}: of another version (params.{odd[0]} is {'not known' if odd[0] in run.params else 'missing'}); "
             f"delete {path.parent} and train again"
         )
-    return run, ImageShape(**layers.values["shape"]), layers.values
+    return run, ImageShape(**shape), values
+
+
+def _same_training(config: Path, weights: Path) -> None:
+    """Refuse a config whose record is not of the training that the record of the weights beside it names."""
+    if not record_path(weights).exists() or not (trained := read_record(weights, "train"))["of"]:
+        return  # weights that no command has made
+    about = read_record(config, "train")
+    for key in ("of", "settings_digest", "seed", "inputs"):
+        if about[key] != trained[key]:
+            raise ArtifactError(f"{config}: not of the weights beside it ({key} differs); run `hkd train` again")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.shards import write_shard
+from hkd.data.shards import labels_path, write_shard
 from hkd.data.trajectories import state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
@@ -20,6 +20,7 @@ from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import ImageStreams
 from hkd.settings.sections import TrajectorySet
+from hkd.store.artifacts import ArtifactError, sha256
 from hkd.store.chunks import Arrays
 
 SIGMA_DATA = 0.5  # what states are stored over, where the teacher names no such number
@@ -65,7 +66,7 @@ class ShardSolver:
     def __init__(self, spec: TrajectorySet, shard: int, weights: Path, to: torch.device) -> None:
         self._spec, self._first, self._to = spec, shard * spec.count // spec.shards, to
         self.size = spec.count // spec.shards
-        self._teacher = base(weights).to(to)
+        self._weights, self._teacher = weights, base(weights).to(to)
         self._run, self._shape, _ = read_run(weights.with_name("config.yaml"))
         self._sigmas, self._sigma_data = state_levels(spec), self._run.params.get("sigma_data", SIGMA_DATA)
 
@@ -86,12 +87,20 @@ class ShardSolver:
         numbers = {"nfe": np.full(count, counter.counted / count)}
         if labels is not None:
             numbers["labels"] = labels.argmax(dim=1).cpu().numpy()
-        return {"states": states.to(torch.float16).numpy(), **numbers}
+        stored = states.to(torch.float16)
+        if not bool(stored.isfinite().all()):
+            raise ArtifactError(
+                f"{self._weights}: trajectories {indices[0]} to {indices[-1]} of this teacher hold NaN or infinity, so "
+                "its training diverged; lower its training.optimizer.lr or set training.clip, and train it again"
+            )
+        return {"states": stored.numpy(), **numbers}
 
     def write(self, path: Path, arrays: Arrays) -> dict[str, object]:
         """Write a whole shard, and return what its record says of it."""
-        write_shard(path, arrays["states"], arrays.get("labels"))
+        labels = arrays.get("labels")
+        write_shard(path, arrays["states"], labels)
         return {
+            **({} if labels is None else {"labels_sha256": sha256(labels_path(path))}),
             "count": self.size,
             "nfe": float(arrays["nfe"].mean()),
             "sigmas": self._sigmas.tolist(),
@@ -125,5 +134,11 @@ def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[
         "sigma_data": facts["sigma_data"],
         "label_dim": facts["label_dim"],
         "settings_digest": digest,
-        "shards": [{"file": name, "count": r["count"], "sha256": r["sha256"]} for name, r in shards],
+        "shards": [_listed(name, record) for name, record in shards],
     }
+
+
+def _listed(name: str, record: dict[str, object]) -> dict[str, object]:
+    """Return what a manifest says of a shard: its file, count and digests."""
+    kept = ("count", "sha256", "labels_sha256")
+    return {"file": name, **{key: record[key] for key in kept if key in record}}

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hkd.data.image_set import ImageShape, image_shape
+from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
 from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
 from hkd.settings.sections import Run
-from hkd.store.artifacts import read_json
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Diverged, Trainer, train
 from hkd.training.milestones import Milestones, milestone_steps
@@ -95,12 +95,12 @@ def train_run(
         diverged_at = error.step
         milestones = Milestones(checkpoints.folder, checkpoints.identity, ())  # it does not reach them all
     progress = trainer.progress
-    pairs = read_json(sources.trajectories / "manifest.json", "trajectories") if sources.trajectories else {}
+    pairs = read_manifest(sources.trajectories)["network_evals"] if sources.trajectories else 0
     budget = {
         "params": built.sampling_parameters(),
         "steps": progress.step,
         "train_images": progress.step * run.training.batch,
-        "network_evals": progress.network_evals + pairs.get("network_evals", 0),
+        "network_evals": progress.network_evals + pairs,
         "teacher_evals": progress.teacher_evals,
         "train_seconds": round(progress.seconds, 1),
     }

@@ -7,6 +7,7 @@ they belong to no band, and pass every projection unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Literal
 
 import torch
@@ -57,6 +58,45 @@ def permuted(index: BandIndex, generator: torch.Generator) -> BandIndex:
         None if band is None else band.flatten()[torch.randperm(band.numel(), generator=generator)].reshape(band.shape)
         for band in index
     ]
+
+
+def matched(
+    index: BandIndex, energies: Sequence[Tensor | None], generator: torch.Generator, tolerance: float = 0.02
+) -> BandIndex:
+    """Return shuffled bands whose sizes and, as far as modes allow, energies are those of `index` inside every latent.
+
+    A band that carries more energy changes more of an image whatever its modes mean; this null has the same of both.
+
+    Args:
+        energies: (modes...) of every latent, not negative; None for one without bands.
+        tolerance: largest difference from a band's energy, relative to it; smaller ones are left.
+    """
+    found: BandIndex = []
+    for band, energy in zip(permuted(index, generator), energies, strict=True):
+        if band is None or energy is None:
+            found.append(None)
+            continue
+        wanted = _band_energies(index[len(found)].flatten(), energy.flatten())  # type: ignore[union-attr]
+        found.append(_balanced(band.flatten(), energy.flatten().double(), wanted, generator, tolerance).view_as(band))
+    return found
+
+
+def swap_energies(operators: Operators, hosts: Sequence[Tensor], donors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return for every latent the mean squared size (modes...) of what swapping each of its modes changes."""
+    return [
+        None if operator is None else operator.energy(donor - host).mean(0)
+        for operator, host, donor in zip(operators, hosts, donors, strict=True)
+    ]
+
+
+def band_shares(index: BandIndex, energies: Sequence[Tensor | None], n: int) -> Tensor:
+    """Return the share (n,) of each band in the energy of all latents that have bands, float64."""
+    total = torch.zeros(n, dtype=torch.float64)
+    for band, energy in zip(index, energies, strict=True):
+        if band is not None and energy is not None:
+            own = _band_energies(band.flatten(), energy.flatten())
+            total[: len(own)] += own.cpu()
+    return total / total.sum()
 
 
 def project(
@@ -183,3 +223,47 @@ def leave_one_out(
 
 def _without(band: int, n: int) -> list[int]:
     return [other for other in range(n) if other != band]
+
+
+def _band_energies(band: Tensor, energy: Tensor) -> Tensor:
+    """Return the energy of each band (largest band + 1,) of one latent, float64."""
+    total = torch.zeros(int(band.max()) + 1, dtype=torch.float64, device=energy.device)
+    return total.index_add_(0, band.to(energy.device), energy.double())
+
+
+def _balanced(
+    band: Tensor, energy: Tensor, wanted: Tensor, generator: torch.Generator, tolerance: float, rounds: int = 60
+) -> Tensor:
+    """Return bands (modes,) of the same sizes whose energies are moved towards those wanted, by exchanging modes."""
+    band, energy, wanted = band.clone(), energy.to(band.device), wanted.to(band.device)
+    for _ in range(rounds):
+        own = _band_energies(band, energy)
+        gap = torch.nn.functional.pad(own, (0, len(wanted) - len(own))) - wanted
+        if bool((gap.abs() <= tolerance * wanted).all()):
+            break
+        order = gap.argsort(descending=True).tolist()
+        pairs = sorted(combinations(order, 2), key=lambda pair: float(gap[pair[1]] - gap[pair[0]]))
+        any(_exchange(band, energy, gap, rich, poor, generator) for rich, poor in pairs)
+    return band
+
+
+def _exchange(band: Tensor, energy: Tensor, gap: Tensor, rich: int, poor: int, generator: torch.Generator) -> bool:
+    """Let one band give strong modes to another for as many weak ones, in place, if that brings both nearer.
+
+    Returns whether it did.
+    """
+    give, take = (_shuffled((band == which).nonzero().flatten(), generator) for which in (rich, poor))
+    count = min(len(give), len(take))
+    if not count:
+        return False
+    gain, order = (energy[give[:count]] - energy[take[:count]]).clamp(min=0).sort()
+    chosen = order[(gain > 0) & (gain.cumsum(0) <= torch.minimum(gap[rich], -gap[poor]))]
+    if not len(chosen):  # the one exchange that makes the squares of both gaps smallest, if any makes them smaller
+        worth = gain * (gain - (gap[rich] - gap[poor]))
+        chosen = order[worth.argmin()][None] if float(worth.min()) < 0 else chosen
+    band[give[chosen]], band[take[chosen]] = poor, rich
+    return bool(len(chosen))
+
+
+def _shuffled(values: Tensor, generator: torch.Generator) -> Tensor:
+    return values[torch.randperm(len(values), generator=generator)]

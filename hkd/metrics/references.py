@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.scores.frechet import Frechet, frechet
 from hkd.metrics.scores.moments import Gaussian
+from hkd.store import bounded
 
+STATISTICS_BYTES = 4 << 30  # a covariance of 16,000 dimensions in float64 has half of it
 # preprocessing class of the features of each layout of file
 PUBLISHED_LAYOUTS = {"edm": "A", "ttur": "A", "adm": "A", "clean-fid": "C"}
 
@@ -59,9 +60,11 @@ def load_reference(path: str | Path, *, layout: str | None = None, dim: int | No
     if missing:
         hint = "KID features, not FID statistics" if "feats" in arrays else f"it holds {', '.join(arrays) or 'nothing'}"
         raise MetricError(f"{path}: no {' and no '.join(missing)} ({hint}); give a file with mu and sigma")
+    if odd := [key for key in ("mu", "sigma", "n") if key in arrays and arrays[key].dtype.kind not in "fiu"]:
+        raise MetricError(f"{path}: {odd[0]} holds {arrays[odd[0]].dtype}, no real numbers; fetch or build it again")
     mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
     _check(path, mean, covariance, dim)
-    gaussian = Gaussian(int(arrays["n"]) if "n" in arrays else 0, mean, covariance)
+    gaussian = Gaussian(_count(path, arrays.get("n")), mean, covariance)
     kind = PUBLISHED_LAYOUTS[layout] if layout else _class_of_name(path.name)
     split = next((part for part in ("train", "test", "val") if part in path.stem.lower()), "")
     return Reference(gaussian, kind, "FID" if len(mean) == 2048 else "", "", split, path.name)
@@ -91,17 +94,30 @@ def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
         raise MetricError(f"{path}: no such reference; build one from the data set, or copy the published file there")
     if path.suffix != ".npz":
         raise MetricError(f"{path}: only npz references are read; pickled ones can run code, convert them elsewhere")
+    seen: list[str] = []
+
+    def wanted(name: str) -> bool:
+        # the features themselves are not read: ADM's `arr_0` holds images, clean-fid's `feats` a whole data set
+        seen.append(name)
+        return name not in ("arr_0", "feats")
+
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            # the features themselves are not read: ADM's `arr_0` holds images, clean-fid's `feats` a whole data set
-            keys = [key for key in loaded.files if key not in ("arr_0", "feats")]
-            return {key: loaded[key] for key in keys} | ({"feats": np.zeros(0)} if "feats" in loaded.files else {})
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        arrays = bounded.read_npz(path, most=STATISTICS_BYTES, wanted=wanted)
+    except bounded.Damaged as error:
         raise MetricError(f"{path}: not a readable npz file ({error}); fetch or build it again") from error
+    return arrays | ({"feats": np.zeros(0)} if "feats" in seen else {})
+
+
+def _count(path: Path, n: np.ndarray | None) -> int:
+    if n is None:
+        return 0
+    if n.size != 1 or not 0 <= n.item() < 2**53:
+        raise MetricError(f"{path}: n is no number of images; fetch or build it again")
+    return int(n.item())
 
 
 def _check(path: Path, mean: np.ndarray, covariance: np.ndarray, dim: int | None) -> None:
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise MetricError(
             f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together; fetch it again"
         )

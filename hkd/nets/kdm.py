@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hkd.nets.layers import Init, Linear
 from hkd.nets.presets import NetworkConfig
 from hkd.nets.unet import SONG, SongUNet
 
@@ -46,7 +47,8 @@ class KDMNet(nn.Module):
             return SongUNet(img_resolution, in_channels, out_channels, label_dim=label_dim, **size)
 
         def projection(inputs: int, outputs: int) -> nn.Module:
-            return nn.Linear(inputs, outputs) if latent_size else nn.Identity()
+            # drawn as the U-Nets' own maps are: Xavier, and no bias at first
+            return Linear(inputs, outputs, init=Init()) if latent_size else nn.Identity()
 
         self.encoder_clean, self.encoder_noise = unet(img_channels, 1), unet(img_channels, 1)
         self.project_clean, self.project_noise = projection(plane, width), projection(plane, width)

@@ -29,6 +29,11 @@ def rows(plan: Plan, name: str) -> list[Row]:
     return [*_printed_rows(plan, table), *_extra_rows(plan, table)]
 
 
+def notes(plan: Plan, name: str) -> list[tuple[str, str]]:
+    """Return (row, remark) of every printed row that carries a remark; resolves no run."""
+    return [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in _printed_rows(plan, plan.table(name)) if row.note]
+
+
 def cells(plan: Plan, name: str) -> Iterator[tuple[Row, list[str]]]:
     """Yield each row of a table with the metrics files, one per seed, that answer it."""
     dataset = plan.table(name).dataset

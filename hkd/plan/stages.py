@@ -65,12 +65,14 @@ class Files:
         log: of the job, without its suffix.
         recorded: which of the outputs have a record beside them that the workflow knows of.
         folders: which of them are folders.
+        beside: which of them are read together with any other.
     """
 
     outputs: Mapping[str, str]
     log: str
     recorded: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def declared(self) -> dict[str, str]:
         """Return outputs and records by name, as a rule declares them."""
@@ -98,6 +100,7 @@ class Definition:
         code: modules of the library that make them.
         needs: of the job.
         follows_code: whether a change of the code makes finished results again.
+        watched: what else makes results again when it changes, but is no setting that a reader could ask for.
     """
 
     inputs: Inputs
@@ -105,16 +108,19 @@ class Definition:
     code: tuple[str, ...] = ()
     needs: Needs = field(default_factory=Needs)
     follows_code: bool = True
+    watched: Any = None
 
 
 @dataclass(frozen=True)
 class Work:
-    """One piece of work of a stage: its files, and what defines them."""
+    """One piece of work of a stage: its files, what defines them, and the values that name it (`seed`, say)."""
 
     stage: str
     command: str
     files: Files
     definition: Definition
+    plan: Plan = field(repr=False, compare=False)
+    of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -155,7 +161,8 @@ class Work:
     @cached_property
     def digest(self) -> str:
         """What the workflow compares: another one makes the results again."""
-        return digest([self.settings_digest, self.code if self.definition.follows_code else ""])
+        parts = [self.settings_digest, self.code if self.definition.follows_code else ""]
+        return digest(parts if self.definition.watched is None else [*parts, self.definition.watched])
 
     def check_inputs(self, *names: str) -> Work:
         """Return the work, if everything that it reads is there, or those inputs that are named.
@@ -211,7 +218,8 @@ class Stage:
     def work(self, plan: Plan, **values: Any) -> Work:
         """Return the work of one set of values."""
         command = self.command or self.name.replace("_", "-")
-        return Work(self.name, command, self.files(plan.layout, **values), self.defined(plan, **values))
+        of = {name: str(value) for name, value in values.items()}
+        return Work(self.name, command, self.files(plan.layout, **values), self.defined(plan, **values), plan, of)
 
 
 def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
@@ -225,7 +233,8 @@ def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
 
 def _prepare_files(layout: Layout, dataset: str = DATASET, split: str = "{split}") -> Files:
     data = layout.data(dataset, split)
-    return Files({"images": data.images, "manifest": data.manifest}, data.log("prepare"), recorded=("images",))
+    outputs = {"images": data.images, "manifest": data.manifest}
+    return Files(outputs, data.log("prepare"), recorded=("images", "manifest"))
 
 
 def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
@@ -234,9 +243,10 @@ def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
     return Definition(
         # a source that is one file is an input, so that another content at the same path is noticed
         inputs={"source": [path] if path and Path(path).is_file() else []},
-        settings=[data.model_dump(), list(_listing(path))],
+        settings=data.model_dump(),
         code=(f"hkd.data.kinds.{data.kind}",),
         needs=Needs(mem_mb=2000, minutes=60),
+        watched=list(_listing(path)),
     )
 
 
@@ -315,7 +325,8 @@ def _manifest(plan: Plan, dataset: str, trajectories: str) -> Definition:
 def _train_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
     run = layout.run(dataset, method, seed)
     outputs = {"weights": run.weights, "raw": run.raw, "config": run.config, "milestones": run.milestones}
-    return Files(outputs, run.log("train"), recorded=("weights", "raw"), folders=("milestones",))
+    recorded = ("weights", "raw", "config")
+    return Files(outputs, run.log("train"), recorded=recorded, folders=("milestones",), beside=("config",))
 
 
 def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:

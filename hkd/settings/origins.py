@@ -31,7 +31,8 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """Base of every checked section: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    # built when first used: most commands use three sections of the fourteen
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times faster where it exists

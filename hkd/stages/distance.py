@@ -22,14 +22,16 @@ def distance(
     images: Annotated[Path, typer.Argument(help="Folder or zip of equally large images, or an .npz or .npy of bytes.")],
     dataset: job.DatasetArgument,
     claimed: Annotated[int | None, typer.Option("--n", help="Stop unless there are this many images.")] = None,
+    skip_unreadable: job.SkipOption = False,
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
     device: job.DeviceOption = "auto",
 ) -> None:
     """Score images from elsewhere against the built reference, in the columns of the benchmark's tables."""
-    from hkd.data.image_set import check_size
+    from hkd.data.foreign import load_images
+    from hkd.data.image_set import check_size, image_shape
     from hkd.experiment.extractors import extractors, feature_cache, networks_beside
-    from hkd.metrics.features.inputs import load_images
+    from hkd.metrics.features.inputs import check_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
     from hkd.plan.scores import extractor_files, nominal, scores
@@ -40,8 +42,12 @@ def distance(
     files = [images] if images.is_file() else []
     record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
     reference = read_arrays(known, "reference")
-    pixels = load_images(images, claimed=claimed)
-    check_size(pixels, plan.layout.data(dataset, plan.reference_split(dataset)), images, dataset)
+    real = plan.layout.data(dataset, plan.reference_split(dataset))
+    side = image_shape(Path(real)).resolution
+    given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable)
+    job.say(given.remarks, images)
+    pixels = check_images(given.pixels, name=str(images))
+    check_size(pixels, real, images, dataset)
     found = measure(
         pixels,
         reference,
@@ -54,7 +60,7 @@ def distance(
     check_metrics(found, where=str(images))
     name = f"scores-{images.resolve().name}-{found['generated_digest']:.8}.json"
     out = plan.layout.reference_folder(dataset).of(name)
-    write_json(out, {"images": str(images), "dataset": dataset, **found})
+    write_json(out, {"images": str(images), "dataset": dataset, "remarks": list(given.remarks), **found})
     record.write(out, n=len(pixels), images_digest=found["generated_digest"])
     for name, value in found["scores"].items():
         doubt = "; ".join(found["protocols"][name]["estimate"])

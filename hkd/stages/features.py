@@ -30,7 +30,7 @@ def features(
     from hkd.metrics.measure import sample_arrays
     from hkd.plan.scores import scores
     from hkd.plan.stages import FEATURES
-    from hkd.store.artifacts import read_arrays, read_json, record_path, save_arrays
+    from hkd.store.artifacts import read_arrays, read_record, save_arrays
 
     plan = job.plan(benchmark, config)
     work = FEATURES.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)
@@ -49,7 +49,7 @@ def features(
         read_arrays(work.input("reference"), "reference"),
         ranges=plan.run(dataset, method).sampling.ranges,
         network_scores=networks_beside(plan, dataset),
-        claimed=read_json(record_path(samples), "sample")["n"],
+        claimed=read_record(samples, "sample")["n"],
         cache=feature_cache(plan),
     )
     save_arrays(work.out(), arrays)

@@ -34,8 +34,7 @@ def metrics(
     from hkd.store.artifacts import (
         commit,
         read_arrays,
-        read_json,
-        record_path,
+        read_record,
         recorded_digest,
         versions,
         write_json,
@@ -44,7 +43,7 @@ def metrics(
     plan = job.plan(benchmark, config)
     work = METRICS.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)
     record = job.record(work, seed=seed)
-    trained = read_json(record_path(work.input("weights")), "train")
+    trained = read_record(work.input("weights"), "train")
     content: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "dataset": dataset,

@@ -23,6 +23,7 @@ def register(cli: Commands) -> None:
 def prepare(
     dataset: job.DatasetArgument,
     split: SplitArgument = "train",
+    skip_unreadable: job.SkipOption = False,
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
     expect_digest: job.DigestOption = None,
@@ -38,5 +39,11 @@ def prepare(
     work = PREPARE.work(plan, dataset=dataset, split=split).expect(expect_digest)
     data = plan.dataset(dataset).data
     record = job.record(work, seed=data.seed)
-    made = kind(data.kind).prepare(data, split, work.out().parent, dataset)
-    record.write(work.out("images"), **{fact: made[fact] for fact in FACTS})
+    source = kind(data.kind)
+    if skip_unreadable and not hasattr(source, "READS"):
+        raise ConfigError(f"data set '{dataset}' is drawn, not read from files; leave out --skip-unreadable")
+    reading = {"skip_unreadable": True} if skip_unreadable else {}
+    made = source.prepare(data, split, work.out().parent, dataset, **reading)
+    job.say(made.get("remarks", ()), data.path)
+    for name in ("images", "manifest"):
+        record.write(work.out(name), **{fact: made[fact] for fact in FACTS})

@@ -30,7 +30,7 @@ def sample(
 
     from hkd.experiment.sample import Sampler
     from hkd.plan.stages import SAMPLE
-    from hkd.store.artifacts import Arrays, identity, read_json, record_path, save_arrays
+    from hkd.store.artifacts import Arrays, identity, read_record, save_arrays
     from hkd.store.chunks import clear, in_parts
 
     plan = job.plan(benchmark, config)
@@ -39,7 +39,7 @@ def sample(
     record = job.record(work, to, seed=seed)
     record.settings = sampling.model_dump()
     sampler = Sampler(weights, seed, nfe, to)
-    if read_json(record_path(weights), "train").get("diverged_at") is not None:
+    if read_record(weights, "train").get("diverged_at") is not None:
         save_arrays(work.out(), {"images": sampler.none()})
         record.write(work.out(), n=0, nfe=nfe)  # there are no images of a training that diverged
         return

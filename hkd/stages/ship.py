@@ -32,7 +32,6 @@ def ship(
     from hkd.experiment.cards import card, compared
     from hkd.settings.origins import ConfigError, nearest
     from hkd.store import shipped
-    from hkd.store.artifacts import read_json
 
     plan = job.plan(benchmark, config)
     names = plan.dataset(dataset).shipped
@@ -43,6 +42,5 @@ def ship(
         if write:
             typer.echo(f"{what}: wrote {shipped.ship(names[what], weights, made)}")
             continue
-        known = read_json(shipped.SHIPPED / f"{names[what]}.json", "ship")
-        for line in compared(what, names[what], made, known):
+        for line in compared(what, names[what], made, shipped.read_card(names[what])):
             typer.echo(line)

@@ -64,8 +64,7 @@ def show(
     for name in names or finished:
         paper, stem = _paper(plan, name), plan.layout.table(name)
         lines = stored_lines(Path(f"{stem}.csv"))
-        notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows.rows(plan, name) if row.note]
-        print_view(view(lines, paper, notes), [f"{stem}.csv", f"{stem}.md"])
+        print_view(view(lines, paper, rows.notes(plan, name)), [f"{stem}.csv", f"{stem}.md"])
 
 
 def readme(

@@ -44,7 +44,7 @@ def train(
 
     plan = job.plan(benchmark, config)
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
-    work.check_inputs()
+    job.check_inputs(work)
     with interrupt.only_writer(work.out().parent):
         name = identity(work.digest, work.inputs())
         for moved in set_aside(work.out().parent, name):
@@ -145,8 +145,10 @@ def _finish(
         train_digest=record.settings_digest,
     )
     write_text(work.out("config"), to_yaml(document))
-    save_weights(work.out("raw"), raw)
+    record.write(work.out("config"))
+    finite = facts["diverged_at"] is None  # of a training that diverged, the last weights are its result as they are
+    save_weights(work.out("raw"), raw, finite=finite)
     record.write(work.out("raw"), **facts)
-    save_weights(work.out("weights"), averaged)
+    save_weights(work.out("weights"), averaged, finite=finite)
     record.write(work.out("weights"), **facts)
     keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], name)

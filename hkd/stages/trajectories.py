@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,14 +74,12 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
 def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
     from hkd.data.shards import open_set
     from hkd.experiment.solve import set_manifest
-    from hkd.store.artifacts import check_digest, read_json, record_path, write_json
+    from hkd.store.artifacts import read_record, write_json
 
     spec = plan.trajectory_set(dataset, name)
     record = job.record(work, seed=spec.seed)
-    shards = []
-    for path in work.inputs("shards"):
-        check_digest(path, work.command)
-        shards.append((record_path(path).name.removesuffix(".record.json"), read_json(record_path(path), work.command)))
-    write_json(work.out(), set_manifest(spec, work.settings_digest, shards))
-    open_set(work.out().parent, read_json(work.out(), work.command))
+    shards = [(Path(path).name, read_record(path, work.command)) for path in work.inputs("shards")]
+    manifest = set_manifest(spec, work.settings_digest, shards)
+    open_set(work.out().parent, manifest)
+    write_json(work.out(), manifest)
     record.write(work.out())

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from hkd.store import bounded
 from hkd.store.artifacts import Arrays, ArtifactError, record_path, save_arrays, sha256, write_json
 
-MAX_RECORD_BYTES = 1 << 16
-# what readers of zip, npy and JSON raise for damage
-DAMAGE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    OverflowError,
-    SyntaxError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
+RECORD_BYTES = 1 << 20
 
 
 def in_parts(
@@ -77,17 +59,11 @@ def _path(folder: Path, identity: str, first: int) -> Path:
 def _whole(part: Path, count: int) -> Arrays | None:
     """Return a finished part of `count` items, or None when it is missing, damaged or of another number."""
     try:
-        with open(record_path(part), "rb") as file:
-            record = json.loads(file.read(MAX_RECORD_BYTES))
-        if not isinstance(record, dict) or record.get("sha256") != sha256(part):
+        about = bounded.parse_json(bounded.read_bytes(record_path(part), RECORD_BYTES))
+        if not part.is_file() or bounded.check_fields(about, {"sha256": str})["sha256"] != sha256(part):
             return None
-        with zipfile.ZipFile(part) as file:
-            # as they were written, not compressed: so what comes out is no larger than the file
-            if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):
-                return None
-        with np.load(part, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except DAMAGE:
+        arrays = bounded.read_npz(part)
+    except (FileNotFoundError, bounded.Damaged):
         return None
     return arrays if arrays and all(array.shape[:1] == (count,) for array in arrays.values()) else None
 

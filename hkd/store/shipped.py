@@ -6,15 +6,25 @@ Weights are stored in float16, half the size of those trained; a run converts th
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hkd.settings.origins import ConfigError, nearest
+from hkd.store import bounded
 from hkd.store.artifacts import ArtifactError, Record, load_weights, save_weights, sha256, weights_about, write_json
 
 SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
+CARD_BYTES = 1 << 20
+CARD: dict[str, Any] = {
+    "name": str,
+    "sha256": str,
+    "quality": dict,
+    "trained_sha256": str,
+    "budget": dict,
+    "shape": dict,
+}
+SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 
 
 def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -23,12 +33,31 @@ def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ArtifactError: the file is missing or is not the one on the card.
     """
-    path, card = SHIPPED / f"{name}.safetensors", json.loads((SHIPPED / f"{name}.json").read_text())
+    path, card = SHIPPED / f"{name}.safetensors", read_card(name)
     if not path.exists() or sha256(path) != card["sha256"]:
         raise ArtifactError(
             f"{path}: missing or damaged; restore it from the repository, or use --config teacher=train"
         )
     return {key: _float32(value) for key, value in load_weights(path).items()}, card
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """Return the card of shipped weights; of those of a run it also holds `budget` and `shape`.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or lacks what a card says.
+    """
+    path = SHIPPED / f"{name}.json"
+    try:
+        card = bounded.parse_json(bounded.read_bytes(path, CARD_BYTES))
+        card = bounded.check_fields(card, CARD, optional=("budget", "shape"))
+        if "shape" in card:
+            bounded.check_fields(card["shape"], SHAPE)
+        bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
+    except (FileNotFoundError, bounded.Damaged) as error:
+        reason = error if isinstance(error, bounded.Damaged) else "missing"
+        raise ArtifactError(f"{path}: {reason}; restore it from the repository") from None
+    return card
 
 
 def adopt(name: str, out: Path, record: Record) -> None:
@@ -66,4 +95,4 @@ def shipped_digest(name: str) -> str:
     if not card.exists():
         known = [p.stem for p in SHIPPED.glob("*.json")]
         raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
-    return str(json.loads(card.read_text())["sha256"])
+    return str(read_card(name)["sha256"])

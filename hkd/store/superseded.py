@@ -8,17 +8,18 @@ the states of a training that was not finished, to `{run}/superseded/<digest>`.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from hkd.settings.origins import digest
+from hkd.store import bounded
 from hkd.store.artifacts import atomic_path, record_path, refusal, write_text
 from hkd.store.temporary import make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
+LIST_BYTES = 1 << 20
 FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
 
 
@@ -118,7 +119,7 @@ def _identity_of(finished: Path) -> str | None:
 def _identities_of_states(folder: Path) -> list[str]:
     """Return the identities of the states in a folder, in order; one that cannot be read has an unknown one."""
     try:
-        entries = json.loads((folder / "checkpoints.json").read_text(encoding="utf-8"))
+        entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", LIST_BYTES))
     except FileNotFoundError:
         return []
     except ValueError:

@@ -1,23 +1,34 @@
 """Save and restore everything that a resumed training needs.
 
 The folder holds the last two states and `checkpoints.json`, which lists them with digests. A state counts once it
-is listed; a damaged newest one is passed over for the one before it.
+is listed; a damaged newest one is passed over for the one before it. How far a state has come is in its own header, so
+its digest covers that too.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from hkd.store.artifacts import ArtifactError, clear_leftovers, save_weights, sha256, write_json
+from hkd.store import bounded
+from hkd.store.artifacts import clear_leftovers, save_weights, sha256, write_json
 
 KEEP = 2
+LIST_BYTES = 1 << 20
+STATE_NAME = re.compile(r"step[0-9]{9,12}\.safetensors")
+ENTRY: dict[str, Any] = {"file": str, "sha256": str, "identity": str}
+PROGRESS: dict[str, Any] = {
+    "identity": str,
+    "step": int,
+    "network_evals": (int, float),
+    "teacher_evals": (int, float),
+    "seconds": (int, float),
+    "codes": list,
+}
 
 
 @dataclass
@@ -45,7 +56,8 @@ class Checkpoints:
         # the list is replaced between writing the new state and dropping an old one, so a kill at any moment
         # leaves a list whose files are all there
         name = f"step{progress.step:09d}.safetensors"
-        save_weights(self.folder / name, tensors)
+        about = {"identity": self.identity, **asdict(progress)}
+        save_weights(self.folder / name, tensors, about, finite=False)  # the step after this one finds what is not
         entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity, **asdict(progress)}
         refused = set(self._refused)  # damaged or of other settings: they must not push a whole state off the list
         entries = [e for e in self._entries() if e["file"] != name and e["file"] not in refused]
@@ -65,26 +77,47 @@ class Checkpoints:
         for entry in reversed(self._entries()):
             path = self.folder / entry["file"]
             if entry["identity"] != self.identity:
-                self._refused.append(entry["file"])
-                self.passed_over.append(f"{path}: of other settings ({entry['identity']})")
-            elif not path.exists() or sha256(path) != entry["sha256"]:
-                self._refused.append(entry["file"])
-                self.passed_over.append(f"{path}: damaged")
+                self._pass_over(path, f"of other settings ({entry['identity']})")
+            elif not path.is_file() or sha256(path) != entry["sha256"]:
+                self._pass_over(path, "damaged")
             else:
                 try:
-                    tensors = load_file(path)
-                except SafetensorError as error:
-                    raise ArtifactError(f"{path}: unreadable ({error}); delete {self.folder}") from error
-                return tensors, Progress(**{name: entry[name] for name in asdict(Progress()) if name in entry})
+                    return self._state(path)
+                except bounded.Damaged as error:
+                    self._pass_over(path, str(error))
         return None
 
+    def _state(self, path: Path) -> tuple[dict[str, Tensor], Progress]:
+        tensors, about = bounded.read_tensors(path)
+        found = bounded.check_fields(about, PROGRESS)
+        counts = [value for value in found.values() if isinstance(value, int | float)]
+        if found["identity"] != self.identity or not all(value >= 0 for value in counts):
+            raise bounded.Damaged("its header is of other settings than its entry")
+        if not all(isinstance(code, str) for code in found["codes"]):
+            raise bounded.Damaged("its header holds no digests of code")
+        return tensors, Progress(**{name: found[name] for name in asdict(Progress())})
+
+    def _pass_over(self, path: Path, why: str) -> None:
+        self._refused.append(path.name)
+        self.passed_over.append(f"{path}: {why}")
+
     def _entries(self) -> list[dict[str, Any]]:
+        """Return what the list says, entry by entry; what is no entry is passed over."""
         path = self.folder / "checkpoints.json"
         try:
-            entries = json.loads(path.read_text())
+            listed = bounded.parse_json(bounded.read_bytes(path, LIST_BYTES))
         except FileNotFoundError:
             return []
-        except (UnicodeDecodeError, json.JSONDecodeError):
+        except bounded.Damaged:
             self.passed_over.append(f"{path}: unreadable, so no state beside it can be trusted")
             return []
-        return [e for e in entries if isinstance(e, dict) and "identity" in e] if isinstance(entries, list) else []
+        entries = []
+        for entry in listed if isinstance(listed, list) else []:
+            try:
+                found = bounded.check_fields(entry, ENTRY)
+            except bounded.Damaged as error:
+                self.passed_over.append(f"{path}: {error}")
+                continue
+            if STATE_NAME.fullmatch(found["file"]):
+                entries.append(found)
+        return entries

@@ -5,7 +5,6 @@ They are written before the checkpoint of the same step, so a training that resu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from hkd.settings.sections import Training
+from hkd.store import bounded
 from hkd.store.artifacts import (
     ArtifactError,
     Record,
     check_digest,
+    load_weights,
     read_json,
     save_weights,
     sha256,
@@ -26,6 +27,8 @@ from hkd.store.artifacts import (
 from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"
+LIST_BYTES = 1 << 20
+FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list}
 
 
 def milestone_steps(settings: Training) -> tuple[int, ...]:
@@ -59,7 +62,7 @@ class Milestones:
             return
         path = self.folder / weights_name(step)
         # weights first, then the manifest that names them: a kill in between leaves a file that does not count
-        save_weights(path, weights())
+        save_weights(path, weights(), finite=False)  # whether they are is asked when they become results
         kept = self._kept() | {path.name: {"sha256": sha256(path), "identity": self.identity}}
         write_json(self.folder / MANIFEST, kept)
 
@@ -71,14 +74,19 @@ class Milestones:
         """Put the weights into `folder`, each with its record, list them in its manifest, and return what was written.
 
         The manifest comes last.
+
+        Raises:
+            ArtifactError: weights on the way hold NaN or infinity.
         """
         written = []
         for step in self.steps:
             path = folder / weights_name(step)
             link_or_copy(self.folder / path.name, path)
             record.write(path, step=step, steps=total)
+            load_weights(path)  # refuses what is not finite
             written.append(path)
-        write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps)})
+        digests = [sha256(path) for path in written]
+        write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps), "sha256": digests})
         record.write(folder / MANIFEST)
         return [*written, folder / MANIFEST]
 
@@ -89,8 +97,8 @@ class Milestones:
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = json.loads((self.folder / MANIFEST).read_text())
-        except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
+            kept = bounded.parse_json(bounded.read_bytes(self.folder / MANIFEST, LIST_BYTES))
+        except (FileNotFoundError, bounded.Damaged):
             return {}
         return kept if isinstance(kept, dict) else {}
 
@@ -114,10 +122,19 @@ def kept_milestones(folder: Path) -> KeptMilestones:
     Raises:
         ArtifactError: it kept none, or one is missing or damaged.
     """
-    listed = read_json(folder / MANIFEST, "train")
-    if not listed["milestones"]:
+    path = folder / MANIFEST
+    try:
+        listed = bounded.check_fields(read_json(path, "train"), FIELDS)
+        steps, total, digests = listed["milestones"], listed["steps"], listed["sha256"]
+        if not all(type(step) is int and 0 <= step <= total for step in steps) or len(digests) != len(steps):
+            raise bounded.Damaged(f"its milestones {str(steps)[:80]} are no steps of {total}, or not all have a digest")
+    except bounded.Damaged as error:
+        raise ArtifactError(f"{path}: {error}; delete it and run `hkd train` again") from None
+    if not steps:
         raise ArtifactError(f"{folder}: this training kept no milestones; set training.milestones and train again")
-    weights = [folder / weights_name(step) for step in listed["milestones"]]
-    for path in weights:
-        check_digest(path, "train")
-    return KeptMilestones(listed["milestones"], weights, listed["steps"])
+    weights = [folder / weights_name(step) for step in steps]
+    for file, digest in zip(weights, digests, strict=True):
+        check_digest(file, "train")
+        if sha256(file) != digest:
+            raise ArtifactError(f"{file}: not the weights that {MANIFEST} lists; delete it and run `hkd train` again")
+    return KeptMilestones(steps, weights, total)

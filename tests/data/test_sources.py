@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from hkd.data import decoding, sources
+from hkd.data import picture_files
 from hkd.data.decoding import encode_png
 from hkd.data.sources import DataError, open_source, shuffled_subset, write_edm_zip
 
@@ -141,7 +139,7 @@ def test_other_channels_are_converted_on_request_only(packed, mode):
 
 def test_sixteen_bit_images_are_never_converted(packed):
     path = packed({"a.png": encoded("I;16")})
-    assert "channels are I;16" in refusal(path, convert_to_rgb=True)
+    assert "channels are I;16 of more than 8 bits" in refusal(path, convert_to_rgb=True)
 
 
 def test_mixed_sizes_are_refused_with_both_files(packed):
@@ -170,7 +168,7 @@ def test_a_damaged_image_is_named(packed):
 
 
 def test_a_set_without_images_is_refused(packed):
-    assert "no images among its 1 files; expected .png" in refusal(packed({"notes.txt": b""}))
+    assert "no images among its 1 files; expected PNG, JPEG," in refusal(packed({"notes.txt": b""}))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +203,7 @@ def header_only_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("side", "message"), [(9_000, "more than 67,108,864"), (60_000, "damaged .*exceeds limit")])
+@pytest.mark.parametrize(("side", "message"), [(9_000, "more than 67,108,864"), (60_000, "more than 67,108,864")])
 def test_an_image_that_claims_too_many_pixels_is_not_decoded(packed, side, message, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     path = packed({"a.png": header_only_png(side, side)})
@@ -214,14 +212,8 @@ def test_an_image_that_claims_too_many_pixels_is_not_decoded(packed, side, messa
 
 
 def test_a_file_that_is_too_long_is_not_read(packed, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 100)
     assert f"{NAMES[0]}: " in refusal(packed(usual()))
-
-
-def test_only_the_listed_decoders_can_be_reached():
-    assert set(decoding.FORMATS) == {"PNG", "JPEG", "WEBP", "BMP"}
-    with pytest.raises(DataError, match="not an image"):
-        decoding.decode(encoded(kind="TIFF"), "a.png", False)
 
 
 def test_a_member_without_a_name_is_refused(tmp_path):
@@ -241,25 +233,9 @@ def test_a_name_that_is_not_text_is_refused(tmp_path):
     assert f"{NAMES[0]}: cannot be read" in refusal(path)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_no_change_to_a_zip_gets_past_the_reader(tmp_path_factory, data):
-    path = as_zip(tmp_path_factory.mktemp("zip"), {name: usual()[name] for name in NAMES[:2]})
-    content = bytearray(path.read_bytes())
-    directory = content.index(b"PK\x01\x02")
-    places = st.one_of(st.integers(0, len(content) - 1), st.integers(directory, len(content) - 1))
-    for position in data.draw(st.lists(places, min_size=1, max_size=3)):
-        content[position] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    try:
-        read_all(path)
-    except DataError as error:
-        assert str(error).isprintable()
-
-
 def test_messages_are_one_printable_line_whatever_they_quote(tmp_path):
     path = as_folder(tmp_path, usual() | {"a\n\x1b[31mb.png": b"hello"})
-    assert "a ?[31mb.png: not an image" in refusal(path)
+    assert r"a\n\x1b[31mb.png: not an image" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/etc/out.png", "a/../../out.png"])

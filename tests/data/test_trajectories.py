@@ -14,7 +14,7 @@ from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError
+from hkd.store.artifacts import ArtifactError, sha256
 
 SIGMAS = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
 
@@ -119,7 +119,7 @@ def test_classes_come_back_as_one_hot_rows(stored):
     numbers = [np.array([2, 0, 1]), np.array([1, 2, 0])]
     for shard, classes in enumerate(numbers):
         np.save(labels_path(stored / shard_name(shard)), classes)
-    edit(stored, label_dim=3)
+    classify(stored, 3)
     labels = Trajectories(stored).batch(np.array([5, 0])).labels
     assert labels.tolist() == [[1, 0, 0], [0, 0, 1]]
 
@@ -132,6 +132,15 @@ def edit(folder, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def classify(folder, classes: int) -> None:
+    """Make a set one of a conditional teacher, whose labels are known by their digests if they are there."""
+    shards = json.loads((folder / "manifest.json").read_text())["shards"]
+    for shard in shards:
+        labels = labels_path(folder / shard["file"])
+        shard["labels_sha256"] = sha256(labels) if labels.exists() else "0" * 64
+    edit(folder, label_dim=classes, shards=shards)
+
+
 def test_a_missing_set_names_its_stage(tmp_path):
     with pytest.raises(ArtifactError, match=r"manifest.json: missing; run `hkd trajectories`"):
         Trajectories(tmp_path)
@@ -139,13 +148,13 @@ def test_a_missing_set_names_its_stage(tmp_path):
 
 def test_a_missing_shard_names_its_stage(stored):
     (stored / "shard1.npy").unlink()
-    with pytest.raises(ArtifactError, match=r"shard1.npy: missing or damaged .*run `hkd trajectories`"):
+    with pytest.raises(ArtifactError, match=r"shard1.npy: missing; .*run `hkd trajectories`"):
         Trajectories(stored)
 
 
 def test_missing_classes_name_their_stage(stored):
-    edit(stored, label_dim=3)
-    with pytest.raises(ArtifactError, match=r"shard0.labels.npy: missing or damaged .*run `hkd trajectories`"):
+    classify(stored, 3)
+    with pytest.raises(ArtifactError, match=r"shard0.labels.npy: missing; .*run `hkd trajectories`"):
         Trajectories(stored)
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from hkd.experiment.cards import card, compared
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import ArtifactError
+from hkd.store.artifacts import ArtifactError, sha256, write_text
+from tests.recorded import recorded
 
 DATASET = "shapes16"
-RECORD = {"sha256": "a" * 64, "commit": "c", "versions": {"python": "3"}, "cpu_seconds": 7.5}
+BASES = ("methods/edm", "methods/edm_ve", "methods/ddpm")
 
 
 @pytest.fixture
@@ -22,13 +23,21 @@ def plan(root, tmp_path) -> Plan:
     made = Plan.load(
         str(root / "configs/benchmarks/embedded.yaml"), {"results": str(tmp_path), "teacher": "train"}, root / "configs"
     )
-    put(f"{made.layout.extractor(DATASET, 'metric')}.record.json", {**RECORD, "quality": {"class": 0.99}})
-    put(f"{made.base_weights(DATASET, 'methods/edm')}.record.json", {**RECORD, "budget": {"params": 5}})
-    put(f"{made.base_weights(DATASET, 'methods/edm_ve')}.record.json", RECORD)
+    for weights in (made.layout.extractor(DATASET, "metric"), *(made.base_weights(DATASET, base) for base in BASES)):
+        write_text(weights, f"weights of {weights}")
+    recorded(made, made.layout.extractor(DATASET, "metric"), quality={"class": 0.99})
+    recorded(made, made.base_weights(DATASET, "methods/edm"), budget={"params": 5})
+    recorded(made, made.base_weights(DATASET, "methods/edm_ve"))
     shape = {"resolution": 16, "channels": 3, "label_dim": 4}
     put(made.layout.data(DATASET, "train").manifest, {**shape, "count": 9})
-    put(made.layout.run(DATASET, "methods/edm", 0).metrics(35), {"metrics": {"fdn": 3.25}})
+    measure(made, "methods/edm", 35, 3.25)
     return made
+
+
+def measure(plan: Plan, method: str, nfe: int, fdn: float) -> None:
+    path = plan.layout.run(DATASET, method, 0).metrics(nfe)
+    put(path, {"metrics": {"fdn": fdn}})
+    recorded(plan, path)
 
 
 def put(path: str, content: Any) -> None:
@@ -42,7 +51,7 @@ def test_the_card_of_a_run_says_what_made_it_of_what_shape_at_which_cost_and_how
     assert made["quality"] == {"fdn_nfe35": 3.25} and made["budget"] == {"params": 5}
     assert made["shape"] == {"resolution": 16, "channels": 3, "label_dim": 4}
     assert made["recipe"] == plan.run(DATASET, "methods/edm").model_dump(mode="json")
-    assert made["trained_sha256"] == RECORD["sha256"] and made["title"].endswith(f" on {plan.dataset(DATASET).title}")
+    assert made["trained_sha256"] == sha256(weights) and made["title"].endswith(f" on {plan.dataset(DATASET).title}")
 
 
 def test_the_card_of_an_extractor_has_the_quality_of_its_record_and_no_shape(plan):
@@ -53,8 +62,8 @@ def test_the_card_of_an_extractor_has_the_quality_of_its_record_and_no_shape(pla
 
 def test_a_card_has_the_quality_of_runs_that_sample_the_same_weights_otherwise(plan):
     weights = plan.base_weights(DATASET, "methods/ddpm")
-    put(f"{weights}.record.json", RECORD)
-    put(plan.layout.run(DATASET, "methods/ddim", 0).metrics(10), {"metrics": {"fdn": 9.5}})
+    recorded(plan, weights)
+    measure(plan, "methods/ddim", 10, 9.5)
     _, made = card(plan, DATASET, "methods/ddpm")
     assert made["quality"] == {"fdn_ddim_nfe10": 9.5}
 

@@ -8,13 +8,16 @@ from torch.testing import assert_close
 
 from hkd.koopman.bands import (
     band_of,
+    band_shares,
     bands,
     decoded_contributions,
     energy_shares,
     leave_one_out,
+    matched,
     permuted,
     project,
     swap,
+    swap_energies,
 )
 
 EPS, T = 0.002, 80.0
@@ -147,3 +150,33 @@ def test_unknown_substitute_is_refused(make_net, noise):
     latents = net.encode(noise, 1.0)
     with pytest.raises(ValueError, match="substitute: 'noise' is not one of"):
         project(net.operators(), latents, bands(net.operators(), "alpha", ascending=True), 0, "noise")
+
+
+def test_a_matched_null_keeps_size_and_energy_of_every_band_and_little_else(make_net, noise):
+    """Bands by |alpha| of latents whose strong modes lie in one band: a bare permutation would even them out."""
+    net = make_net()
+    operators, hosts = net.operators(), net.encode(T * noise, T)
+    index = bands(operators, "abs_alpha", ascending=True)
+    weight = [1 + 4 * (band == 2).float() for band in index]
+    donors = [h + torch.cat((w, w))[None] * torch.randn(h.shape, generator=torch.Generator().manual_seed(3))
+              for h, w in zip(hosts, weight, strict=True)]  # fmt: skip
+    energies = swap_energies(operators, hosts, donors)
+    own = band_shares(index, energies, 3)
+    assert own[2] > 0.8
+    draw = torch.Generator().manual_seed(0)
+    null, bare = matched(index, energies, draw), permuted(index, draw)
+    assert (band_shares(bare, energies, 3)[2] - 1 / 3).abs() < 0.1
+    assert_close(band_shares(null, energies, 3), own, rtol=0.06, atol=1e-3)
+    for before, after, energy in zip(index, null, energies, strict=True):
+        assert before.flatten().bincount(minlength=3).tolist() == after.flatten().bincount(minlength=3).tolist()
+        assert_close(band_shares([after], [energy], 3), band_shares([before], [energy], 3), rtol=0.12, atol=0.02)
+        assert (before != after).float().mean() > 0.2
+    again = matched(index, energies, torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(again, null, strict=True))
+
+
+def test_latents_without_bands_have_none_under_a_matched_null():
+    band, energy = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    found = matched([None, band], [None, energy], torch.Generator().manual_seed(0))
+    assert found[0] is None and sorted(found[1].tolist()) == [0, 0, 1, 1]
+    assert_close(band_shares([None, band], [None, energy], 2), torch.tensor([0.3, 0.7], dtype=torch.float64))

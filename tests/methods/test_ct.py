@@ -7,7 +7,9 @@ import torch
 from torch.testing import assert_close
 
 from hkd.methods.consistency.ct import CT, grid_points, target_decay
+from hkd.plan.runs import Plan
 from hkd.seeding import stream
+from hkd.settings.origins import ConfigError
 from tests.methods.stand_ins import Function, Squared
 
 LAW = {"s0": 2, "s1": 150}
@@ -22,12 +24,27 @@ def test_the_number_of_points_is_the_papers(step, points):
 
 
 @pytest.mark.parametrize(("step", "mu"), [(0, 0.9), (100000, 0.99611), (400000, 0.99803), (800000, 0.99861)])
-def test_the_decay_of_the_target_is_the_papers(step, mu):
-    assert target_decay(grid_points(step, 800000, **LAW), s0=2, mu0=0.9) == pytest.approx(mu, abs=5e-6)
+def test_over_the_points_the_decay_of_the_target_is_the_papers(step, mu):
+    points = grid_points(step, 800000, **LAW)
+    assert target_decay(points, s0=2, mu0=0.9, over="points") == pytest.approx(mu, abs=5e-6)
+
+
+@pytest.mark.parametrize(("step", "points"), [(0, 2), (1000, 6), (100000, 54), (800000, 151)])
+def test_over_the_intervals_the_decay_of_the_target_is_the_official_codes(step, points):
+    found = target_decay(grid_points(step, 800000, **LAW), s0=2, mu0=0.9, over="intervals")
+    assert found == pytest.approx(0.9 ** (2 / (points - 1)), rel=1e-12)  # 0.81 at the start, where the paper has 0.9
 
 
 def trainer_of(student):
-    return CT(student=student, distance=Squared(), total_steps=800, mu0=0.9, **LAW, **GRID)
+    law = {"mu0": 0.9, "decay_over": "intervals", **LAW}
+    return CT(student=student, distance=Squared(), total_steps=800, **law, **GRID)
+
+
+def test_what_the_decay_divides_by_is_one_of_two(root):
+    overrides = {"methods": {"ct": {"params": {"decay_over": "steps"}}}}
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), overrides, root / "configs")
+    with pytest.raises(ConfigError, match=r"decay_over.*'intervals' or 'points'"):
+        plan.run("shapes16", "methods/ct")
 
 
 def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):
@@ -50,15 +67,16 @@ def test_every_interval_weighs_one_whatever_its_gap(single_image):
     assert found == pytest.approx(float((gap * noise).square().sum(dim=(1, 2, 3)).mean()), rel=1e-4)
 
 
-def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build):
-    method = build(tiny_run("methods/ct", training={"steps": 100}))
+@pytest.mark.parametrize(("over", "less"), [("intervals", 1), ("points", 0)])
+def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, build, over, less):
+    method = build(tiny_run("methods/ct", training={"steps": 100}, params={"decay_over": over}))
     assert_close(method.target.state_dict(), method.student.state_dict())
     start = [p.clone() for p in method.target.parameters()]
     with torch.no_grad():
         for p in method.student.parameters():
             p.add_(1.0)
     method.after_step(31)
-    mu = target_decay(grid_points(30, 100, s0=2, s1=10), s0=2, mu0=0.9)
+    mu = 0.9 ** (2 / (grid_points(30, 100, s0=2, s1=10) - less))
     for was, now in zip(start, method.target.parameters(), strict=True):
         assert_close(now, mu * was + (1 - mu) * (was + 1.0))
         assert not now.requires_grad
@@ -94,7 +112,7 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_the_defining_settings_of_ct_hold_at_every_scale(settings, scale):
     run = settings("ct", scale)
-    assert run.training.optimizer.name == "radam"
+    assert run.training.optimizer.name == "radam" and run.params["decay_over"] == "intervals"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
     assert (run.init, run.teacher, run.perceptual) == (None, None, True)
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -34,6 +36,19 @@ def test_the_sub_sequence_is_the_papers():
     hundred = subsequence(100, 1000, "quadratic")
     assert hundred[:8] == [0, 0, 0, 0, 1, 2, 2, 3] and hundred[-1] == 800 and len(hundred) == 100
     assert subsequence(10, 1000, "uniform") == list(range(0, 1000, 100))
+
+
+def test_squares_just_below_a_whole_number_are_cut_off():
+    found = subsequence(16, 1000, "quadratic")  # k² · 800 / 225, where float64 gives 31.999999999999996 for 32
+    assert found == [0, 3, 14, 31, 56, 88, 127, 174, 227, 287, 355, 430, 511, 600, 696, 800]
+    assert subsequence(6, 1000, "quadratic") == [0, 32, 128, 288, 512, 800]
+
+
+@pytest.mark.parametrize(("count", "largest"), [(30, 990), (7, 994), (300, 999), (999, 999), (100, 990)])
+def test_the_uniform_sequence_keeps_the_codes_largest_step(count, largest):
+    found = subsequence(count, 1000, "uniform")
+    assert len(found) == count and found[-1] == largest
+    assert {b - a for a, b in pairwise(found)} == {1000 // count}
 
 
 @pytest.mark.parametrize("nfe", [10, 100])

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from hkd.data.image_set import ImageBatch
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories
-from hkd.methods.distillation.dmd import DMD
+from hkd.methods.distillation.dmd import DMD, noised_at
 from hkd.seeding import stream
 from hkd.training.loop import Trainer
 from tests.methods.stand_ins import Function, Squared
@@ -48,7 +48,7 @@ def test_the_gradient_is_the_normalised_difference_of_the_denoisers(gaussian):
     method, image = matched(nn.Identity(), gaussian), made().requires_grad_()
     method.fake = GaussianData(gaussian.mean - 0.2, gaussian.variance)
     method.matching(image, None, stream(0, "l")).backward()
-    noised, sigma = method.noised(image.detach(), stream(0, "l"))
+    noised, sigma = noised_at(method.matched, image.detach(), stream(0, "l"))
     real, fake = gaussian(noised, sigma), method.fake(noised, sigma)
     size = torch.stack([(a - b).abs().mean() for a, b in zip(image.detach(), real, strict=True)])
     assert_close(image.grad * image.numel(), (fake - real) / size[:, None, None, None])
@@ -64,19 +64,35 @@ def test_following_the_gradient_moves_a_generator_to_the_data(gaussian):
     assert float(shift.abs().mean()) < 0.1
 
 
-def test_noise_levels_are_the_middle_of_a_grid_of_a_thousand():
-    sigmas = matched(nn.Identity(), nn.Identity()).sigmas
-    assert len(sigmas) == 960
-    full = torch.linspace(0.002 ** (1 / 7), 80 ** (1 / 7), 1000, dtype=torch.float64) ** 7
-    assert_close(sigmas[[0, 959]], full[[20, 979]].float())
+def test_the_matching_takes_the_middle_of_a_grid_of_a_thousand_ends_included_and_the_fake_denoiser_all_of_it():
+    method = matched(nn.Identity(), nn.Identity())
+    full = (torch.linspace(0.002 ** (1 / 7), 80 ** (1 / 7), 1000, dtype=torch.float64) ** 7).float()
+    assert_close(method.matched, full[20:981])  # 0.02 · 1000 to 0.98 · 1000
+    assert_close(method.sigmas, full)
+
+
+def test_each_loss_draws_from_its_own_levels(gaussian):
+    method, image, seen = matched(nn.Identity(), gaussian), made(20000)[:, :, :1, :1], {}
+
+    def watched(name):
+        return Function(lambda x, sigma, labels: seen.setdefault(name, sigma) is None or torch.zeros_like(x))
+
+    method.teacher, method.fake = watched("matching"), watched("other")
+    method.matching(image, None, stream(0, "l"))
+    method.fake = watched("fake")
+    method.denoising(image, None, stream(0, "f"))
+    lowest, highest = (float((0.002 ** (1 / 7) + k / 999 * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7) for k in (20, 980))
+    assert (float(seen["matching"].min()), float(seen["matching"].max())) == pytest.approx((lowest, highest), rel=1e-4)
+    assert (float(seen["fake"].min()), float(seen["fake"].max())) == pytest.approx((0.002, 80.0), rel=1e-4)
 
 
 def test_the_fake_denoisers_loss_has_edms_weight(gaussian):
     method, image = matched(nn.Identity(), gaussian), made(4096)[:, :, :2, :2]
     method.fake = Function(lambda x, sigma, labels: torch.zeros_like(x))
     loss = float(method.denoising(image, None, stream(0, "l")).detach())
-    weight = (method.sigmas.double() ** -2 + 4).mean()
-    assert loss == pytest.approx(float(weight * image.square().mean()), rel=0.15)
+    sigma = method.sigmas.double()[torch.randint(1000, (4096,), generator=stream(0, "l"))]
+    expected = ((sigma**-2 + 4) * image.double().square().mean(dim=(1, 2, 3))).mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_each_network_has_gradients_of_its_own_loss_only(tiny_run, build, feed):

@@ -33,6 +33,18 @@ def test_the_full_discriminator_gives_one_logit_and_has_the_known_number_of_para
     assert sum(p.numel() for p in discriminator.parameters()) == 3136 + (131200 + 256) + (524544 + 512) + 4097
 
 
+def test_projections_are_drawn_by_xaviers_rule_without_bias():
+    torch.manual_seed(0)
+    net = KDMNet(8, 3, latent_size=48, **TINY)
+    for name, (inputs, outputs) in {"project_clean": (64, 48), "project_noise": (64, 48), "expand": (48, 64)}.items():
+        layer = getattr(net, name)
+        bound = (6 / (inputs + outputs)) ** 0.5  # of torch's own rule it would be 1 / sqrt(inputs)
+        assert layer.weight.shape == (outputs, inputs) and not layer.bias.any()
+        assert 0.98 * bound < float(layer.weight.abs().max()) <= bound
+        assert float(layer.weight.std()) == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert net.operator.bias.any()  # the operator is a plain linear map in the official code
+
+
 def test_the_encoder_of_noise_is_told_one_and_the_other_networks_zero(tiny_run, build, draw):
     method, told = build(tiny_run("methods/kdm")).eval(), {}
     net = method.student

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
 from hkd.methods.distillation.pd import PD, Stage, stages, truncated_snr
-from hkd.seeding import stream
+from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function
 
 GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
@@ -98,6 +98,14 @@ def test_the_rate_falls_to_zero_in_every_stage():
     method = halving(torch.nn.Identity(), total=300, first=8, steps=50)
     factors = [method.rate_factor(step) for step in (0, 25, 49, 50, 100, 199, 200, 299)]
     assert factors == pytest.approx([1, 0.5, 0.02, 1, 1, 0.01, 1, 0.01])
+
+
+def test_a_sample_is_the_state_of_eulers_step_to_the_smallest_level(draw):
+    half = Function(lambda x, t, labels: 0.5 * x / 80.0)  # D(x; 80)
+    noise = ImageStreams(0, [3, 4]).randn((3, 8, 8))
+    expected = 0.5 * noise + (0.002 / 80) * (80 * noise - 0.5 * noise)
+    assert_close(draw(halving(half), [3, 4], 1), expected, rtol=1e-6, atol=1e-6)
+    assert float((expected - 0.5 * noise).abs().max()) > 1e-3  # which D alone is not
 
 
 def test_one_evaluation_samples(tiny_run, trained, draw):

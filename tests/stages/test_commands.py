@@ -54,6 +54,17 @@ def smoke(hkd, tmp_path):
     return run
 
 
+def test_a_call_puts_together_the_command_that_it_names_and_no_other():
+    words = {command[0] for command in COMMANDS}
+    for word in words:
+        assert {command[0] for command in names(commands(word))} == {word}
+
+
+def test_a_mistyped_command_is_told_the_nearest_of_all(hkd):
+    code, _, err = hkd("shw")
+    assert code == 2 and "Did you mean 'show'?" in err
+
+
 def one_line(err: str) -> str:
     lines = err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("hkd: "), err

@@ -13,11 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from hkd.cli import Commands
+from hkd.data import DataError
 from hkd.data.image_set import write_image_set
 from hkd.data.kinds import shapes
 from hkd.experiment import extractors, network_scores
 from hkd.metrics.features import ports as library
-from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import measure, reference_arrays
 from hkd.plan.runs import Plan
 from hkd.plan.scores import published
@@ -95,9 +95,9 @@ def test_images_of_another_size_or_number_are_refused(call, tmp_path: Path) -> N
     np.save(tmp_path / "large.npy", shapes.images(1, "heldout", range(9), 16))
     with pytest.raises(ArtifactError, match=r"large\.npy: 16 x 16 pixels, shapes8 has 8 x 8"):
         raise call("distance", str(tmp_path / "large.npy"), "shapes8").exception
-    with pytest.raises(MetricError, match="50000 images claimed, 9 found"):
+    with pytest.raises(DataError, match="50000 images claimed, 9 found"):
         raise call("distance", str(tmp_path / "large.npy"), "shapes8", "--n", "50000").exception
-    with pytest.raises(MetricError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         raise call("distance", str(tmp_path / "nothing"), "shapes8").exception
 
 

@@ -20,7 +20,8 @@ from hkd.plan import rows as planned
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
 from hkd.stages import metrics, table
-from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
+from hkd.store.artifacts import ArtifactError, read_json, write_json
+from tests.recorded import recorded
 
 COMMANDS = Commands()
 metrics.register(COMMANDS)
@@ -35,10 +36,10 @@ def rows_of(*stream: Any, n: int) -> np.ndarray:
     return np.abs(numpy_stream(1, " ".join(map(str, stream))).standard_normal((n, 4))).astype(np.float32)
 
 
-def stored(path: Path, stage: str, arrays: dict[str, np.ndarray], **facts: Any) -> None:
+def stored(plan: Plan, path: Path, arrays: dict[str, np.ndarray], **facts: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
-    Record(stage).write(path, **facts)
+    recorded(plan, path, **facts)
 
 
 def passed(views: dict[str, np.ndarray], extractors: dict[str, ExtractorFacts], text: str) -> dict[str, np.ndarray]:
@@ -72,18 +73,18 @@ class Made:
         extractors = extractors or {"own": TINY}
         views = [f"{name}_{kind}" for name, kind in (("own", "A"), ("dinov2", "C")) if name in extractors]
         known = {view: rows_of("real", view, n=50) for view in views}
-        stored(Path(self.plan.layout.reference("shapes8")), "reference", passed(known, extractors, "r"))
+        stored(self.plan, Path(self.plan.layout.reference("shapes8")), passed(known, extractors, "r"))
         for path in self.runs:
             method = path.parts[-5] + "/" + path.parts[-4]
             seed, nfe = int(path.parts[-3].removeprefix("seed")), int(path.stem.removeprefix("nfe"))
             run, count = path.parents[1], n(method)
             arrays = passed({view: rows_of(method, seed, nfe, view, n=count) for view in views}, extractors, "s")
-            stored(run / "samples" / f"nfe{nfe}.npz", "sample", {"images": np.zeros(1)}, n=count)
-            stored(run / "features" / f"nfe{nfe}.npz", "features", arrays)
             budget = {"params": 7, "train_images": 8, "network_evals": 9, "train_seconds": 1.0}
-            trained = {"route": "train", "budget": budget, "settings_digest": method}
+            run.mkdir(parents=True, exist_ok=True)
             (run / "weights.safetensors").touch()
-            Record("train").write(run / "weights.safetensors", **trained)
+            recorded(self.plan, run / "weights.safetensors", route="train", budget=budget)
+            stored(self.plan, run / "samples" / f"nfe{nfe}.npz", {"images": np.zeros(1)}, n=count)
+            stored(self.plan, run / "features" / f"nfe{nfe}.npz", arrays)
             self.call("metrics", "shapes8", method, "--nfe", str(nfe), "--seed", str(seed))
 
     def change(self, path: Path, *keys: str, to: Any) -> None:
@@ -95,7 +96,7 @@ class Made:
         assert keys[-1] in section
         section[keys[-1]] = to
         write_json(path, content)
-        Record("metrics").write(path)
+        recorded(self.plan, path)
 
     def table(self) -> dict[str, list[dict[str, str]]]:
         self.call("table", "table1")
@@ -156,6 +157,7 @@ def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(
         error = made.refusal()
         assert f"{field} is {protocol[field]} and {other}" in error and str(last) in error
         last.write_text(before)
+        recorded(made.plan, last)
 
 
 def test_rows_of_different_numbers_of_images_need_a_column_at_a_common_number(benchmark):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hkd.store import chunks
-from hkd.store.artifacts import ArtifactError, record_path, sha256, write_json
+from hkd.store.artifacts import ArtifactError, record_path
 from hkd.store.chunks import clear, in_parts
 from tests.mutations import mutations
 
@@ -121,16 +121,6 @@ def test_parts_of_another_length_are_made_again(tmp_path):
     """Else the part at 0, of four items, would be joined with the one at 2."""
     in_parts(tmp_path, "a", 8, 4, Maker(), nothing)
     assert in_parts(tmp_path, "a", 8, 2, Maker(), nothing)["x"].tolist() == list(range(8))
-
-
-def test_a_part_that_unpacks_to_more_than_itself_is_made_again(tmp_path):
-    in_parts(tmp_path, "a", 3, 3, Maker(), nothing)
-    part = next(tmp_path.glob("*.npz"))
-    np.savez_compressed(part, x=np.zeros(3), y=np.zeros((3, 1 << 20)))
-    write_json(record_path(part), {"sha256": sha256(part)})
-    again = Maker()
-    assert in_parts(tmp_path, "a", 3, 3, again, nothing)["x"].tolist() == [0, 1, 2]
-    assert again.asked == [(0, 3)]
 
 
 def test_parts_that_do_not_fit_together_are_said(tmp_path):

@@ -14,9 +14,10 @@ from hkd.experiment.record import run_document
 from hkd.metrics.features.extract import extract
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, save_weights, write_bytes, write_json, write_text
+from hkd.store.artifacts import Record, save_weights, sha256, write_bytes, write_json, write_text
 from hkd.store.paths import RunFiles
 from hkd.training.milestones import weights_name
+from tests.recorded import record_results, recorded
 
 DATASET, SHAPE = "shapes8", ImageShape(8, 3, 4)
 
@@ -30,9 +31,9 @@ def finished_run(plan: Plan, method: str, seed: int, steps: list[int], images: P
         path = Path(files.milestones) / weights_name(step)
         save_weights(path, build(run, SHAPE, seed=step, parts=None).artefact())
         Record("train").write(path)
-    write_json(Path(files.milestones) / "manifest.json", {"steps": run.training.steps, "milestones": steps})
+    list_milestones(plan, method, seed, steps)
     save_weights(files.weights, build(run, SHAPE, seed=steps[-1], parts=None).artefact())
-    record_cost(files.weights, params=7)
+    record_cost(plan, files.weights, params=7)
     network = Path(plan.layout.extractor(DATASET, "metric"))
     network.parent.mkdir(parents=True)
     shutil.copyfile(extractor, network)
@@ -40,13 +41,20 @@ def finished_run(plan: Plan, method: str, seed: int, steps: list[int], images: P
     reference.parent.mkdir(parents=True)
     features = extract(np.load(images / "images.npy"), trained_extractor(network, "cpu"), "A")
     np.savez(reference, own_A=features)
-    Record("reference").write(reference)
+    record_results(plan)
     return files
 
 
-def record_cost(weights: str, **costs: int) -> None:
+def list_milestones(plan: Plan, method: str, seed: int, steps: list[int]) -> None:
+    """Write the manifest of milestones, with its record."""
+    folder, total = Path(plan.layout.run(DATASET, method, seed).milestones), plan.run(DATASET, method).training.steps
+    digests = [sha256(folder / weights_name(step)) for step in steps]
+    write_json(folder / "manifest.json", {"steps": total, "milestones": steps, "sha256": digests})
+    recorded(plan, folder)
+
+
+def record_cost(plan: Plan, weights: str, **costs: int) -> None:
     """Write the record of finished weights, which need not be any, with what their training cost."""
-    path = Path(weights)
-    if not path.exists():
-        write_bytes(path, b"")
-    Record("train").write(path, budget={"network_evals": 0, "teacher_evals": 0, **costs})
+    if not Path(weights).exists():
+        write_bytes(weights, b"")
+    recorded(plan, weights, budget={"network_evals": 0, "teacher_evals": 0, **costs})

@@ -25,6 +25,7 @@ from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights, write_text
 from hkd.store.paths import Layout, RunFiles
 from hkd.studies.single_images import Finished, finished
+from tests.recorded import record_results
 
 METHOD, SHAPE = "methods/hkd", ImageShape(resolution=8, channels=3, label_dim=0)
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ SMALL = {name: {"images": 2, "shown": 2} for name in STUDIES}
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory, tiny_run, teacher, perceptual, images) -> Path:
+def results(tmp_path_factory, tiny_run, teacher, perceptual, images, smoke_plan) -> Path:
     """A results folder with a moved HKD run, its teacher, its perceptual network and its images."""
     root = tmp_path_factory.mktemp("results")
     layout, run = Layout(str(root)), tiny_run(METHOD)
@@ -47,6 +48,7 @@ def results(tmp_path_factory, tiny_run, teacher, perceptual, images) -> Path:
     shutil.copytree(teacher.parent, layout.run("shapes8", "methods/edm", 0))
     shutil.copytree(perceptual.parent, layout.extractor_folder("shapes8", "perceptual"))
     shutil.copytree(images, layout.data("shapes8", "reference"))
+    record_results(smoke_plan(results=str(root)))
     return root
 
 

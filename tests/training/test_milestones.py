@@ -7,7 +7,7 @@ import torch
 
 from hkd import interrupt
 from hkd.plan.stages import TRAIN
-from hkd.store.artifacts import ArtifactError, Record, load_weights, read_json
+from hkd.store.artifacts import ArtifactError, Record, load_weights, read_json, sha256
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
 from hkd.training.milestones import Milestones, milestone_steps, weights_name
@@ -122,7 +122,9 @@ def test_milestones_handed_over_are_listed_and_have_records(trainer, tmp_path, f
     train(made, batches, Checkpoints(tmp_path / "states", "x"), title="", milestones=milestones)
     for _ in range(2):  # a second time changes nothing
         milestones.hand_over(tmp_path / "out", Record("train"), STEPS)
-    assert read_json(tmp_path / "out/manifest.json", "train") == {"steps": STEPS, "milestones": [0, STEPS]}
+    digests = [sha256(tmp_path / "out" / weights_name(step)) for step in (0, STEPS)]
+    listed = read_json(tmp_path / "out/manifest.json", "train")
+    assert listed == {"steps": STEPS, "milestones": [0, STEPS], "sha256": digests}
     assert not list((tmp_path / "out").glob(".*"))
     flip_byte(tmp_path / "out" / weights_name(0))
     with pytest.raises(ArtifactError, match="damaged"):

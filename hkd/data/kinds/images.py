@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from hkd.data.image_set import write_image_set
-from hkd.data.sources import open_source
+from hkd.data.sources import Source, open_source
 from hkd.settings.sections import Data
 from hkd.store.artifacts import ArtifactError
 
+READS = True  # files of others, of which some may be unreadable
 
-def prepare(data: Data, split: str, folder: Path, name: str) -> dict[str, Any]:
-    """Convert the images at `data.path` and return the manifest.
+
+def prepare(data: Data, split: str, folder: Path, name: str, *, skip_unreadable: bool = False) -> dict[str, Any]:
+    """Convert the images at `data.path` and return the manifest, with the names of classes and what was left out.
+
+    Args:
+        skip_unreadable: leave out pictures that cannot be read, and count them, instead of refusing the whole.
 
     Raises:
         ArtifactError: no path is set, or there are more or fewer images than the data set has.
@@ -24,7 +29,11 @@ def prepare(data: Data, split: str, folder: Path, name: str) -> dict[str, Any]:
             f"or cifar-10-python.tar.gz; or --config data.{name}.path=PATH"
         )
     source = open_source(
-        data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
+        data.path,
+        resolution=data.resolution,
+        convert_to_rgb=data.convert_to_rgb,
+        class_folders=data.class_folders,
+        skip_unreadable=skip_unreadable,
     )
     if data.count is not None and len(source) != data.count:
         raise ArtifactError(
@@ -38,5 +47,11 @@ def prepare(data: Data, split: str, folder: Path, name: str) -> dict[str, Any]:
         resolution=source.resolution,
         channels=source.channels,
         label_dim=source.label_dim,
-        about={"source": source.name, "split": split, **source.about},
+        about={"source": source.name, "split": split, **source.about, **_known(source)},
     )
+
+
+def _known(source: Source) -> dict[str, Any]:
+    """Return what the manifest says of classes and of files that were left out, where there is anything to say."""
+    facts = {"class_names": list(source.class_names), "remarks": list(source.remarks)}
+    return {fact: lines for fact, lines in facts.items() if lines}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,10 @@ from hkd.methods.distances import PerceptualDistance, perceptual_loss
 
 
 class CT(ConsistencyModel):
-    """f pulled towards f⁻, a running average of it, on a grid of N(k) points. The weight of every level is 1."""
+    """f pulled towards f⁻, a running average of it, on a grid of N(k) points. The weight of every level is 1.
+
+    `decay_over`: what the law of the average's decay divides by, see `target_decay`.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class CT(ConsistencyModel):
         s0: int,
         s1: int,
         mu0: float,
+        decay_over: Literal["intervals", "points"],
         sigma_min: float,
         sigma_max: float,
         rho: float,
@@ -37,6 +42,7 @@ class CT(ConsistencyModel):
         self.target = copy.deepcopy(student).requires_grad_(False)
         self.distance, self.total_steps = distance, total_steps
         self.s0, self.s1, self.mu0 = s0, s1, mu0
+        self.decay_over = decay_over
 
     def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return d(f(y + t z, t), f⁻(y + s z, s)) for t and s neighbours on the grid, all pairs equally likely."""
@@ -58,7 +64,8 @@ class CT(ConsistencyModel):
     def after_step(self, step: int) -> None:
         """Move the target: theta⁻ = mu theta⁻ + (1 - mu) theta."""
         # `step` counts from 1, the schedule from 0: the decay belongs to the grid of the step just made
-        mu = target_decay(grid_points(step - 1, self.total_steps, s0=self.s0, s1=self.s1), s0=self.s0, mu0=self.mu0)
+        points = grid_points(step - 1, self.total_steps, s0=self.s0, s1=self.s1)
+        mu = target_decay(points, s0=self.s0, mu0=self.mu0, over=self.decay_over)
         torch._foreach_lerp_(list(self.target.parameters()), list(self.student.parameters()), 1 - mu)
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
@@ -72,6 +79,10 @@ def grid_points(step: int, total: int, *, s0: int, s1: int) -> int:
     return math.ceil(math.sqrt(step / total * ((s1 + 1) ** 2 - s0**2) + s0**2) - 1) + 1
 
 
-def target_decay(points: int, *, s0: int, mu0: float) -> float:
-    """Return mu(k) = exp(s0 ln(mu0) / N(k)). Source: CM, Appendix C; the official code divides by N(k) - 1."""
-    return math.exp(s0 * math.log(mu0) / points)
+def target_decay(points: int, *, s0: int, mu0: float, over: Literal["intervals", "points"]) -> float:
+    """Return mu(k) = exp(s0 ln(mu0) / n) for a grid of `points` points.
+
+    `over`: n is N(k) - 1, the intervals of the grid, as in both official codes, or N(k), its points, as the paper
+    prints. Source: CM, Appendix C, and the codes of CM for CIFAR-10 and for ImageNet.
+    """
+    return math.exp(s0 * math.log(mu0) / (points - 1 if over == "intervals" else points))

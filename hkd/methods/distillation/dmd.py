@@ -24,8 +24,8 @@ class DMD(Method):
     """A generator G(z) = D(T z; T), a fake denoiser trained on images of G, and the frozen denoiser of real images.
 
     `regression_weight`: of the perceptual distance to the teacher's images of stored noises; 0 leaves it out.
-    `levels`, `lowest`, `highest`: the matching uses the noise levels of a grid of `levels` points between the shares
-    `lowest` and `highest` of it, both counted from sigma_min.
+    `levels`, `lowest`, `highest`: the fake denoiser learns on all `levels` points of a grid of noise levels; the
+    matching uses those from share `lowest` to share `highest` of it, ends included, both counted from sigma_min.
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student", "fake")
@@ -52,7 +52,8 @@ class DMD(Method):
         self.distance, self.regression_weight = distance, regression_weight
         self.sigma_data, self.sigma_max = sigma_data, sigma_max
         grid = edm_sigmas(levels, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)[:-1].flip(0)
-        self.sigmas = grid[round(lowest * levels) : round(highest * levels)].to(torch.float32)
+        self.sigmas = grid.to(torch.float32)
+        self.matched = self.sigmas[round(lowest * levels) : round(highest * levels) + 1]
 
     def losses(
         self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
@@ -83,21 +84,19 @@ class DMD(Method):
 
         The denoisers are evaluated at noised images, the mean is taken over each image.
         """
-        noised, sigma = self.noised(image, generator)
+        noised, sigma = noised_at(self.matched, image, generator)
         real, fake = self.teacher(noised, sigma, labels), self.fake(noised, sigma, labels)
         size = (image - real).abs().mean(dim=(1, 2, 3), keepdim=True)
         return (fake - real) / size.clamp(min=1e-8)
 
     def denoising(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return the fake denoiser's error with EDM's weight sigma^-2 + sigma_data^-2, averaged over pixels (Eq. 6)."""
-        noised, sigma = self.noised(image, generator)
+        """Return the fake denoiser's error with EDM's weight sigma^-2 + sigma_data^-2, averaged over pixels (Eq. 6).
+
+        It learns on all levels of the grid, as in Algorithm 1.
+        """
+        noised, sigma = noised_at(self.sigmas, image, generator)
         error = (self.fake(noised, sigma, labels) - image).square().mean(dim=(1, 2, 3))
         return ((sigma**-2 + self.sigma_data**-2) * error).mean()
-
-    def noised(self, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return images at levels of the grid, all equally likely, and the levels (B,)."""
-        sigma = self.sigmas[torch.randint(len(self.sigmas), (len(image),), generator=generator)].to(image)
-        return image + per_image(sigma) * torch.randn(image.shape, generator=generator).to(image), sigma
 
     def regression(self, batch: TrajectoryBatch | ImageBatch) -> Tensor:
         """Return the perceptual distance of G to the teacher's image of the same noise (Eq. 9)."""
@@ -135,3 +134,9 @@ class DMDRegressionOnly(DMD):
     ) -> dict[str, Tensor]:
         """Return the weighted perceptual distance to the teacher's images."""
         return {"student": self.regression_weight * self.regression(batch)}
+
+
+def noised_at(levels: Tensor, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return images (B, C, H, W) with noise of some of the levels (N,), all equally likely, and those levels (B,)."""
+    sigma = levels[torch.randint(len(levels), (len(image),), generator=generator)].to(image)
+    return image + per_image(sigma) * torch.randn(image.shape, generator=generator).to(image), sigma

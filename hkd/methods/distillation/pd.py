@@ -110,10 +110,12 @@ class PD(Method):
         return self
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
-        """Return images from one evaluation at sigma_max."""
+        """Return the state at sigma_min after one Euler step from sigma_max: D + (sigma_min / sigma_max) (x - D)."""
         if nfe != 1:
             raise refuse_nfe(self, nfe, "1")
-        return self.student(self.sigma_max * noise, self.sigma_max, labels)
+        x = self.sigma_max * noise
+        image = self.student(x, self.sigma_max, labels)
+        return image + self.sigma_min / self.sigma_max * (x - image)
 
 
 def stages(total: int, first_segments: int, stage_steps: int) -> list[Stage]:

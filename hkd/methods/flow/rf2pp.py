@@ -66,13 +66,14 @@ class RF2PlusPlus(Method):
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
         """Return images by Euler's method in `nfe` equal steps from t = 1 - t_margin to 0.
 
-        The first state is the noise itself, without the small share of data that z_t has there.
+        The first state is the noise itself, without the small share of data that z_t has there. Times are float32, as
+        in the official code: 1 - t is then 1.0014e-5 at the start, and sigma is 99863, not 99999.
         """
         if nfe < 1:
             raise refuse_nfe(self, nfe, "1 or more")
         state, last = noise.to(torch.float64), 1 - self.t_margin
         for i in range(nfe):
-            t = state.new_full((len(state),), last * (1 - i / nfe))
+            t = torch.full((len(state),), last * (1 - i / nfe), dtype=torch.float32, device=state.device)
             denoised = self.denoised(state, t, labels).to(torch.float64)
             # Euler's z - (t / (nfe - i)) (z - D) / t, written with the share of z - D that remains
             state = denoised + (nfe - 1 - i) / (nfe - i) * (state - denoised)

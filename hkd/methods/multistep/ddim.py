@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,10 +61,13 @@ def subsequence(count: int, total: int, law: Literal["quadratic", "uniform"]) ->
     """Return `count` ascending steps of 0 .. total - 1.
 
     `quadratic`: whole parts of squares of evenly spaced numbers up to sqrt(0.8 total); small steps may repeat, and a
-    repeated step costs an evaluation but changes nothing. `uniform`: every (total // count)-th step from 0.
+    repeated step costs an evaluation but changes nothing. `uniform`: every (total // count)-th step from 0; where
+    these are more than `count`, as for counts that do not divide total, the largest of them: the code takes them all,
+    and makes more steps than it was asked for.
     Source: DDIM, Appendix D.2 and code, where total is 1000.
     """
     if law == "uniform":
-        return list(range(0, total, total // count))[:count]
-    roots = torch.linspace(0, 1, count, dtype=torch.float64)
-    return [int(0.8 * total * float(root) ** 2 + 1e-9) for root in roots]
+        return list(range(0, total, total // count))[-count:]
+    # as in the code, float64 and cut off: of 16 steps the fourth is 31, for its square is 31.9999...
+    roots = np.linspace(0, np.sqrt(0.8 * total), count)
+    return [int(square) for square in roots**2]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from hkd.metrics.features.extract import Extractor, extract_layers
 from hkd.metrics.features.inputs import MetricError, check_features, check_images, images_digest
+from hkd.store import bounded
 from hkd.store.artifacts import atomic_path
 
 CHUNK = 1024  # images whose features are held at a time
@@ -104,9 +104,8 @@ class FeatureCache:
     @staticmethod
     def _read(path: Path, n: int) -> np.ndarray | None:
         try:
-            with np.load(path, allow_pickle=False) as file:
-                features = check_features(file["features"])
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # absent, damaged or not features: compute again
+            features = check_features(bounded.read_npz(path)["features"])
+        except (OSError, ValueError, KeyError):  # absent, damaged or not features: compute again
             return None
         return features if len(features) == n else None
 

@@ -6,17 +6,9 @@ A wrong array yields a score just as a right one does, so everything that enters
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".webp", ".ppm"}
-IMAGE_KEYS = ("images", "arr_0")
 
 
 class MetricError(ValueError):
@@ -69,24 +61,6 @@ def check_features(features: Any, *, name: str = "features", dim: int | None = N
     return array
 
 
-def load_images(source: str | Path | np.ndarray, *, claimed: int | None = None) -> np.ndarray:
-    """Return uint8 (N, 3, H, W) from an array, an `.npy` or `.npz` file, or a folder or zip of equally sized images.
-
-    Files are read in sorted order, sub-folders included; (N, H, W, 3) arrays are transposed.
-    Raises:
-        MetricError: for what is absent, damaged, of mixed sizes or no image; see also `check_images`.
-    """
-    if isinstance(source, np.ndarray):
-        return check_images(source, claimed=claimed)
-    path = Path(source)
-    if not path.exists():
-        raise MetricError(f"{path}: no such file or folder; name a folder or zip of pictures, an .npz or an .npy")
-    if not path.is_dir() and path.suffix not in (".zip", ".npz", ".npy"):
-        raise MetricError(f"{path}: neither a folder nor a .zip, .npz or .npy; put single pictures into a folder")
-    array = _read_folder(path) if path.is_dir() else _read_zip(path) if path.suffix == ".zip" else _read_array(path)
-    return check_images(array, name=str(path), claimed=claimed)
-
-
 def images_digest(images: np.ndarray) -> str:
     """Return the SHA-256 of the shape and bytes of an image array, in hexadecimal."""
     array = np.ascontiguousarray(images)
@@ -100,60 +74,3 @@ def _constant(array: np.ndarray) -> bool:
     first = array[0]
     flat = (first == first[:, :1, :1]).all()
     return bool(flat and (array[-1] == first).all() and all((image == first).all() for image in array))
-
-
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _channels_first(loaded)
-        with loaded:
-            key = next((k for k in IMAGE_KEYS if k in loaded.files), None)
-            if key is None:
-                raise MetricError(f"{path}: holds {', '.join(loaded.files)}, no array named {' or '.join(IMAGE_KEYS)}")
-            array = loaded[key]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise MetricError(f"{path}: not a readable array file ({error}); write it again") from error
-    except ValueError as error:
-        if isinstance(error, MetricError):
-            raise
-        raise MetricError(f"{path}: damaged, or Python objects in place of numbers; write it again as bytes") from error
-    return _channels_first(array)
-
-
-def _channels_first(array: np.ndarray) -> np.ndarray:
-    """Return (N, 3, H, W) also of (N, H, W, 3), as ADM's samples and most other programs' are."""
-    if array.ndim == 4 and array.shape[-1] == 3 and array.shape[1] != 3:
-        return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
-    return array
-
-
-def _read_folder(folder: Path) -> np.ndarray:
-    return _stack(folder, [(str(p), p) for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES])
-
-
-def _read_zip(path: Path) -> np.ndarray:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in IMAGE_SUFFIXES)
-            return _stack(path, [(f"{path}, {name}", io.BytesIO(archive.read(name))) for name in names])
-    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: the zip needs a password
-        raise MetricError(f"{path}: not a whole zip file ({error}); fetch or write it again") from error
-
-
-def _stack(where: Path, files: Sequence[tuple[str, Path | io.BytesIO]]) -> np.ndarray:
-    """Return the images of (name, file) pairs as one array (N, 3, H, W)."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not files:
-        raise MetricError(f"{where}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    images: list[np.ndarray] = []
-    for name, file in files:
-        try:
-            with Image.open(file) as image:
-                images.append(np.asarray(image.convert("RGB")))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise MetricError(f"{name}: not a readable image ({error}); remove or replace it") from error
-        if images[-1].shape != images[0].shape:
-            raise MetricError(f"{name}: {images[-1].shape[:2]} pixels where the first has {images[0].shape[:2]}")
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))

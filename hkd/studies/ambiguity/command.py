@@ -70,7 +70,7 @@ def ambiguity_figure(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Bars: what each open choice changes, beside the smallest change that the study could have detected."""
-    from hkd.store.artifacts import check_digest, read_json, record_path
+    from hkd.store.artifacts import read_record
     from hkd.studies.ambiguity.figure import caption, tornado
     from hkd.studies.ambiguity.plan import FIGURE, dataset, settings
     from hkd.studies.ambiguity.table import from_csv
@@ -78,8 +78,7 @@ def ambiguity_figure(
     plan = job.plan(benchmark, config)
     work, study = FIGURE.work(plan).expect(expect_digest), settings(plan)
     record, table = job.record(work), work.input("table")
-    check_digest(table, "ambiguity")
-    found, facts = from_csv(table), read_json(record_path(table), "ambiguity")
+    found, facts = from_csv(table), read_record(table, "ambiguity")
     on = dataset(plan)
     titles = {"dataset": plan.dataset(on).title, "centre": plan.title(on, study.centre)}
     text = caption(found, facts, **titles, scale=plan.benchmark.scale, level=study.level, power=study.power)

@@ -15,7 +15,7 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data
-from hkd.store.artifacts import read_arrays, read_json, record_path
+from hkd.store.artifacts import read_arrays, read_json, read_record
 
 if TYPE_CHECKING:
     from hkd.studies.bars.plan import Value
@@ -40,7 +40,7 @@ def value_of(value: Value, data: Data, real_images: int) -> float:
         return statistics.mean(content["mse_to_x_eps"][int(value.part)] for content in contents)
     (extractor,) = value.inputs["extractor"]
     if value.kind == "quality":
-        return reading(read_json(record_path(extractor), "extractor")["quality"], value.part)
+        return reading(read_record(extractor, "extractor")["quality"], value.part)
     (reference,) = value.inputs["reference"]
     return real_vs_real(data, real_images, read_arrays(reference, "reference")["own_A"], Path(extractor))
 

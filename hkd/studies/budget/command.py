@@ -28,7 +28,7 @@ def budget_curve(
 ) -> None:
     """Measure one run at its milestones: images in one step, and their distance to the reference."""
     from hkd.experiment.quality import MilestoneQuality
-    from hkd.store.artifacts import read_arrays, read_json, record_path, write_json
+    from hkd.store.artifacts import read_arrays, read_record, write_json
     from hkd.studies.budget.curve import points
     from hkd.studies.budget.plan import CURVE, NFE, settings
     from hkd.training.milestones import kept_milestones
@@ -38,7 +38,7 @@ def budget_curve(
     study, to = settings(plan), job.pick_device(device)
     record = job.record(work, to, seed=seed)
     kept = kept_milestones(work.input("milestones"))
-    record.settings, record.inputs = study.model_dump(), [*kept.weights, *work.inputs("reference")]
+    record.settings = study.model_dump()
     quality = MilestoneQuality(
         work.input("config"),
         work.input("extractor"),
@@ -49,7 +49,7 @@ def budget_curve(
         nfe=NFE,
         to=to,
     )
-    trained = read_json(record_path(work.input("weights")), "train")
+    trained = read_record(work.input("weights"), "train")
     content = {
         "method": method,
         "seed": seed,
@@ -108,9 +108,9 @@ def _cost(plan: Plan, method: str, seed: int) -> Any:
 
 
 def _budget(plan: Plan, dataset: str, method: str, seed: int) -> dict[str, Any]:
-    from hkd.store.artifacts import read_json, record_path
+    from hkd.store.artifacts import read_record
 
-    return dict(read_json(record_path(plan.layout.run(dataset, method, seed).weights), "train")["budget"])
+    return dict(read_record(plan.layout.run(dataset, method, seed).weights, "train")["budget"])
 
 
 def _own_pairs(plan: Plan, dataset: str, method: str) -> int:

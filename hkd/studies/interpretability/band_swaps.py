@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hkd.experiment.networks import feature_network
+from hkd.experiment.networks import feature_network, network_facts
 from hkd.koopman.bands import Decode, bands
 from hkd.koopman.spectrum import OrderBy
 from hkd.metrics.features.preprocess import CLASSES
 from hkd.seeding import stream
-from hkd.store.artifacts import weights_about
 from hkd.studies.interpretability.bands_decoded import decoder, encoded
 from hkd.studies.interpretability.factors import BandFactors, Factor, band_factor_test, resolutions
 from hkd.studies.interpretability.reader import FactorReader, comparable
@@ -78,7 +77,7 @@ def readings(edges: Sequence[float], draws: int) -> int:
 
 def factor_reader(extractor: Path, preprocessing: str, to: torch.device) -> FactorReader:
     """Return the reader of factors with the weights of a feature network."""
-    network, about = feature_network(extractor).to(to), weights_about(extractor)["network"]
+    network, about = feature_network(extractor).to(to), network_facts(extractor)["network"]
     return FactorReader(network, about["heads"], size=network.image_size, resize=CLASSES[preprocessing])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,7 +61,7 @@ def spectrum(
             batch=study.batch,
             tick=bar.update,
         )
-    save_arrays(work.out(), arrays)
+    save_arrays(work.out(), arrays, undefined=True)
     record.write(work.out(), n=study.images)
 
 
@@ -92,7 +93,7 @@ def closure(
         batch=study.batch,
         watch=lambda batches: tqdm(batches, desc=f"{method} seed {seed} closure", unit="batch", disable=None),
     )
-    write_json(work.out(), content)
+    write_json(work.out(), content, undefined=True)
     record.write(work.out(), n=content["n"])
 
 
@@ -133,7 +134,7 @@ def band_factors(
             preprocessing=plan.extractor(dataset, "metric").preprocessing,
             tick=bar.update,
         )
-    write_json(work.out(), content)
+    write_json(work.out(), content, undefined=True)
     record.write(work.out(), n=study.pairs)
 
 
@@ -159,7 +160,7 @@ def agreement(
         study.draws,
         watch=lambda compared: tqdm(compared, desc="agreement of spectra", unit="pair", disable=None),
     )
-    write_json(work.out(), {"pairs": lines})
+    write_json(work.out(), {"pairs": lines}, undefined=True)
     record.write(work.out())
 
 
@@ -191,21 +192,23 @@ def _measured(plan: Plan) -> dict[str, Any]:
     from hkd.store.artifacts import read_json
     from hkd.studies.interpretability.plan import agreement_file, closure_files, factor_files, loss_files
 
-    factors = {
-        run: {order: [read_json(path, "band-factors") for path in paths] for order, paths in orders.items()}
-        for run, orders in factor_files(plan).items()
-    }
+    def contents(stage: str, paths: Sequence[str]) -> list[Any]:
+        return [read_json(path, stage, undefined=True) for path in paths]
+
     losses = {
         run: {
-            "fdn": [read_json(path, "metrics")["metrics"]["fdn"] for path in files["metrics"]],
-            "errors": [read_json(path, "trajectory-error") for path in files["errors"]],
+            "fdn": [content["metrics"]["fdn"] for content in contents("metrics", files["metrics"])],
+            "errors": contents("trajectory-error", files["errors"]),
         }
         for run, files in loss_files(plan).items()
     }
     return {
-        "closure": {run: [read_json(path, "closure") for path in paths] for run, paths in closure_files(plan).items()},
-        "agreement": read_json(agreement_file(plan), "agreement")["pairs"],
-        "factors": factors,
+        "closure": {run: contents("closure", paths) for run, paths in closure_files(plan).items()},
+        "agreement": read_json(agreement_file(plan), "agreement", undefined=True)["pairs"],
+        "factors": {
+            run: {order: contents("band-factors", paths) for order, paths in orders.items()}
+            for run, orders in factor_files(plan).items()
+        },
         "losses": losses,
     }
 

@@ -7,9 +7,9 @@
 A band with more of the latents' energy moves more of every factor. This alone gives a separation, though the bands do
 not divide the factors among them; specialisation is the part of the separation without this effect.
 
-Both are compared with two others: with bands of the same sizes whose modes are shuffled inside every latent (the null),
-and with swaps of whole resolutions (the positive control). The rule was fixed before looking: bands carry factors if
-the permutation p-value of the separation is below 0.05.
+Both are compared with two others: with bands whose modes are shuffled so that each keeps its size and its energy inside
+every latent (the null), and with swaps of whole resolutions (the positive control). The rule was fixed before looking:
+bands carry factors if the permutation p-value of the separation is below 0.05.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from hkd.koopman.bands import BandIndex, Decode, Operators, permuted, swap
+from hkd.koopman.bands import BandIndex, Decode, Operators, band_shares, matched, swap, swap_energies
 
 SIGNIFICANCE: Final = 0.05
 MIN_DRAWS: Final = 100
@@ -54,6 +54,7 @@ class BandFactors(NamedTuple):
         control: W (resolutions, factors) of swapping whole resolutions.
         control_separation, control_specialisation: of that.
         carries: the decision, p_value < 0.05.
+        energy, null_energy: (bands,) share of each band in what all swaps change, and its mean under permutation.
     """
 
     weights: Tensor
@@ -67,6 +68,8 @@ class BandFactors(NamedTuple):
     control_separation: float
     control_specialisation: float
     carries: bool
+    energy: Tensor
+    null_energy: Tensor
 
 
 @torch.no_grad()
@@ -104,7 +107,9 @@ def band_factor_test(
         return lambda host, donor, band: swap(operators, host, donor, which, band)
 
     weights = weights_of(by_band(index), n)
-    shuffled = [weights_of(by_band(permuted(index, generator)), n) for _ in range(draws)]
+    energies = swap_energies(operators, hosts, donors)
+    nulls = [matched(index, energies, generator) for _ in range(draws)]
+    shuffled = [weights_of(by_band(null), n) for null in nulls]
     control = weights_of(swap_resolution, len(resolutions(hosts)))
     found = []
     for score in (separation, specialisation):
@@ -112,7 +117,9 @@ def band_factor_test(
         p_value = (1 + int((~(null < observed)).sum())) / (1 + draws)  # a score that is nan is never significant
         found.append((observed, null, p_value))
     scores = separation(control), specialisation(control)
-    return BandFactors(weights, *found[0], *found[1], control, *scores, found[0][2] < SIGNIFICANCE)
+    shares = torch.stack([band_shares(null, energies, n) for null in nulls]).mean(0)
+    energy = band_shares(index, energies, n), shares
+    return BandFactors(weights, *found[0], *found[1], control, *scores, found[0][2] < SIGNIFICANCE, *energy)
 
 
 def follows(host: Tensor, donor: Tensor, swapped: Tensor, factors: Sequence[Factor]) -> Tensor:

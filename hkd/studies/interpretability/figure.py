@@ -61,7 +61,8 @@ def caption(*, dataset: str, benchmark: str, seeds: int, shown: str, order: str,
         f"Middle: share of pairs in which a factor follows a swapped band of {shown}, sorted by {order}, and below the "
         "line a swapped resolution, the positive control; right, for each order: separation (largest less median share "
         "over bands, mean over factors) and specialisation (the same less what a band moves of all factors), beside "
-        f"{draws} permutations of modes within levels (grey: their central 95 %) and the control (open). Bottom: rank "
+        f"{draws} permutations of modes that leave each band its energy in every level (grey: their central 95 %) and "
+        "the control (open). Bottom: rank "
         "correlation of modes between seeds, and between operators that started at zero and at random (grey: 95 % of "
         "the permutation null)."
     )

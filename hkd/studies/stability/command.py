@@ -42,7 +42,6 @@ def stability(
     kept = kept_milestones(work.input("milestones"))
     sampling = plan.run(dataset, method).sampling
     record.settings = {"steps": kept.steps, "sampling": sampling.model_dump()}
-    record.inputs = [*kept.weights, *work.inputs("reference", "extractor")]
     parts, total = work.out().with_suffix(".parts"), kept.images(sampling.n_samples)
     with (
         interrupt.only_writer(parts),

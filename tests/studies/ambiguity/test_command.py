@@ -14,6 +14,7 @@ import pytest
 from hkd import __main__ as entry
 from hkd.plan.runs import Plan
 from hkd.studies.ambiguity import plan as ambiguity
+from tests.recorded import record_results
 
 WORSE, LOST = "decay_adamw", "time_map_sigma"
 
@@ -47,6 +48,7 @@ def measured(root, tmp_path):
                 content |= {"diverged_at": 17, "metrics": None}
             Path(path).parent.mkdir(parents=True)
             Path(path).write_text(json.dumps(content))
+    record_results(plan)
     return ambiguity.settings(plan)
 
 

@@ -14,6 +14,7 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data
+from hkd.store.artifacts import Record, write_text
 from hkd.studies.bars.plan import Value
 from hkd.studies.bars.values import reading, real_vs_real, value_of
 
@@ -45,7 +46,8 @@ def test_the_quality_of_the_network_is_that_of_a_head_or_the_lowest_r2():
 
 
 def test_the_quality_is_read_from_the_record_of_the_weights(tmp_path):
-    (tmp_path / "weights.safetensors.record.json").write_text(json.dumps({"quality": QUALITY}))
+    write_text(tmp_path / "weights.safetensors", "")
+    Record("extractor").write(tmp_path / "weights.safetensors", quality=QUALITY)
     value = Value("quality", {"extractor": [str(tmp_path / "weights.safetensors")]}, "size")
     assert value_of(value, DRAWN, 0) == 0.9
 

@@ -17,6 +17,7 @@ from hkd.settings.origins import ConfigError
 from hkd.store.artifacts import read_arrays, write_json
 from hkd.studies.budget import command
 from hkd.studies.budget import plan as budgets
+from tests.recorded import record_results
 from tests.studies.milestones import DATASET, finished_run, record_cost
 
 SMOKE, METHOD, SEED = "configs/benchmarks/smoke.yaml", "budget/regression", 1
@@ -61,13 +62,14 @@ def measured(plan) -> Plan:
     for method in budgets.runs(plan):
         behind = budgets.behind(plan, method)
         for base in behind.runs:
-            record_cost(plan.base_weights(on, base), network_evals=1000)
+            record_cost(plan, plan.base_weights(on, base), network_evals=1000)
         for name in behind.sets:
             write_json(plan.layout.trajectories(on, name).manifest, {"network_evals": 100})
         spend(plan, method, EVALUATIONS)
         curve = {"method": method, "seed": 0, "n": 96, "steps": 8, "parameters": 7}
         points = [{"step": step, "fdn": 100.0 / step, "fd": 1.0} for step in (4, 8)]
         write_json(budgets.curve(plan, method, 0), {**curve, "points": points})
+    record_results(plan)
     return plan
 
 
@@ -75,7 +77,7 @@ def spend(plan: Plan, method: str, evaluations: int) -> None:
     """Write the record of a training that spent so much, and the set that it reads besides."""
     on = budgets.dataset(plan)
     pairs = 100 if plan.run(on, method).feed.startswith("trajectories/") else 0
-    record_cost(plan.layout.run(on, method, 0).weights, network_evals=evaluations + pairs)
+    record_cost(plan, plan.layout.run(on, method, 0).weights, network_evals=evaluations + pairs)
 
 
 def test_the_table_counts_all_that_stands_behind_a_method_once(call, measured, tmp_path):

@@ -77,9 +77,14 @@ def test_an_output_of_another_kind_is_refused_before_anything_is_computed(refuse
 @pytest.mark.parametrize(
     "name, array, expected",
     [
-        ("grey.png", np.zeros((8, 8), np.uint8), "mode L, expected mode RGB"),
+        ("deep.png", np.zeros((8, 8), np.uint16), "more than 8 bits, expected 8; save it with 8"),
         ("large.png", np.zeros((16, 16, 3), np.uint8), "16x16 pixels, the run's images have 8x8"),
-        ("alpha.png", np.zeros((8, 8, 4), np.uint8), "mode RGBA, expected mode RGB"),
+        (
+            "alpha.png",
+            np.zeros((8, 8, 4), np.uint8),
+            "pixels of it are transparent; lay it on a background",
+        ),
+        ("half.npy", np.linspace(0, 1, 192).reshape(3, 8, 8), "none below 0, expected floats in [-1, 1]; for floats x"),
         ("bytes.npy", np.full((3, 8, 8), 200.0), "values from 200 to 200, expected floats in [-1, 1]"),
         ("whole.npy", np.zeros((3, 8, 8), np.int64), "int64, expected one array of uint8"),
         ("flat.npy", np.zeros((8, 8), np.uint8), "shape (8, 8), expected (3, H, W)"),

@@ -43,10 +43,26 @@ def test_colours_keep_the_luminance_of_a_picture(hkd, tmp_path, picture):
     assert facts["colour"]["largest_change_of_luminance"] < 1e-5
 
 
+def test_a_grey_picture_is_coloured_as_its_copy_of_three_equal_channels_is(hkd, tmp_path):
+    grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    results = []
+    for mode in ("L", "RGB"):
+        grey.convert(mode).save(tmp_path / f"{mode}.png")
+        code, err = hkd("colourise", "--image", tmp_path / f"{mode}.png", "--steps", 3, "--out", tmp_path / "c.npz")
+        assert code == 0, err
+        with np.load(tmp_path / "c.npz") as arrays:
+            results.append({name: arrays[name] for name in arrays.files})
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
+    assert np.array_equal(results[0]["truth"][0, 0], np.asarray(grey))
+
+
 def test_the_figure_says_whose_images_were_restored(hkd, tmp_path, files):
     code, err = hkd("inpaint", "--steps", 3, "--out", files.of("inpainting/inpainting.npz"))
     assert code == 0, err
-    code, err = hkd("figure inpainting", "--out", tmp_path / "inpainting.pdf")
+    figure = ("figure inpainting", "--out", tmp_path / "inpainting.pdf")
+    code, err = hkd(*figure)
+    assert code == 1 and "its record says settings" in err, "of a plan with other settings"
+    code, err = hkd(*figure, "--config", "studies.inpainting.steps=3")
     assert code == 0, err
     said = (tmp_path / "inpainting.md").read_text()
     assert "3 noise levels" in said and "the first images of the held-out set" in said
@@ -72,7 +88,11 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(refused, arguments, expec
         (np.full((8, 8), 255, np.uint8), "every pixel is white"),
         (np.full((8, 8), 128, np.uint8), "has the value 128"),
         (np.full((4, 4), 255, np.uint8), "4x4 pixels"),
-        (np.full((8, 8, 3), 255, np.uint8), "mode RGB, expected mode L"),
+        (
+            np.full((8, 8, 4), 254, np.uint8),
+            'its opaque pixels are the missing ones, save image.getchannel("A") as the mask',
+        ),
+        (np.full((8, 8, 3), (255, 0, 0), np.uint8), "has the colour (255, 0, 0)"),
     ],
 )
 def test_a_mask_of_the_wrong_kind_is_named(refused, tmp_path, picture, array, expected):

@@ -18,6 +18,7 @@ from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights, write_json, write_text
 from hkd.studies.interpretability.plan import loss_files, settings
+from tests.recorded import record_results
 from tests.studies.interpretability.case import HKD, KEYS
 
 SHAPE = ImageShape(8, 3, len(shapes.CLASSES))
@@ -57,6 +58,7 @@ def results(study_plan: Plan, tiny_run, build, gaussian, write_trajectories) -> 
     network = {"width": 4, "image_size": 12, "heads": heads, "seed": 2, "features": 8}
     about = {"network": network, "name": "FD-tiny", "task": "factors"}
     save_weights(layout.extractor("shapes8", "metric"), FeatureCNN(**network).state_dict(), about)
+    record_results(study_plan)
     return Path(layout.root)
 
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from hkd.koopman.bands import bands
 from hkd.koopman.operator import KoopmanOperator
@@ -19,11 +20,16 @@ from hkd.studies.interpretability.factors import (
 )
 
 FACTORS = [Factor("size", "linear"), Factor("hue", "circular", period=1.0), Factor("class", "class")]
+WIDE = 8**0.5  # classes 0, 1 and 2 have eight times the variance of a uniform number
+OF_THE_WORLD = [Factor("size", "linear"), Factor("hue", "circular", period=WIDE), Factor("class", "class")]
 
 
 def world(informative):
-    """Two levels whose three bands lie in rows; an image is the mean of each band's modes, or of mixed modes."""
-    operators = [KoopmanOperator(2, 6, size, name=str(size)) for size in (6, 3)]
+    """Two levels whose three bands lie in rows; an image is the mean of each band's modes, or of mixed modes.
+
+    All bands have the same energy.
+    """
+    operators = [KoopmanOperator(2, 6, size, name=str(size)) for size in (24, 12)]
     with torch.no_grad():
         for operator in operators:
             operator.generator[0] = torch.linspace(-1, 1, 6)[:, None] + 1e-3 * torch.rand(
@@ -31,15 +37,16 @@ def world(informative):
             )
     draw = torch.Generator().manual_seed(0)
     rows = torch.rand(2, 64, 3, generator=draw)
+    rows[..., :2] *= WIDE
     rows[..., 2] = (3 * rows[..., 2]).floor()
     latents = [
-        [values.repeat_interleave(2, 1)[:, None, :, None].repeat(1, 2, 1, size) for size in (6, 3)] for values in rows
+        [values.repeat_interleave(2, 1)[:, None, :, None].repeat(1, 2, 1, size) for size in (24, 12)] for values in rows
     ]
 
     def decode(z):
         if informative:
             return z[0].unflatten(2, (3, 2)).mean((1, 3, 4))
-        places = torch.randperm(36, generator=torch.Generator().manual_seed(1)).reshape(3, 12)
+        places = torch.randperm(144, generator=torch.Generator().manual_seed(1)).reshape(3, 48)
         return torch.stack([z[0][:, 0].flatten(1)[:, place].mean(1) for place in places], 1)
 
     return operators, latents, decode
@@ -50,8 +57,12 @@ def test_bands_are_found_to_carry_factors_only_where_they_do(informative):
     operators, (hosts, donors), decode = world(informative)
     index = bands(operators, "alpha", ascending=True)
     generator = torch.Generator().manual_seed(2)
-    result = band_factor_test(operators, hosts, donors, index, 3, decode, lambda x: x, FACTORS, generator=generator)
+    result = band_factor_test(
+        operators, hosts, donors, index, 3, decode, lambda x: x, OF_THE_WORLD, generator=generator
+    )
     assert result.weights.shape == (3, 3)
+    assert_close(result.energy, torch.full((3,), 1 / 3, dtype=torch.float64), atol=0.06, rtol=0)
+    assert_close(result.null_energy, result.energy, atol=0.01, rtol=0)
     assert len(result.null) == 100
     assert result.carries is informative
     if informative:
@@ -60,6 +71,40 @@ def test_bands_are_found_to_carry_factors_only_where_they_do(informative):
         assert result.specialisation > result.specialisation_null.max()
         assert result.specialisation_p_value == pytest.approx(1 / 101)
         assert result.p_value == pytest.approx(1 / 101)
+
+
+def test_a_band_that_is_only_stronger_carries_nothing():
+    """Each factor is spread over the modes of all bands, but those of the last are four times as strong.
+
+    A swap of that band moves every factor, and one of the others none: against bare permutations, which even the
+    energies out, this would count as separation.
+    """
+    operators = [KoopmanOperator(2, 6, 6)]
+    with torch.no_grad():
+        operators[0].generator[0] = torch.rand(6, 6, generator=torch.Generator().manual_seed(4))
+    index = bands(operators, "alpha", ascending=True)
+    strength = (1 + 3 * (index[0] == 2).float())[0]
+    places = torch.randperm(36, generator=torch.Generator().manual_seed(1)).reshape(3, 12)
+    values = torch.rand(2, 64, 3, generator=torch.Generator().manual_seed(0))
+    latents = []
+    for factors in values:
+        level = torch.zeros(64, 36)
+        for factor, place in enumerate(places):
+            level[:, place] = factors[:, factor, None]
+        latents.append([(level.reshape(64, 1, 6, 6) * strength).repeat(1, 2, 1, 1)])
+
+    def decode(z):
+        weighted = (z[0][:, 0] * strength).flatten(1)
+        return torch.stack(
+            [weighted[:, place].sum(1) / strength.flatten()[place].square().sum() for place in places], 1
+        )
+
+    linear = [Factor(name, "linear") for name in "abc"]
+    draw = torch.Generator().manual_seed(2)
+    found = band_factor_test(operators, *latents, index, 3, decode, lambda x: x, linear, generator=draw)
+    assert found.energy[2] > 0.8 and found.separation > 0.9
+    assert_close(found.null_energy, found.energy, atol=0.01, rtol=0)
+    assert not found.carries and found.p_value > 0.5
 
 
 def test_a_factor_follows_the_nearer_of_host_and_donor():

@@ -1,0 +1,177 @@
+"""Which files of a folder or a zip are pictures: one rule for every command, and what it leaves out is counted.
+
+A file is a picture if its extension is one of a picture, or if it begins as one. Hidden files and the copies that
+programs leave behind do not count, `dataset.json` holds labels, and all other files are left out. Files are not
+trusted: archives are read and never unpacked, links cannot lead in circles, and sizes are checked before reading.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from hkd.data import DataError
+from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
+
+LABEL_FILE = "dataset.json"
+MAX_FILE_BYTES = 256 << 20
+HEAD_BYTES = 64
+KINDS_SHOWN = 6
+# Folders and files beside dotted ones that systems, viewers and network drives make
+COPIES = frozenset(
+    [
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "@recycle",
+        "$recycle.bin",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "thumbnails",
+        "thumbs",
+    ]
+)
+ARRAYS = (".npz", ".npy")
+CIFAR_BATCH = "data_batch_1"
+
+
+class PictureFiles(ABC):
+    """The pictures of a folder or zip, by name.
+
+    Args:
+        skip_unreadable: leave out what cannot be read, and count it, instead of refusing the whole.
+
+    Attributes:
+        names: of the pictures, relative to `path`, with forward slashes, in the order of their letters.
+        folders: names of the folders that are not hidden, as far as a zip names them; of the uppermost, "".
+        label_files: names of files called `dataset.json`, in whatever case.
+        skipped: why files could not be read, by name.
+
+    Raises:
+        DataError: `path` cannot be read, holds no picture, or one name twice.
+    """
+
+    kind: str
+
+    def __init__(self, path: Path, *, skip_unreadable: bool = False) -> None:
+        self.path, self.skip_unreadable = path, skip_unreadable
+        self.names: list[str] = []
+        self.folders: set[str] = set()
+        self.label_files: list[str] = []
+        self.skipped: dict[str, str] = {}
+        self._hidden: Counter[str] = Counter()
+        self._others: Counter[str] = Counter()
+        batches = False
+        for name in self._members():
+            base = name.rpartition("/")[2]
+            if base.lower() == LABEL_FILE:
+                self.label_files.append(name)
+            elif self._is_picture(name):
+                self.names.append(name)
+            else:
+                self._others[_extension(base)] += 1
+                self.folders.add(name[: -len(base) - 1])
+                batches = batches or base.startswith(CIFAR_BATCH)
+        self.names.sort()
+        self.label_files.sort()
+        self._refuse_twins()
+        if not self.names:
+            raise DataError(self._no_pictures(batches))
+
+    def where(self, name: str) -> str:
+        """Return what errors call a file."""
+        return f"{self.path}, {name}"
+
+    def unreadable(self, name: str, why: str) -> None:
+        """Count a file that cannot be read.
+
+        Raises:
+            DataError: unless such files are to be skipped.
+        """
+        if not self.skip_unreadable:
+            raise DataError(f"{self.where(name)}: {why}")
+        self.skipped[name] = why
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out and why, a line each."""
+        found = []
+        if self._hidden:
+            found.append(_counted(self._hidden, "left out as hidden or copies"))
+        if self._others:
+            found.append(_counted(self._others, "left out"))
+        if self.skipped:
+            first = min(self.skipped)
+            found.append(f"{_files(len(self.skipped))} skipped as unreadable, first {first}: {self.skipped[first]}")
+        return found
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return the content of one file.
+
+        Raises:
+            DataError: it cannot be read, or has more than MAX_FILE_BYTES.
+        """
+
+    @abstractmethod
+    def _members(self) -> Iterator[str]:
+        """Yield the names of all files that are not hidden; count the hidden ones; fill `folders`."""
+
+    @abstractmethod
+    def _head(self, name: str) -> bytes:
+        """Return the first HEAD_BYTES of a file, or nothing."""
+
+    def _hide(self, name: str, count: int = 1) -> bool:
+        """Return whether a name is that of a hidden file or copy, and count it."""
+        hidden = next((part for part in name.split("/") if is_hidden(part)), None)
+        if hidden is not None:
+            self._hidden[hidden] += count
+        return hidden is not None
+
+    def _is_picture(self, name: str) -> bool:
+        return PurePosixPath(name).suffix.lower() in SUFFIXES or is_picture(self._head(name))
+
+    def _refuse_twins(self) -> None:
+        for names in (self.names, self.label_files):
+            for one, other in pairwise(names):
+                if one == other:
+                    raise DataError(
+                        f"{self.where(one)}: there are two files of this name, and which one is meant cannot be "
+                        "told; pack the files again under different names"
+                    )
+
+    def _no_pictures(self, batches: bool) -> str:
+        count = self._others.total() + len(self.label_files)
+        text = f"{self.path}: no images among its {count} files"
+        if batches:
+            return f"{text}, which are CIFAR-10's batches; give the archive they came in, cifar-10-python.tar.gz"
+        if any(suffix in self._others for suffix in ARRAYS):
+            text += ", and array files are not accepted"
+        left = "".join(f" ({line})" for line in self.remarks)
+        return f"{text}; expected {EXPECTED}{left}"
+
+
+def is_hidden(part: str) -> bool:
+    """Return whether one part of a path is hidden, or a copy that a program has left behind."""
+    return part.startswith(".") or part.lower() in COPIES
+
+
+def _extension(base: str) -> str:
+    return PurePosixPath(base).suffix.lower()[:20] or "without extension"
+
+
+def _files(count: int) -> str:
+    return "1 file was" if count == 1 else f"{count:,} files were"
+
+
+def _counted(kinds: Counter[str], what: str) -> str:
+    """Return such as `8 files were left out: .txt 5, .csv 3`."""
+    shown = [f"{kind} {count:,}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+    more = [f"{len(shown) - KINDS_SHOWN} more kinds"] if len(shown) > KINDS_SHOWN else []
+    return f"{_files(kinds.total())} {what}: {', '.join(shown[:KINDS_SHOWN] + more)}"

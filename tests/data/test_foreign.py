@@ -1,0 +1,157 @@
+"""Images of other programs come from folders, zips and array files, or are refused in one line."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hkd.data import DataError, foreign
+from hkd.data.decoding import encode_png
+from hkd.data.foreign import load_images
+from tests.data.pictures_made import GREEN, RED, colour, folder, mean_colours, packed
+from tests.mutations import mutations
+
+GOOD = np.arange(4 * 3 * 8 * 8, dtype=np.uint8).reshape(4, 3, 8, 8)
+LAST = np.ascontiguousarray(GOOD.transpose(0, 2, 3, 1))
+
+
+def refusal(path: Path, **options: object) -> str:
+    with pytest.raises(DataError) as caught:
+        load_images(path, **options)  # type: ignore[arg-type]
+    said = str(caught.value)
+    assert str(path) in said and ";" in said, said
+    return said
+
+
+def test_images_come_from_arrays_with_channels_first_or_last(tmp_path):
+    np.savez(tmp_path / "ours.npz", images=GOOD)
+    np.savez_compressed(tmp_path / "adm.NPZ.npz", arr_0=LAST)
+    np.save(tmp_path / "plain.npy", GOOD)
+    np.save(tmp_path / "last.npy", LAST)
+    np.savez(tmp_path / "fortran.npz", images=np.asfortranarray(GOOD))
+    for name in ("ours.npz", "adm.NPZ.npz", "plain.npy", "last.npy", "fortran.npz"):
+        assert (load_images(tmp_path / name, claimed=4).pixels == GOOD).all()
+
+
+def test_images_come_from_folders_and_zips_in_the_order_of_their_names(tmp_path):
+    files = {f"{'deep/' if k > 1 else ''}z{k}.PNG": encode_png(image) for k, image in enumerate(GOOD)}
+    files["dataset.json"] = b"{}"
+    for path in (folder(tmp_path / "set", files), packed(tmp_path / "set.zip", files)):
+        found = load_images(path, claimed=4, side=8)
+        assert (found.pixels == GOOD[[2, 3, 0, 1]]).all() and found.remarks == ()
+
+
+def test_missing_files_and_other_kinds_are_refused(tmp_path):
+    assert "no such file or folder" in refusal(tmp_path / "absent")
+    (tmp_path / "one.png").write_bytes(RED)
+    assert "a single picture; put single pictures into a folder" in refusal(tmp_path / "one.png")
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "neither a folder nor a .zip, .npz or .npy" in refusal(tmp_path / "notes.txt")
+    for name in ("set.tar.gz", "set.tgz", "set.tar"):
+        (tmp_path / name).write_bytes(b"")
+        assert "unpack it and give the folder, or zip that" in refusal(tmp_path / name)
+
+
+def test_a_wrong_claim_is_refused_before_pictures_are_decoded(tmp_path):
+    path = folder(tmp_path / "set", {"0.png": RED[:50], "1.png": RED})
+    assert "50000 images claimed, 2 found" in refusal(path, claimed=50_000)
+    assert "2 images claimed, 1 found" in refusal(path, claimed=2, skip_unreadable=True)
+    np.save(tmp_path / "set.npy", GOOD)
+    assert "5 images claimed, 4 found" in refusal(tmp_path / "set.npy", claimed=5)
+
+
+def test_pictures_of_another_size_are_refused_at_the_first(tmp_path):
+    path = folder(tmp_path / "set", {"0.png": RED, "1.png": colour(0, 0, 0, side=16)})
+    assert "1.png: 16x16 pixels where 0.png has 8x8" in refusal(path)
+    (path / "2.png").write_bytes(b"never decoded")
+    assert "0.png: 8x8 pixels, expected 32x32" in refusal(path, side=32)
+
+
+def test_array_files_that_are_none_are_refused(tmp_path):
+    np.savez(tmp_path / "cut.npz", images=GOOD)
+    whole = (tmp_path / "cut.npz").read_bytes()
+    for name, content in {"cut.npz": whole[: len(whole) // 2], "empty.npz": b"", "text.npy": b"hello there"}.items():
+        (tmp_path / name).write_bytes(content)
+        assert "write it again" in refusal(tmp_path / name)
+    np.savez(tmp_path / "other.npz", mu=np.zeros(3))
+    assert "holds mu, no array named images or arr_0" in refusal_without_remedy(tmp_path / "other.npz")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
+    for name in ("objects.npy", "objects.npz"):
+        assert "write it again" in refusal(tmp_path / name)
+    np.save(tmp_path / "number.npy", np.float64(1))
+    assert "a single number" in refusal(tmp_path / "number.npy")
+
+
+def refusal_without_remedy(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        load_images(path)
+    return str(caught.value)
+
+
+def header(shape: str, order: str = "False") -> bytes:
+    """An array file whose header claims a shape, and that has no content."""
+    text = f"{{'descr': '|u1', 'fortran_order': {order}, 'shape': {shape}, }}"
+    text += " " * (-(len(text) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+HEADERS = [
+    header("(1000000000000, 3, 64, 64)"),
+    header("(99999999999999999999, 3, 8, 8)"),
+    header("(-4, 3, 8, 8)"),
+    header("(4, 3, __import__('os').getpid(), 8)"),
+    header("(" * 3000 + ")" * 3000),
+    header("(4, 3, 8, 8)", "maybe"),
+    b"\x93NUMPY\x09\x00" + bytes(20),
+    b"\x93NUMPY\x02\x00\xff\xff\xff\xff",
+]
+
+
+@pytest.mark.parametrize("content", HEADERS)
+def test_headers_that_lie_set_no_memory_aside_and_run_nothing(tmp_path, content):
+    (tmp_path / "set.npy").write_bytes(content)
+    refusal_without_remedy(tmp_path / "set.npy")
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    refusal_without_remedy(tmp_path / "set.npz")
+
+
+def test_an_array_that_shrinks_too_far_is_not_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "set.npz", images=np.zeros((400, 3, 64, 64), np.uint8))
+    monkeypatch.setattr(foreign, "FREE_BYTES", 1 << 20)
+    assert "claim to hold 4,915,328" in refusal(tmp_path / "set.npz")
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, GOOD)
+    packed(tmp_path / "set.npz", [("images.npy", buffer.getvalue()), ("images.npy", buffer.getvalue())])
+    assert "two arrays named images" in refusal(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_mutated_array_files_are_read_or_refused(tmp_path, count, suffix):
+    buffer = io.BytesIO()
+    np.save(buffer, GOOD[:2]) if suffix == ".npy" else np.savez_compressed(buffer, images=GOOD[:2])
+    good, path = 0, tmp_path / f"set{suffix}"
+    for mutated in mutations(buffer.getvalue(), count):
+        path.write_bytes(mutated)
+        try:
+            found = load_images(path).pixels
+        except DataError as error:
+            assert str(error).isprintable()
+        else:
+            good += 1
+            assert found.nbytes <= 4 * len(mutated)
+    assert good < count
+
+
+def test_a_second_folder_does_not_hide_the_first(tmp_path):
+    path = folder(tmp_path / "set", {"b/0.png": RED, "a/0.png": GREEN})
+    assert mean_colours(load_images(path).pixels) == [(0, 255, 0), (255, 0, 0)]

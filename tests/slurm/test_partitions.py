@@ -1,0 +1,50 @@
+"""The partition that the executor picks for the jobs of every rule: a GPU for those that ask, and for no other."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tests.slurm.conftest import PLUGIN, do_without, lacking
+
+pytestmark = [pytest.mark.slurm, pytest.mark.ci]
+
+
+@pytest.fixture
+def partitions(root):
+    if lacking() == PLUGIN:
+        do_without(PLUGIN)
+    from snakemake_executor_plugin_slurm import partitions
+
+    listed = partitions.read_partition_file(root / "profiles/slurm/partitions.yaml")
+    return lambda job: partitions.get_best_partition(listed, job, logging.getLogger("test"))
+
+
+def asked(root, gpus: int) -> dict[str, dict[str, int]]:
+    """What the jobs of each rule ask for, as a dry run of everything prints it."""
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "--config", f"gpus={gpus}", "--"]
+    ran = subprocess.run([*command, "tables", "figures"], cwd=root, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found: dict[str, dict[str, int]] = {}
+    rule = ""
+    for line in (ran.stdout + ran.stderr).splitlines():
+        if match := re.match(r"(?:local)?rule (\w+):", line):
+            rule = match[1]
+        elif line.strip().startswith("resources:"):
+            found[rule] = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)(?:,|$)", line)}
+    return found
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_who_asks_for_a_gpu_goes_where_there_is_one_and_nobody_else(root, partitions, gpus):
+    jobs = asked(root, gpus)
+    assert {"prepare", "train", "shard", "sample", "features", "metrics", "table"} <= jobs.keys()
+    assert any(resources.get("gpu", 0) for resources in jobs.values()) == bool(gpus)
+    for rule, resources in jobs.items():
+        job = SimpleNamespace(name=rule, threads=1, resources=resources)
+        assert partitions(job) == ("gpu" if resources.get("gpu", 0) else "cpu"), rule

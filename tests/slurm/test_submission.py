@@ -1,0 +1,95 @@
+"""The smoke benchmark through a real SLURM: submitted, cancelled, requeued, left by its controller, on two devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+NETWORK = "shapes8/extractors/metric/weights.safetensors"
+TRAINED = "shapes8/methods/edm/seed0/weights.safetensors"
+LONG = ("--config", "gpus=1", "set={training: {steps: 3000}}")  # a minute or more, so that it can be met at work
+
+
+def target(path: str) -> str:
+    return f"results/smoke/{path}"
+
+
+def wait_for(condition, what: str, seconds: float = 300.0):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, f"no {what} within {seconds:.0f} s"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture
+def trained_here(new_checkout):
+    """The weights of a training that nothing disturbed."""
+    checkout = new_checkout()
+    ran = checkout.local(*LONG, "--", target(TRAINED))
+    assert ran.returncode == 0, ran.stdout
+    return checkout.result(TRAINED)
+
+
+@pytest.fixture
+def at_work(new_checkout, cluster):
+    """Submit the training; return checkout, controller and the job's number when it has saved its first state."""
+
+    def start():
+        checkout = new_checkout()
+        prepared = checkout.local(*LONG, "--until", "prepare", "--", target(TRAINED))
+        assert prepared.returncode == 0, prepared.stdout
+        controller = checkout.submitted(*LONG, "--", target(TRAINED))
+        state = checkout.folder / target("shapes8/methods/edm/seed0/checkpoints")
+        wait_for(lambda: any(state.glob("*")), "state of the training")
+        running = [job for job, *_ in cluster.jobs(state="RUNNING")]
+        assert len(running) == 1
+        return checkout, controller, running[0]
+
+    return start
+
+
+@pytest.mark.ci
+def test_what_is_submitted_gives_the_bytes_of_a_local_run(new_checkout, cluster):
+    submits, runs = new_checkout(), new_checkout()
+    submitted = submits.submit("--config", "gpus=1", "--", target(NETWORK))
+    assert submitted.returncode == 0, submitted.stdout
+    local = runs.local("--", target(NETWORK))
+    assert local.returncode == 0, local.stdout
+    assert submits.result(NETWORK) == runs.result(NETWORK)
+    assert "Auto-selected partition 'gpu'" in submitted.stdout and "Auto-selected partition 'cpu'" in submitted.stdout
+
+
+@pytest.mark.parametrize("disturbed", ["scancel", "scontrol requeue"])
+def test_a_training_that_is_stopped_by_the_cluster_goes_on_to_the_same_weights(
+    at_work, trained_here, cluster, disturbed
+):
+    checkout, controller, job = at_work()
+    cluster.say(*disturbed.split(), job)
+    out, _ = controller.communicate(timeout=900)
+    assert controller.returncode == 0, out
+    assert checkout.result(TRAINED) == trained_here
+
+
+def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(at_work, trained_here):
+    checkout, controller, _ = at_work()
+    os.kill(controller.pid, signal.SIGKILL)
+    controller.communicate()
+    again = checkout.submit(*LONG, "--", target(TRAINED))
+    assert again.returncode == 0, again.stdout
+    assert checkout.result(TRAINED) == trained_here
+
+
+def test_two_trainings_at_once_have_a_device_each(new_checkout, cluster):
+    checkout = new_checkout()
+    others = [f"shapes8/methods/{name}/seed0/weights.safetensors" for name in ("edm", "edm_ve")]
+    submitted = checkout.submit(*LONG, "--", *(target(path) for path in others))
+    assert submitted.returncode == 0, submitted.stdout
+    records = [json.loads(checkout.result(f"{path}.record.json")) for path in others]
+    assert sorted(record["visible_devices"] for record in records) == ["0", "1"]
