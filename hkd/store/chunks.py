@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hkd.store import bounded
-from hkd.store.artifacts import Arrays, ArtifactError, record_path, save_arrays, sha256, write_json
+from hkd.store.artifacts import Arrays, ArtifactError, clear_leftovers, record_path, save_arrays, sha256, write_json
 
 RECORD_BYTES = 1 << 20
 
@@ -31,6 +31,7 @@ def in_parts(
     Raises:
         ArtifactError: a part was damaged after it was written.
     """
+    clear_leftovers(folder)
     spans = [(first, min(chunk, count - first)) for first in range(0, count, chunk)]
     for first, n in spans:
         part = _path(folder, identity, first)

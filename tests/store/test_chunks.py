@@ -11,6 +11,7 @@ import pytest
 from hkd.store import chunks
 from hkd.store.artifacts import ArtifactError, record_path
 from hkd.store.chunks import clear, in_parts
+from hkd.store.temporary import unused_name
 from tests.mutations import mutations
 
 
@@ -121,6 +122,13 @@ def test_parts_of_another_length_are_made_again(tmp_path):
     """Else the part at 0, of four items, would be joined with the one at 2."""
     in_parts(tmp_path, "a", 8, 4, Maker(), nothing)
     assert in_parts(tmp_path, "a", 8, 2, Maker(), nothing)["x"].tolist() == list(range(8))
+
+
+def test_what_a_killed_writer_left_of_any_part_goes(tmp_path):
+    left = unused_name(tmp_path / "of-other-settings-00000000.npz")
+    left.write_bytes(b"half")
+    in_parts(tmp_path, "a", 3, 3, Maker(), nothing)
+    assert not left.exists()
 
 
 def test_parts_that_do_not_fit_together_are_said(tmp_path):
