@@ -20,13 +20,18 @@ RENAMED = {"--profile": "--benchmark"}  # options of earlier versions
 
 def main() -> None:
     """Run the command line."""
-    interrupt.install()  # before the slow imports: a signal during start-up must not be lost
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
-        return _command()
+        try:
+            interrupt.install()  # before the slow imports: a signal during start-up must not be lost
+        except ValueError as error:
+            return _tell(str(error))
+        code = _command()
+        interrupt.over()
+        return code
     except interrupt.Interrupted:
         print("hkd: stopped on request; what is finished is saved, the same command goes on from here", file=sys.stderr)
         return interrupt.EXIT_CODE
@@ -59,7 +64,7 @@ def _command() -> int:
     except OSError as error:
         from hkd.store.artifacts import refusal
 
-        refused = refusal(error, error.filename or "output")
+        refused = refusal(error, error.filename or "output", "open")
         if refused is None:
             raise
         return _tell(str(refused))

@@ -10,6 +10,7 @@ SIGTERM would.
 from __future__ import annotations
 
 import fcntl
+import json
 import math
 import os
 import signal
@@ -17,9 +18,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+from hkd import owner
 
 EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
 
@@ -32,11 +35,28 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """Turn SIGINT and SIGTERM into a request, and watch over the workflow that started us, if one did."""
+    """Turn SIGINT and SIGTERM into a request, and watch over the workflow that started us, if one did.
+
+    Raises:
+        Interrupted: that workflow is gone already.
+        ValueError: what the environment says of it is no process number.
+    """
     signal.signal(signal.SIGINT, _handle)
     signal.signal(signal.SIGTERM, _handle)
     if workflow := os.environ.get("HKD_WORKFLOW_PID"):
+        if not workflow.isascii() or not workflow.isdigit() or int(workflow[:20]) == 0:
+            raise ValueError(f"HKD_WORKFLOW_PID: '{workflow[:40]}' is no process number; unset it")
+        # here and not by the watcher, whose signal would hit anything between the first import and the first work
+        if not owner.exists(int(workflow[:20])):
+            ask()
+            raise Interrupted
         threading.Thread(target=_watch, args=(int(workflow),), daemon=True).start()
+
+
+def over() -> None:
+    """Let requests be heard and nothing more: the work is done, and its end is not to be interrupted."""
+    global _graceful
+    _graceful += 1
 
 
 @contextmanager
@@ -75,23 +95,47 @@ def reset() -> None:
 def only_writer(folder: Path | str) -> Iterator[None]:
     """Hold `folder` for this process alone; wait while another writer, such as an orphaned job, still holds it.
 
-    The kernel drops the lock with its holder, so a killed holder never blocks the next one.
+    The kernel drops the lock with its holder, so a killed holder never blocks the next one. The file says who holds it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     told = time.monotonic() + 1.0
-    with open(folder / ".writer.lock", "w") as file:
+    descriptor = _lock_file(folder / ".writer.lock")
+    try:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 check()
                 if time.monotonic() > told:
-                    print(f"{folder}: waiting for another writer to finish or to die", file=sys.stderr)
+                    print(f"{folder}: waiting for another writer to finish ({_holder(descriptor)})", file=sys.stderr)
                     told = math.inf
                 time.sleep(0.2)
+        with suppress(OSError):  # of another user, or on a full disk: it holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(owner.note()).encode(), 0)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(path: Path) -> int:
+    """Return the descriptor of a lock; another user's, which we may not write, is held as well by reading it."""
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | flags)
+
+
+def _holder(descriptor: int) -> str:
+    """Return in words what the holder of a lock wrote into it."""
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    return owner.described(found if isinstance(found, dict) else {})
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
@@ -104,17 +148,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 def _watch(workflow: int) -> None:
     """Ask for a stop when the workflow's process is gone."""
-    while _exists(workflow):
+    while owner.exists(workflow):
         time.sleep(1.0)
     if not _stop.is_set():  # as a signal, because only the main thread can raise `Interrupted` in its own work
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives, and belongs to somebody else
-        return True
-    return True

@@ -7,12 +7,14 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hkd import owner
 from hkd.plan.check import check, check_folders
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES, Stage, Work
@@ -24,6 +26,9 @@ from hkd.store.paths import METHOD
 # Tensors of some tens of megabytes come and go at every step; without these glibc returns their pages to the
 # kernel each time and faults them in again, which costs several times the arithmetic.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+
+MAX_NOTE_BYTES = 1 << 16
+FORGOTTEN = 3600.0  # seconds after which a note of another machine that holds no lock goes
 
 
 def plan(config: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Plan:
@@ -151,54 +156,44 @@ def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) ->
     if not main:
         return False
     folder = Path(folder)
-    locks = list((folder / "locks").glob("*.lock"))
-    noted = {path: _read(path) for path in (folder / "hkd-holders").glob("*.json")}
-    living = {path for path, holder in noted.items() if holder and _alive(holder)}
+    try:
+        locks = list((folder / "locks").glob("*.lock"))
+        noted = {path: _read(path) for path in (folder / "hkd-holders").glob("*.json")}
+    except OSError:  # another user's, which we may not see: what cannot be known is not removed
+        return False
+    living = {path: holder for path, holder in noted.items() if holder is not None and owner.may_live(holder)}
     stale = bool(locks and noted and not living)
     if stale:
         for lock in locks:
-            lock.unlink(missing_ok=True)
-        pids = ", ".join(str(holder["pid"]) for holder in noted.values() if holder)
-        print(f"removed the lock of a workflow that was killed (process {pids})", file=sys.stderr)
+            with suppress(OSError):  # another user's: Snakemake then says that it is locked
+                lock.unlink(missing_ok=True)
+        said = "; ".join(owner.described(holder) for holder in noted.values() if holder)
+        print(f"removed the lock of a workflow that was killed ({said or 'nobody known'})", file=sys.stderr)
+    elif locks and living:
+        said = "; ".join(owner.described(holder) for holder in living.values())
+        print(f"locks of {folder} may be held by: {said}", file=sys.stderr)
     for path, holder in noted.items():
-        elsewhere = holder is not None and holder["host"] != socket.gethostname()
-        if path not in living or (elsewhere and not locks):
-            path.unlink(missing_ok=True)
-    own = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+        with suppress(OSError):  # another user's, in a checkout that is shared
+            elsewhere = holder is not None and holder["host"] not in ("", socket.gethostname())
+            # a workflow that has just started there may not have taken its locks yet
+            left = elsewhere and not locks and time.time() - path.stat().st_mtime > FORGOTTEN
+            if path not in living or left:
+                path.unlink(missing_ok=True)
+    own = owner.note()
     with suppress(OSError, ArtifactError):  # a folder that cannot be written cannot be locked: Snakemake says so itself
-        write_json(folder / "hkd-holders" / f"{own['host']}-{own['pid']}.json", own)
+        write_json(folder / "hkd-holders" / f"{own['host']}-{owner.session()}-{own['pid']}.json", own)
     return stale
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Return a note; None for one that is none, and one of an unknown holder for what may not be read."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        with open(path, "rb") as file:
+            found = json.loads(file.read(MAX_NOTE_BYTES))
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return {"host": "", "pid": 0, "born": ""}  # of no machine that we know, so it may live
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and {"host", "pid", "born"} <= found.keys() else None
-
-
-def _alive(holder: Mapping[str, Any]) -> bool:
-    if holder["host"] != socket.gethostname():
-        return True  # on another machine: nothing can be known, so nothing is removed
-    if holder["pid"] == os.getpid():
-        return False
-    return _born(int(holder["pid"])) == holder["born"] and _exists(int(holder["pid"]))
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _born(pid: int) -> str:
-    """Return when a process started, in ticks since boot, so that a reused number is not taken for it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return "unknown"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256, write_json
+from hkd.store.temporary import settle_folder
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
@@ -180,6 +181,7 @@ def write_image_set(
         # from here to the new manifest the set has none, so nobody takes new images for those of an old manifest
         (folder / MANIFEST).unlink(missing_ok=True)
         (folder / LABELS).unlink(missing_ok=True)
+        settle_folder(folder)
     if label_dim:
         with atomic_path(folder / LABELS) as temporary, open(temporary, "wb") as file:
             np.lib.format.write_array(file, np.asarray(classes, np.int64), allow_pickle=False)

@@ -30,6 +30,7 @@ from hkd.store.refusals import ArtifactError as ArtifactError
 from hkd.store.refusals import refusal as refusal
 from hkd.store.temporary import clear_leftovers as clear_leftovers
 from hkd.store.temporary import make_folder, settle, settle_folder, temporary_file
+from hkd.store.waiting import agrees_soon
 
 if TYPE_CHECKING:
     import numpy as np
@@ -256,7 +257,7 @@ def check_digest(path: Path | str, stage: str) -> None:
         raise ArtifactError(f"{path}: {found}; run `hkd {stage}`, or `snakemake --cores all {path}`")
     if record_path(path).exists():
         recorded = read_record(path, stage)["sha256"]
-        if recorded != sha256(path):
+        if recorded != sha256(path) and not agrees_soon(path, record_path(path), sha256):
             raise ArtifactError(
                 f"{path}: damaged, its digest is not the recorded {recorded[:12]}…; "
                 f"delete it and run `hkd {stage}`, or `snakemake --cores all {path}`"
@@ -305,6 +306,8 @@ class Record:
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
+        # both ask other programs and take a while: not between a finished file and its record
+        commit(), versions()
         self._cpu_start = time.process_time()
         self._wall_start = time.monotonic()
 

@@ -15,6 +15,7 @@ CHANGED = "it or its folder is not there, or no more; see that both are, and run
 MANY = "too many files are open; raise the limit (ulimit -n), or end other programs"
 BUSY = "another program uses it; end that program and run the same command again"
 LINKS = "its links lead round in a circle, or a link stands where none may; remove the link"
+NO_LOCKS = "the disk does not know what is asked of it, such as locks; choose a folder on another disk"
 
 REMEDIES = {
     errno.ENOSPC: FULL,
@@ -36,7 +37,9 @@ REMEDIES = {
     errno.ETXTBSY: BUSY,
     errno.ETIMEDOUT: "its disk does not answer; check the network behind it, then run the same command again",
     errno.EHOSTDOWN: "its disk does not answer; check the network behind it, then run the same command again",
-    errno.ENOLCK: "files cannot be locked here; choose a folder on another disk",
+    errno.ENOLCK: NO_LOCKS,
+    errno.ENOTSUP: NO_LOCKS,
+    errno.ENOSYS: NO_LOCKS,
     errno.EINVAL: "the disk does not take a file of this name or kind; choose another name or another disk",
 }
 

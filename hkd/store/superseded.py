@@ -20,6 +20,7 @@ from hkd.store.temporary import make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
 LIST_BYTES = 1 << 20
+MAX_IDENTITY_BYTES = 4096
 FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
 
 
@@ -111,8 +112,9 @@ def _rename(source: Path, target: Path) -> None:
 
 def _identity_of(finished: Path) -> str | None:
     try:
-        return (finished / IDENTITY).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        with open(finished / IDENTITY, "rb") as file:
+            return file.read(MAX_IDENTITY_BYTES).decode("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "unknown" if finished.is_dir() else None
 
 
@@ -122,7 +124,7 @@ def _identities_of_states(folder: Path) -> list[str]:
         entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", LIST_BYTES))
     except FileNotFoundError:
         return []
-    except ValueError:
+    except (ValueError, RecursionError):
         return ["unknown"]
     if not isinstance(entries, list):
         return ["unknown"]

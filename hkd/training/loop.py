@@ -19,6 +19,7 @@ from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import address, stream
 from hkd.settings.sections import Training
+from hkd.store.artifacts import write_text
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay
 from hkd.training.milestones import Milestones
@@ -174,10 +175,9 @@ class _History:
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
         # lines beyond the checkpoint belong to steps that will be made again
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in kept))
+        write_text(path, "".join(f"{line}\n" for line in kept))
 
     def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
         with self._path.open("a") as file:
@@ -190,7 +190,7 @@ def _step_of(line: str) -> float:
     """Return the step of a line of the history, or infinity for a line that is cut short."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return math.inf  # cut short when the training was killed
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from hkd.store import artifacts
+from hkd.store import artifacts, waiting
 from hkd.store.artifacts import (
     ArtifactError,
     Record,
@@ -27,6 +28,8 @@ from hkd.store.artifacts import (
     write_json,
     write_text,
 )
+
+real_sleep = waiting.time.sleep
 
 
 def test_a_written_file_is_whole_and_alone(tmp_path):
@@ -153,3 +156,32 @@ def test_a_record_names_stage_settings_and_inputs_of_a_result(tmp_path):
     assert found["inputs"] == {str(tmp_path / "input"): sha256(tmp_path / "input")}
     assert found["settings_digest"] == "abc" and found["wall_seconds"] >= 0 and found["versions"]["torch"]
     assert recorded_digest(tmp_path / "out.json") == found["sha256"]
+
+
+def test_a_reader_that_comes_between_a_file_and_its_record_waits_for_the_record(tmp_path):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    record = Record("train")
+    record.write(path)
+    write_bytes(path, b"new")
+    writer = threading.Timer(0.2, record.write, [path])
+    writer.start()
+    check_digest(path, "train")
+    writer.join()
+
+
+def test_a_reader_waits_a_moment_for_a_file_that_changed_just_now_and_not_at_all_for_an_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    Record("train").write(path)
+    path.write_bytes(b"damaged")
+    waited = []
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: waited.append(seconds) or real_sleep(seconds))
+    with pytest.raises(ArtifactError, match="damaged"):
+        check_digest(path, "train")
+    assert 0.1 < sum(waited) < 2
+    waited.clear()
+    monkeypatch.setattr(waiting, "RECENT", -1.0)
+    with pytest.raises(ArtifactError, match="damaged"):
+        check_digest(path, "train")
+    assert waited == []

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
-from hkd.store.artifacts import ArtifactError
+from hkd.store import chunks
+from hkd.store.artifacts import ArtifactError, record_path
 from hkd.store.chunks import clear, in_parts
+from hkd.store.temporary import unused_name
+from tests.mutations import mutations
 
 
 class Stopped(Exception):
@@ -99,3 +105,54 @@ def test_clearing_leaves_no_parts(tmp_path):
     in_parts(tmp_path, "a", 6, 3, Maker(), nothing)
     clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"3", b"null", b'"sha256"', b'{"sha256": 3}', b"[" * 99_999, b"\xff", b"{}"]
+)
+def test_a_record_of_anything_else_makes_its_part_again(tmp_path, content):
+    in_parts(tmp_path, "a", 6, 3, Maker(), nothing)
+    sorted(tmp_path.glob("*.record.json"))[0].write_bytes(content)
+    again = Maker()
+    assert in_parts(tmp_path, "a", 6, 3, again, nothing)["x"].tolist() == list(range(6))
+    assert again.asked == [(0, 3)]
+
+
+def test_parts_of_another_length_are_made_again(tmp_path):
+    """Else the part at 0, of four items, would be joined with the one at 2."""
+    in_parts(tmp_path, "a", 8, 4, Maker(), nothing)
+    assert in_parts(tmp_path, "a", 8, 2, Maker(), nothing)["x"].tolist() == list(range(8))
+
+
+def test_what_a_killed_writer_left_of_any_part_goes(tmp_path):
+    left = unused_name(tmp_path / "of-other-settings-00000000.npz")
+    left.write_bytes(b"half")
+    in_parts(tmp_path, "a", 3, 3, Maker(), nothing)
+    assert not left.exists()
+
+
+def test_parts_that_do_not_fit_together_are_said(tmp_path):
+    def mixed(first: int, count: int) -> dict[str, np.ndarray]:
+        return {"x": np.zeros((count, 1 + first))}
+
+    with pytest.raises(ArtifactError, match="run the same command again"):
+        in_parts(tmp_path, "a", 6, 3, mixed, nothing)
+
+
+@pytest.mark.parametrize(
+    "count", [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])], ids=["some", "many"]
+)
+@pytest.mark.parametrize("what", ["part", "record", "part with its record"])
+def test_damaged_parts_are_made_again(tmp_path, what, count):
+    expected = in_parts(tmp_path, "a", 3, 3, Maker(), nothing)
+    part = next(tmp_path.glob("*.npz"))
+    damaged = record_path(part) if what == "record" else part
+    for changed in mutations(damaged.read_bytes(), count):
+        damaged.write_bytes(changed)
+        if what == "part with its record":
+            record_path(part).write_text(json.dumps({"sha256": hashlib.sha256(changed).hexdigest()}))
+            found = chunks._whole(part, 3)  # of a forged record anything that is an array may come
+            assert found is None or all(len(array) == 3 for array in found.values())
+        else:
+            found = chunks._whole(part, 3)
+            assert found is None or all((found[name] == expected[name]).all() for name in expected)

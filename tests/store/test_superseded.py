@@ -101,3 +101,17 @@ def test_a_second_name_replaces_an_earlier_file_and_leaves_nothing_beside_it(run
     keep(run, [run / "weights.safetensors"], "old")
     names = {"weights.safetensors", "weights.safetensors.record.json", "identity"}
     assert {path.name for path in (run / "finished").iterdir()} == names
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"x" * 100_000, b"a\nb"])
+def test_an_identity_that_is_damaged_is_another_one(run, content):
+    (run / "finished/identity").write_bytes(content)
+    moved = set_aside(run, "old")
+    assert len(moved) == 1 and moved[0].parent == run / "superseded" and (moved[0] / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 99_999, b"{}", b"[3]", b'[{"identity": 3}]'])
+def test_a_list_of_states_that_is_damaged_is_set_aside_or_empty(run, content):
+    (run / "checkpoints/checkpoints.json").write_bytes(content)
+    set_aside(run, "old")
+    assert (run / "finished/weights.safetensors").exists()

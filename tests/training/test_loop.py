@@ -122,7 +122,8 @@ def test_twenty_lines_of_history_are_kept_whatever_the_length(tmp_path):
 def test_history_after_the_resumed_step_is_dropped_with_a_line_cut_short(tmp_path):
     train(Trainer(Two(), settings(steps=20), seed=0), lambda step: 1.0, Checkpoints(tmp_path, "x"), title="")
     path = tmp_path / "history.jsonl"
-    path.write_text(path.read_text() + json.dumps({"step": 25}) + '\n{"step": 3')
+    damaged = b"\n\xff\xfe\n" + b"[" * 99_999 + b'\n{"step": 3'
+    path.write_bytes(path.read_bytes() + json.dumps({"step": 25}).encode() + damaged)
     train(Trainer(Two(), settings(), seed=0), lambda step: 1.0, Checkpoints(tmp_path, "x"), title="")
     steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
     assert steps == sorted(set(steps)) and steps[-1] == 40

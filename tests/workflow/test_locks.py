@@ -10,13 +10,15 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
-from hkd import interrupt
+from hkd import interrupt, owner
 from hkd.interrupt import Interrupted, only_writer
-from hkd.workflow import _born, clear_stale_lock
+from hkd.owner import born as _born
+from hkd.workflow import FORGOTTEN, clear_stale_lock
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +108,9 @@ def test_a_note_of_another_machine_goes_once_its_locks_are_gone(locked, dead_pro
     for lock in (folder / "locks").iterdir():
         lock.unlink()
     clear_stale_lock(folder)
+    assert left.exists()  # it may have started just now, and lock in a moment
+    os.utime(left, (time.time() - 2 * FORGOTTEN,) * 2)
+    clear_stale_lock(folder)
     assert not left.exists()
 
 
@@ -132,7 +137,83 @@ def test_a_job_of_a_running_workflow_neither_clears_nor_notes(locked, dead_proce
 def test_a_start_notes_itself(tmp_path):
     clear_stale_lock(tmp_path / ".snakemake")
     (note,) = (tmp_path / ".snakemake/hkd-holders").iterdir()
-    assert json.loads(note.read_text())["pid"] == os.getpid()
+    found = json.loads(note.read_text())
+    assert found["pid"] == os.getpid() and found["host"] == socket.gethostname() and found["user"] == owner.user()
+    assert found["since"].endswith("UTC")
+
+
+def note_of(folder: Path, **changes: object) -> Path:
+    """A note as this version leaves it, of a process that lives, with some facts changed."""
+    path = folder / "hkd-holders" / "other.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(owner.note() | {"pid": os.getppid(), "born": _born(os.getppid())} | changes))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({}, False),
+        ({"machine": "0" * 8}, False),  # two machines may carry one name
+        ({"machine": "0" * 8, "boot": "other", "born": "12"}, False),
+        ({"boot": "before the power went"}, True),
+        ({"namespace": "pid:[1]", "born": "12"}, False),  # a container's own numbers
+        ({"born": "12"}, True),
+        ({"pid": "1"}, True),
+        ({"pid": 1 << 80}, True),
+    ],
+)
+def test_a_holder_is_known_by_machine_start_and_namespace(locked, changes, stale):
+    folder, _ = locked
+    note_of(folder, **changes)
+    assert clear_stale_lock(folder) is stale
+    assert locks(folder) == (0 if stale else 2)
+
+
+def test_who_may_hold_the_locks_is_said(locked, capsys):
+    folder, _ = locked
+    note_of(folder, user="anna\x1b[31m", host=socket.gethostname(), since="2026-01-02 03:04:05 UTC")
+    clear_stale_lock(folder)
+    said = capsys.readouterr().err
+    assert "may be held by: user anna?[31m, host" in said and f"process {os.getppid()}, since 2026-01-02" in said
+
+
+def test_notes_and_locks_of_another_user_that_may_not_be_deleted_stop_nobody(locked, dead_process, monkeypatch):
+    folder, note = locked
+    note(dead_process)
+
+    def refused(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    clear_stale_lock(folder)
+    assert locks(folder) == 2
+
+
+def test_a_note_that_may_not_be_read_is_of_somebody_who_may_live(locked, dead_process, monkeypatch):
+    folder, note = locked
+    hidden = note(dead_process)
+    real = open
+
+    def refused(path, *arguments, **options):
+        if path == hidden:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", refused)
+    assert not clear_stale_lock(folder)
+    assert locks(folder) == 2 and hidden.exists()
+
+
+def test_a_folder_of_notes_that_may_not_be_seen_stops_nobody(locked, dead_process, monkeypatch):
+    folder, note = locked
+    note(dead_process)
+
+    def refused(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", refused)
+    assert not clear_stale_lock(folder)
 
 
 # -- one writer per folder -------------------------------------------------------------------------------------------
@@ -179,6 +260,53 @@ def test_who_waits_can_be_stopped(tmp_path):
         first.wait()
 
 
+def test_a_lock_says_who_holds_it(tmp_path, capsys, monkeypatch):
+    first = hold(tmp_path)
+    found = json.loads((tmp_path / ".writer.lock").read_text())
+    assert (found["pid"], found["user"]) == (first.pid, owner.user())
+    moments = chain([0.0], repeat(5.0))
+    monkeypatch.setattr(interrupt.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(interrupt.time, "sleep", lambda seconds: (first.kill(), first.wait()))
+    with only_writer(tmp_path):
+        said = capsys.readouterr().err
+        assert f"waiting for another writer to finish (user {owner.user()}, host" in said
+        assert f"process {first.pid}, since 20" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 9999, b'{"user": "\\u001b[31m"}'])
+def test_a_lock_of_other_content_is_a_lock_all_the_same(tmp_path, content):
+    (tmp_path / ".writer.lock").write_bytes(content)
+    with open(tmp_path / ".writer.lock", "rb") as file:
+        assert interrupt._holder(file.fileno()).isprintable()
+    with only_writer(tmp_path):
+        assert is_held(tmp_path)
+
+
+def test_a_lock_of_another_user_that_may_only_be_read_is_held_as_well(tmp_path, monkeypatch):
+    (tmp_path / ".writer.lock").write_text("theirs")
+    real = os.open
+
+    def refused(path, flags, *mode):
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *mode)
+
+    with monkeypatch.context() as other:
+        other.setattr(os, "open", refused)
+        with only_writer(tmp_path):
+            other.undo()
+            assert is_held(tmp_path)
+    assert (tmp_path / ".writer.lock").read_text() == ""  # what asks whether it is held empties it
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".writer.lock").symlink_to("precious")
+    with pytest.raises(OSError, match="symbolic links"), only_writer(tmp_path):
+        pytest.fail("held through a link")
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_folders_do_not_exclude_one_another(tmp_path):
     with only_writer(tmp_path / "a"), only_writer(tmp_path / "b"):
         pass
@@ -188,7 +316,7 @@ def test_folders_do_not_exclude_one_another(tmp_path):
 
 WORK = """
 import sys, time
-from hkd import interrupt
+from hkd import interrupt, owner
 interrupt.install()
 with interrupt.graceful():
     print("ready", flush=True)
@@ -202,7 +330,7 @@ with interrupt.graceful():
 NOTHING_TO_SAVE = """
 import time
 from contextlib import suppress
-from hkd import interrupt
+from hkd import interrupt, owner
 interrupt.install()
 try:
     with suppress(Exception):
@@ -252,6 +380,39 @@ def test_a_job_stops_when_its_workflow_was_killed(tmp_path):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_for(lambda: out.read_text() == "ready\nasked\n")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["config", "--help"], ["fetch"], ["no-such-command"]])
+def test_a_job_whose_workflow_is_gone_before_it_starts_stops_as_on_request(dead_process, command):
+    environment = os.environ | {"HKD_WORKFLOW_PID": str(dead_process)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "hkd", *command], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert ran.returncode == interrupt.EXIT_CODE and ran.stdout == ""
+    assert ran.stderr == "hkd: stopped on request; what is finished is saved, the same command goes on from here\n"
+
+
+@pytest.mark.parametrize("number", ["abc", "-1", "0", "1.5", "²", "1 2"])
+def test_a_workflow_that_is_no_process_number_is_said_in_one_line(number):
+    environment = os.environ | {"HKD_WORKFLOW_PID": number}
+    ran = subprocess.run(
+        [sys.executable, "-m", "hkd", "fetch"], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (1, f"hkd: HKD_WORKFLOW_PID: '{number}' is no process number; unset it\n")
+
+
+ENDING = """
+import atexit, os, signal, sys
+from hkd import __main__, interrupt
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))
+__main__._command = lambda: 0
+__main__.main()
+"""
+
+
+def test_a_signal_when_all_is_done_changes_nothing():
+    ran = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def wait_for(happened, seconds: float = 20.0) -> None:
