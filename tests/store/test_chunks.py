@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hkd.store.artifacts import ArtifactError
-from hkd.store.chunks import clear, in_parts
+from hkd.store.chunks import _whole, clear, in_parts
+from tests.fuzzed import COUNTS, refused
 
 
 class Stopped(Exception):
@@ -99,3 +100,24 @@ def test_clearing_leaves_no_parts(tmp_path):
     in_parts(tmp_path, "a", 6, 3, Maker(), nothing)
     clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", ["a-00000000.npz", "a-00000000.npz.record.json"])
+def test_damaged_parts_and_their_records_are_made_again(tmp_path, name, count):
+    in_parts(tmp_path, "a", 2, 2, Maker(), nothing)
+    part = tmp_path / "a-00000000.npz"
+
+    def read() -> None:
+        found = _whole(part)
+        assert found is None or found["x"].tolist() == [0, 1]
+
+    assert refused(tmp_path / name, read, count, ()) == 0
+    assert _whole(part) is not None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_part_that_is_not_finite_is_not_written(tmp_path, value):
+    with pytest.raises(ArtifactError, match=r"a-00000000.npz: not written, 'x' holds 2 values of 2 that are NaN"):
+        in_parts(tmp_path, "a", 2, 2, lambda first, n: {"x": np.full(n, value)}, nothing)
+    assert not list(tmp_path.iterdir())
