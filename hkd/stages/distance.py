@@ -32,6 +32,7 @@ def distance(
     from hkd.metrics.features.inputs import load_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
+    from hkd.plan.chain import check
     from hkd.plan.scores import extractor_files, nominal, scores
     from hkd.store.artifacts import Record, read_arrays, write_json
 
@@ -39,6 +40,7 @@ def distance(
     known = plan.layout.reference(dataset)
     files = [images] if images.is_file() else []
     record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
+    check(plan, [known, *extractor_files(plan, dataset)])
     reference = read_arrays(known, "reference")
     pixels = load_images(images, claimed=claimed)
     check_size(pixels, plan.layout.data(dataset, plan.reference_split(dataset)), images, dataset)
