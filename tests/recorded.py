@@ -12,12 +12,12 @@ from hkd.store.artifacts import Record, main_file, record_path
 
 def recorded(plan: Plan, *paths: Path | str, seed: int | None = None, **facts: Any) -> None:
     """Write the record of each result, made from those of its inputs that are there; `facts` are the stage's own."""
+    chain = Chain(plan)
     for path in paths:
-        made = Chain(plan).maker(str(path))
+        made = chain.maker(str(path))
         assert made is not None, path
         inputs = [main_file(file) for file in made.inputs() if main_file(file).exists()]
-        settings_digest, code = made.settings_digest, made.code
-        Record(made.command, {}, settings_digest, seed, inputs, code=code, of=made.of).write(main_file(path), **facts)
+        Record(made.command, {}, made.settings_digest, seed, inputs, of=made.of).write(main_file(path), **facts)
 
 
 def record_results(plan: Plan, **facts: Any) -> None:

@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hkd.store import bounded
 from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256, write_json
 from hkd.store.temporary import settle_folder
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+FIELDS: dict[str, Any] = {"resolution": int, "channels": int, "count": int, "label_dim": int, "sha256": dict}
 
 Bytes = NDArray[np.uint8]
 
@@ -79,16 +81,21 @@ class ImageSet:
         self.folder = Path(folder)
         self.manifest: dict[str, Any] = read_json(self.folder / MANIFEST, "prepare")
         try:
-            self.resolution, self.channels = int(self.manifest["resolution"]), int(self.manifest["channels"])
-            count, label_dim = int(self.manifest["count"]), int(self.manifest["label_dim"])
-            self._digests = {str(name): str(digest) for name, digest in self.manifest["sha256"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _damaged(self.folder / MANIFEST, f"its entries are incomplete ({error!r})") from None
+            known = bounded.check_fields(self.manifest, FIELDS)
+            label_dim, files = known["label_dim"], {IMAGES, LABELS} if known["label_dim"] else {IMAGES}
+            self._digests = {name: bounded.check_fields(known["sha256"], {name: str})[name] for name in sorted(files)}
+            sizes = {name: known[name] for name in ("count", "resolution", "channels", "label_dim")}
+            if min(sizes.values()) < 0:
+                raise bounded.Damaged(f"it states {sizes}")
+        except bounded.Damaged as error:
+            raise _damaged(self.folder / MANIFEST, str(error)) from None
+        count, self.resolution, self.channels = (sizes[name] for name in ("count", "resolution", "channels"))
         self.label_dim = label_dim if use_labels else 0
         self.pixels: Bytes = self._open(IMAGES, np.uint8, (count, self.channels, self.resolution, self.resolution))
         self.class_numbers: NDArray[np.int64] | None = None
         if label_dim and use_labels:
             self.class_numbers = self._open(LABELS, np.int64, (count,))
+            self._same_bytes(LABELS)  # they are few, and a wrong one is no error anywhere
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -119,23 +126,27 @@ class ImageSet:
         Raises:
             ArtifactError: the bytes of a file are not those that were written.
         """
-        for name, recorded in self._digests.items():
-            if sha256(self.folder / name) != recorded:
-                raise _damaged(self.folder / name, f"its digest is not the {recorded[:12]}… of {MANIFEST}")
+        for name in self._digests:
+            self._same_bytes(name)
+
+    def _same_bytes(self, name: str) -> None:
+        path, recorded = self.folder / name, self._digests[name]
+        if not path.exists():
+            raise ArtifactError(f"{path}: missing; run `hkd prepare`, or `snakemake --cores all {path}`")
+        if sha256(path) != recorded:
+            raise _damaged(path, f"its digest is not the {recorded[:12]}… of {MANIFEST}")
 
     def _open(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> Any:
         path = self.folder / name
         if not path.exists():
             raise ArtifactError(f"{path}: missing; run `hkd prepare`, or `snakemake --cores all {path}`")
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            array = bounded.map_npy(path)
+        except bounded.Damaged as error:
             raise _damaged(path, f"truncated or not an array ({error})") from None
         if array.dtype != dtype or array.shape != shape:
             expected = f"{np.dtype(dtype)} {shape}"
             raise _damaged(path, f"it holds {array.dtype} {array.shape}, {MANIFEST} says {expected}")
-        if path.stat().st_size != array.offset + array.nbytes:
-            raise _damaged(path, f"{path.stat().st_size} bytes instead of {array.offset + array.nbytes}")
         return array
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hkd.data.image_set import ImageShape
-from hkd.settings.origins import ConfigError, check, digest, from_mapping, read_yaml
+from hkd.settings.origins import check, digest, from_mapping, read_yaml
 from hkd.settings.sections import PARTS, Run
 from hkd.settings.signatures import constructor_arguments
 from hkd.store import bounded
 from hkd.store.artifacts import ArtifactError, check_digest, read_record, record_path
 
+CONFIG_BYTES = 1 << 20
 FIELDS: dict[str, Any] = {"run": dict, "shape": dict, "seed": int}
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 LARGEST = {"resolution": 1 << 14, "channels": 64, "label_dim": 1 << 20}
@@ -34,16 +35,18 @@ def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
     check_digest(path, "train")
     _same_training(path, path.with_name("weights.safetensors"))
     try:
+        bounded.read_bytes(path, CONFIG_BYTES)
         values = bounded.check_fields(read_yaml(path).values, FIELDS)
         shape = bounded.check_fields(values["shape"], SHAPE)
         for key, value in shape.items():
             if not 0 <= value <= LARGEST.get(key, -1):
                 raise bounded.Damaged(f"shape.{key} = {value!r} is of no image")
         run = check(Run, from_mapping(values["run"], str(path)))
-    except (ConfigError, bounded.Damaged) as error:
+        known = constructor_arguments(run.target).keys() - PARTS
+    except (ValueError, RecursionError) as error:  # ConfigError and Damaged, and what YAML makes of odd scalars
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{path}: of another version ({reason}); delete {path.parent} and train again") from None
-    if odd := sorted(run.params.keys() ^ (constructor_arguments(run.target).keys() - PARTS)):
+    if odd := sorted(run.params.keys() ^ known):
         raise ArtifactError(
             f"{path}: of another version (params.{odd[0]} is {'not known' if odd[0] in run.params else 'missing'}); "
             f"delete {path.parent} and train again"

@@ -62,7 +62,7 @@ class Sampler:
         """Return the images of `count` consecutive numbers from `first` on, uint8 (B, C, H, W).
 
         Raises:
-            ArtifactError: they took another number of evaluations than they were asked to.
+            ArtifactError: they took another number of evaluations than they were asked to, or are not finite.
         """
         with EvaluationCounter(networks(self._built)) as counter:
             numbers = range(first, first + count)
@@ -72,6 +72,11 @@ class Sampler:
         if counter.counted != self._nfe * count:
             spent = counter.counted / count
             raise ArtifactError(f"{self._weights}: {spent:g} evaluations an image, not {self._nfe}")
+        if not bool(images.isfinite().all()):
+            raise ArtifactError(
+                f"{self._weights}: images {first} to {first + count - 1} of this run hold NaN or infinity, so its "
+                "training diverged; lower training.optimizer.lr or set training.clip, and train it again"
+            )
         return to_uint8(images).cpu().numpy()
 
     def none(self) -> np.ndarray:

@@ -6,7 +6,6 @@ that were made in the same pass (`number_{score}`), and what identifies images a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -30,6 +29,7 @@ from hkd.metrics.scores.uncertainty import (
     why_estimate,
 )
 from hkd.settings.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
+from hkd.store import bounded
 
 Arrays = Mapping[str, np.ndarray]
 ALIKE = 1e-6  # of the largest feature: a network gives one image other last digits in another batch
@@ -79,7 +79,11 @@ class FeatureSet:
     @cached_property
     def extractors(self) -> dict[str, ExtractorFacts]:
         """The extractors that were used, by their name in views."""
-        return {key: ExtractorFacts(**about) for key, about in json.loads(str(self["eyes"])).items()}
+        try:
+            eyes = bounded.check_fields(bounded.parse_json(str(self["eyes"]).encode()), {})
+            return {key: ExtractorFacts(**about) for key, about in eyes.items()}
+        except (bounded.Damaged, TypeError) as error:
+            raise MetricError(f"{self._name}: its 'eyes' describe no networks ({error}); make it again") from None
 
     @property
     def n(self) -> int:

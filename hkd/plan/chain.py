@@ -41,6 +41,7 @@ class Chain:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._makers: dict[str, Work | None] = {}
         self._digests: dict[str, str] = {}
 
     def check(self, path: str) -> None:
@@ -55,6 +56,11 @@ class Chain:
 
     def maker(self, path: str) -> Work | None:
         """Return the work whose output a path is, or None where no stage makes it."""
+        if path not in self._makers:
+            self._makers[path] = self._described(path)
+        return self._makers[path]
+
+    def _described(self, path: str) -> Work | None:
         for pattern, stage in self._patterns:
             if found := pattern.fullmatch(path):
                 values: dict[str, Any] = dict(found.groupdict())

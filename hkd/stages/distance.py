@@ -34,11 +34,13 @@ def distance(
     from hkd.metrics.features.inputs import check_images
     from hkd.metrics.measure import measure
     from hkd.metrics.schema import check_metrics
+    from hkd.plan.chain import check
     from hkd.plan.scores import bar, extractor_files, nominal, scores
     from hkd.store.artifacts import Record, read_arrays, write_json
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     known = plan.layout.reference(dataset)
+    check(plan, [known, *extractor_files(plan, dataset)])
     reference = read_arrays(known, "reference")
     real = plan.layout.data(dataset, plan.reference_split(dataset))
     side = image_shape(Path(real)).resolution

@@ -36,7 +36,9 @@ def inception_ports(
     files = [locate(name, folder) for name in ("inception", "inception-torchscript")]
     source = plan.layout.data(dataset, plan.reference_split(dataset))
     record = Record("inception-ports", {"n": n}, inputs=[source.images, *files], device=to)
-    found = ports_apart(ImageSet(source).pixels[:n], *files, device=to)
+    images = ImageSet(source)
+    images.verify()
+    found = ports_apart(images.pixels[:n], *files, device=to)
     out = plan.layout.reference_folder(dataset).of("inception-ports.json")
     write_json(out, {"n": found.n, "relative_l2": found.relative_l2, "same": found.same})
     record.write(out)

@@ -34,10 +34,12 @@ def reference_distance(
     from hkd.metrics.references import Reference, load_reference
     from hkd.metrics.references import reference_distance as between
     from hkd.metrics.scoring import FeatureSet
+    from hkd.plan.chain import check
     from hkd.store.artifacts import Record, read_arrays, write_json
 
     plan = job.plan(benchmark, config)
     known = plan.layout.reference(dataset)
+    check(plan, [known])
     record = Record("reference-distance", inputs=[known, file])
     side = FeatureSet(read_arrays(known, "reference"), "reference")
     extractor = side.extractors["own"]

@@ -222,11 +222,14 @@ def read_record(path: Path | str, stage: str) -> dict[str, Any]:
     """
     path, about = Path(path), record_path(path)
     try:
-        found = bounded.check_fields(_read(about, stage, lambda: _parsed_record(about)), RECORD_FIELDS)
+        found = bounded.check_fields(_parsed_record(about), RECORD_FIELDS)
         if found["record_sha256"] != seal(found):
             raise bounded.Damaged("its digest of itself is another, so it was damaged or edited")
         if found["file"] != path.name:
             raise bounded.Damaged(f"it is the record of {found['file']!r}")
+    except FileNotFoundError:
+        again = f"run `hkd {stage}`, or `snakemake --cores all {path}`"
+        raise ArtifactError(f"{about}: missing, so nothing says what {path.name} is; {again}") from None
     except bounded.Damaged as error:
         raise ArtifactError(f"{about}: {error}; delete {path.name} and run `hkd {stage}` again") from None
     return found

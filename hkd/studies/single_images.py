@@ -92,11 +92,13 @@ def stored_images(folder: str | Path, numbers: Sequence[int], to: torch.device) 
 
     Raises:
         ConfigError: the set has fewer images.
+        ArtifactError: it is missing or damaged.
     """
     stored = ImageSet(folder)
     for index in numbers:
         if not 0 <= index < len(stored):
             raise ConfigError(f"image {index} is not in 0..{len(stored) - 1} of {stored.folder}; name one that is")
+    stored.verify()
     return stored.batch(list(numbers), to).clean
 
 

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from hkd.data.image_set import IMAGES, LABELS, MANIFEST, ImageSet, to_uint8, to_unit_range, write_image_set
 from hkd.store.artifacts import ArtifactError
+from tests.fuzzed import COUNTS, refused
 
 COUNT, RESOLUTION, CLASSES = 12, 8, 3
 SIZES = {"count": COUNT, "resolution": RESOLUTION, "channels": 3}
@@ -120,7 +121,7 @@ def test_a_truncated_file_is_named_on_opening(folder, name, kept):
 def test_a_file_that_is_too_long_is_named_on_opening(folder):
     with open(folder / IMAGES, "ab") as file:
         file.write(b"x")
-    with pytest.raises(ArtifactError, match=rf"{IMAGES}: damaged, .*bytes instead of"):
+    with pytest.raises(ArtifactError, match=rf"{IMAGES}: damaged, .*bytes of values where uint8"):
         ImageSet(folder)
 
 
@@ -180,3 +181,19 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
     with pytest.raises(ArtifactError, match="disk is full"):
         write_image_set(tmp_path, items(), **SIZES, label_dim=CLASSES)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_label_is_found_on_opening(folder):
+    labels = np.load(folder / LABELS)
+    np.save(folder / LABELS, np.roll(labels, 1))
+    with pytest.raises(ArtifactError, match=rf"{LABELS}: damaged, its digest is not"):
+        ImageSet(folder)
+    assert len(ImageSet(folder, use_labels=False)) == len(labels)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_manifest_is_refused_in_one_line(folder, count):
+    def read() -> None:
+        ImageSet(folder).verify()
+
+    assert refused(folder / "manifest.json", read, count, ArtifactError) > count // 4

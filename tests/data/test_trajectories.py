@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.shards import labels_path, shard_name
+from hkd.data.shards import labels_path, shard_name, write_shard
 from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.artifacts import ArtifactError, Record, sha256
+from tests.fuzzed import COUNTS, refused
 
 SIGMAS = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
 
@@ -179,3 +180,72 @@ def test_one_flipped_bit_is_found_by_the_digest(stored, flip_byte):
         opened.verify()
     flip_byte(stored / "shard1.npy")
     Trajectories(stored).verify()
+
+
+def test_a_changed_label_is_found_on_opening(stored):
+    for shard in range(2):
+        np.save(labels_path(stored / shard_name(shard)), np.array([2, 0, 1]))
+    classify(stored, 3)
+    np.save(labels_path(stored / shard_name(1)), np.array([2, 0, 2]))
+    with pytest.raises(ArtifactError, match=r"shard1.labels.npy: damaged; delete it and run `hkd trajectories`"):
+        Trajectories(stored)
+
+
+def test_a_class_that_there_is_not_is_refused(stored):
+    for shard in range(2):
+        np.save(labels_path(stored / shard_name(shard)), np.array([2, 0, 5]))
+    classify(stored, 3)
+    with pytest.raises(ArtifactError, match=r"shard0.labels.npy: holds no class for each trajectory"):
+        Trajectories(stored)
+
+
+def test_one_noise_level_in_the_manifest_is_found_by_its_record(stored):
+    Record("trajectories").write(stored / "manifest.json")
+    sigmas = json.loads((stored / "manifest.json").read_text())["sigmas"]
+    edit(stored, sigmas=[*sigmas[:3], sigmas[3] * 1.01, *sigmas[4:]])
+    with pytest.raises(ArtifactError, match=r"manifest.json: damaged, its digest is not the recorded"):
+        Trajectories(stored)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sigmas": [1.0]},
+        {"sigmas": [1.0, "x"]},
+        {"sigmas": 3},
+        {"sigma_data": 0},
+        {"label_dim": -1},
+        {"label_dim": True},
+        {"shards": []},
+        {"shards": [3]},
+        {"shards": [{"file": "../../x.npy", "count": 3, "sha256": "0"}]},
+        {"shards": [{"file": "shard0.npy", "count": -3, "sha256": "0"}]},
+        {"network_evals": "many"},
+    ],
+)
+def test_a_manifest_of_what_no_set_has_is_refused_in_one_line(stored, change):
+    edit(stored, **change)
+    with pytest.raises(ArtifactError, match=r"manifest.json: .*run `hkd trajectories`") as error:
+        Trajectories(stored)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", ["manifest.json", "shard1.npy"])
+def test_a_damaged_set_is_refused_in_one_line(stored, name, count):
+    def read() -> None:
+        opened = Trajectories(stored)
+        opened.verify()
+
+    assert refused(stored / name, read, count, ArtifactError) > count // 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_states_that_are_not_finite_are_not_written(tmp_path, value):
+    states = np.ones((2, 3, 3, 8, 8), np.float16)
+    states[1, 2, 0, 0, 0] = value
+    with pytest.raises(
+        ArtifactError, match=r"shard0.npy: not written, its states hold 1 values .*weights of the teacher"
+    ):
+        write_shard(tmp_path / "shard0.npy", states, None)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hkd.metrics.features.extract import FunctionExtractor, extract
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.references import Reference, load_reference, reference_distance
 from hkd.metrics.scores.moments import gaussian_of
+from tests.fuzzed import COUNTS, refused
 
 STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
 
@@ -82,3 +84,28 @@ def test_other_files_and_dimensions_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes((tmp_path / "ref.npz").read_bytes()[:200])
     with pytest.raises(MetricError, match="not a readable npz file"):
         load_reference(tmp_path / "cut.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"mu": np.array(["a"] * 4)}, "mu holds <U1, no real numbers"),
+        ({"sigma": np.eye(4, dtype=complex)}, "sigma holds complex128, no real numbers"),
+        ({"n": np.array("many")}, "n holds <U4, no real numbers"),
+        ({"n": np.arange(3)}, "n is no number of images"),
+        ({"n": np.array(-1)}, "n is no number of images"),
+        ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, "do not belong together"),
+        ({"mu": np.array([None] * 4, object)}, "Python objects or records"),
+    ],
+)
+def test_statistics_of_other_types_are_refused(tmp_path: Path, change: dict[str, np.ndarray], expected: str) -> None:
+    np.savez(tmp_path / "a.npz", **(STATISTICS | change))
+    with pytest.raises(MetricError, match=f"a.npz: .*{expected}.*again"):
+        load_reference(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_damaged_reference_is_refused_in_one_line(tmp_path: Path, write: Callable[..., None], count: int) -> None:
+    write(tmp_path / "a.npz", **STATISTICS, n=np.array(50))
+    assert refused(tmp_path / "a.npz", lambda: load_reference(tmp_path / "a.npz"), count, MetricError) > count // 2

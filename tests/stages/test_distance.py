@@ -24,9 +24,10 @@ from hkd.plan.scores import published
 from hkd.settings.columns import scores_of
 from hkd.stages import distance, ports
 from hkd.store import published as store
-from hkd.store.artifacts import ArtifactError, Record
+from hkd.store.artifacts import ArtifactError
 from hkd.store.published import WEIGHTS
 from tests.metrics.stand_ins import tiny_extractor
+from tests.recorded import recorded
 
 SMOKE, FID = (f"configs/benchmarks/{name}.yaml" for name in ("smoke", "cifar10_fid"))
 COLUMNS = ["fid_own", "fdn", "kid", "precision"]
@@ -55,7 +56,7 @@ def call(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         path.parent.mkdir(parents=True)
     network.write_bytes(b"stands for the tiny one's weights")
     np.savez(known, **reference_arrays(real, {"own": tiny_extractor()}, scores_of(COLUMNS), split="train"))
-    Record("reference").write(known)
+    recorded(plan, Path(plan.layout.data("shapes8", plan.reference_split("shapes8")).manifest), network, known)
     options = [f"--config={key}={json.dumps(value)}" for key, value in overrides.items()]
     commands = Commands()
     distance.register(commands)

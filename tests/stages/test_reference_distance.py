@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from hkd.cli import Commands
 from hkd.metrics.features.inputs import MetricError
+from hkd.plan.runs import Plan
 from hkd.stages import reference_distance
-from hkd.store.artifacts import Record
+from tests.recorded import recorded
 
 EXTRACTOR = {"name": "FD-tiny", "input_size": 24, "dim": 3, "digest": "e" * 64, "value_map": "own"}
 
@@ -21,11 +22,12 @@ EXTRACTOR = {"name": "FD-tiny", "input_size": 24, "dim": 3, "digest": "e" * 64, 
 def built(tmp_path: Path) -> np.ndarray:
     """Features of a reference of 50 images, stored where the benchmark looks for them."""
     rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    path = tmp_path / "results/shapes16/reference/features.npz"
+    plan = Plan.load("configs/benchmarks/embedded.yaml", {"results": f"{tmp_path}/results"})
+    path = Path(plan.layout.reference("shapes16"))
     path.parent.mkdir(parents=True)
     texts = {"eyes": json.dumps({"own": EXTRACTOR}), "images_digest": "d" * 64, "split": "train"}
     np.savez(path, own_A=rows, n=np.array(50), **{key: np.array(text) for key, text in texts.items()})
-    Record("reference").write(path)
+    recorded(plan, path)
     return rows.astype(np.float64)
 
 

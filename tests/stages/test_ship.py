@@ -14,7 +14,9 @@ from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
 from hkd.stages import ship
 from hkd.store import shipped
-from hkd.store.artifacts import Record, save_weights
+from hkd.store.artifacts import ArtifactError, save_weights, write_json
+from tests.fuzzed import COUNTS, refused
+from tests.recorded import recorded
 
 METRIC = "extractors/metric"
 
@@ -25,13 +27,10 @@ def call(root, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     commands, places = Commands(), ["--config", f"results={tmp_path}/results"]
     ship.register(commands)
-    weights = Path(
-        Plan.load("configs/benchmarks/embedded.yaml", {"results": f"{tmp_path}/results"}).layout.extractor(
-            "shapes16", "metric"
-        )
-    )
+    plan = Plan.load("configs/benchmarks/embedded.yaml", {"results": f"{tmp_path}/results"})
+    weights = Path(plan.layout.extractor("shapes16", "metric"))
     save_weights(weights, {"w": torch.ones(2)}, {"name": "FD-tiny"})
-    Record("extractor").write(weights, quality={"class": 0.5})
+    recorded(plan, weights, quality={"class": 0.5})
     return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *words, *places])
 
 
@@ -54,3 +53,32 @@ def test_writing_replaces_weights_and_card(call, tmp_path, monkeypatch):
 def test_what_a_data_set_does_not_ship_is_refused_with_the_nearest(call):
     with pytest.raises(ConfigError, match=r"shapes16: ships no 'extractors/metrics'. Did you mean 'extractors/metric'"):
         raise call("--only", "extractors/metrics").exception
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch) -> Path:
+    """A card of its own in place of the package's."""
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    budget, shape = {"params": 5}, {"resolution": 8, "channels": 3, "label_dim": 0}
+    known = {"name": "tiny", "sha256": "a" * 64, "trained_sha256": "b" * 64, "quality": {"fdn_nfe1": 2.5}}
+    write_json(tmp_path / "tiny.json", {**known, "budget": budget, "shape": shape})
+    return tmp_path / "tiny.json"
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_card_is_refused_in_one_line(card, count):
+    assert refused(card, lambda: shipped.read_card("tiny"), count, ArtifactError) > count // 4
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"sha256": 3}, "its field 'sha256' is of type int, not str"),
+        ({"quality": {"fdn_nfe1": "low"}}, "its field 'fdn_nfe1' is of type str, not int or float"),
+        ({"shape": {"resolution": 8}}, "its field 'channels' is missing"),
+    ],
+)
+def test_a_card_of_other_fields_is_refused(card, change, expected):
+    card.write_text(json.dumps({**json.loads(card.read_text()), **change}))
+    with pytest.raises(ArtifactError, match=f"tiny.json: {expected}; restore it from the repository"):
+        shipped.read_card("tiny")

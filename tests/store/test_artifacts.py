@@ -8,6 +8,7 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,9 +19,12 @@ from hkd.store.artifacts import (
     atomic_path,
     check_digest,
     load_weights,
+    read_arrays,
     read_json,
+    read_record,
     record_path,
     recorded_digest,
+    save_arrays,
     save_weights,
     sha256,
     weights_about,
@@ -28,6 +32,7 @@ from hkd.store.artifacts import (
     write_json,
     write_text,
 )
+from tests.fuzzed import COUNTS, refused
 
 real_sleep = waiting.time.sleep
 
@@ -185,3 +190,103 @@ def test_a_reader_waits_a_moment_for_a_file_that_changed_just_now_and_not_at_all
     with pytest.raises(ArtifactError, match="damaged"):
         check_digest(path, "train")
     assert waited == []
+
+
+# -- records protect themselves --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recorded_file(tmp_path) -> Path:
+    """A finished file with its record."""
+    write_json(tmp_path / "out.json", {"fid": 3})
+    Record("train", {"n": 3}, "abc", 7).write(tmp_path / "out.json", route="train", diverged_at=None)
+    return tmp_path / "out.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"route": "shipped"}, "its digest of itself is another, so it was damaged or edited"),
+        ({"diverged_at": 4}, "its digest of itself is another"),
+        ({"sha256": 3}, "its field 'sha256' is of type int, not str"),
+        ({"of": []}, "its field 'of' is of type list, not dict"),
+        ({"seed": "7"}, "its field 'seed' is of type str, not int or NoneType"),
+        ({"record_sha256": None}, "its field 'record_sha256' is of type NoneType, not str"),
+    ],
+)
+def test_an_edited_record_is_refused_with_its_file(recorded_file, change, expected):
+    about = record_path(recorded_file)
+    about.write_text(json.dumps({**json.loads(about.read_text()), **change}))
+    for read in (read_record, check_digest, read_json):
+        with pytest.raises(ArtifactError, match=rf"record.json: {expected}.*delete out.json and run `hkd train` again"):
+            read(recorded_file, "train")
+
+
+def test_a_record_of_another_file_is_refused(recorded_file):
+    other = recorded_file.with_name("other.json")
+    other.write_bytes(recorded_file.read_bytes())
+    record_path(other).write_bytes(record_path(recorded_file).read_bytes())
+    with pytest.raises(ArtifactError, match=r"other.json.record.json: it is the record of 'out.json'"):
+        read_json(other, "train")
+
+
+def test_a_record_of_an_older_version_says_what_to_do(recorded_file):
+    about = record_path(recorded_file)
+    content = json.loads(about.read_text())
+    about.write_text(json.dumps({key: value for key, value in content.items() if key != "record_sha256"}))
+    with pytest.raises(
+        ArtifactError, match=r"as an older version of hkd wrote it; delete out.json and run `hkd train`"
+    ):
+        read_json(recorded_file, "train")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_record_is_refused_in_one_line(recorded_file, count):
+    good = read_record(recorded_file, "train")
+
+    def read() -> None:
+        assert read_record(recorded_file, "train") == good
+
+    assert refused(record_path(recorded_file), read, count, ArtifactError) > count * 3 // 4
+
+
+def test_a_number_of_many_digits_names_the_file(recorded_file):
+    record_path(recorded_file).write_text('{"seed": ' + "9" * 5000 + "}")
+    with pytest.raises(ArtifactError, match=r"record.json: a whole number of 5,000 digits; delete out.json and run"):
+        read_json(recorded_file, "train")
+
+
+# -- what is written is finite ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_none_are_not_written(tmp_path, value):
+    with pytest.raises(ArtifactError, match=r"a.json: not written, metrics.fid\[1\] is NaN or infinity"):
+        write_json(tmp_path / "a.json", {"n": 3, "metrics": {"fid": [1.0, value]}})
+    with pytest.raises(ArtifactError, match=r"a.npz: not written, 'x' holds 2 values of 3 that are NaN or infinity"):
+        save_arrays(tmp_path / "a.npz", {"n": np.array(3), "x": np.array([1.0, value, value])})
+    with pytest.raises(ArtifactError, match=r"a.safetensors: its weights 'b' hold NaN or infinity"):
+        save_weights(tmp_path / "a.safetensors", {"a": torch.ones(3), "b": torch.tensor([0.0, value])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_number_that_does_not_exist_may_be_written_where_it_is_meant(tmp_path):
+    write_json(tmp_path / "a.json", [1.0, float("nan")], undefined=True)
+    save_arrays(tmp_path / "a.npz", {"x": np.array([1.0, np.nan])}, undefined=True)
+    assert np.isnan(read_json(tmp_path / "a.json", "closure", undefined=True)[1])
+    assert np.isnan(read_arrays(tmp_path / "a.npz", "spectrum")["x"][1])
+    with pytest.raises(ArtifactError, match=r"a.json: NaN where a number should be"):
+        read_json(tmp_path / "a.json", "closure")
+    for write in (write_json, save_arrays):
+        with pytest.raises(ArtifactError, match="not written"):
+            write(tmp_path / "b", {"x": np.array([np.inf]) if write is save_arrays else np.inf}, undefined=True)
+
+
+def test_weights_of_a_training_that_diverged_are_read_as_they_are(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.tensor([torch.inf])}, finite=False)
+    Record("train").write(path, diverged_at=None)
+    with pytest.raises(ArtifactError, match=r"w.safetensors: its weights 'a' hold NaN or infinity, so their training"):
+        load_weights(path)
+    Record("train").write(path, diverged_at=4)
+    assert load_weights(path)["a"].tolist() == [torch.inf]

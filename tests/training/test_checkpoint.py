@@ -7,10 +7,11 @@ import json
 import pytest
 import torch
 
-from hkd.store.artifacts import ArtifactError
+from hkd.store.artifacts import ArtifactError, save_weights, sha256
 from hkd.store.temporary import unused_name
 from hkd.training import checkpoint
 from hkd.training.checkpoint import Checkpoints, Progress
+from tests.fuzzed import COUNTS, refused
 
 
 def state(step: int) -> dict[str, torch.Tensor]:
@@ -119,3 +120,58 @@ def test_the_list_is_plain_json(three):
     entries = json.loads((three / "checkpoints.json").read_text())
     assert [entry["step"] for entry in entries] == [2, 3] and len(entries) == checkpoint.KEEP
     assert all(entry["identity"] == "id" and len(entry["sha256"]) == 64 for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": 700}, {"seconds": -1.0}, {"network_evals": 0}, {"codes": ["other"]}, {"teacher_evals": "3"}]
+)
+def test_how_far_a_state_has_come_is_read_from_the_state_and_not_from_the_list(three, change):
+    path = three / "checkpoints.json"
+    first, last = json.loads(path.read_text())
+    path.write_text(json.dumps([first, {**last, **change}]))
+    assert Checkpoints(three, "id").load()[1] == Progress(3, 30, 1.5)
+
+
+def test_a_list_that_names_files_elsewhere_is_not_followed(three):
+    path = three / "checkpoints.json"
+    first, last = json.loads(path.read_text())
+    outside = three.parent / "step000000009.safetensors"
+    outside.write_bytes((three / last["file"]).read_bytes())
+    path.write_text(json.dumps([first, {**last, "file": "../step000000009.safetensors"}]))
+    assert Checkpoints(three, "id").load()[1].step == 2
+
+
+def test_a_state_under_the_entry_of_another_is_passed_over(three):
+    path = three / "checkpoints.json"
+    first, last = json.loads(path.read_text())
+    path.write_text(json.dumps([first, {**last, "identity": "other"}]))
+    kept = Checkpoints(three, "other")
+    assert kept.load() is None
+    assert any("its header is of other settings than its entry" in reason for reason in kept.passed_over)
+
+
+def test_a_state_of_an_older_version_is_passed_over(three):
+    (three / "checkpoints.json").unlink()
+    name = "step000000003.safetensors"
+    save_weights(three / name, state(3))
+    entry = {"file": name, "sha256": sha256(three / name), "identity": "id", "step": 3}
+    (three / "checkpoints.json").write_text(json.dumps([entry]))
+    kept = Checkpoints(three, "id")
+    assert kept.load() is None
+    assert kept.passed_over == [f"{three / name}: its field 'identity' is missing"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("name", ["checkpoints.json", "step000000003.safetensors"])
+def test_damaged_states_and_lists_never_stop_a_training_nor_mislead_it(three, name, count):
+    def read() -> None:
+        found = Checkpoints(three, "id").load()
+        assert found is None or found[1] in (Progress(2, 20, 1.0), Progress(3, 30, 1.5))
+
+    assert refused(three / name, read, count, ()) == 0
+
+
+def test_a_state_may_hold_what_the_next_step_will_find(tmp_path):
+    kept = Checkpoints(tmp_path, "id")
+    kept.save({"a": torch.tensor([float("nan")])}, Progress(1))
+    assert bool(kept.load()[0]["a"].isnan())

@@ -10,7 +10,8 @@ from hkd.plan.stages import TRAIN
 from hkd.store.artifacts import ArtifactError, Record, load_weights, read_json, sha256
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
-from hkd.training.milestones import Milestones, milestone_steps, weights_name
+from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, weights_name
+from tests.fuzzed import COUNTS, refused
 
 METHOD, STEPS = "methods/hkd", 6
 SHARES = (0.0, 0.01, 0.5, 1.0)
@@ -143,3 +144,56 @@ def test_milestones_change_only_the_digest_of_runs_that_have_them(smoke_plan):
         for p in (without, keeping)
     ]
     assert digests[0][0] != digests[1][0] and digests[0][1] == digests[1][1]
+
+
+@pytest.fixture
+def handed_over(trainer, tmp_path):
+    """The folder that a finished training leaves, and the record of its manifest."""
+    made, _ = trainer()
+    milestones = Milestones(tmp_path / "kept", "x", (0, STEPS))
+    for step in milestones.steps:
+        milestones.reach(step, made.averaged)
+    milestones.hand_over(tmp_path / "out", Record("train"), STEPS)
+    return tmp_path / "out"
+
+
+def test_a_step_in_the_manifest_is_found_by_its_record(handed_over):
+    assert kept_milestones(handed_over).steps == [0, STEPS]
+    path = handed_over / "manifest.json"
+    path.write_text(path.read_text().replace(str(STEPS), str(STEPS + 1)))
+    with pytest.raises(ArtifactError, match=r"manifest.json: damaged, its digest is not the recorded"):
+        kept_milestones(handed_over)
+
+
+def test_weights_of_another_step_are_not_taken_even_with_their_record(handed_over):
+    first, last = (handed_over / weights_name(step) for step in (0, STEPS))
+    last.write_bytes(first.read_bytes() + b" ")
+    Record("train").write(last)
+    with pytest.raises(ArtifactError, match=r"step000000006.safetensors: not the weights that manifest.json lists"):
+        kept_milestones(handed_over)
+
+
+def test_milestones_that_are_not_finite_are_not_handed_over(tmp_path):
+    milestones = Milestones(tmp_path / "kept", "x", (1,))
+    milestones.reach(1, lambda: {"student.w": torch.tensor([1.0, float("nan")])})
+    with pytest.raises(
+        ArtifactError, match=r"its weights 'student.w' hold NaN or infinity, so their training diverged"
+    ):
+        milestones.hand_over(tmp_path / "out", Record("train"), 1)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_manifest_is_refused_in_one_line(handed_over, count):
+    (handed_over / "manifest.json.record.json").unlink()  # else the digest alone would find all of them
+    assert (
+        refused(handed_over / "manifest.json", lambda: kept_milestones(handed_over), count, ArtifactError) > count // 4
+    )
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_list_of_milestones_on_the_way_stops_no_training(tmp_path, count):
+    milestones = Milestones(tmp_path, "x", (1,))
+    milestones.reach(1, lambda: {"w": torch.ones(2)})
+    read = lambda: milestones.missing(1) in ([], [1])  # noqa: E731
+    assert refused(tmp_path / "manifest.json", read, count, ()) == 0

@@ -1,0 +1,247 @@
+"""Every file that a stage reads is the one that the plan means: damage, exchange and stale inputs are each one line.
+
+The files are stand-ins, for the chain reads records and bytes and never what is in them; `tests/workflow/test_chain.py`
+does the same with a finished run and the commands themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hkd.plan.chain import Chain, check
+from hkd.plan.runs import Plan
+from hkd.plan.stages import FEATURES, METRICS, SAMPLE, STAGES, TABLE, TRAIN, TRAJECTORY_ERROR, Work
+from hkd.store.artifacts import ArtifactError, main_file, record_path, write_text
+from hkd.studies.stability.plan import MEASURED
+from tests.recorded import recorded
+
+HKD, ABLATION = "methods/hkd", "ablations/abl_no_traj"
+
+
+class Tree:
+    """A finished results folder of the smoke benchmark, and what its commands read."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.root = plan, Path(plan.layout.root)
+        last = [
+            TABLE.work(plan, table="table1"),
+            TRAJECTORY_ERROR.work(plan, dataset="shapes8", method=HKD, seed=0),
+            TRAJECTORY_ERROR.work(plan, dataset="shapes8", method=HKD, seed=1),
+            MEASURED.work(plan, dataset="shapes8", method=HKD, seed=0),
+            MEASURED.work(plan, dataset="shapes8", method=HKD, seed=1),
+        ]
+        self.readers: dict[str, list[Work]] = {}  # of every file, by path
+        self.makers: dict[str, Work] = {}
+        self.chain, waiting, seen = Chain(plan), last, set()
+        while waiting:
+            work = waiting.pop()
+            if str(work.out()) in seen:
+                continue
+            seen.add(str(work.out()))
+            for path in work.inputs():
+                made = self.chain.maker(path)
+                assert made is not None, f"no stage makes {path}"
+                self.readers.setdefault(path, []).append(work)
+                self.makers[path] = made
+                waiting.append(made)
+
+    def write(self) -> None:
+        for path in self.makers:
+            if path.endswith("milestones"):  # a folder, which its manifest stands for
+                Path(path).mkdir(parents=True)
+            write_text(main_file(path), f"content of {path}")
+        recorded(self.plan, *self.makers)
+
+    def check(self, work: Work) -> None:
+        """Compare what a command reads as `check` does, without looking for the makers of files again."""
+        chain = Chain(self.plan)
+        chain._makers = self.chain._makers
+        for path in work.inputs():
+            chain.check(path)
+
+    def refusal(self, path: str, readers: int | None = None) -> str:
+        """Return the one line with which every stage that reads a file refuses it, or as many of them as are named."""
+        lines = []
+        for work in self.readers[path][:readers]:
+            with pytest.raises(ArtifactError) as error:
+                self.check(work)
+            assert "\n" not in str(error.value) and "run `hkd " in str(error.value)
+            lines.append(str(error.value))
+        return lines[0]
+
+    def whole(self) -> None:
+        for work in {id(work): work for works in self.readers.values() for work in works}.values():
+            self.check(work)
+
+    def files(self, path: str) -> tuple[Path, Path]:
+        return main_file(path), record_path(main_file(path))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, smoke_plan: Callable[..., Plan]) -> Tree:
+    root = tmp_path_factory.mktemp("chain")
+    runs = {"run": ["methods/edm", "methods/ecm", HKD], "extra": [ABLATION]}
+    plan = smoke_plan(
+        results=str(root / "results"), seeds=2, tables={"table1": runs, "table3": {"run": [], "extra": []}}
+    )
+    made = Tree(plan)
+    made.write()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def restored(tree: Tree) -> Iterator[None]:
+    """Put every file back after a test."""
+    before = {path: path.read_bytes() for path in tree.root.rglob("*") if path.is_file()}
+    yield
+    for path in tree.root.rglob("*"):
+        if path.is_file() and path not in before:
+            path.unlink()
+    for path, content in before.items():
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def test_a_whole_tree_passes_at_every_stage(tree):
+    tree.whole()
+    stages = {work.stage for works in tree.readers.values() for work in works}
+    assert stages >= set(STAGES) - {"prepare", "samples_figure", "ablations_figure", "error_table"}
+
+
+@pytest.mark.parametrize("harm", ["flipped", "cut", "without record", "with half a record"])
+def test_every_file_that_is_read_is_known_by_its_bytes(tree, harm):
+    for path in tree.readers:
+        file, record = tree.files(path)
+        before, known = file.read_bytes(), record.read_bytes()
+        if harm == "flipped":
+            file.write_bytes(bytes([before[0] ^ 1]) + before[1:])
+        elif harm == "without record":
+            record.unlink()
+        elif harm == "with half a record":
+            record.write_bytes(known[: len(known) // 2])
+        else:
+            file.write_bytes(before[: len(before) // 2])
+        assert str(file) in tree.refusal(path)
+        file.write_bytes(before)
+        record.write_bytes(known)
+
+
+def pairs(tree: Tree) -> list[tuple[str, str]]:
+    """Every pair of files that could be taken for one another: of one name, or made by one stage."""
+    found = []
+    for one, two in itertools.combinations(sorted(tree.readers), 2):
+        same_stage = tree.makers[one].stage == tree.makers[two].stage and Path(one).suffix == Path(two).suffix
+        if Path(one).name == Path(two).name or same_stage:
+            found.append((one, two))
+    return found
+
+
+def test_no_two_files_pass_for_one_another_even_with_their_records(tree):
+    tried = 0
+    for one, two in pairs(tree):
+        (first, its), (second, others) = tree.files(one), tree.files(two)
+        swap(first, second)
+        swap(its, others)
+        for refused in (tree.refusal(one, 1), tree.refusal(two, 1)):
+            assert str(first) in refused or str(second) in refused
+        swap(first, second)
+        swap(its, others)
+        tried += 1
+    assert tried > 200
+    tree.whole()
+
+
+def swap(one: Path, two: Path) -> None:
+    content = one.read_bytes()
+    shutil.copyfile(two, one)
+    two.write_bytes(content)
+
+
+def test_a_fact_in_a_record_cannot_be_edited(tree):
+    weights = tree.plan.layout.run("shapes8", HKD, 0).weights
+    recorded(tree.plan, weights, route="train", diverged_at=None, budget={"params": 7})
+    record = record_path(weights)
+    before = json.loads(record.read_text())
+    changes = {"route": "shipped", "diverged_at": 3, "budget": {"params": 8}, "seed": 5, "sha256": "0" * 64, "n": 3}
+    for key, value in changes.items():
+        record.write_text(json.dumps({**before, key: value}))
+        assert "record.json: its digest of itself is another" in tree.refusal(weights)
+    for key in before:
+        record.write_text(json.dumps({name: value for name, value in before.items() if name != key}))
+        assert "record.json: " in tree.refusal(weights)
+    record.write_text(json.dumps({**before, "sha256": 3, "record_sha256": 3}))
+    assert "its field 'sha256' is of type int, not str" in tree.refusal(weights)
+
+
+def test_a_record_of_an_older_version_says_what_to_do(tree):
+    weights = tree.plan.layout.run("shapes8", HKD, 0).weights
+    record = record_path(weights)
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps({key: known[key] for key in ("stage", "file", "sha256", "settings_digest", "inputs")}))
+    assert "as an older version of hkd wrote it; delete weights.safetensors and run `hkd train`" in tree.refusal(
+        weights
+    )
+
+
+def remade(tree: Tree, path: str, content: str = "made again") -> None:
+    """Make a file again, with a record that is right, and leave what was made from it."""
+    write_text(main_file(path), content)
+    recorded(tree.plan, path)
+
+
+def test_features_of_old_samples_beside_new_ones_are_refused(tree):
+    run = tree.plan.layout.run("shapes8", HKD, 0)
+    remade(tree, run.samples(1))
+    metrics = METRICS.work(tree.plan, dataset="shapes8", method=HKD, seed=0, nfe=1)
+    with pytest.raises(
+        ArtifactError, match=r"features/nfe1.npz: was made from another .*samples/nfe1.npz .*hkd features"
+    ):
+        check(tree.plan, metrics.inputs())
+
+
+@pytest.mark.parametrize(
+    "path", ["data/train/manifest.json", "methods/edm/seed0/weights.safetensors", "trajectories/edm-heun/shard1.npy"]
+)
+def test_a_table_is_refused_when_anything_that_it_stands_on_was_made_again(tree, path):
+    behind = str(tree.root / "shapes8" / path)
+    assert behind in tree.readers
+    remade(tree, behind)
+    with pytest.raises(ArtifactError, match=f"was made from another {behind} than the one that is there"):
+        check(tree.plan, TABLE.work(tree.plan, table="table1").inputs())
+
+
+def test_the_same_bytes_made_again_change_nothing(tree):
+    path = str(tree.root / "shapes8/methods/edm/seed0/weights.safetensors")
+    remade(tree, path, Path(path).read_text())
+    tree.whole()
+
+
+def test_what_lies_further_back_may_be_deleted(tree):
+    for path in tree.root.glob("shapes8/trajectories/*/shard*.npy*"):
+        path.unlink()
+    for path in tree.root.glob("shapes8/*/*/seed*/samples/*"):
+        path.unlink()
+    check(tree.plan, TABLE.work(tree.plan, table="table1").inputs())
+    with pytest.raises(ArtifactError, match=r"samples/nfe1.npz.record.json: missing, .*run `hkd sample`"):
+        check(tree.plan, FEATURES.work(tree.plan, dataset="shapes8", method=HKD, seed=0, nfe=1).inputs())
+
+
+def test_weights_of_other_settings_than_the_plans_are_refused(tree, smoke_plan):
+    other = smoke_plan(results=str(tree.root), set={"training": {"steps": 9}})
+    work = SAMPLE.work(other, dataset="shapes8", method=HKD, seed=0, nfe=1)
+    with pytest.raises(ArtifactError, match=r"its record says settings '\w+', the plan '\w+'; .*hkd train"):
+        check(other, work.inputs())
+
+
+def test_the_config_beside_the_weights_of_a_teacher_is_read_and_so_compared(tree):
+    config = Path(tree.plan.layout.run("shapes8", "methods/edm", 0).config)
+    config.write_text(config.read_text() + " ")
+    work = TRAIN.work(tree.plan, dataset="shapes8", method="methods/ecm", seed=0)
+    with pytest.raises(ArtifactError, match=r"edm/seed0/config.yaml: damaged"):
+        check(tree.plan, work.inputs())

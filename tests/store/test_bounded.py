@@ -1,0 +1,285 @@
+"""JSON, npy, npz and safetensors that lie, are damaged or hostile: refused in one line, quickly, in little memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import time
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from hkd.store import bounded
+from hkd.store.bounded import Damaged, map_npy, parse_json, read_bytes, read_npz, read_tensors, tensors_about
+from tests.fuzzed import COUNTS, refused
+
+ARRAYS = {
+    "features": np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4),
+    "n": np.array(6),
+    "eyes": np.array('{"own": 3}'),
+    "columns": np.asfortranarray(np.arange(6, dtype=np.int64).reshape(2, 3)),
+    "none": np.empty((0, 3, 8, 8), np.uint8),
+    "yes": np.array([True, False]),
+}
+
+
+def same(found: dict[str, np.ndarray]) -> bool:
+    return found.keys() == ARRAYS.keys() and all(
+        found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in ARRAYS.items()
+    )
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+HOSTILE = {
+    "nested lists": (b"[" * 200_000 + b"]" * 200_000, "nested more than 64 levels"),
+    "nested mappings": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested more than 64 levels"),
+    "open brackets": (b"[" * 5_000_000, "nested more than 64 levels"),
+    "a long integer": (b"[" + b"9" * 5000 + b"]", "a whole number of 5,000 digits"),
+    "a long negative integer": (b"-" + b"9" * 5000, "a whole number of 5,001 digits"),
+    "a number beyond floats": (b'{"a": 1e400}', "too large"),
+    "NaN": (b'{"a": NaN}', "NaN where a number should be"),
+    "infinity": (b"[-Infinity]", "-Infinity where a number should be"),
+    "one key twice": (b'{"a": {"sha256": "x", "sha256": "y"}}', "the key 'sha256' stands twice"),
+    "other text": ("ä".encode("latin1"), "not UTF-8"),
+    "UTF-16": ("{}".encode("utf-16"), "not UTF-8"),
+    "nothing": (b"", "not valid JSON"),
+    "half a text": (b'{"a": "b', "not valid JSON"),
+    "two values": (b"{} {}", "not valid JSON"),
+    "python": (b"{'a': __import__('os')}", "not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_json_that_is_none_or_hostile_is_refused_in_one_line(name):
+    content, expected = HOSTILE[name]
+    begun = time.process_time()
+    with pytest.raises(Damaged, match=expected) as error:
+        parse_json(content)
+    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 300
+    assert time.process_time() - begun < 2
+
+
+def test_good_json_comes_back_as_it_is():
+    value = {"a": [1, -2.5, 1e-300, None, True, '[[[[{{{ " \\ é'], "deep": [[[[[{}]]]]], "big": 10**30}
+    assert parse_json(json.dumps(value).encode()) == value
+    assert np.isnan(parse_json(b'{"a": NaN}', undefined=True)["a"])
+    with pytest.raises(Damaged):
+        parse_json(b'{"a": Infinity}', undefined=True)
+
+
+def test_a_file_that_is_too_long_a_folder_or_a_pipe_is_no_content(tmp_path):
+    (tmp_path / "long").write_bytes(b"x" * 101)
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "long", 101) == b"x" * 101
+    with pytest.raises(Damaged, match="more than 100 bytes"):
+        read_bytes(tmp_path / "long", 100)
+    for path in (tmp_path, tmp_path / "pipe"):
+        for read in (lambda p: read_bytes(p, 10), map_npy, read_npz, read_tensors):
+            with pytest.raises(Damaged, match="a folder or a device where a file should be"):
+                read(path)
+    for read in (lambda p: read_bytes(p, 10), map_npy, read_npz, read_tensors):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_damaged_json_is_refused_in_one_line(tmp_path, count):
+    path = tmp_path / "a.json"
+    content = {"stage": "train", "seed": 3, "values": [1.5, None, True, {"x": "y" * 20}], "sha256": "0" * 64}
+    path.write_text(json.dumps(content, indent=2))
+    read = lambda: parse_json(read_bytes(path, 1 << 20))  # noqa: E731
+    assert refused(path, read, count, Damaged) > count // 4
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_arrays_come_back_as_numpy_wrote_them(tmp_path, write):
+    write(tmp_path / "a.npz", **ARRAYS)
+    assert same(read_npz(tmp_path / "a.npz"))
+    for name, array in ARRAYS.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        found = map_npy(tmp_path / f"{name}.npy")
+        assert found.dtype == array.dtype and np.array_equal(found, array) and found.shape == array.shape
+    chosen = read_npz(tmp_path / "a.npz", wanted=lambda name: name == "n")
+    assert list(chosen) == ["n"]
+
+
+def npy(header: bytes, values: bytes = b"", version: int = 1) -> bytes:
+    return (
+        b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(header)) + header + values
+    )
+
+
+HEADERS = {
+    "objects": (b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", "Python objects or records"),
+    "records": (b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n", "Python objects or records"),
+    "code": (b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').getpid(),), }\n", "Python objects"),
+    "deep": (b"(" * 9000 + b"1" + b")" * 900, "Python objects"),
+    "a huge shape": (b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,), }\n", "states the shape"),
+    "more than there is": (b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000,), }\n", "0 bytes of values"),
+    "many sides": (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1," * 40 + b"), }\n",
+        "states the shape",
+    ),
+    "an odd type": (b"{'descr': '<f3', 'fortran_order': False, 'shape': (1,), }\n", "unknown type"),
+    "nothing": (b"", "cut short"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_lies_or_holds_code_is_refused(tmp_path, name):
+    header, expected = HEADERS[name]
+    (tmp_path / "a.npy").write_bytes(npy(header))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", npy(header))
+    for read, path in ((map_npy, tmp_path / "a.npy"), (read_npz, tmp_path / "a.npz")):
+        tracemalloc.start()
+        with pytest.raises(Damaged, match=expected) as error:
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1e6 and len(str(error.value)) < 300
+        tracemalloc.stop()
+
+
+def test_a_long_header_and_an_unknown_version_are_refused(tmp_path):
+    path = tmp_path / "a.npy"
+    for content, expected in ((npy(b" " * 20_000), "a header of 20,000 bytes"), (npy(b" ", version=9), "version 9")):
+        path.write_bytes(content)
+        with pytest.raises(Damaged, match=expected):
+            map_npy(path)
+
+
+def archive(path: Path, members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in members:
+            file.writestr(name, content)
+    return path
+
+
+def saved(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_that_is_no_npz_is_refused(tmp_path):
+    one = saved(np.arange(3))
+    cases = {
+        "stands twice": archive(tmp_path / "twice.npz", [("a.npy", one), ("a.npy", one)]),
+        "not a numpy array": archive(tmp_path / "text.npz", [("a.txt", b"text of other programs")]),
+        "compressed in a way": archive(tmp_path / "lzma.npz", [("a.npy", one)], zipfile.ZIP_LZMA),
+        "5,000 arrays": archive(tmp_path / "many.npz", [(f"{k}.npy", b"") for k in range(5000)]),
+        "0 bytes of values": archive(tmp_path / "short.npz", [("a.npy", one[:-24])]),
+    }
+    for expected, path in cases.items():
+        with pytest.raises(Damaged, match=expected):
+            read_npz(path)
+
+
+def test_a_bomb_and_a_size_that_lies_take_no_memory(tmp_path):
+    shape = (64 << 20,)
+    path = archive(tmp_path / "bomb.npz", [("a.npy", saved(np.zeros(shape, np.uint8)))], zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(Damaged, match="its arrays state more than 1,000,000 bytes"):
+        read_npz(path, most=1_000_000)
+    assert tracemalloc.get_traced_memory()[1] < 4e6
+    tracemalloc.stop()
+    content = bytearray(archive(tmp_path / "lie.npz", [("a.npy", saved(np.arange(3)))]).read_bytes())
+    at = content.index(b"PK\x01\x02") + 24  # the size before compression, in the directory
+    content[at : at + 4] = (1 << 30).to_bytes(4, "little")
+    (tmp_path / "lie.npz").write_bytes(content)
+    with pytest.raises(Damaged, match="more than the file can hold"):
+        read_npz(tmp_path / "lie.npz")
+
+
+def test_a_flipped_value_in_an_archive_is_found_by_its_checksum(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.arange(1000))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[4000] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(Damaged, match=r"unreadable .*CRC"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_damaged_archives_are_refused_in_one_line(tmp_path, write, count):
+    write(tmp_path / "a.npz", **ARRAYS)
+    assert refused(tmp_path / "a.npz", lambda: read_npz(tmp_path / "a.npz"), count, Damaged) > count // 2
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_damaged_arrays_are_refused_in_one_line(tmp_path, count):
+    np.save(tmp_path / "a.npy", ARRAYS["features"])
+    read = lambda: np.asarray(map_npy(tmp_path / "a.npy")).sum()  # noqa: E731
+    with np.errstate(all="ignore"):
+        assert refused(tmp_path / "a.npy", read, count, Damaged) > count // 4
+
+
+# -- weights ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    state = {"a": torch.arange(12.0).reshape(3, 4), "half": torch.ones(5).half(), "n": torch.tensor(3)}
+    (tmp_path / "w.safetensors").write_bytes(save(state, {"about": json.dumps({"name": "tiny", "width": 3})}))
+    return tmp_path / "w.safetensors"
+
+
+def test_weights_come_back_with_the_facts_about_them(weights):
+    tensors, about = read_tensors(weights)
+    assert tensors["a"].tolist() == torch.arange(12.0).reshape(3, 4).tolist() and about == {"name": "tiny", "width": 3}
+    weights.write_bytes(save({"a": torch.ones(2)}))
+    assert tensors_about(weights) == {}
+
+
+NO_HEADERS = [b'{"__metadata__": 3}', b'{"__metadata__": {"about": "["}}', b"[1]", b"{" * 99, b"\xff\xff"]
+
+
+@pytest.mark.parametrize("header", NO_HEADERS)
+def test_a_header_of_weights_that_is_none_is_refused(weights, header):
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+    for read in (tensors_about, read_tensors):
+        with pytest.raises(Damaged):
+            read(weights)
+
+
+@pytest.mark.parametrize("length", [0, 1, 1 << 40, (1 << 64) - 1])
+def test_a_header_that_is_longer_than_the_file_is_refused(weights, length):
+    weights.write_bytes(length.to_bytes(8, "little") + weights.read_bytes()[8:])
+    with pytest.raises(Damaged, match="its header states"):
+        read_tensors(weights)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_damaged_weights_are_refused_in_one_line(weights, count):
+    assert refused(weights, lambda: read_tensors(weights), count, Damaged) > count // 4
+
+
+# -- fields ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([], "its content: list where dict is due"),
+        ({}, "its field 'n' is missing"),
+        ({"n": True}, "its field 'n' is of type bool, not int"),
+        ({"n": "3"}, "its field 'n' is of type str, not int"),
+        ({"n": 3, "x": []}, "its field 'x' is of type list, not int or float"),
+    ],
+)
+def test_a_field_of_another_type_is_named(content, expected):
+    with pytest.raises(Damaged, match=expected):
+        bounded.check_fields(content, {"n": int, "x": (int, float)}, optional=("x",))
