@@ -129,13 +129,18 @@ PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method
 
 
 class Run(Section):
-    """The resolved settings of one method on one data set at one scale."""
+    """The resolved settings of one method on one data set at one scale.
+
+    `init_weights`: which weights of the run named by `init` a training starts from: the averaged ones, or those of its
+    last step (`raw`).
+    """
 
     title: str
     category: str
     target: str
     feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
     init: str | None
+    init_weights: Literal["averaged", "raw"] = "averaged"
     teacher: str | None
     perceptual: bool
     perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
