@@ -84,7 +84,12 @@ class Ema(Section):
 
 
 class Training(Section):
-    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start."""
+    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start.
+
+    `nonfinite`: what becomes of a step whose loss or gradient is not finite: `skip` passes it over, `zero` makes it
+    with 0 in place of NaN and ±1e5 in place of ±infinity in the gradient. More than 1 % of such steps among the last
+    1,000 (or all, of a shorter training; one is let pass) end it.
+    """
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
@@ -95,6 +100,7 @@ class Training(Section):
     clip: Rate | None
     ema: Ema
     flip: bool
+    nonfinite: Literal["zero", "skip"] = "skip"
     milestones: tuple[Fraction, ...] = ()
 
     @model_validator(mode="after")

@@ -94,6 +94,7 @@ def _train(
         "start": start and start._asdict(),
         "budget": found.budget,
         "diverged_at": found.diverged_at,
+        "nonfinite_steps": found.nonfinite_steps,
         "codes": found.codes,
     }
     weights = found.averaged, found.raw
