@@ -11,7 +11,7 @@ SPOKEN = (  # errors that speak to the user, by the module that they are in
     ("hkd.settings.origins", "ConfigError"),
     ("hkd.store.artifacts", "ArtifactError"),
     ("hkd.data", "DataError"),
-    ("hkd.training.loop", "Diverged"),
+    ("hkd.training.nonfinite", "Diverged"),
     ("hkd.metrics.features.inputs", "MetricError"),
     ("hkd.diffusion.adaptive", "SolveError"),
 )

@@ -16,8 +16,9 @@ from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Diverged, Trainer, train
+from hkd.training.loop import Trainer, train
 from hkd.training.milestones import Milestones, milestone_steps
+from hkd.training.nonfinite import Diverged
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Trained:
         averaged, raw: weights of the artefact. shape: of the images.
         budget: what it cost: parameters, steps, images, evaluations, seconds.
         codes: digests of the code that made its steps, in order; more than one where it went on under another.
-        diverged_at: the step at which the loss was no number any more, where that is a result; else None.
+        diverged_at: the step that ended it because too many were not finite, where that is a result; else None.
+        nonfinite_steps: how many steps had a loss or gradient that is not finite.
         milestones: the weights on the way.
     """
 
@@ -55,6 +57,7 @@ class Trained:
     budget: dict[str, Any]
     codes: list[str]
     diverged_at: int | None
+    nonfinite_steps: int
     milestones: Milestones
 
 
@@ -74,9 +77,9 @@ def train_run(
 
     Args:
         code: digest of the code that makes the steps from here on.
-        may_diverge: whether a loss that is no number ends the training with the last finite weights.
+        may_diverge: whether a training that ends because too many steps are not finite has its last weights as result.
     Raises:
-        Diverged: the loss is no number any more, and that is no result.
+        Diverged: too many steps are not finite, and that is no result.
         ArtifactError: a source is absent or damaged.
     """
     shape = image_shape(sources.images)
@@ -105,4 +108,5 @@ def train_run(
         "train_seconds": round(progress.seconds, 1),
     }
     weights = trainer.averaged(), built.artefact()
-    return Trained(*weights, shape, budget, list(progress.codes), diverged_at, milestones)
+    codes, lost = list(progress.codes), progress.nonfinite_steps
+    return Trained(*weights, shape, budget, codes, diverged_at, lost, milestones)

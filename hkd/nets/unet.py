@@ -1,7 +1,7 @@
 """The U-Nets of EDM, in two halves that can be used apart: an encoder of features and a decoder of images.
 
-`SongUNet` is DDPM++ and NCSN++, `DhariwalUNet` is ADM. Names, shapes and order of parameters and buffers are
-those of the published weights.
+`SongUNet` is DDPM++ and NCSN++, `DhariwalUNet` is ADM. Names and shapes of parameters and buffers are those of the
+published weights; weights are read by name, and their order means nothing.
 """
 
 from __future__ import annotations

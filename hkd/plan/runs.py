@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hkd.plan.study import Study, find
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
@@ -20,6 +20,14 @@ from hkd.store.published import BACKBONES, WEIGHTS, WeightFile
 
 HELD_OUT = "edm-heldout"  # the trajectories that no method trains on
 Settings = TypeVar("Settings", bound=Section)
+
+
+class Start(NamedTuple):
+    """The run that a training starts from (group/name), which of its weights, and which its source would take."""
+
+    base: str
+    weights: str
+    source: str
 
 
 class Plan:
@@ -116,6 +124,17 @@ class Plan:
     def base_weights(self, dataset: str, base: str) -> str:
         """Return the weights of a run that others start from: always its seed 0."""
         return self.layout.run(dataset, base, 0).weights
+
+    def start(self, dataset: str, method: str) -> Start | None:
+        """Return which weights of which run a run starts from, or None: from fresh ones.
+
+        Of shipped runs there are averaged weights alone, so that they stand in for the raw ones.
+        """
+        run = self.run(dataset, method)
+        if not run.init:
+            return None
+        there = "averaged" if self.shipped(dataset, run.init) else run.init_weights
+        return Start(run.init, there, run.init_weights)
 
     def shipped(self, dataset: str, what: str) -> str | None:
         """Return the name of the shipped weights that answer `what` on this data set, or None: it is trained."""

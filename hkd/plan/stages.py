@@ -350,7 +350,7 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
     perceptual = ("hkd.experiment.perceptual",) if run.perceptual else ()
     return Definition(
-        inputs=_training_inputs(plan, dataset, run),
+        inputs=_training_inputs(plan, dataset, method),
         settings=settings,
         code=("hkd.experiment.train", *run_code(plan, dataset, method), *perceptual),
         needs=needs,
@@ -362,19 +362,26 @@ def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
     settings = {key: value for key, value in run.model_dump().items() if key not in NOT_TRAINING}
     if not run.training.milestones:
         del settings["training"]["milestones"]
+    if run.training.nonfinite == "skip":
+        del settings["training"]["nonfinite"]
+    if run.init_weights == "averaged":
+        del settings["init_weights"]
     if weights := plan.backbone(run):
         settings["perceptual_weights"] = weights.sha256
     return settings
 
 
-def _training_inputs(plan: Plan, dataset: str, run: Run) -> Inputs:
+def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
+    run = plan.run(dataset, method)
     found = {"images": plan.layout.data(dataset, "train").manifest}
     kind, _, name = run.feed.partition("/")
     if kind == "trajectories":
         found["trajectories"] = plan.layout.trajectories(dataset, name).manifest
-    for role, base in (("init", run.init), ("teacher", run.teacher)):
-        if base:
-            found[role] = plan.base_weights(dataset, base)
+    if start := plan.start(dataset, method):
+        base = plan.layout.run(dataset, start.base, 0)
+        found["init"] = base.raw if start.weights == "raw" else base.weights
+    if run.teacher:
+        found["teacher"] = plan.base_weights(dataset, run.teacher)
     if run.perceptual and run.perceptual_backbone == "cnn":
         found["perceptual"] = plan.layout.extractor(dataset, "perceptual")
     return found

@@ -23,7 +23,7 @@ FACTS = (
     *("extractor", "extractor_digest", "settings_digest", "samples_sha256", "commit"),
 )
 RECORDED = ("device", "wall_seconds", "cpu_seconds", "peak_memory_mib")
-COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "versions", "protocols", "file")
+COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "start", "versions", "protocols", "file")
 
 
 class ReportError(ArtifactError):
@@ -70,6 +70,17 @@ def mixed_codes(frame: pd.DataFrame) -> list[tuple[str, str]]:
             codes = ", ".join(code[:8] for code in line["codes"])
             text = f"trained by {len(line['codes'])} versions of the code, one after the other ({codes})"
             found[f"{line['title']}, seed {line['seed']}"] = text
+    return list(found.items())
+
+
+def other_starts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return a remark, as (row, text), on every row whose training started from other weights than its source's."""
+    found = {}
+    for line in frame.to_dict("records"):
+        start = line["start"]
+        if start and start["weights"] != start["source"]:
+            text = f"starts from the {start['weights']} weights of {start['base']}, where its source takes the"
+            found[line["title"]] = f"{text} {start['source']} ones: the shipped base has no others"
     return list(found.items())
 
 
@@ -183,7 +194,12 @@ def _line(path: Path) -> dict[str, Any]:
     return (
         line
         | _recorded(path)
-        | {"codes": list(content.get("codes", [])), "protocols": dict(protocols), "file": str(path)}
+        | {
+            "codes": list(content.get("codes", [])),
+            "start": content.get("start") or {},
+            "protocols": dict(protocols),
+            "file": str(path),
+        }
     )
 
 

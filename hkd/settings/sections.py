@@ -84,7 +84,12 @@ class Ema(Section):
 
 
 class Training(Section):
-    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start."""
+    """Length, batch, optimiser and learning-rate law of a training; `milestones` are shares of it, 0 its start.
+
+    `nonfinite`: what becomes of a step whose loss or gradient is not finite: `skip` passes it over, `zero` makes it
+    with 0 in place of NaN and ±1e5 in place of ±infinity in the gradient. More than 1 % of such steps among the last
+    1,000 (or all, of a shorter training; one is let pass) end it.
+    """
 
     steps: Annotated[int, Field(ge=0)]
     batch: Positive
@@ -95,6 +100,7 @@ class Training(Section):
     clip: Rate | None
     ema: Ema
     flip: bool
+    nonfinite: Literal["zero", "skip"] = "skip"
     milestones: tuple[Fraction, ...] = ()
 
     @model_validator(mode="after")
@@ -129,13 +135,18 @@ PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method
 
 
 class Run(Section):
-    """The resolved settings of one method on one data set at one scale."""
+    """The resolved settings of one method on one data set at one scale.
+
+    `init_weights`: which weights of the run named by `init` a training starts from: the averaged ones, or those of its
+    last step (`raw`).
+    """
 
     title: str
     category: str
     target: str
     feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
     init: str | None
+    init_weights: Literal["averaged", "raw"] = "averaged"
     teacher: str | None
     perceptual: bool
     perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]

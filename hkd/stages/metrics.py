@@ -52,6 +52,7 @@ def metrics(
         "seed": seed,
         "nfe": nfe,
         "route": trained["route"],
+        "start": trained.get("start"),
         "diverged_at": trained.get("diverged_at"),
         "scale": plan.benchmark.scale,
         "data_kind": plan.dataset(dataset).data.kind,

@@ -35,14 +35,15 @@ def table(
     """Write a table as CSV and Markdown from the metrics of its runs."""
     from hkd.plan import rows
     from hkd.plan.stages import TABLE
-    from hkd.report.collect import collect, mixed_codes
+    from hkd.report.collect import collect, mixed_codes, other_starts
     from hkd.report.tables import write
 
     plan = job.plan(benchmark, config)
     work = TABLE.work(plan, table=name).expect(expect_digest)
     record = job.record(work)
     frame, paper = _frame(plan, name), _paper(plan, name)
-    remarks = mixed_codes(collect(rows.metrics(plan, name)))
+    lines = collect(rows.metrics(plan, name))
+    remarks = [*mixed_codes(lines), *other_starts(lines)]
     for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks):
         record.write(path)
 

@@ -88,10 +88,13 @@ def _train(
     )
     if found.diverged_at is not None:
         print(f"{method} seed {seed}: diverged at step {found.diverged_at}, which is its result", file=sys.stderr)
+    start = plan.start(dataset, method)
     facts = {
         "route": plan.route(dataset, method),
+        "start": start and start._asdict(),
         "budget": found.budget,
         "diverged_at": found.diverged_at,
+        "nonfinite_steps": found.nonfinite_steps,
         "codes": found.codes,
     }
     weights = found.averaged, found.raw

@@ -40,6 +40,8 @@ class Progress:
     teacher_evals: int = 0  # of those above
     seconds: float = 0.0
     codes: list[str] = field(default_factory=list)  # digests of the code that made the steps, in order
+    nonfinite: list[int] = field(default_factory=list)  # the latest steps whose loss or gradient was not finite
+    nonfinite_steps: int = 0  # how many there were in all
 
 
 class Checkpoints:

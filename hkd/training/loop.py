@@ -20,18 +20,11 @@ from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import address, stream
 from hkd.settings.sections import Training
 from hkd.store.artifacts import write_text
+from hkd.training import nonfinite
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay
 from hkd.training.milestones import Milestones
 from hkd.training.optim import Adaptive, load_named_state, named_state, set_learning_rate
-
-
-class Diverged(RuntimeError):
-    """The loss, or its gradient, is no longer finite. The weights are those before the step that found it."""
-
-    def __init__(self, step: int, facts: dict[str, float]) -> None:
-        super().__init__(f"step {step}: {facts}; lower training.optimizer.lr or set training.clip")
-        self.step = step
 
 
 class Trainer:
@@ -68,26 +61,45 @@ class Trainer:
         self.progress = progress
 
     def step(self, batch: Any) -> dict[str, float]:
-        """Make one optimiser step of every trained network and return losses, gradient norms and learning rate."""
+        """Make one optimiser step of every trained network and return losses, gradient norms and learning rate.
+
+        A network whose loss or gradient is not finite is passed over, or stepped with zeros in its gradient, as
+        `training.nonfinite` says.
+
+        Raises:
+            Diverged: there were too many such steps.
+        """
         step = self.progress.step
         # dropout draws from torch's global generator, which is therefore set anew in every step
         torch.manual_seed(address(self.seed, "dropout", step))
         losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
         facts: dict[str, float] = {}
         peak = self.settings.optimizer.lr * self.method.rate_factor(step)
+        made, finite = [], True
         for name, loss in losses.items():
             optim = self.optimizers[name]
             rate = set_learning_rate(optim, self.settings, step, peak)
             optim.zero_grad()
             loss.backward()
-            norm = _clip(getattr(self.method, name), self.settings.clip)
-            facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm, "lr": rate}
-            if not all(math.isfinite(value) for value in facts.values()):  # before the step spoils the weights
-                raise Diverged(step, facts)
+            gradients = [p.grad for p in getattr(self.method, name).parameters() if p.grad is not None]
+            norm = _norm(gradients)
+            facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm.item(), "lr": rate}
+            if not (math.isfinite(facts[f"loss/{name}"]) and math.isfinite(facts[f"grad_norm/{name}"])):
+                if finite:  # the step counts once, however many networks it has
+                    nonfinite.note(self.progress, self.settings.steps, facts)
+                finite = False
+                if self.settings.nonfinite == "skip":
+                    continue
+                nonfinite.zero(gradients)
+                norm = _norm(gradients)
+                if not math.isfinite(norm.item()):  # finite, but too large to be squared
+                    continue
+            _clip(gradients, norm, self.settings.clip)
             optim.step()
+            made.append(name)
         decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
-        for name, average in self.averages.items():
-            average.update(getattr(self.method, name), decay)
+        for name in made:
+            self.averages[name].update(getattr(self.method, name), decay)
         self.progress.step += 1
         self.method.after_step(self.progress.step)
         if self.method.forgets(self.progress.step):
@@ -127,7 +139,7 @@ def train(
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
-        Diverged: the loss or its gradient is not finite.
+        Diverged: the loss or its gradient is not finite in too many steps.
     """
     found = checkpoints.load()
     for reason in checkpoints.passed_over:
@@ -152,7 +164,10 @@ def train(
         if milestones:  # step 0, before training, may be one
             milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
+            before_step = progress.nonfinite_steps
             facts = trainer.step(batches(progress.step))
+            if progress.nonfinite_steps > before_step:
+                tqdm.write(f"{title}: {_told(progress.step - 1, facts, trainer.settings)}", file=sys.stderr)
             bar.update()
             if milestones:  # before the checkpoint of this step, which promises that they are there
                 milestones.reach(progress.step, trainer.averaged)
@@ -181,9 +196,17 @@ class _History:
 
     def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps({"step": progress.step, **facts}) + "\n")
+            line = {key: value if math.isfinite(value) else None for key, value in facts.items()}
+            file.write(json.dumps({"step": progress.step, **line}) + "\n")
         shown = "  ".join(f"{key} {value:.4g}" for key, value in facts.items())
         tqdm.write(f"{title}: step {progress.step}/{total}  {progress.seconds:.0f} s  {shown}", file=sys.stderr)
+
+
+def _told(step: int, facts: dict[str, float], settings: Training) -> str:
+    """Return what happened in a step that is not finite."""
+    found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
+    done = {"skip": "passed over", "zero": "made with zeros in place of what is not finite"}[settings.nonfinite]
+    return f"step {step} is not finite ({found}): {done}"
 
 
 def _step_of(line: str) -> float:
@@ -199,9 +222,17 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _clip(network: torch.nn.Module, limit: float | None) -> float:
-    """Scale the gradients down to a norm of `limit`, if there is one, and return their norm before."""
-    gradients = [p for p in network.parameters() if p.grad is not None]
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """Return the norm of all gradients together, as torch.nn.utils.clip_grad_norm_ computes it."""
     if not gradients:
-        return 0.0
-    return float(torch.nn.utils.clip_grad_norm_(gradients, limit if limit else math.inf))
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+def _clip(gradients: list[Tensor], norm: Tensor, limit: float | None) -> None:
+    """Scale gradients of a norm down to a norm of `limit`, if there is one, as clip_grad_norm_ does.
+
+    That function takes the norm and scales in one go, and would leave nothing of a gradient that is not finite.
+    """
+    if limit and gradients:
+        torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))

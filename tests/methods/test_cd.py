@@ -125,5 +125,6 @@ def test_the_defining_settings_of_cd_hold_at_every_scale(settings, scale):
     assert run.training.optimizer.name == "radam"
     assert scale == "embedded" or run.training.optimizer.betas == (0.9, 0.999)
     assert (run.init, run.teacher, run.perceptual) == ("methods/edm_ve", "methods/edm_ve", True)
+    assert run.init_weights == "raw"
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "consistency")
     assert run.target.endswith(".CD")

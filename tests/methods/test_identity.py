@@ -27,7 +27,7 @@ edm             EDM               ddpmpp  55733891   edm         0.13    -      
 edm_cond        EDM               ddpmpp  55735299   edm         0.13    -        -        images         -
 edm_ve          EDM               ncsnpp  56397827   edm         0.13    -        -        images         -
 kd              KD                ddpm    35746307   none        0.0     ddpm     -        ddim-pairs     -
-pd              PD                ncsnpp  56397827   edm         0.0     edm_ve   -        images         -
+pd              PD                ncsnpp  56397827   edm         0.0     edm_ve   edm_ve   images         -
 cd              CD                ncsnpp  56397827   consistency 0.0     edm_ve   edm_ve   images         lpips-vgg 224
 ct              CT                ncsnpp  56395523   consistency 0.0     -        -        images         lpips-vgg 224
 ict             ICT               ncsnpp  56395523   consistency 0.3     -        -        images         -
@@ -111,7 +111,7 @@ PARAMS = {
     "kd": {"time": 999.0},
     "pd": {"first_segments": 4096, "stage_steps": 50000, **GRID},
     "cd": {"points": 18, **GRID},
-    "ct": {"s0": 2, "s1": 150, "mu0": 0.9, **GRID},
+    "ct": {"s0": 2, "s1": 150, "mu0": 0.9, "decay_over": "intervals", **GRID},
     "ict": ICT,
     "ict_deep": ICT,
     "ecm": ECM,

@@ -14,8 +14,9 @@ from tests.methods.stand_ins import Function
 GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
 
 
-def halving(student, total=750000, first=4096, steps=50000):
-    return PD(student=student, total_steps=total, first_segments=first, stage_steps=steps, **GRID)
+def halving(student, total=750000, first=4096, steps=50000, teacher=None):
+    stages = {"total_steps": total, "first_segments": first, "stage_steps": steps}
+    return PD(student=student, teacher=teacher or torch.nn.Module(), **stages, **GRID)
 
 
 def test_stages_halve_from_4096_to_one():
@@ -71,6 +72,19 @@ def test_half_points_of_a_grid_are_points_of_the_next_finer_one():
     assert_close(method.levels(torch.tensor([8]), 8), torch.tensor([0.002]).double())
 
 
+def test_the_student_starts_raw_and_its_first_teacher_is_the_averaged_base():
+    raw, averaged = (torch.nn.Linear(2, 2) for _ in range(2))
+    method = halving(torch.nn.Linear(2, 2), teacher=averaged)
+    method.initialise("student", raw.state_dict())
+    assert_close(method.student.state_dict(), raw.state_dict(), rtol=0, atol=0)
+    assert_close(method.teacher.state_dict(), averaged.state_dict(), rtol=0, atol=0)
+    assert not torch.equal(method.student.weight, method.teacher.weight)
+    assert method.teacher is not averaged  # which stays as it is when the student takes its place
+    alone = halving(torch.nn.Linear(2, 2))
+    alone.initialise("student", raw.state_dict())
+    assert_close(alone.teacher.state_dict(), raw.state_dict(), rtol=0, atol=0)
+
+
 def test_the_student_becomes_the_teacher_at_each_stage_and_only_then(tiny_run, build, feed):
     from hkd.training.loop import Trainer
 
@@ -118,7 +132,8 @@ def test_one_evaluation_samples(tiny_run, trained, draw):
 @pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
 def test_the_defining_settings_of_pd_hold_at_every_scale(settings, scale):
     run = settings("pd", scale)
-    assert (run.init, run.teacher, run.perceptual, run.feed) == ("methods/edm_ve", None, False, "images")
+    assert (run.init, run.init_weights, run.teacher) == ("methods/edm_ve", "raw", "methods/edm_ve")
+    assert (run.perceptual, run.feed) == (False, "images")
     assert (run.network["preset"], run.network["precond"]) == ("ncsnpp", "edm")
     assert (run.training.optimizer.name, run.training.ema.kind, run.training.schedule) == ("adam", "none", "constant")
     found = stages(run.training.steps, run.params["first_segments"], run.params["stage_steps"])

@@ -566,3 +566,37 @@ def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
         check(plan)
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
     assert check(plan) is plan
+
+
+RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}
+
+
+@pytest.mark.parametrize("scale", ["embedded", "cpu", "paper"])
+def test_the_students_whose_sources_do_so_start_from_the_raw_weights_and_learn_from_the_averaged(scale):
+    """The base is trained here: its run keeps both, and the graph depends on the one that is read."""
+    plan = plan_of(scale=scale, teacher="train")
+    for method in METHODS:
+        run, inputs = plan.run("cifar10", method), train(plan, "cifar10", method).definition.inputs
+        if run.init:
+            name = "raw" if method in RAW else "weights"
+            assert inputs["init"] == f"{plan.layout.run('cifar10', run.init, 0)}/{name}.safetensors", method
+        if run.teacher:
+            assert inputs["teacher"].endswith("/weights.safetensors")
+        if run.feed.startswith("trajectories/"):
+            shard = SHARD.work(plan, dataset="cifar10", trajectories=run.feed.split("/")[1], shard=0)
+            assert shard.definition.inputs["teacher"].endswith("/weights.safetensors")
+
+
+def test_of_a_shipped_base_there_are_averaged_weights_alone_and_the_plan_says_so():
+    plan = plan_of()
+    inputs = train(plan, "shapes16", "methods/cd").definition.inputs
+    assert inputs["init"] == inputs["teacher"] == plan.base_weights("shapes16", "methods/edm_ve")
+    assert plan.start("shapes16", "methods/cd") == ("methods/edm_ve", "averaged", "raw")
+    assert plan.start("shapes16", "methods/rf2") == ("methods/flow2", "raw", "raw")  # which nobody ships
+    assert plan.start("shapes16", "methods/hkd") == ("methods/edm", "averaged", "averaged")
+    assert plan.start("shapes16", "methods/ict") is None
+
+
+def test_a_start_from_averaged_weights_is_no_part_of_what_defines_a_training():
+    assert "init_weights" not in train(plan_of(), "shapes16", "methods/hkd").settings
+    assert train(plan_of(), "shapes16", "methods/cd").settings["init_weights"] == "raw"

@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from hkd.report.collect import COLUMNS, ReportError, check_protocols, check_seeds, collect, mixed_codes, records
+from hkd.report.collect import (
+    COLUMNS,
+    ReportError,
+    check_protocols,
+    check_seeds,
+    collect,
+    mixed_codes,
+    other_starts,
+    records,
+)
 from hkd.store.artifacts import ArtifactError, Record
 
 
@@ -141,3 +150,14 @@ def test_a_row_that_two_versions_of_the_code_trained_is_remarked(metrics_file):
     one, two = metrics_file(seed=0, codes=["a" * 16]), metrics_file(seed=1, codes=["a" * 16, "b" * 16])
     ((row, text),) = mixed_codes(collect([one, two]))
     assert "seed 1" in row and "2 versions of the code" in text and "aaaaaaaa, bbbbbbbb" in text
+
+
+def test_a_row_that_started_from_other_weights_than_its_source_is_remarked(metrics_file):
+    def start(weights, source):
+        return {"base": "methods/edm_ve", "weights": weights, "source": source}
+
+    lines = [metrics_file(seed=seed, start=start("averaged", "raw")) for seed in (0, 1)]
+    others = [metrics_file(seed=2, start=start("raw", "raw")), metrics_file(seed=3, start=None), metrics_file(seed=4)]
+    ((row, text),) = other_starts(collect([*lines, *others]))
+    assert row == "HKD" and "averaged weights of methods/edm_ve, where its source takes the raw ones" in text
+    assert other_starts(collect(others)) == []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from hkd import __main__ as entry
 from hkd import interrupt
 from hkd.cli import commands
+from hkd.store.artifacts import load_weights
 
 
 def names(group, prefix=()):
@@ -189,6 +192,23 @@ def test_damaged_images_are_found_before_a_step_is_made(smoke, tmp_path, flip_by
     assert code == 1
     assert "images.npy: damaged" in err and "hkd prepare" in err
     assert "Traceback" not in err
+
+
+def test_a_run_keeps_raw_and_averaged_weights_and_a_student_says_from_which_it_started(smoke, tmp_path):
+    assert smoke("prepare", "shapes8")[0] == 0
+    for method in ("methods/edm_ve", "methods/pd"):
+        code, _, err = smoke("train", "shapes8", method)
+        assert code == 0, err
+    runs = tmp_path / "results/shapes8/methods"
+    names = [runs / f"{name}/seed0/weights.safetensors.record.json" for name in ("edm_ve", "pd")]
+    base, student = (json.loads(path.read_text()) for path in names)
+    assert (base["start"], base["nonfinite_steps"]) == (None, 0)
+    assert student["start"] == {"base": "methods/edm_ve", "weights": "raw", "source": "raw"}
+    raw, averaged = (load_weights(runs / f"edm_ve/seed0/{name}.safetensors") for name in ("raw", "weights"))
+    assert raw.keys() == averaged.keys()
+    assert any(not torch.equal(value, averaged[key]) for key, value in raw.items())
+    read = {Path(path).name for path in student["inputs"]}
+    assert {"raw.safetensors", "weights.safetensors"} <= read
 
 
 def test_a_request_to_stop_is_its_own_exit_code(hkd, monkeypatch):

@@ -31,6 +31,7 @@ class PD(Method):
     """A denoiser D(x; t) whose Euler step over one segment equals the teacher's two over its halves.
 
     `first_segments`: steps that the student makes at first, a power of two; halved stage by stage down to one.
+    `teacher`: the first one; that of the next stage is the student.
     `stage_steps`: optimiser steps of a stage; twice as many for two segments, and for one all that are left.
     """
 
@@ -40,6 +41,7 @@ class PD(Method):
         self,
         *,
         student: nn.Module,
+        teacher: nn.Module,
         total_steps: int,
         first_segments: int,
         stage_steps: int,
@@ -49,6 +51,10 @@ class PD(Method):
     ) -> None:
         super().__init__()
         self.student, self.teacher = student, copy.deepcopy(student).requires_grad_(False)
+        first = teacher.state_dict()  # empty where none was named
+        self.taught = bool(first)
+        if first:
+            self.teacher.load_state_dict(first)
         self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
         self.stages = stages(total_steps, first_segments, stage_steps)
 
@@ -99,9 +105,10 @@ class PD(Method):
         return 1 - (step - stage.begin) / (stage.end - stage.begin)
 
     def initialise(self, name: str, state: dict[str, Tensor]) -> None:
-        """Load the same weights into the student and its first teacher."""
+        """Load weights into the student, and into its first teacher unless that is a run of its own."""
         self.student.load_state_dict(state)
-        self.teacher.load_state_dict(state)
+        if not self.taught:
+            self.teacher.load_state_dict(state)
 
     def train(self, mode: bool = True) -> Self:
         """Switch dropout on or off, but never in the teacher."""

@@ -1,0 +1,51 @@
+"""Steps whose loss or gradient is not finite: what becomes of their gradients, and how many a training survives.
+
+Every step draws its own numbers, so that one bad step says nothing about the next. It is made with zeros in place of
+what is not finite, or passed over, as `training.nonfinite` says; either way it counts as a step, and a resumed training
+meets the same ones. More than one in a hundred of them end a training: it diverges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hkd.training.checkpoint import Progress
+
+WINDOW = 1000
+"""How many steps are looked back on; all of a shorter training."""
+
+
+class Diverged(RuntimeError):
+    """More steps than a training survives had a loss or gradient that is not finite. The last one was not made."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(f"step {step}: {message}; lower training.optimizer.lr or set training.clip")
+        self.step = step
+
+
+def note(progress: Progress, total: int, facts: Mapping[str, float]) -> None:
+    """Count the step that is being made as one that is not finite.
+
+    Args:
+        total: steps of the whole training.
+        facts: losses and norms of the step, for the message.
+    Raises:
+        Diverged: it is more than the hundredth part of the last `WINDOW` steps, and not the only one.
+    """
+    step, window = progress.step, min(total, WINDOW)
+    progress.nonfinite = [*(k for k in progress.nonfinite if k > step - window), step]
+    progress.nonfinite_steps += 1
+    if len(progress.nonfinite) > max(1, window // 100):
+        found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
+        many = f"{len(progress.nonfinite)} of the last {window:,} steps were not finite"
+        raise Diverged(step, f"{many} ({found})")
+
+
+def zero(gradients: Sequence[Tensor]) -> None:
+    """Put 0 in place of NaN, and ±1e5 in place of ±infinity. Source: the official codes of EDM, ECT and KDM."""
+    for gradient in gradients:
+        torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
