@@ -52,6 +52,8 @@ MADE_BY = {  # the command behind an input of this name
     "closure": "closure",
     "factors": "band-factors",
     "agreement": "agreement",
+    "courses": "spectrum-courses",
+    "known": "known-rates",
 }
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 
