@@ -54,6 +54,7 @@ MADE_BY = {  # the command behind an input of this name
     "agreement": "agreement",
     "courses": "spectrum-courses",
     "known": "known-rates",
+    "readings": "readings",
 }
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 

@@ -88,8 +88,8 @@ def determined(
     """Say what determines the spectrum: a table of agreement after the first steps and at the end, and a text."""
     from hkd.report.csv import to_csv
     from hkd.store.artifacts import write_text
-    from hkd.studies.determined.plan import TABLE
-    from hkd.studies.determined.table import COLUMNS, rows, text
+    from hkd.studies.determined.plan import FIXED, FREE, TABLE
+    from hkd.studies.determined.table import COLUMNS, rows, text, verdict
 
     plan = job.plan(benchmark, config)
     work = TABLE.work(plan).expect(expect_digest)
@@ -97,7 +97,8 @@ def determined(
     measured, fits = _measured(work)
     found = rows(measured, asked["kinds"], asked["orders"], above=asked["above"])
     write_text(work.out("table"), to_csv(found, COLUMNS))
-    write_text(work.out("text"), text(found, fits, f"{asked['title']}, benchmark {asked['benchmark']}"))
+    answer = verdict(found, control=FIXED, free=FREE, order=asked["orders"][0])
+    write_text(work.out("text"), text(found, fits, answer, f"{asked['title']}, benchmark {asked['benchmark']}"))
     for path in work.outputs.values():
         record.write(path)
 

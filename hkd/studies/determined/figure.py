@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from hkd.figures.style import BODY, MUTED, SMALL, WIDTH, style
 
@@ -30,6 +31,9 @@ def determined_figure(lines: Sequence[Mapping[str, Any]], kinds: Sequence[str], 
             axes.axhline(above, color=MUTED, linewidth=0.6, linestyle=":")
             axes.axhline(0, color=MUTED, linewidth=0.6)
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(FixedLocator(sorted({step for line in lines for step in line["steps"]})))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.set_title(title, size=BODY)
             axes.set_xlabel("steps of training", size=SMALL)
             axes.tick_params(labelsize=SMALL - 1, length=2)

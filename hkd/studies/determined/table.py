@@ -81,13 +81,36 @@ def _summary(lines: Sequence[Mapping[str, Any]], above: float) -> dict[str, Any]
     }
 
 
-def text(found: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], about: str) -> str:
+def verdict(found: Sequence[Mapping[str, Any]], *, control: str, free: str, order: str) -> str:
+    """Return the answer to the study's question, from its rows of one order.
+
+    A kind of comparison counts by the better of its measures: other teachers have their channels in another order, so
+    that only places can agree. Data determine a spectrum if trainings of every kind end at the same.
+
+    Args:
+        control: the kind that has to be determined, or the measure is blind. free: the one that need not be.
+    """
+    kinds = list(dict.fromkeys(row["kind"] for row in found))
+    of = {kind: {row["decision"] for row in found if (row["kind"], row["order_by"]) == (kind, order)} for kind in kinds}
+    asked = [kind for kind in kinds if kind not in (control, free)]
+    missing = [kind for kind in asked if of[kind] == {Decision.NOT_RUN}]
+    if missing:
+        return f"{Decision.NOT_RUN}: {', '.join(missing)}"
+    if Decision.DETERMINED not in of.get(control, set()):
+        return f"{Decision.NOT_RUN}: at this length the measure does not see that known rates are determined"
+    others = [kind for kind in asked if Decision.DETERMINED not in of[kind]]
+    if not others:
+        return str(Decision.DETERMINED)
+    return f"{Decision.NOT_DETERMINED} by data alone: not between {', '.join(others)}"
+
+
+def text(found: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]], answer: str, about: str) -> str:
     """Return the answer in words.
 
     Args:
-        found: of `rows`. facts: how well the operators of the control fit, by kind.
+        found: of `rows`. facts: how well the operators of the control fit, by kind. answer: of `verdict`.
     """
-    parts = [f"# What determines the spectrum\n\n{about}."]
+    parts = [f"# What determines the spectrum\n\n{about}.\n\nThe spectrum: {answer}."]
     parts += [
         f"**{kind}**: rank correlation of the fitted with the true rates "
         f"{min(of['rank_with_truth']):.3f} or more; the rates that images depend on are within "

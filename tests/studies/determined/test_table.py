@@ -8,7 +8,7 @@ import pytest
 
 from hkd.report.csv import to_csv
 from hkd.studies.determined.figure import caption, determined_figure
-from hkd.studies.determined.table import COLUMNS, decision, rows, text
+from hkd.studies.determined.table import COLUMNS, decision, rows, text, verdict
 
 FITS = {"control": {"rank_with_truth": [0.99, 0.97], "largest_error": [0.1, 0.3], "true_range": [-1.0, 1.5]}}
 
@@ -59,7 +59,8 @@ def test_every_kind_measure_and_order_has_a_row_and_missing_comparisons_decide_n
 
 def test_the_text_says_every_decision_and_how_well_the_control_fits():
     found = rows([line("seeds", 0.7, 0.6, 0.5)], ["seeds", "teachers"], ["alpha"], above=0.9)
-    said = text(found, FITS, "shapes, benchmark b")
+    said = text(found, FITS, "not run: teachers", "shapes, benchmark b")
+    assert "shapes, benchmark b.\n\nThe spectrum: not run: teachers.\n" in said
     assert "0.970 or more" in said and "within 0.300" in said
     assert "- seeds, modes, by alpha: a common start (0.700 after 5 steps, 0.500 after 80, 95 % of its null" in said
     assert "- teachers, places, by alpha: not run.\n" in said
@@ -73,3 +74,20 @@ def test_the_figure_shows_every_kind_and_says_what_was_not_run():
     assert "control: rank correlation with the true rates 0.970" in caption(
         dataset="d", benchmark="b", above=0.9, fits=FITS
     )
+
+
+@pytest.mark.parametrize(
+    "control, seeds, teachers, answer",
+    [
+        ((0.0, 0.98), (0.2, 0.95), (0.0, 0.93), "determined"),
+        ((0.0, 0.98), (0.2, 0.95), (0.0, 0.03), "not determined by data alone: not between teachers"),
+        ((0.0, 0.98), (0.8, 0.6), (0.0, 0.03), "not determined by data alone: not between seeds, teachers"),
+        ((0.0, 0.3), (0.2, 0.95), (0.0, 0.93), "not run: at this length the measure does not see"),
+        ((0.0, 0.98), (0.2, 0.95), None, "not run: teachers"),
+    ],
+)
+def test_data_determine_a_spectrum_if_all_kinds_end_at_it_and_the_control_does(control, seeds, teachers, answer):
+    lines = [line("control", *control), line("seeds", *seeds), line("free", 0.0, 0.1)]
+    lines += [line("teachers", 0.0, 0.0), line("teachers", *teachers, measure="places")] if teachers else []
+    found = rows(lines, ["control", "free", "seeds", "teachers"], ["alpha"], above=0.9)
+    assert verdict(found, control="control", free="free", order="alpha").startswith(answer)
