@@ -73,8 +73,8 @@ def caption(*, run: str, dataset: str, checkpoint: str, seed: int, order_by: str
         "and each band decoded alone at eps, with the other modes set to zero, as the paper does, and to their mean, "
         "where the decoder was trained; beside them, as in the paper's Figure 4, groups by the magnitude of the "
         "real part, smallest first, of the first image over time. Bottom: share of each band in the energy of the "
-        "latents (mean over levels), in what the decoder makes of them, and what the image loses without it, summed from "
-        "T down to each noise level; "
+        "latents (mean over levels), in what the decoder makes of them, and what the image loses without it, summed "
+        "from T down to each noise level; "
         f"radial power of the decoded bands over that of the whole images; means over {n} images. The paper calls "
         "curves over time the cumulative effect and gives no formula: the three definitions are ours."
     )
