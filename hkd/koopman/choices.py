@@ -35,7 +35,8 @@ class KoopmanSettings:
         conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
         alpha_clamp, alpha_bound, radius_bound: limits on exponents, see `bounds.Bounds`.
         frozen: keep A = 0, the ablation without Koopman dynamics.
-        operator_init: standard deviation of the rates times s(T) before training; one draw for all seeds.
+        operator_init: standard deviation of the rates times s(T) before training; one draw for all seeds, and its
+            opposite for a negative number.
         operator_lr_scale: learning rate of A over that of the network.
     Raises:
         ValueError: naming the key, its value and the known values.

@@ -30,6 +30,18 @@ class Start(NamedTuple):
     source: str
 
 
+def named_base(base: str) -> tuple[str, int]:
+    """Return the run and the seed that a base names: `group/name` and 0, or those of `group/name@seed`.
+
+    Raises:
+        ConfigError: what stands behind the @ is no seed.
+    """
+    run, at, seed = base.partition("@")
+    if at and not seed.isdecimal():
+        raise ConfigError(f"'{base}': expected a seed behind the @, as in {run}@1")
+    return run, int(seed or 0)
+
+
 class Plan:
     """The resolved benchmark and everything that follows from its settings.
 
@@ -110,8 +122,8 @@ class Plan:
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def run(self, dataset: str, method: str) -> Run:
-        """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
-        return self._settings.run(dataset, method)
+        """Return the checked settings of a run. `method` is `group/name`, or a base, see `named_base`."""
+        return self._settings.run(dataset, named_base(method)[0])
 
     def run_layers(self, dataset: str, method: str) -> Layers:
         """Return the merged settings of a run with the origin of each value."""
@@ -122,8 +134,8 @@ class Plan:
         return self.run(dataset, method).title
 
     def base_weights(self, dataset: str, base: str) -> str:
-        """Return the weights of a run that others start from: always its seed 0."""
-        return self.layout.run(dataset, base, 0).weights
+        """Return the weights of a run that others start from: its seed 0, unless the base names another."""
+        return self.layout.run(dataset, *named_base(base)).weights
 
     def start(self, dataset: str, method: str) -> Start | None:
         """Return which weights of which run a run starts from, or None: from fresh ones.

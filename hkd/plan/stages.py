@@ -16,7 +16,7 @@ from typing import Any
 from hkd.nets.presets import PRESETS
 from hkd.plan import rows
 from hkd.plan.code import code_digest
-from hkd.plan.runs import HELD_OUT, Plan
+from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.scores import (
     common_n,
     extractor_files,
@@ -53,6 +53,9 @@ MADE_BY = {  # the command behind an input of this name
     "closure": "closure",
     "factors": "band-factors",
     "agreement": "agreement",
+    "courses": "spectrum-courses",
+    "known": "known-rates",
+    "readings": "readings",
 }
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 
@@ -378,7 +381,7 @@ def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
     if kind == "trajectories":
         found["trajectories"] = plan.layout.trajectories(dataset, name).manifest
     if start := plan.start(dataset, method):
-        base = plan.layout.run(dataset, start.base, 0)
+        base = plan.layout.run(dataset, *named_base(start.base))
         found["init"] = base.raw if start.weights == "raw" else base.weights
     if run.teacher:
         found["teacher"] = plan.base_weights(dataset, run.teacher)

@@ -89,7 +89,7 @@ def editing_figure(
     record = job.record(work, seed=0)
     arrays, facts = read_arrays(work.input("arrays"), "edit"), read_json(work.input("metrics"), "edit")
     measured = facts["edited"]
-    drawn = figure.editing_figure(arrays, measured, study.ratios, study.control, shown=study.shown)
+    drawn = figure.editing_figure(arrays, measured, study.ratios, study.control, facts["time"], shown=study.shown)
     run = shown_run(plan, work, dataset(plan), study.run, 0)
-    numbers = {"mid": facts["mid"], "measured": measured, "n": facts["images"]}
+    numbers = {"mid": facts["mid"], "time": facts["time"], "measured": measured, "n": facts["images"]}
     job.save_figure(drawn, out, figure.caption(**run, settings=study.model_dump(), **numbers), record)

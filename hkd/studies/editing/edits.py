@@ -15,6 +15,7 @@ from hkd.koopman.bands import BandIndex, bands, permuted
 from hkd.koopman.spectrum import OrderBy
 from hkd.seeding import stream
 from hkd.studies.editing.blend import Region, compare, edit, region_mask
+from hkd.studies.editing.editing_time import levels_of, over_time
 from hkd.studies.single_images import Finished, as_bytes, stored_images
 
 
@@ -26,6 +27,7 @@ class Asked:
         band: of the bands that `order_by`, `ascending` and `edges` make.
         ratios: of the reference; control: the ratio at which all modes, and as many random ones, are blended.
         mid: noise level; None for half way through mapped time.
+        times: noise levels at which the strongest edit is repeated, to see whether it depends on them.
     """
 
     region: Region
@@ -36,6 +38,7 @@ class Asked:
     edges: tuple[float, ...]
     band: int
     mid: float | None
+    times: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,11 @@ def edited(
     arrays["region"] = region_mask(asked.region, *original.shape[-2:]).numpy()
     if real is not None:
         arrays["source"] = as_bytes(real)
-    facts = {"images": len(numbers), "mid": middle, "reference_to_original": far(towards)}
+    again = run.noise(pictured.others(), "picture-noise")
+    levels = levels_of(net, asked.times)
+    common = {"ratio": max(asked.ratios), "region": asked.region, "index": index, "band": asked.band}
+    time = over_time(net, x, sigma, y, start, towards, again, levels, class_labels=labels, **common)  # type: ignore[arg-type]
+    facts = {"images": len(numbers), "mid": middle, "time": time, "reference_to_original": far(towards)}
     return arrays, {**facts, "edited": {name: far(images) for name, images in variants.items()}}
 
 

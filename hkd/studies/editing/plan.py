@@ -25,6 +25,7 @@ class Editing(StudySection):
         ratios: of the other image; control: the ratio at which all modes are blended.
         order_by, ascending, edges, band: which modes are blended.
         mid: noise level at which they are; None for half way through mapped time.
+        times: noise levels, from T to eps, at which the strongest edit is repeated.
         shown: rows in the figure.
     """
 
@@ -39,6 +40,7 @@ class Editing(StudySection):
     edges: Edges
     band: Annotated[int, Field(ge=0)]
     mid: Rate | None
+    times: Annotated[int, Field(ge=2)]
     shown: Shown
 
     @model_validator(mode="after")

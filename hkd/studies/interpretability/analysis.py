@@ -12,7 +12,7 @@ from torch import Tensor
 from hkd.data.image_set import to_uint8
 from hkd.koopman.bands import Substitute
 from hkd.koopman.spectrum import OrderBy
-from hkd.studies.interpretability.bands_decoded import SpectralAnalysis, spectral_analysis
+from hkd.studies.interpretability.bands_decoded import SpectralAnalysis, groups_over_time, spectral_analysis
 from hkd.studies.interpretability.starts import start
 
 
@@ -27,6 +27,8 @@ def spectrum_of_run(
     edges: Sequence[float],
     times: int,
     substitutes: Sequence[Substitute],
+    groups: int,
+    moments: int,
     batch: int,
     tick: Callable[[], object] = lambda: None,
 ) -> dict[str, np.ndarray]:
@@ -34,7 +36,8 @@ def spectrum_of_run(
 
     Args:
         weights: of the run, with its config beside them.
-        images: samples that are decoded; the other settings are those of `spectral_analysis`.
+        images: samples that are decoded; `groups`, `moments`: see `groups_over_time`; the other settings are those of
+            `spectral_analysis`.
     """
     net, x, labels = start(weights, images, seed, to)
     found = spectral_analysis(
@@ -49,7 +52,12 @@ def spectrum_of_run(
         batch=batch,
         tick=tick,
     )
-    return as_arrays(found, net.time.span)
+    sigmas, shown = groups_over_time(net, x, labels, groups=groups, moments=moments, batch=batch)
+    in_time = {
+        "groups/sigmas": sigmas.numpy(),
+        "groups/images": to_uint8(shown.flatten(0, 2)).unflatten(0, shown.shape[:3]).cpu().numpy(),
+    }
+    return {**as_arrays(found, net.time.span), **in_time}
 
 
 def as_arrays(found: SpectralAnalysis, span: float) -> dict[str, np.ndarray]:

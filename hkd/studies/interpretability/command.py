@@ -58,6 +58,8 @@ def spectrum(
             edges=study.edges,
             times=study.times,
             substitutes=study.substitutes,
+            groups=study.groups,
+            moments=study.moments,
             batch=study.batch,
             tick=bar.update,
         )

@@ -28,6 +28,7 @@ class Spectrum(StudySection):
         images, batch: images that are decoded, and how many at once.
         times: noise levels, equally spaced in mapped time.
         substitutes: what stands for the modes outside a band.
+        groups, moments: by the magnitude of the real part, as in the paper's figure, and at how many times.
         shown: images in the figure.
     """
 
@@ -39,6 +40,8 @@ class Spectrum(StudySection):
     batch: Positive
     times: Annotated[int, Field(ge=2)]
     substitutes: tuple[Literal["zero", "mean"], ...]
+    groups: Positive
+    moments: Annotated[int, Field(ge=2)]
     shown: Shown
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 
-from hkd.figures.style import BODY, INK, MUTED, SMALL, TITLE, WIDTH, style
+from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, style
 
 HEIGHT = 5.9  # inches
 LEVELS = 6  # panels of eigenvalues at most
 MODES = 4000  # points per panel at most
 BAND_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")  # apart for the common colour deficiencies
+MANY = "viridis"  # more bands than those have an order alone
 LINES = {"zero": "-", "mean": "--"}
 Arrays = Mapping[str, np.ndarray]
 
@@ -22,6 +25,13 @@ Arrays = Mapping[str, np.ndarray]
 def band_names(count: int) -> list[str]:
     """Return the names of the bands, in order."""
     return ["low", "middle", "high"] if count == 3 else [f"band {k + 1}" for k in range(count)]
+
+
+def band_colours(count: int) -> list[str]:
+    """Return a colour for every band, of any number."""
+    if count <= len(BAND_COLOURS):
+        return list(BAND_COLOURS[:count])
+    return [to_hex(colour) for colour in colormaps[MANY](np.linspace(0, 0.92, count))]
 
 
 def spectrum_figure(arrays: Arrays, *, images: int) -> Figure:
@@ -43,8 +53,13 @@ def spectrum_figure(arrays: Arrays, *, images: int) -> Figure:
         panels = [figure.add_subplot(bottom[k]) for k in range(4)]
         _over_time(panels, arrays, kinds, count)
         _power(panels[3], arrays, kinds, count)
-        handles = [*panels[0].get_lines()[:count], panels[3].get_lines()[0], *_styles(panels[1], kinds)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL, frameon=False)
+        bands = [
+            panels[0].plot([], [], color=c, label=n)[0]
+            for c, n in zip(band_colours(count), band_names(count), strict=True)
+        ]
+        handles = [*bands, panels[3].get_lines()[0], *_styles(panels[1], kinds)]
+        columns = min(len(handles), 6)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -56,8 +71,10 @@ def caption(*, run: str, dataset: str, checkpoint: str, seed: int, order_by: str
         f"{order_by}, {direction}, and cut into bands. Top: eigenvalues alpha + i·beta of the levels, in "
         "exponents over the whole way from T to eps (negative alpha grows during generation). Middle: the whole image, "
         "and each band decoded alone at eps, with the other modes set to zero, as the paper does, and to their mean, "
-        "where the decoder was trained. Bottom: share of each band in the energy of the latents (mean over levels), in "
-        "what the decoder makes of them, and what the image loses without it, summed from T down to each noise level; "
+        "where the decoder was trained; beside them, as in the paper's Figure 4, groups by the magnitude of the "
+        "real part, smallest first, of the first image over time. Bottom: share of each band in the energy of the "
+        "latents (mean over levels), in what the decoder makes of them, and what the image loses without it, summed "
+        "from T down to each noise level; "
         f"radial power of the decoded bands over that of the whole images; means over {n} images. The paper calls "
         "curves over time the cumulative effect and gives no formula: the three definitions are ours."
     )
@@ -85,11 +102,9 @@ def _eigenvalues(figure: Figure, place: SubplotSpec, arrays: Arrays, count: int)
         axes = figure.add_subplot(grid[k])
         bands = arrays[f"bands/{name}"].ravel()
         step = -(-len(values) // MODES)
-        for band in range(count):
+        for band, colour in enumerate(band_colours(count)):
             mine = values[bands == band][::step]
-            axes.scatter(
-                mine.real, mine.imag, s=1.2, color=BAND_COLOURS[band], linewidths=0, alpha=0.55, rasterized=True
-            )
+            axes.scatter(mine.real, mine.imag, s=1.2, color=colour, linewidths=0, alpha=0.55, rasterized=True)
         ticks = [-tick, 0, tick]
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=ticks, yticks=ticks)
         axes.axhline(0, color=MUTED, linewidth=0.3, zorder=0)
@@ -104,19 +119,36 @@ def _eigenvalues(figure: Figure, place: SubplotSpec, arrays: Arrays, count: int)
 
 
 def _decoded(figure: Figure, place: SubplotSpec, arrays: Arrays, kinds: Sequence[str], images: int, count: int) -> None:
-    grid = GridSpecFromSubplotSpec(1, len(kinds), place, wspace=0.05)
+    """Draw single bands of the first images, by substitute, and the paper's groups of the first image over time."""
+    over_time = arrays["groups/images"][:, :, 0]
+    widths = [*([images] * len(kinds)), len(over_time)]
+    grid = GridSpecFromSubplotSpec(1, len(widths), place, wspace=0.1, width_ratios=widths)
     words = {"zero": "rest set to zero", "mean": "rest set to its mean"}
     for k, kind in enumerate(kinds):
-        axes = figure.add_subplot(grid[k])
         rows = [arrays["images"][:images], *(arrays[f"{kind}/images"][band, :images] for band in range(count))]
-        picture = _tiles(rows)
-        axes.imshow(picture, interpolation="nearest")
-        height = picture.shape[0] / len(rows)
-        for row, name in enumerate(["whole", *band_names(count)]):
-            if not k:
-                axes.text(-4, height * (row + 0.5), name, ha="right", va="center", size=BODY)
-        axes.set_axis_off()
-        axes.set_title(words[kind], size=TITLE)
+        names = ["whole", *band_names(count)] if not k else []
+        _rows(figure.add_subplot(grid[k]), rows, names, words[kind])
+    groups = over_time.shape[1] - 1
+    rows = [over_time[:, row] for row in range(groups + 1)]
+    names = ["whole", *(rf"$|\alpha|$ {k + 1}" for k in range(groups))]
+    axes = figure.add_subplot(grid[len(kinds)])
+    _rows(
+        axes,
+        rows,
+        names,
+        rf"as in Figure 4: from $\sigma$ {arrays['groups/sigmas'][0]:g} to {arrays['groups/sigmas'][-1]:g}",
+    )
+
+
+def _rows(axes: Axes, rows: Sequence[np.ndarray], names: Sequence[str], title: str) -> None:
+    """Draw rows of images, each with its name before it."""
+    picture = _tiles(rows)
+    axes.imshow(picture, interpolation="nearest")
+    height = picture.shape[0] / len(rows)
+    for row, name in enumerate(names):
+        axes.text(-4, height * (row + 0.5), name, ha="right", va="center", size=SMALL if len(rows) > 5 else BODY)
+    axes.set_axis_off()
+    axes.set_title(title, size=BODY)
 
 
 def _tiles(rows: Sequence[np.ndarray], scale: int = 4, gap: int = 3) -> np.ndarray:
@@ -131,14 +163,14 @@ def _tiles(rows: Sequence[np.ndarray], scale: int = 4, gap: int = 3) -> np.ndarr
 
 
 def _over_time(panels: Sequence[Axes], arrays: Arrays, kinds: Sequence[str], count: int) -> None:
-    sigmas, names = arrays["sigmas"], band_names(count)
+    sigmas, names, colours = arrays["sigmas"], band_names(count), band_colours(count)
     curves = [("energy of latents", {"-": np.nanmean(arrays["energy"], axis=0)})]
     for key, title in (("contribution", "share in the image"), ("leave_one_out", "loss without it")):
         curves.append((title, {LINES[kind]: arrays[f"{kind}/{key}"] for kind in kinds}))
     for axes, (title, parts) in zip(panels, curves, strict=False):
         for band in range(count):
             for line, values in parts.items():
-                axes.plot(sigmas, values[:, band], color=BAND_COLOURS[band], linestyle=line, label=names[band], lw=1.1)
+                axes.plot(sigmas, values[:, band], color=colours[band], linestyle=line, label=names[band], lw=1.1)
         axes.set_xscale("log")
         axes.set_xlim(sigmas[0], sigmas[-1])
         axes.set_ylim(bottom=0)
@@ -153,10 +185,11 @@ def _power(axes: Axes, arrays: Arrays, kinds: Sequence[str], count: int) -> None
     Power itself falls over decades, which would hide the differences between bands.
     """
     axes.axhline(1, color=INK, linewidth=0.8, label="whole image")
+    colours = band_colours(count)
     for kind in kinds:
         for band in range(count):
             relative = arrays[f"{kind}/power"][band] / arrays["power"]
-            axes.plot(arrays["frequencies"], relative, color=BAND_COLOURS[band], linestyle=LINES[kind], lw=1.1)
+            axes.plot(arrays["frequencies"], relative, color=colours[band], linestyle=LINES[kind], lw=1.1)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("cycles per pixel", size=SMALL)
     _finish(axes, "power, relative")

@@ -48,6 +48,7 @@ def test_the_figure_is_drawn_of_what_the_edit_left(hkd, tmp_path, files):
     assert code == 0, err
     said = (tmp_path / "editing.md").read_text()
     assert "benchmark smoke, averaged weights" in said and "means over 2 images" in said
+    assert "Intervening at the midpoint is void" in said
     record = json.loads((tmp_path / "editing.pdf.record.json").read_text())
     assert set(map(str, (files.weights, files.of("editing/editing.npz")))) <= record["inputs"].keys()
 

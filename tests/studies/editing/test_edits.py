@@ -11,7 +11,7 @@ from hkd.koopman.bands import TERTILES
 from hkd.settings.origins import ConfigError
 from hkd.studies.editing.edits import Asked, Pictured, edited, in_a_row
 
-ASKED = Asked("lower_half", (0.0, 0.9), 0.9, "alpha", True, TERTILES, 2, None)
+ASKED = Asked("lower_half", (0.0, 0.9), 0.9, "alpha", True, TERTILES, 2, None, 3)
 
 
 def distance(images, other):
@@ -49,6 +49,7 @@ def test_controls_blend_as_many_modes_at_random_and_all_of_them(finished_run):
     assert len({kind.tobytes() for kind in kinds}) == 4
     assert list(facts["edited"]) == ["0", "0.9", "all_modes", "random_modes"]
     assert facts["mid"] == finished_run.net.time.middle()
+    assert len(facts["time"]["levels"]) == 3 and facts["time"]["verdict"] == "void"
     inside = {name: of["l2"]["inside_to_original"] for name, of in facts["edited"].items()}
     assert inside["0"] == 0 < inside["0.9"] < inside["all_modes"]
     assert arrays["region"][4:].all() and not arrays["region"][:4].any()

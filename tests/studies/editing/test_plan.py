@@ -14,6 +14,7 @@ RUN = {"dataset": "shapes8", "method": "methods/hkd", "seed": 0}
     "changes, again",
     [
         ({"studies": {"editing": {"band": 0}}}, {EDITED, FIGURE}),
+        ({"studies": {"editing": {"times": 3}}}, {EDITED, FIGURE}),
         ({"studies": {"editing": {"shown": 1}}}, {FIGURE}),
         ({"studies": {"editing": {"run": "ablations/abl_no_traj"}}}, {FIGURE}),
         ({"benchmark": "another"}, {FIGURE}),  # its caption says so

@@ -10,7 +10,15 @@ import torch
 
 from hkd.studies.interpretability.analysis import spectrum_of_run
 
-SETTINGS = {"order_by": "alpha", "ascending": True, "edges": (0.5,), "times": 3, "substitutes": ("zero", "mean")}
+SETTINGS = {
+    "order_by": "alpha",
+    "ascending": True,
+    "edges": (0.5,),
+    "times": 3,
+    "substitutes": ("zero", "mean"),
+    "groups": 4,
+    "moments": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +38,18 @@ def test_every_array_is_there_and_images_and_bands_are_bytes(found):
         f"{kind}/{key}" for kind in ("zero", "mean") for key in ("images", "power", "contribution", "leave_one_out")
     ]
     common = ["span", "sigmas", "latents", "energy", "images", "frequencies", "power"]
-    assert list(arrays) == [*per_level, *common, *kinds]
+    assert list(arrays) == [*per_level, *common, *kinds, "groups/sigmas", "groups/images"]
     assert all(isinstance(values, np.ndarray) for values in arrays.values())
     as_bytes = {name for name, values in arrays.items() if values.dtype == np.uint8}
-    assert as_bytes == {"images", "zero/images", "mean/images", *(n for n in per_level if n.startswith("bands/"))}
+    shown = {"images", "zero/images", "mean/images", "groups/images"}
+    assert as_bytes == {*shown, *(n for n in per_level if n.startswith("bands/"))}
 
 
 def test_shapes_are_those_of_images_bands_and_times(found):
     arrays, ticks = found
     assert arrays["images"].shape == (4, 3, 8, 8) and arrays["zero/images"].shape == (2, 4, 3, 8, 8)
     assert arrays["energy"].shape == (len(arrays["latents"]), 3, 2)
+    assert arrays["groups/images"].shape == (3, 5, 4, 3, 8, 8) and arrays["groups/sigmas"].shape == (3,)
+    assert np.array_equal(arrays["groups/images"][-1, 0], arrays["images"])  # the whole image at eps
     assert arrays["mean/contribution"].shape == arrays["mean/leave_one_out"].shape == (3, 2)
     assert len(ticks) == 3  # one per noise level

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.koopman.bands import TERTILES
-from hkd.studies.interpretability.bands_decoded import decoder, encoded, spectral_analysis
+from hkd.studies.interpretability.bands_decoded import decoder, encoded, groups_over_time, spectral_analysis
 
 EPS, T = 0.002, 80.0
 
@@ -88,3 +88,20 @@ def test_levels_without_an_operator_have_no_energy_to_show(analyse, levels, late
     found = analyse(levels=levels)
     assert len(found.latents) == len(found.energy) == latents
     assert not bool(found.energy.isnan().any())
+
+
+def test_the_papers_groups_are_by_the_magnitude_of_the_real_part_at_every_time(make_net, noise):
+    """Quarters of the modes by |alpha|: together they are the whole latent, and each is decoded alone."""
+    net, x = make_net(), 80.0 * noise
+    sigmas, shown = groups_over_time(net, x, groups=4, moments=3, batch=3)
+    assert sigmas.tolist() == pytest.approx([80.0, net.time.middle(), 0.002])
+    assert shown.shape == (3, 5, 4, 3, 8, 8)
+    for sigma, at in zip(sigmas.tolist(), shown, strict=True):
+        state = net.evolve(net.encode(x, 80.0), 80.0, sigma)
+        assert_close(at[0], net.decode(state, x=x, sigma=80.0, latent_sigma=sigma), rtol=1e-4, atol=1e-4)
+        kept = []
+        for operator, z in zip(net.operators(), state, strict=True):
+            key = operator.eigenvalues().real.abs()
+            kept.append(operator.project(z, key >= key.flatten().sort().values[key.numel() * 3 // 4]))
+        largest = net.decode(kept, x=x, sigma=80.0, latent_sigma=sigma)
+        assert_close(at[4], largest.detach(), rtol=1e-4, atol=1e-4)

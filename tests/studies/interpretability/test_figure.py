@@ -7,7 +7,7 @@ import pytest
 
 from hkd.figures.save import save
 from hkd.studies.interpretability.figure import caption, interpretability_figure
-from hkd.studies.interpretability.spectrum_figure import levels, spectrum_figure
+from hkd.studies.interpretability.spectrum_figure import band_colours, levels, spectrum_figure
 from tests.studies.interpretability.case import HKD, STUDY, TITLES, factors, measured
 
 
@@ -15,27 +15,33 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
 
-@pytest.fixture
-def arrays():
-    """A stored analysis of two levels, three bands and four images."""
+def analysis(bands=3, groups=4):
+    """A stored analysis of two levels and four images."""
     draw = np.random.default_rng(0)
     found = {
         "span": np.array(2.0),
         "sigmas": np.array([80.0, 1.0, 0.002]),
-        "energy": draw.random((2, 3, 3)),
+        "energy": draw.random((2, 3, bands)),
         "images": draw.integers(0, 255, (4, 3, 8, 8)).astype(np.uint8),
         "frequencies": np.arange(5) / 8,
         "power": draw.random(5) + 0.1,
+        "groups/sigmas": np.array([80.0, 0.002]),
+        "groups/images": draw.integers(0, 255, (2, groups + 1, 4, 3, 8, 8)).astype(np.uint8),
     }
     for level, shape in {"8x8_conv": (4, 8, 8), "4x4_down": (8, 4, 4)}.items():
         found[f"eigenvalues/{level}"] = draw.normal(size=shape) + 1j * draw.normal(size=shape)
-        found[f"bands/{level}"] = draw.integers(0, 3, shape)
+        found[f"bands/{level}"] = draw.integers(0, bands, shape)
     for kind in ("zero", "mean"):
-        found[f"{kind}/images"] = draw.integers(0, 255, (3, 4, 3, 8, 8)).astype(np.uint8)
-        found[f"{kind}/power"] = draw.random((3, 5)) + 0.1
-        found[f"{kind}/contribution"] = draw.random((3, 3))
-        found[f"{kind}/leave_one_out"] = draw.random((3, 3))
+        found[f"{kind}/images"] = draw.integers(0, 255, (bands, 4, 3, 8, 8)).astype(np.uint8)
+        found[f"{kind}/power"] = draw.random((bands, 5)) + 0.1
+        found[f"{kind}/contribution"] = draw.random((3, bands))
+        found[f"{kind}/leave_one_out"] = draw.random((3, bands))
     return found
+
+
+@pytest.fixture
+def arrays():
+    return analysis()
 
 
 def test_the_evidence_is_drawn_with_every_run_and_factor(tmp_path):
@@ -76,3 +82,18 @@ def test_many_levels_are_thinned_out_between_the_first_and_the_last(arrays):
         arrays[f"eigenvalues/{k}"] = arrays["eigenvalues/4x4_down"]
     chosen = levels(arrays)
     assert len(chosen) == 6 and chosen[0] == "8x8_conv" and chosen[-1] == "19"
+
+
+@pytest.mark.parametrize("bands", [1, 6, 16])
+def test_any_number_of_bands_is_drawn_each_in_a_colour_of_its_own(bands):
+    assert len(set(band_colours(bands))) == bands
+    figure = spectrum_figure(analysis(bands, groups=bands), images=2)
+    labels = [entry.get_text() for entry in figure.legends[0].get_texts()]
+    assert len(labels) == bands + 3 and labels[bands:] == ["whole image", "rest zero", "rest at its mean"]
+    figure.draw_without_rendering()
+
+
+def test_the_papers_groups_are_shown_over_time(arrays):
+    shown = texts(spectrum_figure(arrays, images=2))
+    assert r"$|\alpha|$ 1" in shown and r"$|\alpha|$ 4" in shown
+    assert any(title.startswith("as in Figure 4: from") and "80 to 0.002" in title for title in shown)

@@ -1,0 +1,1 @@
+"""Does the data determine the spectrum, or a common start?"""

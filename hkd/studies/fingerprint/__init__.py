@@ -1,0 +1,1 @@
+"""Which reading of the network does the paper's score before training allow?"""

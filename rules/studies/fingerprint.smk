@@ -1,0 +1,36 @@
+# The score before training under every reading of the paper. configs/studies/fingerprint.yaml
+rule readings:
+    input:
+        WORK.inputs("readings"),
+    output:
+        **WORK.outputs("readings"),
+    log:
+        WORK.log("readings"),
+    benchmark:
+        WORK.benchmark("readings")
+    threads: 1
+    resources:
+        **WORK.resources("readings"),
+    params:
+        digest=WORK.digest("readings"),
+    shell:
+        "exec hkd readings --expect-digest {params.digest} 2> {log}"
+
+
+rule fingerprint:
+    input:
+        WORK.inputs("fingerprint"),
+    output:
+        **WORK.outputs("fingerprint"),
+    log:
+        WORK.log("fingerprint"),
+    benchmark:
+        WORK.benchmark("fingerprint")
+    params:
+        digest=WORK.digest("fingerprint"),
+    shell:
+        "exec hkd fingerprint --expect-digest {params.digest} 2> {log}"
+
+
+localrules:
+    fingerprint,
