@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
 from hkd.settings.origins import Section, nearest
@@ -16,6 +16,16 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
 Scale = Literal["embedded", "cpu", "paper"]
 Route = Literal["train", "shipped"]
+
+
+def _method_class(target: str) -> str:
+    module, _, name = target.rpartition(".")
+    if not (module.startswith("hkd.methods.") and target.isascii() and name.isidentifier() and module_file(module)):
+        raise ValueError("expected a class of the package's methods, as in hkd.methods.edm.EDM")
+    return target
+
+
+Target = Annotated[str, AfterValidator(_method_class)]
 
 
 class Data(Section):
@@ -129,11 +139,11 @@ PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method
 
 
 class Run(Section):
-    """The resolved settings of one method on one data set at one scale."""
+    """The resolved settings of one method on one data set at one scale; `target` names a class of `hkd.methods`."""
 
     title: str
     category: str
-    target: str
+    target: Target
     feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
     init: str | None
     teacher: str | None
