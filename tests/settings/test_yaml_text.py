@@ -35,7 +35,8 @@ def test_what_is_spelled_like_no_plain_number_is_the_text_that_was_written(text)
 @pytest.mark.parametrize(
     "text, value",
     [("7", 7), ("-3", -3), ("0", 0), ("1e3", 1e3), (".5", 0.5), ("5.", 5.0), ("-1.5E-3", -1.5e-3), ("true", True),
-     ("False", False), ("~", None), ("null", None), ("", None), ("'7'", "7"), ("!!str 7", "7"), ("[1, a, 2.5]", [1, "a", 2.5])],
+     ("False", False), ("~", None), ("null", None), ("", None), ("'7'", "7"), ("!!str 7", "7"),
+     ("[1, a, 2.5]", [1, "a", 2.5])],
 )  # fmt: skip
 def test_plain_values_are_numbers_truth_values_null_or_text(text, value):
     found = parse(f"a: {text}")["a"]
