@@ -19,7 +19,8 @@ import yaml
 from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
-from hkd.settings.origins import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
+from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml
+from hkd.settings.ranges import problems
 from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
@@ -86,8 +87,10 @@ class Resolver:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
         group, _, own = name.partition("/")
         method = group in RUN_GROUPS
-        if not method and group not in FILE_GROUPS and (runs := self._groups(group)):
-            return runs(self, dataset, own)
+        if not method and group not in FILE_GROUPS:
+            if runs := self._groups(group):
+                return runs(self, dataset, own)
+            raise ConfigError(f"'{name}' is no method: methods are those of {' and '.join(RUN_GROUPS)}")
         scale = self.benchmark.scale
         chain = self._chain(name)
         if method:
@@ -143,7 +146,11 @@ class Resolver:
         taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
         fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
         model = create_model("params", __base__=Section, **fields)
-        return check(model, _Named(layers.pick("params"), layers)).model_dump()
+        section = _Named(layers.pick("params"), layers)
+        params: dict[str, Any] = check(model, section).model_dump()
+        if wrong := [_out_of_range(section, name, params[name], why) for name, why in problems(params)]:
+            raise ConfigError("\n".join(wrong))
+        return params
 
     def _check_network(self, layers: Layers) -> None:
         section = layers.pick("network")
@@ -182,6 +189,11 @@ class Resolver:
             self._check_source_is_clear()
             layers.put(from_mapping({"data": {"path": self.benchmark.source}}, "--config source"))
         own = self._layers.pick("data", name)
+        if "path" in own.values and not reads_files(layers):
+            raise ConfigError(
+                f"{own.origin(('path',))}: data.{name}.path: '{name}' is drawn, not read from files; take the key out, "
+                "or name a data set of files, as in data.images.path"
+            )
         return check(Dataset, layers.put(nested("data", own)))
 
     def _check_source_is_clear(self) -> None:
@@ -339,6 +351,14 @@ class _Named(Layers):
 
     def origin(self, path: tuple[str, ...]) -> str:
         return self._whole.origin(("params", *path))
+
+    def typed(self, path: tuple[str, ...]) -> str:
+        whole = ("params", *path)
+        return self._whole.typed(whole) if isinstance(self._whole.origin(whole), Typed) else ".".join(path)
+
+
+def _out_of_range(section: Layers, name: str, value: Any, why: str) -> str:
+    return f"{section.origin((name,))}: {section.typed((name,))} = {value!r} is not usable: it {why}"
 
 
 def _at(layers: Layers, path: tuple[str, ...]) -> Any:

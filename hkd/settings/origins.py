@@ -66,6 +66,18 @@ class Section(BaseModel):
         return _numbers_only(handler(source))
 
 
+class Typed(str):
+    """Where a value of the command line was written, with the whole key as it was typed there."""
+
+    key: KeyPath
+
+    def __new__(cls, where: str, key: KeyPath) -> Typed:
+        """Return the place, with its key."""
+        made = super().__new__(cls, where)
+        made.key = key
+        return made
+
+
 @dataclass
 class Layers:
     """Merged settings (`values`) and the `file:line` that each leaf came from (`origins`)."""
@@ -119,6 +131,13 @@ class Layers:
         return (
             inside[0] if inside else (next(iter(self.origins.values())).split(":")[0] if self.origins else "settings")
         )
+
+    def typed(self, path: KeyPath) -> str:
+        """Return the key at `path` as a reader knows it: whole, where it was typed on the command line."""
+        for end in range(len(path), 0, -1):
+            if isinstance(where := self.origins.get(path[:end]), Typed):
+                return ".".join((*where.key, *path[end:]))
+        return ".".join(path)
 
     def _merge(self, into: dict[str, Any], new: Mapping[str, Any], path: KeyPath, other: Layers) -> None:
         for key, value in new.items():
@@ -196,7 +215,7 @@ def from_mapping(values: Mapping[str, Any], where: str) -> Layers:
             if isinstance(value, Mapping) and value:
                 walk(value, (*path, str(key)))
             else:
-                origins[(*path, str(key))] = where
+                origins[(*path, str(key))] = Typed(where, (*path, str(key)))
 
     walk(values, ())
     return Layers(_copy(values), origins)
@@ -263,7 +282,7 @@ def shortened(text: str, length: int = 120) -> str:
 
 def _explain(problem: Any, model: type[BaseModel], layers: Layers) -> str:
     path = tuple(str(p) for p in problem["loc"])
-    where, key = layers.origin(path), ".".join(path)
+    where, key = layers.origin(path), layers.typed(path)
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'. {nearest(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hkd.settings.origins import ConfigError, shortened
+from hkd.settings.origins import ConfigError, Layers, from_mapping, shortened
 from hkd.settings.yaml_text import TextError, parse
 
 
@@ -33,6 +33,21 @@ def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         except TextError as error:
             raise ConfigError(f"--config {shown}: {error.why}") from None
     return merged
+
+
+def from_options(options: Mapping[str, tuple[str, Any]]) -> Layers:
+    """Return the settings that options of a command state, each with the option as its origin.
+
+    Args:
+        options: option, underscores in place of dashes -> (dotted key, value); a value of None was not given.
+    """
+    layers = Layers()
+    for option, (key, value) in options.items():
+        if value is not None:
+            for name in reversed(key.split(".")):
+                value = {name: value}
+            layers.put(from_mapping(value, f"--{option.replace('_', '-')}"))
+    return layers
 
 
 def refuse_old_environment() -> None:

@@ -254,7 +254,7 @@ def test_source_is_the_short_form_where_there_is_one_data_set_of_images():
 
 
 def test_an_unknown_kind_of_data_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"data\.kind = 'shape' .*Did you mean 'shapes'"):
+    with pytest.raises(ConfigError, match=r"data\.shapes16\.kind = 'shape' .*Did you mean 'shapes'"):
         plan_of(data={"shapes16": {"kind": "shape"}}).dataset("shapes16")
 
 
