@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from hkd import interrupt
@@ -19,6 +20,9 @@ RENAMED = {"--profile": "--benchmark"}  # options of earlier versions
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a character shows its number
+            stream.reconfigure(errors="backslashreplace")
     interrupt.install()  # before the slow imports: a signal during start-up must not be lost
     sys.exit(_run())
 

@@ -80,7 +80,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     told = time.monotonic() + 1.0
-    with open(folder / ".writer.lock", "w") as file:
+    with open(folder / ".writer.lock", "w", encoding="utf-8") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

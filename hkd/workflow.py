@@ -172,7 +172,7 @@ def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) ->
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and {"host", "pid", "born"} <= found.keys() else None
@@ -199,6 +199,6 @@ def _exists(pid: int) -> bool:
 def _born(pid: int) -> str:
     """Return when a process started, in ticks since boot, so that a reused number is not taken for it."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return "unknown"

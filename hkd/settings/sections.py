@@ -146,6 +146,8 @@ class Training(Section):
 
 
 def _distinct(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if not numbers:
+        raise ValueError("expected at least one number")
     if len(set(numbers)) < len(numbers):
         raise ValueError("a number stands here twice; each is a row of its own")
     return numbers
@@ -158,7 +160,7 @@ class Sampling(Section):
     seeds the images are divided for scoring; a score is then the mean over them.
     """
 
-    nfe: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_distinct)]
+    nfe: Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
     n_samples: Positive
     nominal: Positive
     ranges: Positive = 1

@@ -113,7 +113,7 @@ def read_json(path: Path | str, stage: str) -> Any:
         ArtifactError: the file is missing or is no JSON; the message names the stage to run again.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; run `hkd {stage}`, or `snakemake --cores all {path}`") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -205,7 +205,9 @@ def commit() -> str:
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
         edited = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"

@@ -57,7 +57,7 @@ def _path(folder: Path, identity: str, first: int) -> Path:
 def _whole(part: Path) -> Arrays | None:
     """Return a finished part, or None when it is missing or damaged."""
     try:
-        if json.loads(record_path(part).read_text())["sha256"] != sha256(part):
+        if json.loads(record_path(part).read_text(encoding="utf-8"))["sha256"] != sha256(part):
             return None
         with np.load(part, allow_pickle=False) as file:
             return dict(file)

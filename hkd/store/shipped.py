@@ -23,7 +23,7 @@ def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ArtifactError: the file is missing or is not the one on the card.
     """
-    path, card = SHIPPED / f"{name}.safetensors", json.loads((SHIPPED / f"{name}.json").read_text())
+    path, card = SHIPPED / f"{name}.safetensors", json.loads((SHIPPED / f"{name}.json").read_text(encoding="utf-8"))
     if not path.exists() or sha256(path) != card["sha256"]:
         raise ArtifactError(
             f"{path}: missing or damaged; restore it from the repository, or use --config teacher=train"
@@ -66,4 +66,4 @@ def shipped_digest(name: str) -> str:
     if not card.exists():
         known = [p.stem for p in SHIPPED.glob("*.json")]
         raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
-    return str(json.loads(card.read_text())["sha256"])
+    return str(json.loads(card.read_text(encoding="utf-8"))["sha256"])

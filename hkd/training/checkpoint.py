@@ -81,7 +81,7 @@ class Checkpoints:
     def _entries(self) -> list[dict[str, Any]]:
         path = self.folder / "checkpoints.json"
         try:
-            entries = json.loads(path.read_text())
+            entries = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
         except (UnicodeDecodeError, json.JSONDecodeError):

@@ -174,13 +174,13 @@ class _History:
     def __init__(self, path: Path, step: int) -> None:
         self._path = path
         # lines beyond the checkpoint belong to steps that will be made again
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in kept))
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": progress.step, **facts}) + "\n")
         shown = "  ".join(f"{key} {value:.4g}" for key, value in facts.items())
         tqdm.write(f"{title}: step {progress.step}/{total}  {progress.seconds:.0f} s  {shown}", file=sys.stderr)

@@ -91,7 +91,7 @@ class Milestones:
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = json.loads((self.folder / MANIFEST).read_text())
+            kept = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
             return {}
         return kept if isinstance(kept, dict) else {}
