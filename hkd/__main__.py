@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -20,6 +21,9 @@ RENAMED = {"--profile": "--benchmark"}  # options of earlier versions
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a character shows its number
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 

@@ -18,8 +18,34 @@ if TYPE_CHECKING:
     from hkd.plan.stages import Work
     from hkd.store.artifacts import Record
 
-DatasetArgument = Annotated[str, typer.Argument(help="Data set: the name of a file in configs/datasets.")]
-MethodArgument = Annotated[str, typer.Argument(help="Method, as group/name: methods/ecm, ablations/abl_no_traj.")]
+
+def _dataset(name: str) -> str:
+    from hkd.settings.names import check_dataset
+
+    return check_dataset(name)
+
+
+def _method(name: str) -> str:
+    from hkd.settings.names import check_method
+
+    return check_method(name)
+
+
+def _trajectories(name: str) -> str:
+    from hkd.settings.names import check_trajectories
+
+    return check_trajectories(name)
+
+
+DATASET_HELP = "Data set: the name of a file in configs/datasets."
+METHOD_HELP = "Method, as group/name: methods/ecm, ablations/abl_no_traj."
+DatasetArgument = Annotated[str, typer.Argument(callback=_dataset, help=DATASET_HELP)]
+DatasetOption = Annotated[str, typer.Option("--dataset", callback=_dataset, help=DATASET_HELP)]
+MethodArgument = Annotated[str, typer.Argument(callback=_method, help=METHOD_HELP)]
+TrajectoriesArgument = Annotated[
+    str,
+    typer.Argument(callback=_trajectories, help="Set of trajectories: the name of a file in configs/trajectories."),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of the run.")]
 NfeOption = Annotated[int, typer.Option(help="Network evaluations per image.")]
 DigestOption = Annotated[
@@ -47,17 +73,27 @@ FigureOption = Annotated[
 DEFAULT_BENCHMARK = "configs/benchmarks/embedded.yaml"
 
 
-def plan(benchmark: str, overrides: list[str] | None) -> Plan:
-    """Return the plan of a benchmark with `KEY=VALUE` overrides; dots reach into sections, values are YAML.
+def plan(benchmark: str, overrides: list[str] | None, **options: tuple[str, Any]) -> Plan:
+    """Return the checked plan of a benchmark with `KEY=VALUE` overrides; dots reach into sections, values are YAML.
 
+    Args:
+        options: of the command that set a key: option -> (key, value); those whose value is None were not given.
     Raises:
         ConfigError: an override is none, or the benchmark cannot be used.
     """
+    import os
+
+    from hkd.plan.check import check_settings
     from hkd.plan.runs import Plan
-    from hkd.settings.overrides import from_arguments, refuse_old_environment
+    from hkd.settings.names import check_benchmark
+    from hkd.settings.overrides import from_arguments, from_options, refuse_old_environment
 
     refuse_old_environment()
-    return Plan.load(benchmark, from_arguments(overrides or []))
+    check_benchmark(benchmark)
+    made = Plan.load(benchmark, from_arguments(overrides or []), options=from_options(options))
+    if benchmark.startswith("{") and "HKD_WORKFLOW_PID" in os.environ:
+        return made  # the workflow has checked what it hands on
+    return check_settings(made)
 
 
 def check_inputs(work: Work, *names: str) -> None:
@@ -103,9 +139,18 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device '{name}': expected auto, cpu, cuda or cuda:N") from None
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise ConfigError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise ConfigError(f"device {name}: no GPU here; use --device cpu")
+        if (device.index or 0) >= count:
+            raise ConfigError(f"device {name}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one")
+    return device
 
 
 def say(remarks: Iterable[str], about: object) -> None:

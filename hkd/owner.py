@@ -105,7 +105,7 @@ def exists(pid: int) -> bool:
 def born(pid: int) -> str:
     """Return when a process started, in ticks since the machine did, so that a reused number is not taken for it."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return "unknown"
 

@@ -14,7 +14,7 @@ rule prepare:
     params:
         digest=WORK.digest("prepare"),
     shell:
-        "exec hkd prepare {wildcards.dataset} {wildcards.split} --expect-digest {params.digest} 2> {log}"
+        "exec hkd prepare {wildcards.dataset:q} {wildcards.split:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule extractor:
@@ -32,4 +32,4 @@ rule extractor:
     params:
         digest=WORK.digest("extractor"),
     shell:
-        "exec hkd extractor {wildcards.dataset} {wildcards.role} --expect-digest {params.digest} 2> {log}"
+        "exec hkd extractor {wildcards.dataset:q} {wildcards.role:q} --expect-digest {params.digest:q} 2> {log:q}"

@@ -21,7 +21,7 @@ rule table:
     params:
         digest=WORK.digest("table"),
     shell:
-        "exec hkd table {wildcards.table} --expect-digest {params.digest} 2> {log}"
+        "exec hkd table {wildcards.table:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule samples_figure:
@@ -36,7 +36,7 @@ rule samples_figure:
     params:
         digest=WORK.digest("samples_figure", table="table1"),
     shell:
-        "exec hkd figure samples table1 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure samples table1 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ablations_figure:
@@ -51,7 +51,7 @@ rule ablations_figure:
     params:
         digest=WORK.digest("ablations_figure", table="table3"),
     shell:
-        "exec hkd figure ablations table3 --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure ablations table3 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule error_table:
@@ -66,4 +66,4 @@ rule error_table:
     params:
         digest=WORK.digest("error_table"),
     shell:
-        "exec hkd error-table --expect-digest {params.digest} 2> {log}"
+        "exec hkd error-table --expect-digest {params.digest:q} 2> {log:q}"

@@ -14,5 +14,5 @@ rule sample:
     params:
         digest=WORK.digest("sample"),
     shell:
-        "exec hkd sample {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
-        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+        "exec hkd sample {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"

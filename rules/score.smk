@@ -14,7 +14,7 @@ rule reference:
     params:
         digest=WORK.digest("reference"),
     shell:
-        "exec hkd reference {wildcards.dataset} --expect-digest {params.digest} 2> {log}"
+        "exec hkd reference {wildcards.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule features:
@@ -32,8 +32,8 @@ rule features:
     params:
         digest=WORK.digest("features"),
     shell:
-        "exec hkd features {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
-        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+        "exec hkd features {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule metrics:
@@ -51,8 +51,8 @@ rule metrics:
     params:
         digest=WORK.digest("metrics"),
     shell:
-        "exec hkd metrics {wildcards.dataset} {wildcards.group}/{wildcards.method} --nfe {wildcards.nfe}"
-        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+        "exec hkd metrics {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule trajectory_error:
@@ -70,5 +70,5 @@ rule trajectory_error:
     params:
         digest=WORK.digest("trajectory_error"),
     shell:
-        "exec hkd trajectory-error {wildcards.dataset} {wildcards.group}/{wildcards.method}"
-        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+        "exec hkd trajectory-error {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q}"
+        " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"

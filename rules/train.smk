@@ -16,5 +16,5 @@ rule train:
     params:
         digest=WORK.digest("train"),
     shell:
-        "exec hkd train {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd train {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"

@@ -15,8 +15,8 @@ rule shard:
     params:
         digest=WORK.digest("shard"),
     shell:
-        "exec hkd trajectories {wildcards.dataset} {wildcards.trajectories} --shard {wildcards.shard}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --shard {wildcards.shard:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule manifest:
@@ -31,4 +31,4 @@ rule manifest:
     params:
         digest=WORK.digest("manifest"),
     shell:
-        "exec hkd trajectories {wildcards.dataset} {wildcards.trajectories} --expect-digest {params.digest} 2> {log}"
+        "exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --expect-digest {params.digest:q} 2> {log:q}"

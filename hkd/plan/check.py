@@ -23,12 +23,29 @@ def check(plan: Plan) -> Plan:
         ConfigError: all that is wrong with the first run that is.
         ArtifactError: a published network that a training needs is absent.
     """
+    check_settings(plan)
+    for name, table in plan.tables.items():
+        for row in rows.rows(plan, name):
+            if row.method and (weights := plan.backbone(run := plan.run(table.dataset, row.method))):
+                present(Path(run.weights_folder) / weights.filename, weights)  # said before hours of what comes before
+    return plan
+
+
+def check_settings(plan: Plan) -> Plan:
+    """Check the settings of every run of every table and of all studies, and return the plan.
+
+    Raises:
+        ConfigError: all that is wrong with the first run that is.
+    """
     _check_names(plan)
     for name, table in plan.tables.items():
         plan.extractor(table.dataset, "metric")
         for row in rows.rows(plan, name):
             if row.method:
                 _check_run(plan, table.dataset, row.method, plan.run(table.dataset, row.method))
+        if "set_trajectories" in plan.layers.values:
+            for file in sorted((plan.configs / "trajectories").glob("*.yaml")):
+                plan.trajectory_set(table.dataset, file.stem)
     for study in plan.studies.values():
         study.check(plan)
     return plan
@@ -43,8 +60,6 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
-    if weights := plan.backbone(run):  # said before hours of what comes before it
-        present(Path(run.weights_folder) / weights.filename, weights)
     if run.feed.startswith("trajectories/"):
         plan.trajectory_set(dataset, run.feed.split("/")[1])
 
@@ -55,8 +70,8 @@ def _check_names(plan: Plan) -> None:
     methods = [path.stem for group in RUN_GROUPS for path in (plan.configs / group).glob("*.yaml")]
     for section, folder in (("trajectories", "trajectories"), ("studies", "studies"), ("data", "datasets")):
         known = [path.stem for path in (plan.configs / folder).glob("*.yaml")]
-        _refuse_unknown(section, getattr(benchmark, section), known)
-    _refuse_unknown("methods", benchmark.methods, methods)
+        _refuse_unknown(plan, section, known)
+    _refuse_unknown(plan, "methods", methods)
     for study in plan.studies.values():
         for file, model in study.sections.items():
             plan.study(file, model)
@@ -74,11 +89,11 @@ def _check_names(plan: Plan) -> None:
         plan.run(plan.study_dataset(), method)
 
 
-def _refuse_unknown(section: str, given: object, known: list[str]) -> None:
-    assert isinstance(given, dict)
-    for name in given:
+def _refuse_unknown(plan: Plan, section: str, known: list[str]) -> None:
+    for name in getattr(plan.benchmark, section):
         if name not in known:
-            raise ConfigError(f"benchmark, {section}: there is no '{name}'. {nearest(name, known)}")
+            where = plan.layers.origin((section, name))
+            raise ConfigError(f"{where}: {section}.{name}: there is no '{name}'. {nearest(name, known)}")
 
 
 def check_folders(plan: Plan) -> None:
@@ -89,6 +104,15 @@ def check_folders(plan: Plan) -> None:
     """
     for folder in (plan.layout.root, plan.layout.figures):
         _check_writable(Path(folder))
+    check_old_results(plan)
+
+
+def check_old_results(plan: Plan) -> None:
+    """Refuse results of an earlier version under names that are gone.
+
+    Raises:
+        ArtifactError: naming the folder and what to do.
+    """
     for old, new in OLD_RESULTS.items():
         for found in sorted(Path(plan.layout.root).glob(f"*/{old}")):
             raise ArtifactError(

@@ -56,9 +56,18 @@ class Plan:
         self.layout = Layout(self.benchmark.results, self.benchmark.figures)
 
     @classmethod
-    def load(cls, source: str, overrides: Mapping[str, Any] | None = None, configs: Path = CONFIGS) -> Plan:
-        """Return the plan of a benchmark given as a YAML path or as the JSON text that the workflow hands on."""
-        return cls(loaded_benchmark(source, overrides, configs), configs)
+    def load(
+        cls,
+        source: str,
+        overrides: Mapping[str, Any] | None = None,
+        configs: Path = CONFIGS,
+        options: Layers | None = None,
+    ) -> Plan:
+        """Return the plan of a benchmark given as a YAML path or as the JSON text that the workflow hands on.
+
+        `overrides` are those of `--config`; over them lie the keys that other `options` of a command set.
+        """
+        return cls(loaded_benchmark(source, overrides, configs).put(options or Layers()), configs)
 
     @classmethod
     def of(cls, merged: Mapping[str, Any], files: Sequence[Path] = (), configs: Path = CONFIGS) -> Plan:
@@ -93,7 +102,11 @@ class Plan:
         """Return the table `name`, or refuse with the nearest one."""
         if name not in self.tables:
             file = self.configs / f"benchmarks/{name}.yaml"
-            remedy = f"{file} makes it: add --configfile {file}" if file.exists() else nearest(name, list(self.tables))
+            remedy = (
+                f"{file} makes it: add --configfile {file}"
+                if file.exists()
+                else f"{nearest(name, list(self.tables))} Its tables: {', '.join(self.tables)}"
+            )
             raise ConfigError(f"table '{name}' is not in benchmark '{self.benchmark.benchmark}'. {remedy}")
         return self.tables[name]
 

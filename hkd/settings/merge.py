@@ -15,12 +15,15 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
-from hkd.settings.origins import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml
+from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml
+from hkd.settings.ranges import problems
 from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
+from hkd.settings.yaml_text import TextError, from_json, spelled_out
 
 CONFIGS = Path("configs")
 BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
@@ -84,8 +87,10 @@ class Resolver:
         """Return the merged settings of `group/name` on a data set, with the origin of each value."""
         group, _, own = name.partition("/")
         method = group in RUN_GROUPS
-        if not method and group not in FILE_GROUPS and (runs := self._groups(group)):
-            return runs(self, dataset, own)
+        if not method and group not in FILE_GROUPS:
+            if runs := self._groups(group):
+                return runs(self, dataset, own)
+            raise ConfigError(f"'{name}' is no method: methods are those of {' and '.join(RUN_GROUPS)}")
         scale = self.benchmark.scale
         chain = self._chain(name)
         if method:
@@ -141,7 +146,11 @@ class Resolver:
         taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
         fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
         model = create_model("params", __base__=Section, **fields)
-        return check(model, _Named(layers.pick("params"), layers)).model_dump()
+        section = _Named(layers.pick("params"), layers)
+        params: dict[str, Any] = check(model, section).model_dump()
+        if wrong := [_out_of_range(section, name, params[name], why) for name, why in problems(params)]:
+            raise ConfigError("\n".join(wrong))
+        return params
 
     def _check_network(self, layers: Layers) -> None:
         section = layers.pick("network")
@@ -180,6 +189,11 @@ class Resolver:
             self._check_source_is_clear()
             layers.put(from_mapping({"data": {"path": self.benchmark.source}}, "--config source"))
         own = self._layers.pick("data", name)
+        if "path" in own.values and not reads_files(layers):
+            raise ConfigError(
+                f"{own.origin(('path',))}: data.{name}.path: '{name}' is drawn, not read from files; take the key out, "
+                "or name a data set of files, as in data.images.path"
+            )
         return check(Dataset, layers.put(nested("data", own)))
 
     def _check_source_is_clear(self) -> None:
@@ -248,9 +262,9 @@ def loaded_benchmark(source: str, overrides: Mapping[str, Any] | None, configs: 
     """Return a benchmark, given as a YAML path or as the JSON text that the workflow hands on, under overrides."""
     if source.lstrip().startswith("{"):
         try:
-            found = json.loads(source)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"benchmark given as text: not valid JSON ({error})") from None
+            found = from_json(source)
+        except TextError as error:
+            raise ConfigError(f"benchmark given as text: {error.why}") from None
         layers = _from_json(found, configs)
     else:
         layers = benchmark_layers(Path(source), configs)
@@ -260,8 +274,12 @@ def loaded_benchmark(source: str, overrides: Mapping[str, Any] | None, configs: 
 def _from_json(found: Mapping[str, Any], configs: Path) -> Layers:
     """Return a benchmark that the workflow handed on, or the content of a file, with all that it inherits."""
     if found.keys() == {"values", "origins"}:
-        origins = {tuple(path): where for path, where in found["origins"]}
-        return Layers(found["values"], origins)
+        try:
+            return Layers(
+                dict(found["values"]), {tuple(map(str, path)): str(where) for path, where in found["origins"]}
+            )
+        except (TypeError, ValueError):
+            raise ConfigError("benchmark given as text: not what a workflow hands on; name its file instead") from None
     own = from_mapping(found, "benchmark given as text")
     parent = own.values.get("inherits")
     return _over(benchmark_layers(configs / BENCHMARKS / f"{parent}.yaml", configs), own) if parent else own
@@ -287,7 +305,8 @@ def merged_benchmark(merged: Mapping[str, Any], files: Sequence[Path], configs: 
     default = configs / BENCHMARKS / f"{DEFAULT}.yaml"
     read = from_mapping({}, "")
     for file in (default, *files):
-        read.put(read_yaml(file))
+        read_yaml(file)  # within bounds, first
+        read.put(from_mapping(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, ""))
     layers = benchmark_layers(files[0] if files else default, configs)
     for file in files[1:]:
         layers = _over(layers, benchmark_layers(file, configs))
@@ -300,10 +319,18 @@ def _changed(layers: Layers, known: Layers) -> Layers:
     for path, where in layers.origins.items():
         value = _at(layers, path)
         if value != _at(known, path):
+            value = _spelled_out(value, path)  # Snakemake leaves the numbers inside of a value as text
             for key in reversed(path):
                 value = {key: value}
             found.put(Layers(value, {path: where}))
     return found
+
+
+def _spelled_out(value: Any, path: tuple[str, ...]) -> Any:
+    try:
+        return spelled_out(value)
+    except TextError as error:
+        raise ConfigError(f"--config: {'.'.join(path)} {error.why}") from None
 
 
 def _refuse_old_names(benchmark: Layers) -> None:
@@ -324,6 +351,14 @@ class _Named(Layers):
 
     def origin(self, path: tuple[str, ...]) -> str:
         return self._whole.origin(("params", *path))
+
+    def typed(self, path: tuple[str, ...]) -> str:
+        whole = ("params", *path)
+        return self._whole.typed(whole) if isinstance(self._whole.origin(whole), Typed) else ".".join(path)
+
+
+def _out_of_range(section: Layers, name: str, value: Any, why: str) -> str:
+    return f"{section.origin((name,))}: {section.typed((name,))} = {value!r} is not usable: it {why}"
 
 
 def _at(layers: Layers, path: tuple[str, ...]) -> Any:

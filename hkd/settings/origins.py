@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,7 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import core_schema
+
+from hkd.settings.yaml_text import LARGEST, TextError, check_bounds, parse, plain, read_text
 
 KeyPath = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -28,22 +30,52 @@ class ConfigError(ValueError):
     """Settings that cannot be used. Each line of the message names file, key, value and what would be valid."""
 
 
+_KINDS = {str: "text", bool: "a truth value", type(None): "nothing", dict: "a section", list: "a list"}
+
+
+def _numbers_only(schema: Any) -> Any:
+    """Return a schema in which `_number` looks at whatever is to be an int or a float, however deep its type is."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(_numbers_only(item) for item in schema)
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") in ("int", "float"):
+        return core_schema.no_info_before_validator_function(_number, schema)
+    if schema.get("type") == "function-before" and schema["function"]["function"] is _number:
+        return schema
+    return {key: _numbers_only(value) if key != "metadata" else value for key, value in schema.items()}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, found {_KINDS.get(type(value), type(value).__name__)}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("expected a number of at most 64 bits")
+    return value
+
+
 class Section(BaseModel):
-    """Base of every checked section: unknown keys are refused, values never change."""
+    """Base of every checked section: unknown keys are refused, values never change, a number is a finite number."""
 
     # built when first used: most commands use three sections of the fourteen
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        """Return pydantic's schema, in which neither text nor a truth value is taken for a number."""
+        return _numbers_only(handler(source))
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times faster where it exists
-    """YAML whose `1e-4` is a number and in which a key given twice is an error."""
+class Typed(str):
+    """Where a value of the command line was written, with the whole key as it was typed there."""
 
+    key: KeyPath
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789"),
-)
+    def __new__(cls, where: str, key: KeyPath) -> Typed:
+        """Return the place, with its key."""
+        made = super().__new__(cls, where)
+        made.key = key
+        return made
 
 
 @dataclass
@@ -100,6 +132,13 @@ class Layers:
             inside[0] if inside else (next(iter(self.origins.values())).split(":")[0] if self.origins else "settings")
         )
 
+    def typed(self, path: KeyPath) -> str:
+        """Return the key at `path` as a reader knows it: whole, where it was typed on the command line."""
+        for end in range(len(path), 0, -1):
+            if isinstance(where := self.origins.get(path[:end]), Typed):
+                return ".".join((*where.key, *path[end:]))
+        return ".".join(path)
+
     def _merge(self, into: dict[str, Any], new: Mapping[str, Any], path: KeyPath, other: Layers) -> None:
         for key, value in new.items():
             here = (*path, key)
@@ -118,45 +157,65 @@ def read_yaml(path: Path) -> Layers:
         ConfigError: the file is missing, is no YAML, repeats a key, or is no mapping.
     """
     try:
-        text = path.read_text()
+        text = read_text(path)
     except FileNotFoundError:
-        near = get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.yaml")], n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"{path}: no such settings file.{hint}") from None
+        raise ConfigError(f"{path}: no such settings file.{_beside(path)}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: a folder, not a settings file; name a file in it") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, str(path)) from None
     parsed = _parsed(text, str(path))
     return Layers(_copy(parsed.values), dict(parsed.origins))
+
+
+def _beside(path: Path) -> str:
+    try:
+        names = [found.stem for found in path.parent.glob("*.yaml")]
+    except OSError:
+        names = []
+    near = get_close_matches(path.stem, names, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _unreadable(error: Exception, name: str) -> ConfigError:
+    """Return what to say of text that could not be read: a name too long or with NUL, no permission, no UTF-8."""
+    if isinstance(error, TextError):
+        return ConfigError(f"{shortened(name)}{error.where}: {error.why}")
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ConfigError(f"{shortened(name)}: cannot be read ({why}); name a settings file that can be")
 
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str, path: str) -> Layers:
     """Return the layers in a file's text, to be copied: one benchmark reads the same file for many runs."""
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    if node is None:
-        return Layers()
-    if not isinstance(node, yaml.MappingNode):
-        kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-        raise ConfigError(f"{path}: expected 'key: value' lines, found a {kind}")
     origins: dict[KeyPath, str] = {}
-    return Layers(_construct(node, (), path, origins), origins)
+    try:
+        values = parse(text, lambda key, line: origins.setdefault(key, f"{path}:{line + 1}"))
+    except TextError as error:
+        raise _unreadable(error, path) from None
+    if values is None:
+        return Layers()
+    if not isinstance(values, dict):
+        kind = "list" if isinstance(values, list) else "single value"
+        raise ConfigError(f"{path}: expected 'key: value' lines, found a {kind}")
+    origins.pop((), None)
+    return Layers(values, origins)
 
 
 def from_mapping(values: Mapping[str, Any], where: str) -> Layers:
     """Return a mapping that came from elsewhere (the command line, say) as layers."""
     origins: dict[KeyPath, str] = {}
+    try:
+        check_bounds(values)
+    except TextError as error:
+        raise _unreadable(error, where) from None
 
     def walk(node: Mapping[str, Any], path: KeyPath) -> None:
         for key, value in node.items():
             if isinstance(value, Mapping) and value:
                 walk(value, (*path, str(key)))
             else:
-                origins[(*path, str(key))] = where
+                origins[(*path, str(key))] = Typed(where, (*path, str(key)))
 
     walk(values, ())
     return Layers(_copy(values), origins)
@@ -193,34 +252,46 @@ def digest(value: Any) -> str:
 
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Return settings as YAML text that `read_yaml` reads back to the same values."""
-    return yaml.safe_dump(_canonical(values), sort_keys=False, width=110)
+    return yaml.dump(_canonical(values), Dumper=_Dumper, sort_keys=False, width=110)
 
 
-def _construct(node: yaml.MappingNode, path: KeyPath, file: str, origins: dict[KeyPath, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        line = f"{file}:{key_node.start_mark.line + 1}"
-        if key in values:
-            raise ConfigError(f"{line}: key '{key}' stands here twice; keep one")
-        here = (*path, key)
-        if isinstance(value_node, yaml.MappingNode) and value_node.value:
-            values[key] = _construct(value_node, here, file, origins)
-        else:
-            loader = _Loader("")
-            values[key] = loader.construct_object(value_node, deep=True)
-            origins[here] = line
-    return values
+class _Dumper(yaml.SafeDumper):
+    """YAML in which text that would be read as something else stands in quotes, by our reading as by YAML 1.1's."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a value in full wherever it stands: aliases are not read."""
+        return True
+
+
+def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    try:
+        kept = isinstance(plain(text), str)
+    except TextError:
+        kept = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if kept else "'")
+
+
+_Dumper.add_representer(str, _represented)
+
+
+def shortened(text: str, length: int = 120) -> str:
+    """Return text as one line of an error can hold it: nothing unprintable, the middle left out where it is long."""
+    text = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[-length // 3 :]}"
 
 
 def _explain(problem: Any, model: type[BaseModel], layers: Layers) -> str:
     path = tuple(str(p) for p in problem["loc"])
-    where, key = layers.origin(path), ".".join(path)
+    where, key = layers.origin(path), layers.typed(path)
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'. {nearest(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: key '{key}' is missing; add it"
-    return f"{where}: {key} = {problem['input']!r} is not usable: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    given, why = problem["input"], problem["msg"]
+    if problem["type"] == "string_type" and isinstance(given, bool | int | float):
+        # what was written is lost by now: 202301 may have been 2023_01
+        why = f"expected text, read as {_KINDS.get(type(given), 'a number')}; write it in quotes, or a path as ./NAME"
+    return f"{where}: {key} = {shortened(repr(given))} is not usable: {why[:1].lower()}{why[1:]}"
 
 
 def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from hkd.settings.origins import ConfigError
+from hkd.settings.origins import ConfigError, Layers, from_mapping, shortened
+from hkd.settings.yaml_text import TextError, parse
 
 
 def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
@@ -20,17 +19,35 @@ def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for item in arguments:
         key, sign, value = item.partition("=")
+        shown = shortened(item)
         if not sign or not key:
-            raise ConfigError(f"--config {item}: expected KEY=VALUE")
+            raise ConfigError(f"--config {shown}: expected KEY=VALUE")
         section = merged
         *outer, leaf = key.split(".")
         for name in outer:
-            section = section.setdefault(name, {}) if isinstance(section, dict) else {}
+            section = section.setdefault(name, {}) if isinstance(section, dict) else section
+        if not isinstance(section, dict):
+            raise ConfigError(f"--config {shown}: the key lies inside a plain value")
         try:
-            section[leaf] = yaml.safe_load(value)
-        except (yaml.YAMLError, TypeError):
-            raise ConfigError(f"--config {item}: the value is not YAML, or the key lies inside a plain value") from None
+            section[leaf] = parse(value)
+        except TextError as error:
+            raise ConfigError(f"--config {shown}: {error.why}") from None
     return merged
+
+
+def from_options(options: Mapping[str, tuple[str, Any]]) -> Layers:
+    """Return the settings that options of a command state, each with the option as its origin.
+
+    Args:
+        options: option, underscores in place of dashes -> (dotted key, value); a value of None was not given.
+    """
+    layers = Layers()
+    for option, (key, value) in options.items():
+        if value is not None:
+            for name in reversed(key.split(".")):
+                value = {name: value}
+            layers.put(from_mapping(value, f"--{option.replace('_', '-')}"))
+    return layers
 
 
 def refuse_old_environment() -> None:

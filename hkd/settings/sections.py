@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
 from hkd.settings.origins import Section, nearest
@@ -18,12 +18,53 @@ Scale = Literal["embedded", "cpu", "paper"]
 Route = Literal["train", "shipped"]
 
 
+def _method_class(target: str) -> str:
+    module, _, name = target.rpartition(".")
+    if not (module.startswith("hkd.methods.") and target.isascii() and name.isidentifier() and module_file(module)):
+        raise ValueError("expected a class of the package's methods, as in hkd.methods.edm.EDM")
+    return target
+
+
+def _folder(name: str) -> str:
+    """Refuse what is no folder of results: Snakemake takes braces for wildcards, commands a dash for an option."""
+    _line(name)
+    if not name.strip():
+        raise ValueError("expected a folder, found nothing")
+    if any(mark in name for mark in "{}"):
+        raise ValueError("braces mean wildcards in the workflow; name a folder without them")
+    if name.startswith("~"):
+        raise ValueError("~ is not read as your home; write the folder in full, or ./~ for one of that name")
+    if name.startswith("-"):
+        raise ValueError("a folder that begins with a dash reads as an option; write it as ./" + name)
+    if any(len(part.encode()) > 200 for part in name.split("/")):
+        raise ValueError("the name of a folder has at most 200 bytes")
+    return name
+
+
+def _path(name: str) -> str:
+    if name.startswith("~"):
+        raise ValueError("~ is not read as your home; write the path in full, or ./~ for one of that name")
+    return _line(name)
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected one line of printable text")
+    return text
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+FilePath = Annotated[str, AfterValidator(_path)]
+Title = Annotated[str, Field(max_length=200), AfterValidator(_line)]
+Target = Annotated[str, AfterValidator(_method_class)]
+
+
 class Data(Section):
     """Where the images come from and how many there are."""
 
     kind: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    path: str | None = None
-    resolution: Annotated[int, Field(ge=8)] | None = None
+    path: FilePath | None = None
+    resolution: Annotated[int, Field(ge=8, le=4096)] | None = None
     count: Positive | None = None
     reference: Positive | None = None
     seed: int = 0
@@ -42,7 +83,7 @@ class Data(Section):
 class Dataset(Section):
     """One file of configs/datasets, less its `run` and `scales` sections."""
 
-    title: str
+    title: Title
     data: Data
     shipped: dict[str, str] = {}
 
@@ -110,6 +151,14 @@ class Training(Section):
         return self
 
 
+def _distinct(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if not numbers:
+        raise ValueError("expected at least one number")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("a number stands here twice; each is a row of its own")
+    return numbers
+
+
 class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
@@ -117,7 +166,7 @@ class Sampling(Section):
     seeds the images are divided for scoring; a score is then the mean over them.
     """
 
-    nfe: tuple[Positive, ...]
+    nfe: Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
     n_samples: Positive
     nominal: Positive
     ranges: Positive = 1
@@ -137,13 +186,13 @@ PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method
 class Run(Section):
     """The resolved settings of one method on one data set at one scale.
 
-    `init_weights`: which weights of the run named by `init` a training starts from: the averaged ones, or those of its
-    last step (`raw`).
+    `target` names a class of `hkd.methods`. `init_weights`: which weights of the run named by `init` a training starts
+    from, the averaged ones or those of its last step (`raw`).
     """
 
-    title: str
-    category: str
-    target: str
+    title: Title
+    category: Title
+    target: Target
     feed: Annotated[str, Field(pattern=r"^(images|none|trajectories/[a-z0-9_-]+)$")]
     init: str | None
     init_weights: Literal["averaged", "raw"] = "averaged"
@@ -152,7 +201,7 @@ class Run(Section):
     perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
     perceptual_resize: Positive | None
     conditional: bool
-    weights_folder: str
+    weights_folder: FilePath
     network: dict[str, Any]
     params: dict[str, Any]
     training: Training
@@ -168,7 +217,7 @@ class TrajectorySet(Section):
     only. `keep`: all states, or the `ends` alone.
     """
 
-    title: str
+    title: Title
     teacher: str
     solver: Literal["heun", "euler", "sampler", "adaptive"]
     keep: Literal["all", "ends"] = "all"
@@ -190,6 +239,8 @@ class TrajectorySet(Section):
         levels = (self.sigma_min, self.sigma_max, self.rho)
         if self.solver in ("heun", "euler") and None in levels:
             raise ValueError(f"solver '{self.solver}' needs 'sigma_min', 'sigma_max' and 'rho'")
+        if self.sigma_min and self.sigma_max and self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} is not below sigma_max {self.sigma_max:g}")
         if self.solver in ("sampler", "adaptive") and self.keep != "ends":
             raise ValueError(f"solver '{self.solver}' knows no states between the ends; set 'keep: ends'")
         return self
@@ -198,7 +249,7 @@ class TrajectorySet(Section):
 class Extractor(Section):
     """A small feature network, trained by the workflow: for the metric, or for the perceptual distance."""
 
-    title: str
+    title: Title
     task: Literal["auto", "factors", "labels", "rotation"]
     width: Positive
     features: Positive
@@ -217,10 +268,10 @@ class Extractor(Section):
 class PublishedExtractor(Section):
     """A feature network that is not trained here: weights in a local file of pinned digest, or seeded random ones."""
 
-    title: str
+    title: Title
     kind: Literal["inception", "random-inception", "dinov2", "clip"]
     weights: str = ""
-    folder: str = "weights"
+    folder: FilePath = "weights"
     seed: int = 0
     diversity: Literal["alex", "vgg"] | None = None
 
@@ -255,18 +306,18 @@ class Benchmark(Section):
             small scales and settings at `paper` scale, where a training costs days.
     """
 
-    benchmark: str
+    benchmark: Title
     inherits: str | None = None
     scale: Scale
-    results: str
-    figures: str
+    results: Folder
+    figures: Folder
     dataset: str
-    seeds: Positive
+    seeds: Annotated[int, Field(gt=0, le=10_000)]
     teacher: Route
     extractors: Route
     extractor: str = "metric"
     rerun: Literal["code", "settings"] | None = None
-    source: str | None = None
+    source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]
     set: dict[str, Any] = {}

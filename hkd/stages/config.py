@@ -19,16 +19,17 @@ def register(cli: Commands) -> None:
 
 
 def show(
-    method: job.MethodArgument,
-    dataset: Annotated[str, typer.Option(help="Data set: the name of a file in configs/datasets.")] = "shapes16",
+    method: Annotated[str, typer.Argument(help=job.METHOD_HELP)],
+    dataset: job.DatasetOption = "shapes16",
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
     """Print the resolved settings of a run, each value with the file and line it comes from."""
     from hkd.plan.stages import TRAIN
+    from hkd.settings.names import check_method
 
     plan = job.plan(benchmark, config)
-    name = method if "/" in method else f"methods/{method}"
+    name = check_method(method if "/" in method else f"methods/{method}")
     work = TRAIN.work(plan, dataset=dataset, method=name, seed=0)
     for line in plan.run_layers(dataset, name).lines():
         typer.echo(line)

@@ -59,9 +59,13 @@ def show(
     from hkd.plan import rows
     from hkd.report.terminal import show as print_view
     from hkd.report.view import stored_lines, view
+    from hkd.store.artifacts import ArtifactError
 
     plan = job.plan(benchmark, config)
     finished = [name for name in plan.tables if Path(f"{plan.layout.table(name)}.csv").exists()]
+    if not (names or finished):
+        first = plan.layout.table(next(iter(plan.tables), "table1"))
+        raise ArtifactError(f"{plan.layout.root}: no finished table; run `snakemake --cores all {first}.csv` first")
     for name in names or finished:
         paper, stem = _paper(plan, name), plan.layout.table(name)
         lines = stored_lines(Path(f"{stem}.csv"))

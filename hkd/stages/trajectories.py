@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hkd.plan.runs import Plan
     from hkd.plan.stages import Work
 
-NameArgument = Annotated[str, typer.Argument(help="Set of trajectories: the name of a file in configs/trajectories.")]
-
 
 def register(cli: Commands) -> None:
     """Add this file's command."""
@@ -24,7 +22,7 @@ def register(cli: Commands) -> None:
 
 def trajectories(
     dataset: job.DatasetArgument,
-    name: NameArgument,
+    name: job.TrajectoriesArgument,
     shard: Annotated[
         int | None, typer.Option(help="Solve this shard; without it, check all shards and list them.")
     ] = None,
@@ -74,9 +72,15 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
 def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
     from hkd.data.shards import open_set
     from hkd.experiment.solve import set_manifest
-    from hkd.store.artifacts import read_record, write_json
+    from hkd.store.artifacts import ArtifactError, read_record, write_json
 
     spec = plan.trajectory_set(dataset, name)
+    absent = [number for number, path in enumerate(work.inputs("shards")) if not Path(path).exists()]
+    if absent:
+        raise ArtifactError(
+            f"{work.inputs('shards')[absent[0]]}: missing; run `hkd trajectories {dataset} {name} --shard {absent[0]}`"
+            f"{f', and {len(absent) - 1} more shards' if len(absent) > 1 else ''}"
+        )
     record = job.record(work, seed=spec.seed)
     shards = [(Path(path).name, read_record(path, work.command)) for path in work.inputs("shards")]
     manifest = set_manifest(spec, work.settings_digest, shards)

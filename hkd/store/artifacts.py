@@ -285,7 +285,9 @@ def commit() -> str:
     here = Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
         edited = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"

@@ -195,7 +195,7 @@ class _History:
         write_text(path, "".join(f"{line}\n" for line in kept))
 
     def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             line = {key: value if math.isfinite(value) else None for key, value in facts.items()}
             file.write(json.dumps({"step": progress.step, **line}) + "\n")
         shown = "  ".join(f"{key} {value:.4g}" for key, value in facts.items())

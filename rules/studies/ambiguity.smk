@@ -12,7 +12,7 @@ rule ambiguity:
     params:
         digest=WORK.digest("ambiguity"),
     shell:
-        "exec hkd ambiguity --expect-digest {params.digest} 2> {log}"
+        "exec hkd ambiguity --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ambiguity_figure:
@@ -27,7 +27,7 @@ rule ambiguity_figure:
     params:
         digest=WORK.digest("ambiguity_figure"),
     shell:
-        "exec hkd figure ambiguity --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure ambiguity --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

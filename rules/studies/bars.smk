@@ -14,4 +14,4 @@ rule bars:
     params:
         digest=WORK.digest("bars"),
     shell:
-        "exec hkd bars --expect-digest {params.digest} 2> {log}"
+        "exec hkd bars --expect-digest {params.digest:q} 2> {log:q}"

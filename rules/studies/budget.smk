@@ -14,8 +14,8 @@ rule budget_curve:
     params:
         digest=WORK.digest("budget_curve"),
     shell:
-        "exec hkd budget-curve {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd budget-curve {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule budget:
@@ -30,7 +30,7 @@ rule budget:
     params:
         digest=WORK.digest("budget"),
     shell:
-        "exec hkd budget --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd budget --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -15,4 +15,4 @@ rule calibration:
         dataset=WORK.dataset("calibration"),
         digest=WORK.digest("calibration"),
     shell:
-        "exec hkd calibrate {params.dataset} --expect-digest {params.digest} 2> {log}"
+        "exec hkd calibrate {params.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"

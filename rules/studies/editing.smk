@@ -14,8 +14,8 @@ rule edit:
     params:
         digest=WORK.digest("edit"),
     shell:
-        "exec hkd edit {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --out {output.arrays} --expect-digest {params.digest} 2> {log}"
+        "exec hkd edit {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule editing_figure:
@@ -30,7 +30,7 @@ rule editing_figure:
     params:
         digest=WORK.digest("editing_figure"),
     shell:
-        "exec hkd figure editing --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure editing --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

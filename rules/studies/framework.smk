@@ -12,8 +12,8 @@ rule framework_figure:
         dataset=WORK.dataset("framework_figure"),
         digest=WORK.digest("framework_figure"),
     shell:
-        "exec hkd figure framework {params.dataset} methods/hkd --out {output.pdf}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure framework {params.dataset:q} methods/hkd --out {output.pdf:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -14,8 +14,8 @@ rule inpaint:
     params:
         digest=WORK.digest("inpaint"),
     shell:
-        "exec hkd inpaint {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --out {output.arrays} --expect-digest {params.digest} 2> {log}"
+        "exec hkd inpaint {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule inpainting_figure:
@@ -30,7 +30,7 @@ rule inpainting_figure:
     params:
         digest=WORK.digest("inpainting_figure"),
     shell:
-        "exec hkd figure inpainting --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure inpainting --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -24,8 +24,8 @@ rule spectrum:
     params:
         digest=WORK.digest("spectrum"),
     shell:
-        "exec hkd spectrum {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd spectrum {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule closure:
@@ -43,8 +43,8 @@ rule closure:
     params:
         digest=WORK.digest("closure"),
     shell:
-        "exec hkd closure {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd closure {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule band_factors:
@@ -62,8 +62,8 @@ rule band_factors:
     params:
         digest=WORK.digest("band_factors"),
     shell:
-        "exec hkd band-factors {wildcards.dataset} {wildcards.group}/{wildcards.method} {wildcards.order}"
-        " --seed {wildcards.seed} --expect-digest {params.digest} 2> {log}"
+        "exec hkd band-factors {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} {wildcards.order:q}"
+        " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule agreement:
@@ -81,7 +81,7 @@ rule agreement:
     params:
         digest=WORK.digest("agreement", **COMPARED),
     shell:
-        "exec hkd agreement --expect-digest {params.digest} 2> {log}"
+        "exec hkd agreement --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule interpretability:
@@ -96,7 +96,7 @@ rule interpretability:
     params:
         digest=WORK.digest("interpretability"),
     shell:
-        "exec hkd interpretability --expect-digest {params.digest} 2> {log}"
+        "exec hkd interpretability --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule spectrum_figure:
@@ -111,7 +111,7 @@ rule spectrum_figure:
     params:
         digest=WORK.digest("spectrum_figure"),
     shell:
-        "exec hkd figure spectrum --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure spectrum --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule interpretability_figure:
@@ -126,7 +126,7 @@ rule interpretability_figure:
     params:
         digest=WORK.digest("interpretability_figure"),
     shell:
-        "exec hkd figure interpretability --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure interpretability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

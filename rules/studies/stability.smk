@@ -14,8 +14,8 @@ rule stability:
     params:
         digest=WORK.digest("stability"),
     shell:
-        "exec hkd stability {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --expect-digest {params.digest} 2> {log}"
+        "exec hkd stability {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule stability_table:
@@ -30,7 +30,7 @@ rule stability_table:
     params:
         digest=WORK.digest("stability_table"),
     shell:
-        "exec hkd stability-table --expect-digest {params.digest} 2> {log}"
+        "exec hkd stability-table --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule stability_figure:
@@ -45,7 +45,7 @@ rule stability_figure:
     params:
         digest=WORK.digest("stability_figure"),
     shell:
-        "exec hkd figure stability --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure stability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -14,8 +14,8 @@ rule states:
     params:
         digest=WORK.digest("states"),
     shell:
-        "exec hkd trajectory {wildcards.dataset} {wildcards.group}/{wildcards.method} --seed {wildcards.seed}"
-        " --out {output.arrays} --expect-digest {params.digest} 2> {log}"
+        "exec hkd trajectory {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule trajectories_figure:
@@ -30,7 +30,7 @@ rule trajectories_figure:
     params:
         digest=WORK.digest("trajectories_figure"),
     shell:
-        "exec hkd figure trajectories --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure trajectories --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -237,9 +237,11 @@ def test_the_old_key_names_the_new_one(tmp_path):
 
 
 def test_the_path_of_a_data_set_is_a_key_of_that_data_set():
-    plan = plan_of(data={"cifar10": {"path": "mine.tar.gz", "resolution": "16", "convert_to_rgb": "true"}})
+    said = {"cifar10": {"path": "mine.tar.gz", "resolution": "16", "convert_to_rgb": "true"}}
+    default = yaml.safe_load(Path("configs/benchmarks/embedded.yaml").read_text(encoding="utf-8"))
+    plan = Plan.of({**default, "data": said})  # Snakemake leaves what stands inside of a value as text
     data = plan.dataset("cifar10").data
-    assert (data.path, data.resolution, data.convert_to_rgb) == ("mine.tar.gz", 16, True), "text is typed by the schema"
+    assert (data.path, data.resolution, data.convert_to_rgb) == ("mine.tar.gz", 16, True)
     assert plan.dataset("images").data.path is None
 
 
@@ -252,7 +254,7 @@ def test_source_is_the_short_form_where_there_is_one_data_set_of_images():
 
 
 def test_an_unknown_kind_of_data_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"data\.kind = 'shape' .*Did you mean 'shapes'"):
+    with pytest.raises(ConfigError, match=r"data\.shapes16\.kind = 'shape' .*Did you mean 'shapes'"):
         plan_of(data={"shapes16": {"kind": "shape"}}).dataset("shapes16")
 
 

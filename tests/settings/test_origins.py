@@ -77,12 +77,12 @@ def test_a_picked_section_knows_its_origins(yaml_file):
     assert read_yaml(path).pick("scales", "paper").values == {}
 
 
-@pytest.mark.parametrize("text", ["1e-4", "1E-4", "1.0e-4", "+1e-4", "0.0001", "1_0e-5"])
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "1.0e-4", "+1e-4", "0.0001"])
 def test_a_number_is_a_number_however_it_is_written(yaml_file, text):
     assert read_yaml(yaml_file(f"lr: {text}\n")).values == {"lr": pytest.approx(1e-4)}
 
 
-@pytest.mark.parametrize("text", ["1e", "e4", "1e4x", "v1e-4", "'1e-4'"])
+@pytest.mark.parametrize("text", ["1e", "e4", "1e4x", "v1e-4", "'1e-4'", "1_0e-5"])
 def test_what_is_no_number_stays_text(yaml_file, text):
     assert isinstance(read_yaml(yaml_file(f"lr: {text}\n")).values["lr"], str)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
+from hkd.plan.runs import Plan
 from hkd.settings import signatures
 from hkd.settings.origins import ConfigError
 from hkd.settings.signatures import Group, constructor_arguments, grouped_arguments
@@ -183,3 +184,17 @@ def test_a_name_that_two_groups_give_two_types_is_refused(grouped):
     grouped("groups.py", GROUPS.replace("    low: float\n    count", "    low: int\n    count"))
     with pytest.raises(TypeError, match=r"'low' is .*float.* and .*int.*; give it one type in all groups"):
         constructor_arguments("hkd.method.M")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/tmp/evil.X", ".evil.X", "hkd.methods..ecm.ECM", "hkd.store.source.module_file", "hkd.methods", "os.system",
+     "hkd.methods.hkd", "hkd.methods.hkd.HKD ", "hkd.methods.hkd.HKD\n", "hkd.methods.hkd.HKD()", "../evil.X",
+     "hkd.methods.../../evil.X", "", "hkd.methods.nope.Nope", 7],
+)  # fmt: skip
+def test_a_target_is_a_class_of_the_methods_of_the_package(root, monkeypatch, target):
+    monkeypatch.chdir(root)
+    plan = Plan.load("configs/benchmarks/smoke.yaml", {"set": {"target": target}})
+    with pytest.raises(ConfigError, match=r"^--config: target = ") as caught:
+        plan.run("shapes8", "methods/ecm")
+    assert len(str(caught.value).splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from hkd import __main__ as entry
-from hkd import interrupt
+from hkd import interrupt, job
 from hkd.cli import commands
+from hkd.settings.origins import ConfigError
 from hkd.store.artifacts import load_weights
 
 
@@ -96,7 +98,7 @@ def test_the_stages_of_the_workflow_are_commands(hkd):
         (("train", "shapes8", "methods/ecm", "--expect-digest", "0"), "start snakemake again"),
         (("prepare", "shapes8", "test"), "has no split 'test'"),
         (("trajectories", "shapes8", "edm-heun", "--shard", "99"), "shard 99 is not in 0..1"),
-        (("table", "table9"), "Did you mean 'table"),
+        (("table", "table9"), "Its tables: table1"),
     ],
 )
 def test_a_wrong_name_is_one_line(smoke, arguments, expected):
@@ -110,7 +112,7 @@ def test_a_wrong_name_is_one_line(smoke, arguments, expected):
     [
         (("train", "shapes8", "methods/ecm"), "run `hkd prepare`"),
         (("trajectories", "shapes8", "edm-heun", "--shard", "0"), "run `hkd train`"),
-        (("trajectories", "shapes8", "edm-heun"), "run `hkd trajectories`"),
+        (("trajectories", "shapes8", "edm-heun"), "run `hkd trajectories shapes8 edm-heun --shard 0`, and 1 more"),
         (("sample", "shapes8", "methods/ecm", "--nfe", "1"), "run `hkd train`"),
         (("features", "shapes8", "methods/ecm", "--nfe", "1"), "missing"),
         (("table", "table1"), "missing"),
@@ -228,3 +230,80 @@ def test_a_mistake_of_ours_keeps_its_traceback(hkd, monkeypatch):
     monkeypatch.setattr("hkd.plan.runs.Plan.load", broken)
     with pytest.raises(ValueError, match="not for users"):
         hkd("config", "tables")
+
+
+# -- what is typed -----------------------------------------------------------------------------------------------------
+
+PREPARE = ("prepare", "shapes16", "--config")
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (("distance", "tests", "shapes99"), "no data set 'shapes99'. Did you mean .*'shapes16'"),
+        (("edit", "shapes16", "hkd", "--out", "x.png"), "group/name.*did you mean methods/hkd"),
+        (("train", "shapes8", "ecn"), "did you mean methods/ecm"),
+        (("train", "shapes8", "abl_mse_only"), "did you mean ablations/abl_mse_only"),
+        (("train", "shapes16", "studies/editing"), "is no method"),
+        (("train", "shapes16", "editing/hkd"), "is no method"),
+        (("train", "shapes16", "../../etc/passwd"), "is no method"),
+        (("train", "../shapes16", "methods/hkd"), "no data set"),
+        (("trajectories", "shapes16", "edm-huen"), "no set of trajectories 'edm-huen'. Did you mean 'edm-heun'"),
+        (("config", "show", "hkd", "--dataset", "shapes99"), "no data set 'shapes99'"),
+        (("config", "tables", "--benchmark", "smoke"), "Did you mean 'configs/benchmarks/smoke.yaml'"),
+        (("config", "tables", "--benchmark", "configs/benchmarks/smok.yaml"), "benchmarks/smoke.yaml"),
+        (("config", "tables", "--benchmark", "configs"), "a folder, not a settings file"),
+        (("config", "tables", "--benchmark", "x" * 300), "no such settings file|cannot be read"),
+        (("config", "tables", "--benchmark", "{" * 2000), "not valid JSON"),
+        ((*PREPARE, "set.data.resolution=16"), "unknown key 'set.data'|unknown key 'data'"),
+        ((*PREPARE, "data.shapes16.pth=a"), "unknown key 'data.shapes16.pth'. Did you mean 'path'"),
+        ((*PREPARE, "data.shapes16.path=a"), "data.shapes16.path: 'shapes16' is drawn, not read from files"),
+        ((*PREPARE, "data.shapes99.path=a"), "data.shapes99: there is no 'shapes99'"),
+        ((*PREPARE, "methods.nope.params.q=1"), "methods.nope: there is no 'nope'"),
+        ((*PREPARE, "studies.edting.order=alpha"), "Did you mean 'editing'"),
+        ((*PREPARE, "studies.editing.order=alpha"), "unknown key 'studies.editing.order'. Did you mean 'order_by'"),
+        ((*PREPARE, "set_trajectories.cuont=4"), "unknown key 'set_trajectories.cuont'. Did you mean 'count'"),
+        ((*PREPARE, "results=7"), "write it in quotes, or a path as ./NAME"),
+        (("edit", "shapes16", "methods/hkd", "--out", "x.png", "--region", "up"), "--region: studies.editing.region"),
+        (("inpaint", "shapes16", "methods/hkd", "--out", "x.png", "--steps", "0"), "--steps: studies.inpainting.steps"),
+        (("calibrate", "shapes16", "--n", "0"), "--n: studies.calibration.images"),
+        (("show", "--config", "results=nowhere/at/all"), "no finished table; run `snakemake"),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line_that_names_it(hkd, arguments, expected):
+    code, _, err = hkd(*arguments)
+    assert code == 1
+    assert re.search(expected, one_line(err))
+
+
+def test_outside_of_the_checkout_the_folder_is_named(hkd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("config", "show", "ecm"), ("show",), ("train", "shapes8", "methods/ecm")):
+        code, _, err = hkd(*arguments)
+        assert code == 1 and "run it in the folder of the checkout" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    "device, expected",
+    [("cuda", "device cuda: no GPU here; use --device cpu"), ("cuda:7", "device cuda:7: no GPU here; use --device cpu"),
+     ("mps", "expected auto, cpu"), ("nonsense", "expected auto, cpu"), ("meta", "expected auto, cpu"),
+     ("", "expected")],
+)  # fmt: skip
+def test_a_device_that_is_not_here_is_one_line(device, expected, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=expected):
+        job.pick_device(device)
+
+
+def test_a_gpu_beyond_the_last_is_one_line(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert str(job.pick_device("cuda:1")) == "cuda:1"
+    with pytest.raises(ConfigError, match=r"there are 2 GPUs here, cuda:0 to cuda:1; name one"):
+        job.pick_device("cuda:2")
+
+
+def test_results_of_an_old_name_are_named_by_the_command_too(hkd, tmp_path):
+    (tmp_path / "shapes16/audit").mkdir(parents=True)
+    code, _, err = hkd("ambiguity", "--config", f"results={tmp_path}")
+    assert code == 1 and f"rename the folder to {tmp_path}/shapes16/ambiguity" in one_line(err)

@@ -25,11 +25,13 @@ def ambiguity(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Hold every open choice's change of FDn against the smallest one that the study could have detected."""
+    from hkd.plan.check import check_old_results
     from hkd.store.artifacts import write_text
     from hkd.studies.ambiguity.plan import CENTRE, NAME, TABLE, dataset, settings
     from hkd.studies.ambiguity.table import design_facts, lines, summary, to_csv
 
     plan = job.plan(benchmark, config)
+    check_old_results(plan)
     work, study = TABLE.work(plan).expect(expect_digest), settings(plan)
     record = job.record(work)
     centre, *variations = _arms(plan)

@@ -132,7 +132,7 @@ def from_csv(path: Path) -> list[dict[str, str]]:
         ReportError: the file is not there, or is a table of other columns.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             found = list(reader)
     except FileNotFoundError:

@@ -41,9 +41,8 @@ def calibrate(
     from hkd.studies.calibration.figure import calibration, caption
     from hkd.studies.calibration.plan import TABLE, settings
 
-    given = {"splits": splits, "images": n}
-    own = [f"studies.calibration.{key}={value}" for key, value in given.items() if value is not None]
-    plan = job.plan(benchmark, [*(config or []), *own])
+    own = {"splits": ("studies.calibration.splits", splits), "n": ("studies.calibration.images", n)}
+    plan = job.plan(benchmark, config, **own)
     work, study = TABLE.work(plan, dataset=dataset).expect(expect_digest, expect_code), settings(plan)
     to = str(job.pick_device(device))
     record = job.record(work, to)

@@ -52,9 +52,9 @@ def edit(
     only_one_of(image=image, index=index is not None)
     only_one_of(**{"reference": reference, "reference-index": reference_index is not None})
     check_suffix(out)
-    given = {"region": region, "ratios": list(ratio) if ratio else None, "mid": mid}
-    own = [f"studies.editing.{key}={value}" for key, value in given.items() if value is not None]
-    plan = job.plan(benchmark, [*(config or []), *own])
+    given = {"region": ("region", region), "ratio": ("ratios", list(ratio) if ratio else None), "mid": ("mid", mid)}
+    own = {option: (f"studies.editing.{key}", value) for option, (key, value) in given.items()}
+    plan = job.plan(benchmark, config, **own)
     work, study = EDITED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed, inputs=("weights",))

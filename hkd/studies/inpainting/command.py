@@ -47,7 +47,7 @@ def inpaint(
     from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)
-    plan = job.plan(benchmark, [*(config or []), *_own(steps)])
+    plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed, inputs=("weights",))
@@ -79,7 +79,7 @@ def colourise(
     from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)
-    plan = job.plan(benchmark, [*(config or []), *_own(steps)])
+    plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed), settings(plan)
     run = finished(work.input("weights"), method, seed, job.pick_device(device))
     record = Record("colourise", study.model_dump(), seed=seed, inputs=[run.weights], device=str(run.device))
@@ -88,10 +88,6 @@ def colourise(
     distance = perceptual_distance(run, work.input("perceptual"))
     arrays, facts = colourised(run, truth, study.steps, distance, title=f"{method} on {dataset}")
     leave(out, arrays, arrays["result"], record, {"images": len(truth), "steps": study.steps, "colour": facts})
-
-
-def _own(steps: int | None) -> list[str]:
-    return [] if steps is None else [f"studies.inpainting.steps={steps}"]
 
 
 def inpainting_figure(
