@@ -203,5 +203,17 @@ def test_images_become_bytes_in_one_place():
     assert [path.relative_to(PACKAGE).as_posix() for path in definitions] == ["data/image_set.py"]
 
 
+def test_pictures_are_opened_in_one_place():
+    """Pillow tries whatever format it knows, PostScript among them, unless it is told which; bytes that we have just
+    compressed ourselves are not of anybody's."""
+    opening = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open", "plt.imread")
+    }
+    assert opening == {"data/decoding.py", "studies/calibration/corruptions.py"}
+
+
 def test_no_matrix_root_is_ever_taken_by_us():
     assert not [path for path in FILES if "sqrtm" in calls(path)]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
 import warnings
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +20,18 @@ from hkd.data import DataError as DataError
 from hkd.data.formats import EXPECTED, HEAD, READ, format_of
 from hkd.data.formats import SUFFIXES as SUFFIXES
 from hkd.data.formats import is_picture as is_picture
+from hkd.data.structure import check_png, tiff_pages
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
+MAX_EXIF_BYTES = 1 << 20  # a number of theirs may be a list, which takes ten times its bytes
 MAX_FRAMES = 1000  # counted, for messages
+MAX_PREVIEWS = 16  # within a JPEG
 MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
+# Of these, what is compressed is left alone. libtiff prints lines of its own, and far more formats are built into it; a
+# few bytes of a run-length BMP can claim gigabytes. In a BMP 0 is plain, and 3 plain with masks of its bits.
+UNCOMPRESSED = {"TIFF": ("raw",), "BMP": (0, 3)}
 TIFF_BITS, TIFF_NUMBERS = 258, 339  # tags: bits of a channel; whether they are unsigned, signed or floats
 ORIENTATION = 0x0112  # EXIF: how the stored rows and columns lie
 UPRIGHT = {
@@ -80,7 +84,9 @@ def opened(content: bytes, where: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of oddities that are checked here or do not matter
             if found == "PNG":
-                _check_png(content)
+                check_png(content)
+            if found == "TIFF":
+                _check_frames(tiff_pages(content, MAX_FRAMES), where)
             picture = Image.open(io.BytesIO(content), formats=(found,))
             _check(picture, content, where)
             picture.load()
@@ -90,7 +96,9 @@ def opened(content: bytes, where: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise DataError(f"{where}: more than {MAX_PIXELS:,} pixels; make it smaller") from None
     except UnidentifiedImageError:
-        raise DataError(f"{where}: damaged, or not a {found} that this Pillow reads; remove or replace it") from None
+        raise DataError(
+            f"{where}: damaged, or a kind of {found} that this Pillow does not read; remove or replace it"
+        ) from None
     except Exception as error:  # a decoder may raise anything for bytes that somebody has made up
         reason = str(error) or type(error).__name__
         raise DataError(f"{where}: damaged ({reason}); expected {EXPECTED}; remove or replace it") from None
@@ -168,11 +176,14 @@ def _check(picture: ImageFile, content: bytes, where: str) -> None:
             f"{where}: its channels are {picture.mode} of more than 8 bits, expected 8; "
             "save it with 8 bits a channel (ImageMagick: -depth 8)"
         )
-    # Others are decoded by libtiff, which prints lines of its own and into which far more formats are built
-    if picture.format == "TIFF" and picture.info.get("compression") != "raw":
-        found = picture.info.get("compression", "unknown")
-        raise DataError(f"{where}: a TIFF of compression {found}, expected an uncompressed one; save it so, or as PNG")
-    frames = _frames(picture, content)
+    compression = picture.info.get("compression")
+    if compression not in UNCOMPRESSED.get(str(picture.format), (compression,)):
+        found = f"a {picture.format} of compression {compression}"
+        raise DataError(f"{where}: {found}, expected an uncompressed one; save it so, or as PNG")
+    _check_frames(_frames(picture, content), where)
+
+
+def _check_frames(frames: int, where: str) -> None:
     if frames > 1:
         number = f"{frames} or more" if frames >= MAX_FRAMES else str(frames)
         raise DataError(f"{where}: {number} frames or pages, expected one picture; save those that you want as files")
@@ -195,45 +206,26 @@ def _frames(picture: ImageFile, content: bytes) -> int:
     if picture.format == "PPM":  # one after the other in a file, of which Pillow sees the first
         bits = picture.width * {"1": 1, "L": 8, "RGB": 24}[picture.mode]
         return 1 + bool(content[picture.tile[0].offset + (bits + 7) // 8 * picture.height :].strip())
-    if picture.format not in ("TIFF", "MPO"):
-        return min(getattr(picture, "n_frames", 1), MAX_FRAMES)
-    # A list of pages may be as long as the file. A JPEG may hold previews and maps of brightness, which are smaller
-    # and no frames.
+    frames = min(getattr(picture, "n_frames", 1), MAX_FRAMES)
+    if picture.format != "MPO" or frames > MAX_PREVIEWS:
+        return frames
+    # A JPEG may hold previews and maps of brightness, which are smaller and no frames
     first, count = picture.size, 1
-    for number in range(1, MAX_FRAMES):
-        try:
-            picture.seek(number)
-        except EOFError:
-            break
-        count += picture.format == "TIFF" or picture.size == first
+    for number in range(1, frames):
+        picture.seek(number)
+        count += picture.size == first
     picture.seek(0)
     return count
 
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Return a picture as viewers show it: turned or mirrored as its EXIF data say, if they can be read."""
+    claimed = len(picture.info.get("exif", b""))
+    if claimed > MAX_EXIF_BYTES:
+        raise ValueError(f"{claimed:,} bytes of EXIF data, more than {MAX_EXIF_BYTES:,}")
     try:
         orientation = picture.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF data, which viewers pass over
         return picture
     turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return picture if turn is None else picture.transpose(turn)
-
-
-def _check_png(content: bytes) -> None:
-    """Raise ValueError for a PNG that is cut short, or has a critical chunk that differs from its checksum.
-
-    Pillow shows what it can of either.
-    """
-    view, start, kind = memoryview(content), 8, b""
-    while kind != b"IEND":
-        if start + 12 > len(content):
-            raise ValueError("cut short")
-        length, kind = struct.unpack_from(">I4s", content, start)
-        end = start + 12 + length
-        if end > len(content):
-            raise ValueError("cut short")
-        critical = not kind[0] & 0x20
-        if critical and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise ValueError(f"chunk {kind.decode('latin-1')} differs from its checksum")
-        start = end

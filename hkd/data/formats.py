@@ -29,6 +29,7 @@ REFUSED = {
     "QOI": (".qoi",),
     "Targa": (".tga",),
     "plain-text PNM": (),
+    "BigTIFF": (),
 }
 SUFFIXES: frozenset[str] = frozenset(name for names in (*READ.values(), *REFUSED.values()) for name in names)
 EXPECTED = ", ".join(READ)
@@ -42,7 +43,8 @@ BEGINNINGS: dict[str, re.Pattern[bytes]] = {
         "WEBP": rb"RIFF....WEBP",
         "BMP": rb"BM",
         "GIF": rb"GIF8[79]a",
-        "TIFF": rb"II[*+]\x00|MM\x00[*+]",
+        "TIFF": rb"II\*\x00|MM\x00\*",
+        "BigTIFF": rb"II\+\x00|MM\x00\+",
         "PPM": rb"P[456][\s#]",
         "AVIF": rb"....ftypavi[fs]|....ftypm[is]f1",
         "HEIC": rb"....ftyphe[a-z][a-z]",

@@ -64,7 +64,10 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
     if painted.any():
         found = colours[painted.argmax()].tolist()
         value = f"value {found[0]}" if len(set(found)) == 1 else f"colour {tuple(found)}"
-        raise DataError(f"{path}: a pixel has the {value}, expected 0 (kept) and 255 (missing) alone, black and white")
+        raise DataError(
+            f"{path}: a pixel has the {value}, expected 0 (kept) and 255 (missing) alone; "
+            "paint black and white without soft edges, and save no JPEG"
+        )
     missing = (colours[:, 0] > 0).reshape(resolution, resolution)
     if not missing.any():
         raise DataError(f"{path}: no pixel is white, so nothing is missing; paint what is to be generated white")
@@ -154,7 +157,7 @@ def _channels_first(array: np.ndarray, path: Path, channels: int) -> np.ndarray:
     if array.ndim == 3 and array.shape[0] != channels and array.shape[2] == channels:
         array = array.transpose(2, 0, 1)
     if array.ndim != 3 or array.shape[0] != channels:
-        raise DataError(f"{path}: shape {array.shape}, expected ({channels}, H, W) or (H, W, {channels})")
+        raise DataError(f"{path}: shape {array.shape}, expected ({channels}, H, W) or (H, W, {channels}); convert it")
     return np.ascontiguousarray(array)
 
 

@@ -42,7 +42,8 @@ def open_source(
     Args:
         resolution: crop every image to its central square and resize it (Lanczos) to this many pixels; without it,
             all images must have one square size.
-        convert_to_rgb: turn grey, palette and CMYK images into RGB and drop alpha channels, instead of refusing them.
+        convert_to_rgb: turn grey, palette and CMYK images into RGB and lay transparent ones on white, instead of
+            refusing them.
         class_folders: in a folder or zip, the class is the name of the first sub-folder; see `picture_labels`.
         skip_unreadable: leave out files that cannot be read, and count them, instead of refusing the whole.
 

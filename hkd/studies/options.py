@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ImageOption = Annotated[
     list[Path] | None,
-    typer.Option(help="A picture of yours (.png, or .npy in uint8 or [-1, 1]), as large as the run's; repeatable."),
+    typer.Option(help="A picture of yours, or an .npy in uint8 or [-1, 1], as large as the run's; repeatable."),
 ]
 OutOption = Annotated[Path, typer.Option(help="What to write: .png shows the results, .npz holds all arrays.")]
 

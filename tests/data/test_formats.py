@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hkd.data.decoding import MAX_PIXELS
 from hkd.data.formats import READ, REFUSED, SUFFIXES, format_of, is_picture
 
 BEGINNINGS = {
@@ -21,6 +22,7 @@ BEGINNINGS = {
     "Photoshop": b"8BPS\0\1",
     "OpenEXR": b"\x76\x2f\x31\1\2",
     "QOI": b"qoif\0\0\0\x10",
+    "BigTIFF": b"II+\0\x08\0\0\0",
     "plain-text PNM": b"P3 16 16 255 ",
 }
 
@@ -48,3 +50,10 @@ def test_other_files_are_no_pictures(head):
 @pytest.mark.parametrize("head", [b"%!PS-Adobe", b"%PDF", b"\xc5\xd0\xd3\xc6", b"\x0a\5\1\x08", b"\xd7\xcd\xc6\x9a"])
 def test_what_pillow_would_find_beyond_the_list_has_no_name_here(head):
     assert format_of(head + bytes(64)) is None
+
+
+def test_the_page_on_pictures_names_every_format_and_suffix(root):
+    page = (root / "docs" / "pictures.md").read_text()
+    assert all(f"`{suffix}`" in page for suffixes in READ.values() for suffix in suffixes)
+    assert all(name.replace("Photoshop", "PSD") in page for name in REFUSED)
+    assert f"{MAX_PIXELS:,} pixels" in page
