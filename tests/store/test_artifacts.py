@@ -163,7 +163,8 @@ def test_a_record_names_stage_settings_and_inputs_of_a_result(tmp_path):
     assert recorded_digest(tmp_path / "out.json") == found["sha256"]
 
 
-def test_a_reader_that_comes_between_a_file_and_its_record_waits_for_the_record(tmp_path):
+def test_a_reader_that_comes_between_a_file_and_its_record_waits_for_the_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 20.0)  # of a machine that is busy
     path = tmp_path / "a"
     write_bytes(path, b"old")
     record = Record("train")
