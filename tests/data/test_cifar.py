@@ -294,9 +294,7 @@ def test_a_prepared_set_says_whether_its_archive_is_the_official_one(path, tmp_p
         assert (manifest["archive"], manifest["archive_sha256"]) == (said, digest)
 
 
-@pytest.mark.parametrize(
-    "count", [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])], ids=["some", "many"]
-)
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)], ids=["some", "many"])
 @pytest.mark.parametrize("what", ["batch", "tar", "tar.gz"])
 def test_damaged_batches_and_archives_are_read_or_refused(path, what, count):
     small = tar({name: python2_pickle(batch(k, 1)) for k, name in enumerate(cifar.BATCHES)})

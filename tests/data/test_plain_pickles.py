@@ -139,9 +139,7 @@ def test_nothing_of_any_module_is_looked_up(monkeypatch):
     assert not any(callable(value) for value in plain_pickles.NAMES.values())
 
 
-@pytest.mark.parametrize(
-    "count", [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])], ids=["some", "many"]
-)
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)], ids=["some", "many"])
 def test_damaged_pickles_are_read_or_refused(count):
     for protocol in (2, 4):
         for changed in mutations(pickle.dumps(BATCH, protocol=protocol), count, seed=protocol):

@@ -19,6 +19,7 @@ from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import TrajectorySet
 from hkd.stages.trajectories import trajectories as command
+from tests.recorded import recorded
 
 COUNTS = {"title": "", "teacher": "methods/edm", "count": 4, "shards": 2, "chunk": 2, "seed": 0}
 LEVELS = {"steps": 18, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
@@ -69,6 +70,8 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_we
     shutil.copytree(base_weights("methods/ddim").parent, results / "shapes8/methods/ddim/seed0")
     small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1}
     config = [f"results={results}", f"set_trajectories={json.dumps(small)}"]
+    run = results / "shapes8/methods/ddim/seed0"
+    recorded(smoke_plan(results=str(results)), run / "weights.safetensors", run / "config.yaml", seed=0)
     for shard in (0, 1, None):
         command("shapes8", "ddim-pairs", shard, "configs/benchmarks/smoke.yaml", config, "cpu", None)
     stored = Trajectories(results / "shapes8/trajectories/ddim-pairs")
