@@ -28,7 +28,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)\Z", re.ASCII | re.IGNORECASE)
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # and halves of characters: bytes, no text
 _STANDARD = "tag:yaml.org,2002:"
-Note = Callable[[tuple[str, ...], int], None]
+Note = Callable[[tuple[str, ...], int], object]
 
 
 class TextError(ValueError):
