@@ -75,12 +75,9 @@ def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
     from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path, write_json
 
     spec = plan.trajectory_set(dataset, name)
-    absent = [number for number, path in enumerate(work.inputs("shards")) if not Path(path).exists()]
-    if absent:
-        raise ArtifactError(
-            f"{work.inputs('shards')[absent[0]]}: missing; run `hkd trajectories {dataset} {name} --shard {absent[0]}`"
-            f"{f', and {len(absent) - 1} more shards' if len(absent) > 1 else ''}"
-        )
+    for number, path in enumerate(work.inputs("shards")):
+        if not Path(path).exists():
+            raise ArtifactError(f"{path}: missing; run `hkd trajectories {dataset} {name} --shard {number}`")
     record = job.record(work, seed=spec.seed)
     shards = []
     for path in work.inputs("shards"):
