@@ -75,12 +75,9 @@ def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
     from hkd.store.artifacts import ArtifactError, read_record, write_json
 
     spec = plan.trajectory_set(dataset, name)
-    absent = [number for number, path in enumerate(work.inputs("shards")) if not Path(path).exists()]
-    if absent:
-        raise ArtifactError(
-            f"{work.inputs('shards')[absent[0]]}: missing; run `hkd trajectories {dataset} {name} --shard {absent[0]}`"
-            f"{f', and {len(absent) - 1} more shards' if len(absent) > 1 else ''}"
-        )
+    for number, path in enumerate(work.inputs("shards")):
+        if not Path(path).exists():
+            raise ArtifactError(f"{path}: missing; run `hkd trajectories {dataset} {name} --shard {number}`")
     record = job.record(work, seed=spec.seed)
     shards = [(Path(path).name, read_record(path, work.command)) for path in work.inputs("shards")]
     manifest = set_manifest(spec, work.settings_digest, shards)

@@ -195,6 +195,6 @@ def test_a_name_that_two_groups_give_two_types_is_refused(grouped):
 def test_a_target_is_a_class_of_the_methods_of_the_package(root, monkeypatch, target):
     monkeypatch.chdir(root)
     plan = Plan.load("configs/benchmarks/smoke.yaml", {"set": {"target": target}})
-    with pytest.raises(ConfigError, match=r"^--config: target = ") as caught:
+    with pytest.raises(ConfigError, match=r"^--config: set.target = ") as caught:
         plan.run("shapes8", "methods/ecm")
     assert len(str(caught.value).splitlines()) == 1

@@ -112,7 +112,7 @@ def test_a_wrong_name_is_one_line(smoke, arguments, expected):
     [
         (("train", "shapes8", "methods/ecm"), "run `hkd prepare`"),
         (("trajectories", "shapes8", "edm-heun", "--shard", "0"), "run `hkd train`"),
-        (("trajectories", "shapes8", "edm-heun"), "run `hkd trajectories shapes8 edm-heun --shard 0`, and 1 more"),
+        (("trajectories", "shapes8", "edm-heun"), "run `hkd trajectories shapes8 edm-heun --shard 0`"),
         (("sample", "shapes8", "methods/ecm", "--nfe", "1"), "run `hkd train`"),
         (("features", "shapes8", "methods/ecm", "--nfe", "1"), "missing"),
         (("table", "table1"), "missing"),
