@@ -14,7 +14,7 @@ import pytest
 from hkd.store.source import PACKAGE
 
 TEXT = ("read_text", "write_text")
-OPENS_TEXT = {"os", "Image", "tarfile", "zipfile", "urllib"}  # whose `open` has other arguments
+OPENS_TEXT = {"os", "Image", "tarfile", "zipfile", "urllib", "archive"}  # whose `open` has other arguments
 
 
 def without_encoding(tree: ast.AST) -> list[int]:
@@ -30,8 +30,8 @@ def _in_locale(call: ast.Call) -> bool:
             return True
         case ast.Attribute(attr="open", value=ast.Name(id=owner)) if owner in OPENS_TEXT:
             return False
-        case ast.Attribute(attr="open", value=ast.Attribute()):
-            return False  # a member of an archive
+        case ast.Attribute(attr="open", value=ast.Attribute() | ast.Call()):
+            return False  # a member of an archive, or what an opener of addresses fetches
         case ast.Attribute(attr="open"):
             return "b" not in _mode(call, 0)
         case ast.Name(id="open"):
