@@ -1,0 +1,91 @@
+"""The table of docs/trust.md: what was attacked, by which tests, how often. `python tests/trust.py` writes it anew."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs/trust.md"
+START, END = "<!-- table:start -->\n", "<!-- table:end -->"
+SOME = 500  # changed copies of a file that a default test reads; those of the full set read more
+COUNTS = {"500": SOME, "some": SOME, "10000": 10_000, "20000": 20_000, "many": 20_000}  # as names of tests say them
+
+ATTACKS = {
+    "pickles of CIFAR-10: calls, state, nesting, bombs": ("tests/data/test_plain_pickles.py",),
+    "CIFAR-10's archive: flipped bits, truncation, bombs, links": ("tests/data/test_cifar.py",),
+    "pictures: programs, formats, orientation, transparency, frames, bombs": (
+        "tests/data/test_decoding.py",
+        "tests/data/test_formats.py",
+        "tests/data/test_structure.py",
+    ),
+    "single pictures, masks and arrays of users": ("tests/data/test_pictures.py",),
+    "folders and zips: names, links, copies, bombs": ("tests/data/test_picture_files.py", "tests/data/test_sources.py"),
+    "labels and class folders": ("tests/data/test_picture_labels.py", "tests/stages/test_own_images.py"),
+    "array files of other programs": ("tests/data/test_foreign.py",),
+    "settings: YAML, numbers, names": ("tests/settings/test_yaml_text.py", "tests/settings/test_ranges.py"),
+    "targets and annotations of methods": ("tests/settings/test_signatures.py",),
+    "names that reach a shell": ("tests/workflow/test_shell_names.py",),
+    "locales": ("tests/test_encodings.py",),
+    "JSON, npy, npz and safetensors that lie": ("tests/store/test_bounded.py",),
+    "records, and artefacts swapped, cut, flipped or edited": (
+        "tests/store/test_artifacts.py",
+        "tests/plan/test_chain.py",
+        "tests/experiment/test_record.py",
+    ),
+    "states, parts and milestones of unfinished work": (
+        "tests/store/test_chunks.py",
+        "tests/training/test_checkpoint.py",
+        "tests/training/test_milestones.py",
+    ),
+    "power loss, and temporary files of others": ("tests/store/test_power_loss.py", "tests/store/test_temporary.py"),
+    "servers: endless, dripping, leading round": ("tests/stages/test_fetch.py",),
+    "locks, dead parents, other users": ("tests/workflow/test_locks.py",),
+    "steps that are not finite": ("tests/training/test_nonfinite.py",),
+    "kills at any moment of a whole run (full set)": ("tests/workflow/test_kill.py",),
+}
+
+
+def collected() -> dict[str, list[str]]:
+    """Return the tests of all attacks, by file."""
+    files = sorted({file for files in ATTACKS.values() for file in files})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-m", "not gpu", *files]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    found: dict[str, list[str]] = {file: [] for file in files}
+    for line in ran.stdout.splitlines():
+        if "::" in line:
+            found[line.partition("::")[0]].append(line)
+    return found
+
+
+def copies(test: str) -> int:
+    """Return how many changed copies of a file a test reads, by its name; 0 for any other test."""
+    said = re.findall(r"[\[-](\w+)(?=[\]-])", test)
+    return max((COUNTS[word] for word in said if word in COUNTS), default=0)
+
+
+def table() -> str:
+    """Return the table as Markdown: cases, and changed copies of files, of the default and of the full tests."""
+    found = collected()
+    lines = [
+        "| attack | cases | damaged files | in the full set | executed | tracebacks | silent | tests |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for attack, files in ATTACKS.items():
+        read = [copies(test) for file in files for test in found[file]]
+        cases, some, many = read.count(0), read.count(SOME) * SOME, sum(number for number in read if number > SOME)
+        lines.append(f"| {attack} | {cases} | {some:,} | {many:,} | 0 | 0 | 0 | {', '.join(f'`{f}`' for f in files)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the table into its document."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    DOCUMENT.write_text(f"{before}{START}{table()}{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
