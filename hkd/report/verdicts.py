@@ -20,7 +20,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 EXACT = math.inf  # degrees of freedom of a spread that is known, not estimated
 
@@ -265,7 +265,7 @@ def least_of(count: int) -> tuple[float, float]:
     return float(mean), math.sqrt(square - mean**2)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def quantile(freedom: float, confidence: float) -> float:
     """Return the two-sided quantile of Student's t."""
     from scipy import stats
@@ -372,7 +372,8 @@ def detectable(standard_error: float, freedom: float, *, level: float, power: fl
     critical = stats.t.ppf(1 - level / 2, freedom)
 
     def missing(shift: float) -> float:
-        seen = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+        # the lower tail of a shift is the upper one of its opposite, where scipy 1.17 returns no nan
+        seen = stats.nct.sf(critical, freedom, shift) + stats.nct.sf(critical, freedom, -shift)
         return float(seen) - power
 
     upper = 1.0  # doubled until it lies above the root, which `brentq` needs between two signs

@@ -11,7 +11,7 @@ rule comparison:
     params:
         digest=WORK.digest("comparison"),
     shell:
-        "exec hkd compare --expect-digest {params.digest} 2> {log}"
+        "exec hkd compare --expect-digest {params.digest} > {log} 2>&1"
 
 
 localrules:

@@ -33,11 +33,12 @@ def compare(
     from hkd.store.artifacts import Record, write_text
     from hkd.studies.comparison import plan as study
     from hkd.studies.comparison.judging import bypasses, judge_of
+    from hkd.studies.comparison.plan import COMPARE
     from hkd.studies.comparison.table import about, read_files, summaries
     from hkd.studies.comparison.written import texts
 
     plan = job.plan(benchmark, config)
-    work = study.COMPARE.work(plan).expect(expect_digest)
+    work = COMPARE.work(plan).expect(expect_digest)
     known, rules, frozen = study.claims(plan), study.settings(plan), study.frozen(plan)
     lines = judge_of(plan, rules, frozen).lines(known, bypasses(plan, known))
     record = Record(work.command, {"settings": work.settings}, work.settings_digest, None, read_files(lines))

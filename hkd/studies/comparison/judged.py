@@ -139,6 +139,9 @@ class Judge:
         hard, training = self._reasons(claim, said, found)
         line = replace(line, scale=str(found.lines[0]["scale"]), number=self._compared(claim, said, found))
         assert line.number is not None, "there is at least one line"
+        if said.minimum_of > 1 and line.number.band.draw is None:
+            note = f"printed as the minimum of {said.minimum_of}: not allowed for, one evaluation's spread is not measured"
+            line = replace(line, notes=(note,))
         return replace(
             line, verdict=_allowed(line.number.verdict, hard, training, line.scale), reasons=(*hard, *training)
         )
@@ -192,8 +195,9 @@ class Judge:
         training = [reason for reason in every if reason not in hard]
         reading = self._frozen.reading(said.reported, run)
         if reading and first["scale"] == FULL and first["route"] == "train":
-            for settings in found.settings[:1]:
-                training += [f"another reading of HKD: {text}" for text in differences(reading, settings)]
+            settings = found.settings[0]
+            training += [f"another reading of HKD: {text}" for text in differences(reading, settings)]
+            training += [] if settings else ["the settings of its training are not recorded"]
         return hard, training
 
     # -- orderings -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 from hkd.report.csv import to_csv
 from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
-from hkd.report.view import MISSING, number, whole
+from hkd.report.view import ESTIMATE, MISSING, number, whole
 from hkd.settings.columns import SCORES
 from hkd.studies.comparison.claims import Number
 from hkd.studies.comparison.gathered import numbers
@@ -127,7 +127,7 @@ def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]
                 _label(line),
                 whole(line.claim.nfe),
                 whole(_first(line).get("n_generated")),
-                *(_spread(scores.get(key)) for key in table.protocols),
+                *(_estimate(line, key) + _spread(scores.get(key)) for key in table.protocols),
                 quote(line).partition(" ")[2],
                 str(line.verdict),
                 whole(_trained(line)),
@@ -153,6 +153,12 @@ def _trained(line: Line) -> float | None:
     spent = [one.get("train_images") for found in line.found for one in found.lines]
     known = [float(value) for value in spent if value is not None]
     return statistics.fmean(known) if known else None
+
+
+def _estimate(line: Line, key: str) -> str:
+    """Return the mark of a score that is made of too few images, or nothing."""
+    protocol = _first(line).get("protocols", {}).get(key, {})
+    return ESTIMATE if protocol.get("estimate") else ""
 
 
 def _spread(values: Sequence[float] | None) -> str:

@@ -56,10 +56,8 @@ def _compared(plan: Plan) -> Definition:
         inputs={"tables": [f"{plan.layout.table(name)}.csv" for name in plan.tables]},
         settings=_judged_by(plan),
         code=(
-            "hkd.studies.comparison.judged",
-            "hkd.studies.comparison.gathered",
-            "hkd.studies.comparison.table",
-            "hkd.studies.comparison.papers",
+            "hkd.studies.comparison.judging",
+            "hkd.studies.comparison.written",
         ),
     )
 

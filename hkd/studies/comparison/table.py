@@ -8,7 +8,7 @@ from typing import Any
 
 from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
-from hkd.report.verdicts import EXACT, Spread, Verdict
+from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
 from hkd.report.view import MISSING, number, whole
 from hkd.studies.comparison.claims import Number, Ordering, Statement
 from hkd.studies.comparison.judged import Line
@@ -21,7 +21,13 @@ COLUMNS = (
     *("verdict", "reasons", "gaps", "marks", "train_images", "network_evals"),
     *("citation", "protocol", "note", "files", "frozen"),
 )
+MIDDLE = {
+    "number": ("Reproduced", "Difference and interval", "Margin"),
+    "ordering": ("Printed difference", "Higher less lower, and interval", "Detectable"),
+    "statement": ("Decision", "", ""),
+}
 KINDS = {"number": "Numbers", "ordering": "Orderings", "statement": "Statements"}
+COMPARED = tuple(verdict for verdict in Verdict if exit_code(verdict) != NOT_USABLE)
 OPEN = (Verdict.INCONCLUSIVE, Verdict.TOY_UNRESOLVED)
 
 
@@ -53,8 +59,10 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
     }
     if isinstance(said, Number):
         found |= {"rounding": said.rounding, "protocol": said.protocol}
-    if line.number:
+    if line.number and line.verdict in COMPARED:
         found |= _number_cells(line)
+    elif line.number:  # the difference of two quantities, or of two protocols, is no number to carry away
+        found["reproduced"] = line.number.reproduced
     if line.order:
         found |= _order_cells(line)
     return {key: _shown(found.get(key)) for key in COLUMNS}
@@ -73,6 +81,16 @@ def quote(line: Line) -> str:
     value, digits = float(line.claim.value or 0), len(f"{said.rounding:g}".partition(".")[2])
     spread = "" if line.claim.printed_sd is None else f" ± {line.claim.printed_sd:.{digits}f}"
     return f"{said.quantity} {value:.{digits}f}{spread}"
+
+
+def measured_as(line: Line) -> str:
+    """Return what the measured quantity is called: FID through the published Inception's features only."""
+    said = line.claim.said
+    if not isinstance(said, Number):
+        return ""
+    if said.cell:
+        return said.cell.quantity or said.quantity
+    return "FID" if {row["extractor"] for one in line.found for row in one.lines} == {"FID"} else "FD"
 
 
 def resolved_by(line: Line) -> str:
@@ -110,7 +128,7 @@ def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
 
 def latex(lines: Sequence[Line], about: Sequence[str]) -> str:
     """Return the comparison as one LaTeX table that breaks across pages."""
-    headers = ["Claim", "Quoted", "Reproduced", "Difference and interval", "Margin", "Verdict"]
+    headers = ["Claim", "Says", "Reproduced", "Difference and interval", "Margin", "Verdict"]
     sections = []
     for kind, title in KINDS.items():
         rows = [_row(line) for line in lines if line.claim.kind == kind]
@@ -209,10 +227,7 @@ def _shown(value: Any) -> Any:
 
 
 def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]:
-    difference = "Difference [95 %]" if kind == "number" else "Higher less lower [95 %]"
-    headers = ["Claim", "Quoted", "Reproduced", difference, "Margin", "Seeds", "Verdict", "Resolved by"]
-    if kind == "ordering":
-        headers[2], headers[4] = "Printed difference", "Detectable"
+    headers = ["Claim", "Says", *MIDDLE[kind], "Seeds", "Verdict", "Resolved by"]
     return headers, [_row(line) for line in lines]
 
 
@@ -230,9 +245,9 @@ def _row(line: Line) -> list[str]:
         seen = MISSING if order is None or order.detectable is None else number(order.detectable)
         return [*head, number(line.claim.value), _interval(mean, order.mean if order else None, half), seen, *tail]
     margin = number(line.claim.margin)
-    if made is None or line.verdict in (Verdict.NOT_COMPARABLE, Verdict.INCOMPLETE):
-        # a difference of two quantities is no number that a reader should carry away; the CSV has it
-        return [*head, MISSING if made is None else number(made.reproduced), MISSING, margin, *tail]
+    reproduced = MISSING if made is None else f"{measured_as(line)} {number(made.reproduced)}"
+    if made is None or line.verdict not in COMPARED:
+        return [*head, reproduced, MISSING, margin, *tail]
     return [
         *head,
         number(made.reproduced),
@@ -268,7 +283,8 @@ def about(frozen: str, changed: Sequence[str], rules: Comparison, benchmark: str
     text = [
         f"Benchmark {benchmark}. Claims, margins, rules and readings of HKD: frozen as {frozen}; checkpoint: "
         f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed number{interval}. "
-        "docs/claims.md says how to read a verdict."
+        "docs/claims.md says how to read a verdict.",
+        f"Intervals are {rules.confidence:.0%} for one claim by itself: of many true ones, a few fall outside theirs.",
     ]
     if changed:
         text += [
