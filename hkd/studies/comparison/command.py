@@ -70,13 +70,23 @@ def verify(
 
     Leaves with 0 reproduced or better, 1 worse, 2 inconclusive or a toy, 3 not comparable, not run or not usable.
     """
+    from hkd.data import DataError
+    from hkd.diffusion.adaptive import SolveError
+    from hkd.metrics.features.inputs import MetricError
     from hkd.report.verdicts import NOT_USABLE
     from hkd.settings.origins import ConfigError
     from hkd.store.artifacts import ArtifactError
 
     try:
         code = _verified(claim, weights, strict, bypass, job.plan(benchmark, config), device)
-    except (ConfigError, ArtifactError) as error:  # 1 would read as `worse`
+    except (
+        ConfigError,
+        ArtifactError,
+        DataError,
+        MetricError,
+        SolveError,
+        OSError,
+    ) as error:  # 1 would read as `worse`
         typer.echo(f"hkd: {error}", err=True)
         code = NOT_USABLE
     raise typer.Exit(code)

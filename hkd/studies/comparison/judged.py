@@ -140,7 +140,9 @@ class Judge:
         line = replace(line, scale=str(found.lines[0]["scale"]), number=self._compared(claim, said, found))
         assert line.number is not None, "there is at least one line"
         if said.minimum_of > 1 and line.number.band.draw is None:
-            note = f"printed as the minimum of {said.minimum_of}: not allowed for, one evaluation's spread is not measured"
+            note = (
+                f"printed as the minimum of {said.minimum_of}: not allowed for, one evaluation's spread is not measured"
+            )
             line = replace(line, notes=(note,))
         return replace(
             line, verdict=_allowed(line.number.verdict, hard, training, line.scale), reasons=(*hard, *training)
