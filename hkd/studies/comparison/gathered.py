@@ -39,7 +39,7 @@ class Found:
         missing: files that are not there; refused: one line on each that is there and was not used.
         unrecorded: files without a record beside them, whose origin nobody can check.
         selected: why checkpoint or keys were chosen by the score, where a record says so.
-        settings: of each training, as its record has them.
+        settings: of each training, as its record has them; codes: which versions of the code trained.
         files: all that were read.
     """
 
@@ -49,6 +49,7 @@ class Found:
     unrecorded: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
     settings: tuple[Mapping[str, Any], ...] = ()
+    codes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
     @property
@@ -88,7 +89,8 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             check_seeds(pd.DataFrame(lines))
         except ReportError as error:
             refused.append(str(error))
-    facts = (lines, missing, refused, unrecorded, selected, settings, read)
+    codes = dict.fromkeys(code for line in lines for code in line["codes"])
+    facts = (lines, missing, refused, unrecorded, selected, settings, codes, read)
     return Found(*(tuple(fact) for fact in facts))
 
 

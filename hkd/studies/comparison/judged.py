@@ -38,7 +38,7 @@ class Line:
         dataset: on which; scale: of the runs.
         reasons: why it does not compare, or is a toy; gaps: what is missing or refused.
         marks: what a reader must know of runs or claim: selected, no record, changed since frozen.
-        number, order: the arithmetic behind the verdict. decision: of a study.
+        number, order: the arithmetic behind the verdict; lower: mean of an ordering's lower side. decision: of a study.
     """
 
     claim: Claim
@@ -51,6 +51,7 @@ class Line:
     marks: tuple[str, ...] = ()
     number: Comparison | None = None
     order: Paired | None = None
+    lower: float | None = None
     decision: str = ""
     seeds: int = 0
     notes: tuple[str, ...] = field(default=())
@@ -108,6 +109,7 @@ class Judge:
         marks += [f"selected: {text}" for found in line.found for text in found.selected]
         for name in self._runs(claim, claims):
             marks += [f"selected: {self._rules.selected[name]}"] if name in self._rules.selected else []
+        marks += [f"{found.lines[0]['title']}: {_versions(found)}" for found in line.found if len(found.codes) > 1]
         marks += [f"no record: {path}" for found in line.found for path in found.unrecorded]
         return replace(line, marks=tuple(dict.fromkeys(marks)))
 
@@ -135,18 +137,17 @@ class Judge:
         """Judge the metrics of a run."""
         claim = line.claim
         if found.gaps or not found.lines:
-            return replace(line, verdict=Verdict.INCOMPLETE, gaps=found.gaps, number=self._compared(claim, said, found))
+            partial = self._of_runs(claim, said, found) if found.lines else None
+            return replace(line, verdict=Verdict.INCOMPLETE, gaps=found.gaps, number=partial)
         hard, training = self._reasons(claim, said, found)
-        line = replace(line, scale=str(found.lines[0]["scale"]), number=self._compared(claim, said, found))
-        assert line.number is not None, "there is at least one line"
-        if said.minimum_of > 1 and line.number.band.draw is None:
-            note = (
-                f"printed as the minimum of {said.minimum_of}: not allowed for, one evaluation's spread is not measured"
+        number, scale = self._of_runs(claim, said, found), str(found.lines[0]["scale"])
+        notes: tuple[str, ...] = ()
+        if said.minimum_of > 1 and number.band.draw is None:
+            notes = (
+                f"printed as the minimum of {said.minimum_of}: not allowed for, the draw's spread is not measured",
             )
-            line = replace(line, notes=(note,))
-        return replace(
-            line, verdict=_allowed(line.number.verdict, hard, training, line.scale), reasons=(*hard, *training)
-        )
+        verdict, reasons = _allowed(number.verdict, hard, training, scale), (*hard, *training)
+        return replace(line, verdict=verdict, scale=scale, reasons=reasons, number=number, notes=notes)
 
     def _cell_number(self, line: Line, said: Number, found: Found) -> Line:
         """Judge the cell of a study's table, whose data set and scale are the benchmark's."""
@@ -169,9 +170,7 @@ class Judge:
         verdict = _allowed(number.verdict, hard, training, self._scale)
         return replace(line, verdict=verdict, reasons=(*hard, *training), number=number, seeds=len(values))
 
-    def _compared(self, claim: Claim, said: Number, found: Found) -> Comparison | None:
-        if not found.lines:
-            return None
+    def _of_runs(self, claim: Claim, said: Number, found: Found) -> Comparison:
         values = tuple(line["scores"][SCORE] for line in found.lines)
         return self._against(claim, said, Measured(values, _draw(found.lines), int(found.lines[0]["n_generated"])))
 
@@ -221,8 +220,8 @@ class Judge:
         if not low:
             return replace(line, verdict=Verdict.NOT_COMPARABLE, reasons=tuple(hard))
         order = paired([b - a for a, b in zip(low, high, strict=True)], self._rules.confidence, self._rules.power)
-        verdict = _allowed(order.verdict, hard, training, line.scale)
-        return replace(line, verdict=verdict, reasons=(*hard, *training), order=order, seeds=len(low))
+        verdict, mean = _allowed(order.verdict, hard, training, line.scale), statistics.fmean(low)
+        return replace(line, verdict=verdict, reasons=(*hard, *training), order=order, lower=mean, seeds=len(low))
 
     def _run_pairs(self, sides: Sequence[Line]) -> tuple[list[float], list[float], list[str], list[str]]:
         """Return the scores of both runs, seed by seed, at one number of images, and the reasons against comparing."""
@@ -302,6 +301,11 @@ def _draw(lines: Sequence[Mapping[str, Any]]) -> Spread | None:
     if len(lines) > 1 and all(line["route"] != "train" for line in lines):
         return Spread(statistics.stdev(line["scores"][SCORE] for line in lines), len(lines) - 1)
     return None
+
+
+def _versions(found: Found) -> str:
+    codes = ", ".join(code[:8] for code in found.codes)
+    return f"seeds trained by {len(found.codes)} versions of the code ({codes})"
 
 
 def _root_mean_square(values: Iterable[float]) -> float:

@@ -63,7 +63,7 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
         found |= _number_cells(line)
     elif line.number:  # the difference of two quantities, or of two protocols, is no number to carry away
         found["reproduced"] = line.number.reproduced
-    if line.order:
+    if line.order and line.verdict in COMPARED:
         found |= _order_cells(line)
     return {key: _shown(found.get(key)) for key in COLUMNS}
 
@@ -118,9 +118,9 @@ def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
     for kind, title in KINDS.items():
         mine = [line for line in lines if line.claim.kind == kind]
         text += [f"## {title}", "", summary(mine), "", *aligned(*_view(mine, kind)), ""]
-    text += _listed("Gaps", [f"{line.claim.id}: {line.gaps}" for line in lines if line.gaps])
-    text += _listed("Marks", [f"{line.claim.id}: {'; '.join(line.marks)}" for line in lines if line.marks])
-    text += _listed("Why not, or why only a toy", _grouped(lines))
+    text += _listed("Gaps", _grouped([((line.gaps,) if line.gaps else (), line) for line in lines]))
+    text += _listed("Marks", _grouped([(line.marks, line) for line in lines]))
+    text += _listed("Why not, or why only a toy", _grouped([(line.reasons, line) for line in lines]))
     notes = [f"{line.claim.id}: {'; '.join((line.claim.note, *line.notes)).strip('; ')}." for line in lines]
     text += _listed("Remarks", [note for note in notes if not note.endswith(": .")])
     return "\n".join(text).rstrip() + "\n"
@@ -207,10 +207,10 @@ def _number_cells(line: Line) -> dict[str, Any]:
 
 
 def _order_cells(line: Line) -> dict[str, Any]:
-    order, printed = line.order, line.claim.value
+    order = line.order
     assert order is not None
-    found: dict[str, Any] = {"difference": order.mean, "detectable": order.detectable, "reproduced": order.mean}
-    found["relative"] = (order.mean - printed) / printed if printed else None
+    found: dict[str, Any] = {"difference": order.mean, "detectable": order.detectable}
+    found["relative"] = order.mean / line.lower if line.lower else None
     if order.half is not None:
         found |= {"low": order.mean - order.half, "high": order.mean + order.half, "freedom": line.seeds - 1}
     return found
@@ -240,6 +240,7 @@ def _row(line: Line) -> list[str]:
     if isinstance(said, Statement):
         return [*head, line.decision or MISSING, MISSING, MISSING, *tail]
     if isinstance(said, Ordering):
+        order = order if line.verdict in COMPARED else None
         half = None if order is None else order.half
         mean = MISSING if order is None else number(order.mean)
         seen = MISSING if order is None or order.detectable is None else number(order.detectable)
@@ -263,13 +264,13 @@ def _interval(text: str, middle: float | None, half: float | None) -> str:
     return f"{text} [{number(middle - half)}, {number(middle + half)}]"
 
 
-def _grouped(lines: Sequence[Line]) -> list[str]:
-    """Return every reason once, with the claims that have it."""
+def _grouped(said: Sequence[tuple[Sequence[str], Line]]) -> list[str]:
+    """Return every text once, with the claims that it is said of."""
     who: dict[str, list[str]] = {}
-    for line in lines:
-        for reason in line.reasons:
-            who.setdefault(reason, []).append(line.claim.id)
-    return [f"{reason}: {', '.join(names)}." for reason, names in who.items()]
+    for texts, line in said:
+        for text in texts:
+            who.setdefault(text, []).append(line.claim.id)
+    return [f"{text}: {', '.join(names)}." for text, names in who.items()]
 
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:

@@ -128,7 +128,7 @@ def test_an_edited_file_does_not_stop_the_comparison(tree, hkd):
     assert hkd("compare", *made.options())[0] == 0
     assert lines(made)["t1-kd"]["verdict"] == "incomplete" and lines(made)["t1-kd"]["reproduced"] == ""
     assert lines(made)["t1-pd"]["verdict"] == "reproduced"
-    assert f"t1-kd: {path}: damaged" in (made.root / "comparison.md").read_text()
+    assert f"- {path}: damaged" in (made.root / "comparison.md").read_text()
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
