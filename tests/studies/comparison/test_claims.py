@@ -12,6 +12,7 @@ import yaml
 from scipy import stats
 
 from hkd.plan.runs import Plan
+from hkd.report.verdicts import Verdict
 from hkd.settings.origins import ConfigError
 from hkd.studies.comparison.claims import Number, Ordering, Statement, claim_of, listed, read_claims
 from hkd.studies.comparison.plan import claims, frozen, settings
@@ -98,6 +99,21 @@ def test_the_spread_between_laboratories_is_that_of_its_pairs(plan):
 def test_what_is_frozen_is_what_is_claimed(plan):
     """A changed claim, margin, rule or reading of HKD: say why in the commit, and `hkd claims --freeze`."""
     assert frozen(plan).changed == ()
+
+
+def test_only_three_numbers_can_be_reproduced_while_laboratories_differ_so_much(plan, known):
+    """docs/claims.md says so: for all others a tenth, or half a lead, is less than what laboratories differ by."""
+    lab = settings(plan).laboratories
+    numbers = [claim for claim in known.values() if isinstance(claim.said, Number) and claim.said.quantity == "FID"]
+    reach = [c.id for c in numbers if stats.t.ppf(0.975, lab.freedom) * lab.relative * c.value < c.margin]
+    assert reach == ["t1-kd", "t1-pd", "t1-ct"]
+
+
+def test_the_page_explains_every_word(root):
+    page = (root / "docs/claims.md").read_text()
+    for verdict in Verdict:
+        assert f"`{verdict.partition(': ')[2] or verdict}`" in page or f"`{verdict}`" in page, verdict
+    assert all(text in page for text in ("0.117", "0.075 to 0.258", "--freeze", "--bypass", "--strict"))
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
