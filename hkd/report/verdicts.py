@@ -1,6 +1,6 @@
-"""What a measured number says of a printed one, and what paired runs say of an ordering. Pure arithmetic, no files.
+"""What a measured number says of a printed one. Pure arithmetic, no files.
 
-A number. The band is one standard deviation of the difference between a reproduction and a printed value when nothing
+The band is one standard deviation of the difference between a reproduction and a printed value when nothing
 is wrong: the root of the sum of squares of its parts
 
     s_seed / sqrt(N)      spread over N seeds of ours
@@ -9,8 +9,7 @@ is wrong: the root of the sum of squares of its parts
     rounding / sqrt(12)   of the printed digits
 
 The interval is difference ± t × band, with the degrees of freedom that Welch and Satterthwaite give to a sum of
-estimated variances. An ordering: the mean of paired differences, Student's interval, and the smallest difference that
-such a design detects.
+estimated variances. Orderings are in `hkd.report.orderings`.
 """
 
 from __future__ import annotations
@@ -312,71 +311,3 @@ def smallest(enough: Callable[[int], bool], *, above: int, ever: bool) -> int | 
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-# -- orderings ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Paired differences, higher less lower: positive where the ordering holds.
-
-    Attributes:
-        half: of Student's interval; None with one pair.
-        detectable: the smallest mean difference that so many pairs of this spread detect; None with one pair.
-        seeds: how many pairs would resolve it, if mean and spread stayed; None where it is resolved or none do.
-    """
-
-    differences: tuple[float, ...]
-    half: float | None
-    detectable: float | None
-    verdict: Verdict
-    seeds: int | None
-
-    @property
-    def mean(self) -> float:
-        """Mean difference."""
-        return statistics.fmean(self.differences)
-
-
-def paired(differences: Sequence[float], confidence: float, power: float) -> Paired:
-    """Return what paired differences say of an ordering. One pair has no interval, so it resolves nothing."""
-    values, count = tuple(differences), len(differences)
-    if count < 2:
-        return Paired(values, None, None, Verdict.INCONCLUSIVE, 2)
-    mean, sd = statistics.fmean(values), statistics.stdev(values)
-
-    def half(n: int) -> float:
-        return quantile(n - 1, confidence) * sd / math.sqrt(n)
-
-    seeds = None
-    if mean - half(count) > 0:
-        verdict = Verdict.REPRODUCED
-    elif mean + half(count) < 0:
-        verdict = Verdict.WORSE
-    else:
-        verdict = Verdict.INCONCLUSIVE
-        seeds = smallest(lambda n: half(n) < abs(mean), above=count, ever=mean != 0)
-    seen = detectable(sd / math.sqrt(count), count - 1, level=1 - confidence, power=power)
-    return Paired(values, half(count), seen, verdict, seeds)
-
-
-def detectable(standard_error: float, freedom: float, *, level: float, power: float) -> float:
-    """Return the smallest difference that a two-sided t-test of this level detects with this power.
-
-    The t statistic of a difference d follows a noncentral t with noncentrality d / standard error: solve
-    P(|t| > t_crit) = power for d.
-    """
-    from scipy import optimize, stats
-
-    critical = stats.t.ppf(1 - level / 2, freedom)
-
-    def missing(shift: float) -> float:
-        # the lower tail of a shift is the upper one of its opposite, where scipy 1.17 returns no nan
-        seen = stats.nct.sf(critical, freedom, shift) + stats.nct.sf(critical, freedom, -shift)
-        return float(seen) - power
-
-    upper = 1.0  # doubled until it lies above the root, which `brentq` needs between two signs
-    while missing(upper) < 0:
-        upper *= 2
-    return float(optimize.brentq(missing, 0.0, upper)) * standard_error

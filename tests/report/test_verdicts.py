@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hkd.report.orderings import detectable, paired
 from hkd.report.verdicts import (
     EXACT,
     NOT_USABLE,
@@ -18,12 +19,10 @@ from hkd.report.verdicts import (
     Spread,
     Verdict,
     compare,
-    detectable,
     exit_code,
     judge,
     least_of,
     margin_of,
-    paired,
     quantile,
     smallest,
 )

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hkd.report.verdicts import detectable
+from hkd.report.orderings import detectable
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hkd.report.collect import ReportError, check_seeds, collect, lines_of
 from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
-from hkd.studies.comparison.claims import Cell
+from hkd.studies.comparison.said import Cell
 
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
 

@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hkd.report.collect import ReportError, check_protocols, score
+from hkd.report.collect import ReportError
 from hkd.report.compare import Paper, why_not
-from hkd.report.verdicts import EXACT, Comparison, Measured, Paired, Printed, Spread, Verdict, compare, paired
-from hkd.settings.columns import at, column, of_ranges
-from hkd.studies.comparison.claims import Claim, Number, Ordering, Statement
+from hkd.report.orderings import Paired, paired
+from hkd.report.verdicts import EXACT, Comparison, Measured, Printed, Spread, Verdict, compare
+from hkd.settings.columns import of_ranges
+from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen, differences
 from hkd.studies.comparison.gathered import Found, numbers
+from hkd.studies.comparison.pairs import SCORE, of_cells, of_runs
 from hkd.studies.comparison.rules import Comparison as Rules
+from hkd.studies.comparison.said import Number, Ordering, Statement
 
-SCORE, BOOTSTRAP = "fid_own", "fid_bootstrap"
+BOOTSTRAP = "fid_bootstrap"
 RANGES = of_ranges(SCORE, "sd")
-COMMON = column("fid_common")
-TOO_FEW = "is not above the feature dimension"  # of `uncertainty.why_estimate`: such a distance says nothing
 FULL = "paper"  # the scale at which a run is no toy
 
 
@@ -190,10 +191,11 @@ class Judge:
             paper = replace(paper, train_images={**paper.train_images, run: frozen})
         spent = [line["train_images"] for line in found.lines]
         known = None if None in spent else statistics.fmean(spent)
-        line = {**first, "train_images": known}
-        every = why_not(line, paper, claim.value)
-        hard = why_not({**line, "route": "released"}, paper, claim.value)  # all but the training
-        training = [reason for reason in every if reason not in hard]
+        seeds = [{**line, "train_images": known} for line in found.lines]
+        every = dict.fromkeys(text for line in seeds for text in why_not(line, paper, claim.value))
+        released = [{**line, "route": "released"} for line in seeds]  # whose training is never held against them
+        hard = list(dict.fromkeys(text for line in released for text in why_not(line, paper, claim.value)))
+        training = [text for text in every if text not in hard]
         reading = self._frozen.reading(said.reported, run)
         if reading and first["scale"] == FULL and first["route"] == "train":
             settings = found.settings[0]
@@ -214,45 +216,21 @@ class Judge:
             return replace(line, verdict=Verdict.INCOMPLETE, gaps="; ".join(dict.fromkeys(gaps)))
         line = replace(line, scale=sides[0].scale)
         if isinstance(lower.said, Number) and lower.said.cell:
-            low, high, hard, training = _cell_pairs(sides)
+            pairs = of_cells([side.found[0] for side in sides])
         else:
-            low, high, hard, training = self._run_pairs(sides)
-        if not low:
-            return replace(line, verdict=Verdict.NOT_COMPARABLE, reasons=tuple(hard))
-        order = paired([b - a for a, b in zip(low, high, strict=True)], self._rules.confidence, self._rules.power)
-        verdict, mean = _allowed(order.verdict, hard, training, line.scale), statistics.fmean(low)
-        return replace(line, verdict=verdict, reasons=(*hard, *training), order=order, lower=mean, seeds=len(low))
-
-    def _run_pairs(self, sides: Sequence[Line]) -> tuple[list[float], list[float], list[str], list[str]]:
-        """Return the scores of both runs, seed by seed, at one number of images, and the reasons against comparing."""
-        low, high = ({line["seed"]: line for line in side.found[0].lines} for side in sides)
-        seeds = sorted(low.keys() & high.keys())
-        if not seeds:
-            return [], [], ["no seed in common"], []
-        pairs = [(low[seed], high[seed]) for seed in seeds]
-        n = min(line["n_generated"] for line in pairs[0])
-        if hard := _mixed(pairs[0], n):
-            return [], [], hard, []
-        measured = [[score(line, COMMON, n) for line in pair] for pair in pairs]
-        if any(TOO_FEW in text for _, protocol in measured[0] for text in protocol["estimate"]):
-            hard.append(f"too few images: generated n = {n} {TOO_FEW}")
+            pairs = of_runs([side.found[0] for side in sides], 1 + self._rules.equal_budget)
         toy = [side.scale for side in sides if side.scale != FULL]
+        # two toys must only be like each other; at the paper's scale each must be comparable by itself
+        own = [] if toy else [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
+        hard = [*pairs.reasons, *(pairs.unequal if toy else []), *own]
         training = [f"scale '{toy[0]}', not the paper's"] if toy else []
-        if toy:
-            hard += self._unequal(pairs)
-        else:
-            hard += [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
-        return [one for (one, _), _ in measured], [one for _, (one, _) in measured], hard, training
-
-    def _unequal(self, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
-        """Return the reason why trainings of such lengths are in no order, or none."""
-        spent = [[pair[k]["network_evals"] for pair in pairs] for k in (0, 1)]
-        if any(value is None for side in spent for value in side):
-            return ["network evaluations of a training not recorded"]
-        means = [statistics.fmean(side) for side in spent]
-        if max(means) <= (1 + self._rules.equal_budget) * min(means):
-            return []
-        return [f"trained unequally: {means[0]:,.0f} and {means[1]:,.0f} network evaluations"]
+        if not pairs.values:
+            return replace(line, verdict=Verdict.NOT_COMPARABLE, reasons=(*hard, *training))
+        order = paired(pairs.differences, self._rules.confidence, self._rules.power)
+        verdict, mean = _allowed(order.verdict, hard, training, line.scale), pairs.lower
+        return replace(
+            line, verdict=verdict, reasons=(*hard, *training), order=order, lower=mean, seeds=len(pairs.values)
+        )
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -296,8 +274,9 @@ def _draw(lines: Sequence[Mapping[str, Any]]) -> Spread | None:
     if all(BOOTSTRAP in line["scores"] for line in lines):
         return Spread(_root_mean_square(line["scores"][BOOTSTRAP] for line in lines))
     if all(RANGES in line["scores"] for line in lines):
-        parts = int(lines[0]["protocols"][RANGES]["ranges"])
-        return Spread(_root_mean_square(line["scores"][RANGES] for line in lines), len(lines) * (parts - 1))
+        parts = lines[0]["protocols"][RANGES].get("ranges")
+        freedom = len(lines) * (parts - 1) if isinstance(parts, int) and parts > 1 else 1
+        return Spread(_root_mean_square(line["scores"][RANGES] for line in lines), freedom)
     if len(lines) > 1 and all(line["route"] != "train" for line in lines):
         return Spread(statistics.stdev(line["scores"][SCORE] for line in lines), len(lines) - 1)
     return None
@@ -310,28 +289,3 @@ def _versions(found: Found) -> str:
 
 def _root_mean_square(values: Iterable[float]) -> float:
     return math.sqrt(statistics.fmean(value**2 for value in values))
-
-
-def _mixed(pair: Sequence[Mapping[str, Any]], n: int) -> list[str]:
-    """Return the reason why two lines were measured in unlike ways at their first n images, or none."""
-    import pandas as pd
-
-    sizes = [line["n_generated"] for line in pair]
-    if any(size != n and at(SCORE, n) not in line["scores"] for size, line in zip(sizes, pair, strict=True)):
-        return [f"{sizes[0]:,} and {sizes[1]:,} images"]
-    try:
-        check_protocols(pd.DataFrame(list(pair)), [COMMON.name], n)
-    except ReportError as error:
-        return [str(error)]
-    return []
-
-
-def _cell_pairs(sides: Sequence[Line]) -> tuple[list[float], list[float], list[str], list[str]]:
-    """Return the cells of both claims, whose numbers stand in the order of seeds."""
-    cells = [numbers(side.found[0].lines[0]["cell"], side.claim.id) for side in sides]
-    if len(cells[0]) != len(cells[1]):
-        return [], [], [f"{len(cells[0])} and {len(cells[1])} seeds"], []
-    scale = sides[0].scale
-    training = [f"scale '{scale}', not the paper's"] if scale != FULL else []
-    hard = [] if training else [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
-    return list(cells[0]), list(cells[1]), hard, training

@@ -11,11 +11,12 @@ from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
 from hkd.store.artifacts import ArtifactError, read_json
 from hkd.store.paths import RunFiles
-from hkd.studies.comparison.claims import Claim, Number, Ordering, Statement
+from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
 from hkd.studies.comparison.gathered import Found, RunFile, of_cell, of_run
 from hkd.studies.comparison.judged import Judge
 from hkd.studies.comparison.rules import Comparison
+from hkd.studies.comparison.said import Number, Ordering, Statement
 
 Metrics = Callable[[RunFiles, int], str]
 

@@ -12,9 +12,9 @@ from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
 from hkd.report.view import ESTIMATE, MISSING, number, whole
 from hkd.settings.columns import SCORES
-from hkd.studies.comparison.claims import Number
 from hkd.studies.comparison.gathered import numbers
 from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.said import Number
 from hkd.studies.comparison.table import quote
 
 DISTANCES = ("distance", "library")  # kinds of scores that are a Fréchet distance under some protocol

@@ -9,9 +9,10 @@ from hkd.plan.stages import Definition, Files, Stage
 from hkd.plan.study import Study
 from hkd.settings.origins import canonical, digest, read_yaml
 from hkd.store.paths import Layout
-from hkd.studies.comparison.claims import Claim, Number, read_claims
+from hkd.studies.comparison.claims import Claim, read_claims
 from hkd.studies.comparison.frozen import Frozen, content, read_frozen
 from hkd.studies.comparison.rules import Comparison
+from hkd.studies.comparison.said import Number
 
 NAME = "comparison"
 PAPER_TABLES = (1, 2, 3, 4, 5, 6)

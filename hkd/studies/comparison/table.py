@@ -10,9 +10,9 @@ from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
 from hkd.report.view import MISSING, number, whole
-from hkd.studies.comparison.claims import Number, Ordering, Statement
 from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.rules import Comparison
+from hkd.studies.comparison.said import Number, Ordering, Statement
 
 COLUMNS = (
     *("claim", "kind", "table", "quote", "printed", "rounding", "run", "nfe", "dataset", "scale", "seeds"),

@@ -14,8 +14,9 @@ from hkd.settings.origins import ConfigError
 from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
 from hkd.store.paths import RunFiles
 from hkd.studies.comparison.claims import Claim
-from hkd.studies.comparison.judged import SCORE, Line
+from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.judging import numbers_of, run_files, stands_for
+from hkd.studies.comparison.pairs import SCORE
 from hkd.studies.comparison.table import cells
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from scipy import stats
 from hkd.plan.runs import Plan
 from hkd.report.verdicts import Verdict
 from hkd.settings.origins import ConfigError
-from hkd.studies.comparison.claims import Number, Ordering, Statement, claim_of, listed, read_claims
+from hkd.studies.comparison.claims import claim_of, listed, read_claims
 from hkd.studies.comparison.plan import claims, frozen, settings
+from hkd.studies.comparison.said import Number, Ordering, Statement
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 EMBEDDED = str(CONFIGS / "benchmarks/embedded.yaml")

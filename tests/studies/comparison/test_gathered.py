@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hkd.store.artifacts import ArtifactError, record_path
-from hkd.studies.comparison.claims import Cell
 from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
+from hkd.studies.comparison.said import Cell
 from tests.mutations import mutations
 
 COUNTS = [500, pytest.param(20_000, marks=pytest.mark.slow)]

@@ -293,7 +293,7 @@ def test_unlike_numbers_of_images_are_compared_at_the_smaller_or_not_at_all(tree
     made = tree("embedded", seeds=2)
     made.plant("methods/hkd", 1, [10.0, 11.0])
     made.plant("methods/dmd", 1, [50.0, 51.0], n_generated=250)
-    assert made.judged("o-hkd-dmd").reasons == ("1,000 and 250 images",)
+    assert made.judged("o-hkd-dmd").reasons[0] == "1,000 and 250 images"
     made.plant("methods/hkd", 1, [10.0, 11.0], scores={"fid_own@250": 60.0})
     line = made.judged("o-hkd-dmd")
     assert line.order.differences == (-10.0, -9.0), "fewer images, a higher distance: compared at 250"
