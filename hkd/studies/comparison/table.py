@@ -63,6 +63,8 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
         found |= _number_cells(line)
     elif line.number:  # the difference of two quantities, or of two protocols, is no number to carry away
         found["reproduced"] = line.number.reproduced
+    if line.decision:
+        found["reproduced"] = line.decision
     if line.order and line.verdict in COMPARED:
         found |= _order_cells(line)
     return {key: _shown(found.get(key)) for key in COLUMNS}
@@ -158,7 +160,9 @@ def summary(lines: Sequence[Line]) -> str:
 def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     if verdict not in OPEN:
         return ""
-    mine = [line for line in lines if line.verdict is verdict]
+    mine = [line for line in lines if line.verdict is verdict and (line.number or line.order)]
+    if not mine:  # statements, which a study answers
+        return ""
     alone = [line for line in mine if line.order and line.order.half is None]
     seeds = sorted(n for line in mine if line not in alone and (n := _seeds(line)))
     parts = [f"{_span(seeds)} seeds would resolve {'them' if len(seeds) == len(mine) else len(seeds)}"] if seeds else []
@@ -238,7 +242,7 @@ def _row(line: Line) -> list[str]:
     verdict, seeds = f"{line.verdict}{marked}", whole(line.seeds or None)
     head, tail = [line.claim.id, quote(line)], [seeds, verdict, resolved_by(line) or MISSING]
     if isinstance(said, Statement):
-        return [*head, line.decision or MISSING, MISSING, MISSING, *tail]
+        return [*head, line.decision or MISSING, "", "", *tail]
     if isinstance(said, Ordering):
         order = order if line.verdict in COMPARED else None
         half = None if order is None else order.half

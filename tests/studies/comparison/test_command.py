@@ -83,6 +83,17 @@ def test_the_terminal_says_one_line_a_class_and_what_would_resolve_it(tree, hkd)
     assert "4 seeds" in (made.root / "comparison.md").read_text()
 
 
+def test_a_statement_has_the_decision_of_its_study(tree, hkd):
+    made = tree("embedded")
+    quantity = "specialisation by alpha"
+    made.study("interpretability.csv", [{"run": "methods/hkd", "quantity": quantity, "decision": "in some seeds"}])
+    code, out, _ = hkd("compare", *made.options())
+    assert code == 0 and "Statements: 4 claims: 1 toy: unresolved, 3 not run" in out
+    assert (lines(made)["w-bands"]["reproduced"], lines(made)["w-bands"]["resolved_by"]) == ("in some seeds", "")
+    code, out, _ = hkd("verify", "w-bands", "--device", "cpu", *made.options())
+    assert code == 2 and "in some seeds" in out, "there is nothing to measure again: the study answers"
+
+
 def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protocol(tree, hkd):
     made = tree(seeds=2)
     both = {"scores": {"fid_clean_fid": 9.0, "fid_torch_fidelity": 9.36}}
