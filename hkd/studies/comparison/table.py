@@ -16,7 +16,7 @@ from hkd.studies.comparison.said import Number, Ordering, Statement
 
 COLUMNS = (
     *("claim", "kind", "table", "quote", "printed", "rounding", "run", "nfe", "dataset", "scale", "seeds"),
-    *("reproduced", "expected", "difference", "relative", "low", "high", "margin"),
+    *("measured_as", "reproduced", "expected", "difference", "relative", "low", "high", "margin"),
     *("s_seed", "s_draw", "s_lab", "s_rounding", "band", "freedom", "detectable", "resolved_by"),
     *("verdict", "reasons", "gaps", "marks", "train_images", "network_evals"),
     *("citation", "protocol", "note", "files", "frozen"),
@@ -59,6 +59,7 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
     }
     if isinstance(said, Number):
         found |= {"rounding": said.rounding, "protocol": said.protocol}
+        found["measured_as"] = measured_as(line) if line.number else ""
     if line.number and line.verdict in COMPARED:
         found |= _number_cells(line)
     elif line.number:  # the difference of two quantities, or of two protocols, is no number to carry away

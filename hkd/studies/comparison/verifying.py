@@ -100,7 +100,19 @@ class Outcome:
 
 
 SHOWN = (
-    *("quote", "citation", "seeds", "reproduced", "expected", "difference", "low", "high", "margin", "detectable"),
+    *(
+        "quote",
+        "citation",
+        "seeds",
+        "measured_as",
+        "reproduced",
+        "expected",
+        "difference",
+        "low",
+        "high",
+        "margin",
+        "detectable",
+    ),
     *("resolved_by", "reasons", "gaps", "marks"),
 )
 

@@ -66,6 +66,7 @@ def test_every_part_of_the_band_stands_in_the_table(tree, hkd):
     assert float(line["high"]) - float(line["difference"]) == pytest.approx(2.4469 * float(line["band"]), rel=0.02)
     assert float(line["relative"]) == pytest.approx(0.04 / 9.36, rel=1e-3)
     other = lines(made)["t1-ecm"]
+    assert (line["measured_as"], other["measured_as"]) == ("FID", "FID")
     assert other["verdict"] == "not comparable" and other["reproduced"] == "3.6" and other["difference"] == ""
 
 
@@ -193,7 +194,7 @@ def test_weights_from_elsewhere_are_released_ones(hkd, finished, tmp_path):
     code, out, _ = hkd(
         "verify", "t1-ecm", "--weights", str(folder / "weights.safetensors"), "--device", "cpu", *options
     )
-    assert code == 3 and "measured again" in out and "training budget" not in out
+    assert code == 3 and "measured again" in out and "training budget" not in out and "measured_as: FD\n" in out
 
 
 def test_a_bypass_leaves_with_0_and_is_recorded(tree, hkd):
