@@ -12,7 +12,7 @@ from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
 from hkd.studies.comparison.said import Cell
 from tests.mutations import mutations
 
-COUNTS = [500, pytest.param(20_000, marks=pytest.mark.slow)]
+COUNTS = [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])]
 
 
 @pytest.fixture
