@@ -102,6 +102,11 @@ class Rules:
             "runtime": lambda wildcards: needs(wildcards).minutes,
         }
 
+    def finished_tables(self) -> list[str]:
+        """Return the tables of the benchmark that are made."""
+        files = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
+        return [file for file in files if Path(file).exists()]
+
     def table_targets(self) -> list[str]:
         """Return every table that the benchmark makes, those of studies among them."""
         tables = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]

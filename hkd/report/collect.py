@@ -6,6 +6,7 @@ A metrics file with a missing or impossible entry is refused, not repaired, so t
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from hkd.settings.columns import ALWAYS, FID_DIGESTS, Column, at, column, of_ran
 from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
 
 SCHEMA = 2
+LARGEST, LARGEST_FLOAT = 1 << 53, int(sys.float_info.max)  # beyond, no table can hold a number exactly, or at all
+COUNTS = ("seed", "nfe", "n_generated", "n_reference")  # whole numbers; every other fact is a text
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
 FACTS = (
     *("dataset", "method", "title", "seed", "nfe", "route", "scale", "data_kind", "n_generated", "n_reference"),
@@ -179,28 +182,23 @@ def _line(path: Path) -> dict[str, Any]:
         raise ReportError(f"{path}: schema = {schema!r}, this version reads {SCHEMA}; run `hkd metrics` again")
     if content.get("diverged_at") is not None:
         raise ReportError(f"{path}: of a training that diverged at step {content['diverged_at']}; train it otherwise")
-    line = {key: _take(content, key, path) for key in (*FACTS, "versions")}
+    line = {key: _fact(content, key, path) for key in FACTS} | {"versions": _mapping(content, "versions", path)}
     if "/" not in line["method"]:
         raise ReportError(f"{path}: method = {line['method']!r} is no group/name such as methods/hkd")
     if line["extractor"] == "FID" and line["extractor_digest"] not in FID_DIGESTS:
         raise ReportError(f"{path}: called FID, but its weights are not the published Inception's; name it FD-...")
-    scores, budget = _take(content, "metrics", path), _take(content, "budget", path)
-    protocols = _take(content, "protocols", path)
+    scores, budget, protocols = (_mapping(content, key, path) for key in ("metrics", "budget", "protocols"))
     line |= {key: _finite(_take(scores, key, path, "metrics."), f"metrics.{key}", path) for key in ALWAYS}
     line["scores"] = {key: _finite(value, f"metrics.{key}", path) for key, value in scores.items()}
     line |= {key: _known(_take(budget, key, path, "budget."), f"budget.{key}", path) for key in BUDGET}
     for key in scores:
-        _take(protocols, key, path, "protocols.")
-    return (
-        line
-        | _recorded(path)
-        | {
-            "codes": list(content.get("codes", [])),
-            "start": content.get("start") or {},
-            "protocols": dict(protocols),
-            "file": str(path),
-        }
-    )
+        _estimates(_mapping(protocols, key, path, "protocols."), f"protocols.{key}", path)
+    codes, start = content.get("codes", []), content.get("start") or {}
+    if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
+        raise ReportError(f"{path}: codes = {_told(codes)} is no list of texts; run `hkd metrics` again")
+    if not isinstance(start, dict) or not all(isinstance(value, str) for value in start.values()):
+        raise ReportError(f"{path}: start = {_told(start)} is no start of a training; run `hkd metrics` again")
+    return line | _recorded(path) | {"codes": codes, "start": start, "protocols": dict(protocols), "file": str(path)}
 
 
 def _recorded(path: Path) -> dict[str, Any]:
@@ -217,9 +215,42 @@ def _take(section: Mapping[str, Any], key: str, path: Path, prefix: str = "") ->
     return section[key]
 
 
+def _fact(content: Mapping[str, Any], key: str, path: Path) -> Any:
+    """Return a fact, which is a text, or a whole number of those in COUNTS."""
+    value = _take(content, key, path)
+    if key in COUNTS:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LARGEST:
+            raise ReportError(f"{path}: {key} = {_told(value)} is no count; run `hkd metrics` again")
+    elif not isinstance(value, str):
+        raise ReportError(f"{path}: {key} = {_told(value)} is no text; run `hkd metrics` again")
+    return value
+
+
+def _mapping(section: Mapping[str, Any], key: str, path: Path, prefix: str = "") -> Mapping[str, Any]:
+    value = _take(section, key, path, prefix)
+    if not isinstance(value, Mapping):
+        raise ReportError(f"{path}: {prefix}{key} = {_told(value)} is no mapping; run `hkd metrics` again")
+    return value
+
+
+def _estimates(protocol: Mapping[str, Any], key: str, path: Path) -> None:
+    found = protocol.get("estimate", [])
+    if not isinstance(found, list | tuple) or not all(isinstance(reason, str) for reason in found):
+        raise ReportError(f"{path}: {key}.estimate = {_told(found)} is no list of texts; run `hkd metrics` again")
+
+
+def _told(value: Any) -> str:
+    """Return a value as text that keeps to its line."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 def _finite(value: Any, key: str, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ReportError(f"{path}: {key} = {value} is no finite number; look at the samples, then score them again")
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not abs(value) < math.inf or abs(value) > LARGEST_FLOAT:
+        raise ReportError(
+            f"{path}: {key} = {_told(value)} is no finite number; look at the samples, then score them again"
+        )
     return float(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hkd.report.view import MISSING, View
 
 LEFT = 2  # the first columns are words, the rest numbers
@@ -13,10 +15,7 @@ def markdown(shown: View) -> str:
     body: list[list[str]] = []
     for heading, rows in shown.sections:
         body += ([[f"**{heading}**", *[""] * (width - 1)]] if heading else []) + rows
-    widths = [max(len(line[k]) for line in (shown.headers, *body)) for k in range(width)]
-    rule = [f":{'-' * (w - 1)}" if k < LEFT else f"{'-' * (w - 1)}:" for k, w in enumerate(widths)]
-    lines = [f"# {shown.title}", "", *shown.about, ""]
-    lines += [_row(cells, widths) for cells in (shown.headers, rule, *body)]
+    lines = [f"# {shown.title}", "", *shown.about, "", *aligned(shown.headers, body)]
     lines += _list("Why measured and printed numbers do not compare", shown.reasons)
     lines += _list("Remarks", shown.notes)
     return "\n".join(lines) + "\n"
@@ -30,13 +29,18 @@ def short(shown: View) -> str:
     rows = [row for _, section in shown.sections for row in section if row[seeds] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
-    widths = [max(len(line[k]) for line in (headers, *body)) for k in range(len(kept))]
-    rule = [f":{'-' * (w - 1)}" if k < LEFT else f"{'-' * (w - 1)}:" for k, w in enumerate(widths)]
-    return "\n".join(_row(cells, widths) for cells in (headers, rule, *body)) + "\n"
+    return "\n".join(aligned(headers, body)) + "\n"
 
 
-def _row(cells: list[str], widths: list[int]) -> str:
-    padded = [c.ljust(w) if k < LEFT else c.rjust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
+def aligned(headers: Sequence[str], body: Sequence[Sequence[str]], left: int = LEFT) -> list[str]:
+    """Return the lines of a table whose first `left` columns are words, and the rest numbers."""
+    widths = [max(len(line[k]) for line in (headers, *body)) for k in range(len(headers))]
+    rule = [f":{'-' * (w - 1)}" if k < left else f"{'-' * (w - 1)}:" for k, w in enumerate(widths)]
+    return [_row(cells, widths, left) for cells in (headers, rule, *body)]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    padded = [c.ljust(w) if k < left else c.rjust(w) for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
     return f"| {' | '.join(padded)} |"
 
 

@@ -111,7 +111,7 @@ def test_gpus_are_asked_for_by_the_profile_and_change_nothing_that_is_made(graph
 
 LIGHT = {"all", "tables", "figures", "table", "manifest", "samples_figure", "ablations_figure", "bars", "error_table",
          "framework_figure", "trajectories_figure", "editing_figure", "inpainting_figure", "stability_table",
-         "stability_figure"}  # fmt: skip
+         "stability_figure", "comparison"}  # fmt: skip
 
 
 def test_every_job_says_what_it_needs(graph):

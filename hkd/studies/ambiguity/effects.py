@@ -18,6 +18,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hkd.report.orderings import detectable
+
 
 @dataclass(frozen=True)
 class Design:
@@ -57,23 +59,8 @@ class Design:
 
     @cached_property
     def detectable(self) -> float:
-        """The smallest change that a two-sided t-test of this level detects with this power.
-
-        The t statistic of a change d follows a noncentral t with noncentrality d / standard error: solve
-        P(|t| > t_crit) = power for d.
-        """
-        from scipy import optimize, stats
-
-        critical = stats.t.ppf(1 - self.level / 2, self.freedom)
-
-        def missing(shift: float) -> float:
-            seen = stats.nct.sf(critical, self.freedom, shift) + stats.nct.cdf(-critical, self.freedom, shift)
-            return float(seen) - self.power
-
-        upper = 1.0  # doubled until it lies above the root, which `brentq` needs between two signs
-        while missing(upper) < 0:
-            upper *= 2
-        return float(optimize.brentq(missing, 0.0, upper)) * self.standard_error
+        """The smallest change that a two-sided t-test of this level detects with this power."""
+        return detectable(self.standard_error, self.freedom, level=self.level, power=self.power)
 
     def p_value(self, change: float) -> float:
         """Return the two-sided p-value of a mean paired difference."""

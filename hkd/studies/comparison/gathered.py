@@ -1,0 +1,177 @@
+"""What lies in a results folder for a claim: metrics files of its run, or a cell of a study's table.
+
+Nothing here refuses a whole comparison. A file that is missing, belongs to another run, or was edited since it was
+written is named, and the claim that needs it is incomplete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hkd.report.collect import ReportError, check_seeds, collect, lines_of
+from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
+from hkd.studies.comparison.said import Cell
+
+LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """Where one seed of a run was measured: the metrics file, and the weights that it was measured of."""
+
+    seed: int
+    metrics: Path
+    weights: Path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured of a run.
+
+    Attributes:
+        lines: of `hkd.report.collect`, one per seed.
+        missing: files that are not there; refused: one line on each that is there and was not used.
+        unrecorded: files without a record beside them, whose origin nobody can check.
+        selected: why checkpoint or keys were chosen by the score, where a record says so.
+        settings: of each training, as its record has them; codes: which versions of the code trained.
+        files: all that were read.
+    """
+
+    lines: tuple[Mapping[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()
+    settings: tuple[Mapping[str, Any], ...] = ()
+    codes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> str:
+        """What is not whole, in words; empty where nothing is missing but everything."""
+        parts = list(self.refused)
+        if self.missing and (self.lines or self.refused):
+            parts.append(f"not there: {', '.join(self.missing)}")
+        return "; ".join(parts)
+
+
+def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
+    """Return what was measured of a run, from its metrics files and the records of its weights."""
+    import pandas as pd
+
+    lines, missing, refused, unrecorded, selected, settings, read = [], [], [], [], [], [], []
+    for file in files:
+        if not file.metrics.exists():
+            missing.append(str(file.metrics))
+            continue
+        try:
+            (line,) = lines_of(collect([file.metrics]))
+            _belongs(line, dataset, run, nfe, file)
+            about = _record(file.weights)
+        except ArtifactError as error:
+            refused.append(str(error))
+            continue
+        if not record_path(file.metrics).exists():
+            unrecorded.append(str(file.metrics))
+        if text := _selected(about):
+            selected.append(f"{file.weights}: {text}")
+        settings.append(about.get("settings", {}))
+        lines.append(line)
+        read.append(str(file.metrics))
+    if len(lines) > 1:
+        try:
+            check_seeds(pd.DataFrame(lines))
+        except ReportError as error:
+            refused.append(str(error))
+    codes = dict.fromkeys(code for line in lines for code in line["codes"])
+    facts = (lines, missing, refused, unrecorded, selected, settings, codes, read)
+    return Found(*(tuple(fact) for fact in facts))
+
+
+def of_cell(folder: Path, cell: Cell) -> Found:
+    """Return the cell of a study's table, as one line with `cell` (its text) and the other columns of its row."""
+    path = folder / cell.file
+    if not path.exists():
+        return Found(missing=(str(path),))
+    try:
+        line = _cell(path, cell)
+    except ArtifactError as error:
+        return Found(refused=(str(error),), files=(str(path),))
+    if line is None:
+        return Found(missing=(f"{path}: a line with {_words(cell)}",), files=(str(path),))
+    unrecorded = () if record_path(path).exists() else (str(path),)
+    return Found(lines=(line,), unrecorded=unrecorded, files=(str(path),))
+
+
+def numbers(text: str, where: str) -> tuple[float, ...]:
+    """Return the numbers of a cell, one per seed.
+
+    Raises:
+        ReportError: something in it is no finite number.
+    """
+    found = []
+    for word in text.split():
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ReportError(f"{where}: '{word}' is no finite number; make the table again")
+        found.append(value)
+    if not found:
+        raise ReportError(f"{where}: the cell is empty; make the table again")
+    return tuple(found)
+
+
+def _belongs(line: Mapping[str, Any], dataset: str, run: str, nfe: int, file: RunFile) -> None:
+    """Refuse the metrics of another run, which a copied file is."""
+    expected = {"dataset": dataset, "method": run, "seed": file.seed, "nfe": nfe}
+    for key, value in expected.items():
+        if line[key] != value:
+            raise ReportError(f"{file.metrics}: {key} is {line[key]!r}, not {value!r}: of another run; remove it")
+
+
+def _record(weights: Path) -> Mapping[str, Any]:
+    """Return the record of a run's weights; nothing where it has none."""
+    if not record_path(weights).exists():
+        return {}
+    found = read_json(record_path(weights), "train")
+    if not isinstance(found, Mapping) or not isinstance(found.get("settings", {}), Mapping):
+        raise ReportError(f"{record_path(weights)}: no record of a training; train the run again")
+    return found
+
+
+def _selected(about: Mapping[str, Any]) -> str:
+    if about.get("selected"):
+        return f"chosen by the score ({about['selected']})"
+    kept = about.get("checkpoint", "last")
+    return "" if kept == "last" else f"checkpoint '{kept}', not the last"
+
+
+def _cell(path: Path, cell: Cell) -> dict[str, Any] | None:
+    """Return the one line of a table that a cell stands in; None where the study has not made it yet."""
+    check_digest(path, path.stem)
+    if path.stat().st_size > LARGEST:
+        raise ReportError(f"{path}: larger than {LARGEST:,} bytes, which no study's table is; remove it")
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        lines, columns = list(reader), list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise ReportError(f"{path}: unreadable ({error}); make the table again") from None
+    for key in (cell.column, *cell.where, *cell.must):
+        if key not in columns:
+            raise ReportError(f"{path}: has no column '{key}'; make the table again")
+    fitting = [line for line in lines if all(line[key] == value for key, value in cell.where.items())]
+    if len(fitting) > 1:
+        raise ReportError(f"{path}: {len(fitting)} lines with {_words(cell)}, where one was expected; make it again")
+    return {**fitting[0], "cell": fitting[0][cell.column] or "", "file": str(path)} if fitting else None
+
+
+def _words(cell: Cell) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in cell.where.items())

@@ -1,0 +1,89 @@
+"""The judge of a benchmark's results: where it looks for what was measured of each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hkd.plan.runs import Plan
+from hkd.report.compare import Paper
+from hkd.store.artifacts import ArtifactError, read_json
+from hkd.store.paths import RunFiles
+from hkd.studies.comparison.claims import Claim
+from hkd.studies.comparison.frozen import Frozen
+from hkd.studies.comparison.gathered import Found, RunFile, of_cell, of_run
+from hkd.studies.comparison.judged import Judge
+from hkd.studies.comparison.rules import Comparison
+from hkd.studies.comparison.said import Number, Ordering, Statement
+
+Metrics = Callable[[RunFiles, int], str]
+
+
+def judge_of(
+    plan: Plan, rules: Comparison, frozen: Frozen, metrics: Metrics = RunFiles.metrics, *, first_only: bool = False
+) -> Judge:
+    """Return the judge of a benchmark.
+
+    Args:
+        metrics: the metrics file of a run at a number of evaluations; by default what the workflow measured.
+        first_only: leave all seeds but the first out of account.
+    """
+
+    @cache
+    def paper(reported: str, table: str) -> Paper:
+        return Paper.read(plan.configs / "reported" / f"{reported}.yaml", table)
+
+    @cache
+    def run(dataset: str, name: str, nfe: int) -> Found:
+        files = run_files(plan, dataset, name, nfe, metrics)
+        return of_run(files[:1] if first_only else files, dataset, name, nfe)
+
+    def found(claim: Claim) -> Found:
+        said = claim.said
+        if isinstance(said, Statement) or (isinstance(said, Number) and said.cell):
+            assert said.cell is not None
+            return of_cell(Path(plan.layout.root), said.cell)
+        assert isinstance(said, Number)
+        return run(str(stands_for(plan, said.reported)), str(claim.run), int(claim.nfe or 1))
+
+    return Judge(rules, frozen, paper, lambda reported: stands_for(plan, reported), found, plan.benchmark.scale)
+
+
+def stands_for(plan: Plan, reported: str) -> str | None:
+    """Return the data set that stands in this benchmark for the one of a file of configs/reported."""
+    return next((table.dataset for table in plan.tables.values() if table.reported == reported), None)
+
+
+def run_files(plan: Plan, dataset: str, run: str, nfe: int, metrics: Metrics) -> list[RunFile]:
+    """Return where every seed of a run was measured."""
+    runs = [(seed, plan.layout.run(dataset, run, seed)) for seed in plan.seeds]
+    return [RunFile(seed, Path(metrics(files, nfe)), Path(files.weights)) for seed, files in runs]
+
+
+def numbers_of(claim: Claim, claims: Mapping[str, Claim]) -> list[Claim]:
+    """Return the numbers of a claim that runs answer: itself, or both sides of an ordering; none of a study's."""
+    said = claim.said
+    sides = [claims[said.lower], claims[said.higher]] if isinstance(said, Ordering) else [claim]
+    return [side for side in sides if isinstance(side.said, Number) and side.run and not side.said.cell]
+
+
+def verified(plan: Plan, claim: str) -> Path:
+    """Return where `hkd verify` leaves what it found of a claim."""
+    return Path(plan.layout.top.of(f"verified/{claim}.json"))
+
+
+def bypasses(plan: Plan, claims: Mapping[str, Claim]) -> dict[str, str]:
+    """Return the reasons with which verdicts were bypassed, by claim. A file that cannot be read bypasses nothing."""
+    found = {}
+    for name in claims:
+        path = verified(plan, name)
+        if path.exists():
+            try:
+                content: Any = read_json(path, "verify")
+            except ArtifactError:
+                continue
+            if isinstance(content, dict) and content.get("bypass"):
+                found[name] = str(content["bypass"])
+    return found

@@ -1,0 +1,94 @@
+"""The two sides of an ordering, seed by seed, and the reasons why they are in no order."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hkd.report.collect import ReportError, check_protocols, score
+from hkd.settings.columns import at, column
+from hkd.studies.comparison.gathered import Found, numbers
+
+SCORE = "fid_own"
+COMMON = column("fid_common")
+TOO_FEW = "is not above the feature dimension"  # of `uncertainty.why_estimate`: such a distance says nothing
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of both sides, one pair per seed.
+
+    Attributes:
+        values: (lower, higher), as the claim calls them; none where there is no reason to subtract them.
+        reasons: against any order. unequal: against one of toys, whose trainings differ in length.
+    """
+
+    values: tuple[tuple[float, float], ...] = ()
+    reasons: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
+
+    @property
+    def differences(self) -> list[float]:
+        """Higher less lower."""
+        return [high - low for low, high in self.values]
+
+    @property
+    def lower(self) -> float:
+        """Mean of the lower side."""
+        return statistics.fmean(low for low, _ in self.values)
+
+
+def of_runs(found: Sequence[Found], at_most: float) -> Pairs:
+    """Return the scores of two runs at one number of images.
+
+    Args:
+        at_most: ratio of network evaluations up to which two trainings are equally long.
+    """
+    low, high = ({line["seed"]: line for line in side.lines} for side in found)
+    seeds = sorted(low.keys() & high.keys())
+    if not seeds:
+        return Pairs(reasons=("no seed in common",))
+    pairs = [(low[seed], high[seed]) for seed in seeds]
+    n = min(line["n_generated"] for line in pairs[0])
+    if mixed := list(dict.fromkeys(text for pair in pairs for text in _mixed(pair, n))):
+        return Pairs(reasons=tuple(mixed))
+    measured = [[score(line, COMMON, n) for line in pair] for pair in pairs]
+    few = any(TOO_FEW in text for pair in measured for _, protocol in pair for text in protocol.get("estimate", ()))
+    reasons = (f"too few images: generated n = {n} {TOO_FEW}",) if few else ()
+    return Pairs(tuple((one, other) for (one, _), (other, _) in measured), reasons, _unequal(pairs, at_most))
+
+
+def of_cells(found: Sequence[Found]) -> Pairs:
+    """Return the cells of two lines of a study's table, whose numbers stand in the order of seeds."""
+    low, high = (numbers(side.lines[0]["cell"], str(side.lines[0]["file"])) for side in found)
+    if len(low) != len(high):
+        return Pairs(reasons=(f"{len(low)} and {len(high)} seeds",))
+    return Pairs(tuple(zip(low, high, strict=True)))
+
+
+def _mixed(pair: Sequence[Line], n: int) -> list[str]:
+    """Return the reason why two lines were measured in unlike ways at their first n images, or none."""
+    import pandas as pd
+
+    sizes = [line["n_generated"] for line in pair]
+    if any(size != n and at(SCORE, n) not in line["scores"] for size, line in zip(sizes, pair, strict=True)):
+        return [f"{sizes[0]:,} and {sizes[1]:,} images"]
+    try:
+        check_protocols(pd.DataFrame(list(pair)), [COMMON.name], n)
+    except ReportError as error:
+        return [str(error)]
+    return []
+
+
+def _unequal(pairs: Sequence[Sequence[Line]], at_most: float) -> tuple[str, ...]:
+    """Return the reason why trainings of such lengths are in no order, or none."""
+    spent = [[pair[side]["network_evals"] for pair in pairs] for side in (0, 1)]
+    if any(value is None for side in spent for value in side):
+        return ("network evaluations of a training not recorded",)
+    low, high = (statistics.fmean(side) for side in spent)
+    if max(low, high) <= at_most * min(low, high):
+        return ()
+    return (f"trained unequally: {low:,.0f} and {high:,.0f} network evaluations",)

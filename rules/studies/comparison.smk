@@ -1,0 +1,18 @@
+# What was reproduced of what was printed, of the benchmark's tables. After every run `hkd compare` says it of what is there.
+rule comparison:
+    input:
+        WORK.inputs("comparison"),
+    output:
+        **WORK.outputs("comparison"),
+    log:
+        WORK.log("comparison"),
+    benchmark:
+        WORK.benchmark("comparison")
+    params:
+        digest=WORK.digest("comparison"),
+    shell:
+        "exec hkd compare --expect-digest {params.digest} > {log} 2>&1"
+
+
+localrules:
+    comparison,

@@ -1,0 +1,102 @@
+"""What lies in a results folder may be damaged in any way: it is read, or refused in one line, and stops nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hkd.store.artifacts import ArtifactError, record_path
+from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
+from hkd.studies.comparison.said import Cell
+from tests.mutations import mutations
+
+COUNTS = [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])]
+
+
+@pytest.fixture
+def metrics(tree) -> Path:
+    """A metrics file without a record, so that nothing but its reader stands before its content."""
+    (path,) = tree("embedded").plant("methods/kd", 1, [54.0])
+    record_path(path).unlink()
+    return path
+
+
+def gather(path: Path):
+    return of_run([RunFile(0, path, path.with_name("weights.safetensors"))], "shapes16", "methods/kd", 1)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_metrics_file_is_read_or_refused_in_one_line(metrics, count):
+    content, read = metrics.read_bytes(), 0
+    for changed in mutations(content, count, seed=3):
+        metrics.write_bytes(changed)
+        found = gather(metrics)
+        assert len(found.lines) + len(found.refused) == 1
+        assert not found.refused or ("\n" not in found.refused[0] and str(metrics) in found.refused[0])
+        read += len(found.lines)
+    assert 0 < read < count
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_table_of_a_study_is_read_or_refused_in_one_line(tree, count):
+    cell = Cell(file="table5.csv", where={"epoch": "0"}, column="values")
+    path = tree("embedded").study("table5.csv", [{"epoch": k, "values": f"{k}.5 2"} for k in range(4)])
+    record_path(path).unlink()
+    content, seen = path.read_bytes(), set()
+    for changed in mutations(content, count, seed=4):
+        path.write_bytes(changed)
+        found = of_cell(path.parent, cell)
+        seen.add((len(found.lines), len(found.refused), len(found.missing)))
+        for line in found.lines:
+            try:
+                assert numbers(line["cell"], "x")
+            except ArtifactError as error:
+                assert "\n" not in str(error)
+    assert seen == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("method", 3),
+        ("metrics", [1.0]),
+        ("metrics", None),
+        ("protocols", [1]),
+        ("protocols", {"fid_own": 1, "fdn": 1}),
+        ("budget", "much"),
+        ("codes", 3),
+        ("codes", [3]),
+        ("versions", None),
+        ("n_generated", "many"),
+        ("n_generated", -1),
+        ("n_reference", 1.5),
+        ("seed", [0]),
+        ("extractor_digest", {}),
+        ("scale", 3),
+        ("route", None),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_key(metrics, key, value):
+    content = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps(content | {key: value}))
+    (text,) = gather(metrics).refused
+    assert key in text and "\n" not in text
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "1" + "0" * 400, "true", '"3"', "null"])
+def test_a_score_that_is_no_finite_number_is_refused(metrics, number):
+    metrics.write_text(metrics.read_text().replace('"fid_own": 54.0', f'"fid_own": {number}'))
+    (text,) = gather(metrics).refused
+    assert "metrics.fid_own" in text and len(text) < 500
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", '{"settings": []}', '{"sha256": 3}'])
+def test_a_record_that_is_none_is_refused(tree, content):
+    made = tree("embedded")
+    (path,) = made.plant("methods/kd", 1, [54.0])
+    weights = path.with_name("weights.safetensors")
+    record_path(weights).write_text(content)
+    found = of_run([RunFile(0, path, weights)], "shapes16", "methods/kd", 1)
+    assert len(found.lines) + len(found.refused) == 1 and all("\n" not in text for text in found.refused)

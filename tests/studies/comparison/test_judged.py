@@ -1,0 +1,389 @@
+"""Golden verdicts: values planted on both sides of every boundary of a fabricated results folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from hkd.report.verdicts import Verdict
+from hkd.store.artifacts import Record, write_text
+
+T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
+KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03
+ECM_IMAGES = 51_200_000
+BETWEEN_LABORATORIES = 0.117 * KD * T6  # half the interval of one seed: 2.680
+
+
+# -- numbers at the exact protocol -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "difference, verdict",
+    [
+        (0.0, Verdict.REPRODUCED),
+        (3.03 - BETWEEN_LABORATORIES - 0.003, Verdict.REPRODUCED),
+        (3.03 - BETWEEN_LABORATORIES + 0.003, Verdict.INCONCLUSIVE),
+        (-3.03 + BETWEEN_LABORATORIES + 0.003, Verdict.REPRODUCED),
+        (-3.03 + BETWEEN_LABORATORIES - 0.003, Verdict.INCONCLUSIVE),
+        (3.029, Verdict.INCONCLUSIVE),
+        (3.031, Verdict.WORSE),
+        (-3.029, Verdict.INCONCLUSIVE),
+        (-3.031, Verdict.BETTER),
+    ],
+)
+def test_a_number_on_both_sides_of_its_margin(tree, difference, verdict):
+    made = tree()
+    made.plant("methods/kd", 1, [KD + difference], KD_IMAGES)
+    line = made.judged("t1-kd")
+    assert line.verdict is verdict, line
+    assert not line.reasons and not line.gaps and not line.marks
+    assert line.number.half == pytest.approx(BETWEEN_LABORATORIES, abs=2e-3)
+
+
+@pytest.mark.parametrize("difference, verdict", [(0.90, Verdict.INCONCLUSIVE), (0.92, Verdict.WORSE)])
+def test_a_number_on_both_sides_of_zero(tree, difference, verdict):
+    """DDPM, 3.17: the margin is 0.317, and half the interval 0.117 * 3.17 * 2.447 = 0.908."""
+    made = tree()
+    made.plant("methods/ddpm", 1000, [3.17 + difference], 102_400_000)
+    assert made.judged("t1-ddpm").verdict is verdict
+
+
+def test_a_lead_of_eight_hundredths_is_open_whatever_the_number_of_seeds(tree):
+    """HKD's margin is half its lead over 2-Rectified flow++; laboratories alone leave ± 0.94."""
+    made = tree(seeds=3)
+    made.plant("methods/rf2pp", 1, [3.38, 3.40, 3.36], 409_600_000)
+    line = made.judged("t1-rf2pp")
+    assert line.verdict is Verdict.INCONCLUSIVE and line.claim.margin == pytest.approx(0.04)
+    assert line.number.needs.seeds is None
+    assert line.number.needs.floor == pytest.approx(0.117 * 3.38 * T6, rel=1e-3)
+
+
+@pytest.mark.parametrize("spread, verdict", [(0.1, Verdict.REPRODUCED), (0.6, Verdict.INCONCLUSIVE)])
+def test_the_spread_of_seeds_decides_where_laboratories_do_not_differ(tree, spread, verdict):
+    """KD with laboratories alike to 1 %: three seeds of spread 0.1 leave ± 0.34, of 0.6 ± 1.5; the margin is 0.234."""
+    made = tree(seeds=3, studies={"comparison": {"laboratories": {"relative": 0.001, "freedom": None}}})
+    made.plant("methods/ecm", 1, [3.60 - spread / 4, 3.60, 3.60 + spread / 4], ECM_IMAGES)
+    line = made.judged("t1-ecm")
+    assert line.verdict is verdict
+    assert line.number.band.seed.sd == pytest.approx(spread / 4 / 3**0.5)
+    assert (line.number.needs.seeds or 4) > 3
+    assert any("rules.laboratories.relative" in mark for mark in line.marks), "another rule than the frozen one is said"
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"extractor": "FD-cnn"}, "extractor FD-cnn, not Inception"),
+        ({"n_generated": 2000}, "2,000 generated images, not 50,000"),
+        ({"n_reference": 10_000}, "10,000 reference images, not 50,000"),
+        ({"budget": {"params": 1, "train_images": 9, "network_evals": 9, "train_seconds": 1}}, "9 training images"),
+    ],
+)
+def test_what_departs_from_the_protocol_is_not_comparable_and_says_why(tree, change, reason):
+    made = tree()
+    made.plant("methods/kd", 1, [KD], KD_IMAGES, **change)
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.NOT_COMPARABLE and reason in line.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "value, verdict",
+    [
+        (KD, Verdict.TOY_AGREES),
+        (KD + 4, Verdict.TOY_DISAGREES),
+        (KD - 4, Verdict.TOY_DISAGREES),
+        (KD + 1, Verdict.TOY_UNRESOLVED),
+    ],
+)
+def test_below_the_papers_scale_a_number_is_a_toy(tree, value, verdict):
+    made = tree()
+    made.plant("methods/kd", 1, [value], 1000, scale="cpu")
+    line = made.judged("t1-kd")
+    assert line.verdict is verdict and line.reasons == ("training budget of scale 'cpu', not the paper's",)
+
+
+def test_the_embedded_default_compares_to_no_printed_number(tree):
+    made = tree("embedded")
+    made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.NOT_COMPARABLE and "embedded extractor, not Inception" in line.reasons
+
+
+# -- what a source says of its number ----------------------------------------------------------------------------------
+
+
+def test_a_minimum_of_three_is_allowed_for_where_the_draw_was_measured(tree):
+    made = tree()
+    facts = {"scores": {"fid_bootstrap": 0.04}}
+    made.plant("methods/edm", 35, [2.0], 200_000_000, **facts)
+    line = made.judged("t1-edm-35")
+    assert line.number.expected == pytest.approx(1.97 + 0.846284 * 0.04, abs=1e-5)
+    made.plant("methods/edm", 35, [2.0], 200_000_000)
+    line = made.judged("t1-edm-35")
+    assert line.number.expected == 1.97 and "minimum of 3: not allowed for" in line.notes[0]
+
+
+def test_ranges_of_one_run_and_seeds_of_the_same_weights_are_draws(tree):
+    made = tree(seeds=2)
+    ranges = {"scores": {"fid_own~sd": 0.03}, "protocol": {"ranges": 3}}
+    made.plant("methods/edm", 35, [2.0, 2.1], 200_000_000, **ranges)
+    draw = made.judged("t1-edm-35").number.band.draw
+    assert draw.sd == pytest.approx(0.747975 * 0.03, abs=1e-6) and draw.freedom == 4
+    made.plant("methods/edm", 35, [2.0, 2.1], 200_000_000, route="shipped")
+    draw = made.judged("t1-edm-35").number.band.draw
+    assert draw.sd == pytest.approx(0.747975 * 0.1 / math.sqrt(2), abs=1e-6) and draw.freedom == 1
+
+
+def test_a_second_printing_has_the_verdict_of_the_first(tree):
+    made = tree()
+    made.plant("methods/cd", 1, [3.55], 409_600_000)
+    first, second = made.judged("t1-cd"), made.judged("t1-cd-again")
+    assert (first.verdict, first.number) == (second.verdict, second.number)
+
+
+# -- readings, selection, and what has changed since -------------------------------------------------------------------
+
+
+def reading(made) -> dict:
+    from hkd.studies.comparison.plan import frozen
+
+    return json.loads(json.dumps(frozen(made.plan).reading("cifar10", "methods/hkd")))
+
+
+def test_hkd_is_judged_by_the_frozen_reading_and_length(tree):
+    """The paper states no length: 50,000 steps of 256 images were frozen in its place."""
+    made = tree()
+    made.plant("methods/hkd", 1, [3.30], 12_800_000)
+    assert made.judged("t3-hkd").reasons == ("the settings of its training are not recorded",)
+    made.trained("methods/hkd", 0, settings=reading(made))
+    assert made.judged("t3-hkd").verdict is Verdict.INCONCLUSIVE and not made.judged("t3-hkd").reasons
+    other = reading(made)
+    other["params"]["time_map"] = "rho"
+    made.trained("methods/hkd", 0, settings=other)
+    line = made.judged("t3-hkd")
+    assert line.verdict is Verdict.NOT_COMPARABLE
+    assert line.reasons == ("another reading of HKD: params.time_map = 'rho', frozen 'sigma'",)
+    made.plant("methods/hkd", 1, [3.30], 1_000_000)
+    assert "1,000,000 training images, not 12,800,000" in made.judged("t3-hkd").reasons
+
+
+@pytest.mark.parametrize("facts", [{"selected": "lowest FID of ten"}, {"checkpoint": "best"}])
+def test_a_run_that_chose_by_the_score_is_marked_selected(tree, facts):
+    made = tree()
+    made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    made.trained("methods/kd", 0, **facts)
+    assert any(mark.startswith("selected") for mark in made.judged("t1-kd").marks)
+
+
+def test_a_benchmark_can_own_up_to_a_selection(tree):
+    made = tree(studies={"comparison": {"selected": {"methods/kd": "rate chosen by FID"}}})
+    made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    assert made.judged("t1-kd").marks == ("selected: rate chosen by FID",)
+    assert made.judged("o-hkd-kd").marks == ("selected: rate chosen by FID",)
+
+
+# -- gaps --------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_there_is_not_run(tree):
+    line = tree().judged("t1-kd")
+    assert line.verdict is Verdict.NOT_RUN and line.reasons == ("no metrics of methods/kd at 1 NFE",)
+
+
+def test_a_missing_seed_is_incomplete_and_named(tree):
+    made = tree(seeds=3)
+    made.plant("methods/kd", 1, [KD, KD], KD_IMAGES)
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.INCOMPLETE and "seed2/metrics/nfe1.json" in line.gaps and line.seeds == 2
+
+
+def test_an_edited_file_is_named_and_not_used(tree):
+    made = tree(seeds=2)
+    first, _ = made.plant("methods/kd", 1, [20.0, KD], KD_IMAGES)
+    first.write_text(first.read_text().replace("20.0", "9.36"))
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.INCOMPLETE and f"{first}: damaged" in line.gaps
+    assert line.number.reproduced == KD
+
+
+def test_the_file_of_another_run_is_named_and_not_used(tree):
+    made = tree()
+    (other,) = made.plant("methods/ecm", 1, [3.6], ECM_IMAGES)
+    target = Path(str(other).replace("/ecm/", "/kd/"))
+    write_text(target, other.read_text())
+    Record("metrics").write(target)
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.INCOMPLETE and "method is 'methods/ecm', not 'methods/kd'" in line.gaps
+
+
+def test_a_file_without_a_record_is_marked(tree):
+    made = tree()
+    (path,) = made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    path.with_name(f"{path.name}.record.json").unlink()
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.REPRODUCED and line.marks == (f"no record: {path}",)
+
+
+def test_seeds_of_unlike_settings_are_not_one_run(tree):
+    made = tree(seeds=2)
+    made.one("methods/kd", 1, 0, KD, KD_IMAGES)
+    made.one("methods/kd", 1, 1, KD, KD_IMAGES, settings_digest="fedcba9876543210")
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.INCOMPLETE and "settings_digest differs between the seeds" in line.gaps
+
+
+# -- orderings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "higher, verdict",
+    [
+        ((36.0, 37.5, 39.0), Verdict.TOY_AGREES),  # 1, 1.5, 2: 1.5 ± 1.24
+        ((35.7, 37.2, 38.7), Verdict.TOY_UNRESOLVED),  # 1.2 ± 1.24
+        ((34.0, 34.5, 35.0), Verdict.TOY_DISAGREES),  # -1, -1.5, -2
+    ],
+)
+def test_an_ordering_of_paired_seeds_on_both_sides_of_zero(tree, higher, verdict):
+    made = tree("embedded", seeds=3)
+    made.plant("methods/hkd", 1, [35.0, 36.0, 37.0])
+    made.plant("ablations/abl_single_scale", 1, higher)
+    line = made.judged("o-hierarchy")
+    assert line.verdict is verdict, line.order
+    assert line.order.detectable > 0 and line.seeds == 3
+    assert line.order.seeds == (4 if verdict is Verdict.TOY_UNRESOLVED else None)
+
+
+def test_an_ordering_at_the_exact_protocol_is_reproduced_or_worse(tree):
+    made = tree(seeds=2)
+    made.plant("methods/kd", 1, [9.3, 9.4], KD_IMAGES)
+    made.plant("methods/hkd", 1, [3.3, 3.4], 12_800_000)
+    for seed in (0, 1):
+        made.trained("methods/hkd", seed, settings=reading(made))
+    assert made.judged("o-hkd-kd").verdict is Verdict.REPRODUCED
+    made.plant("methods/hkd", 1, [13.3, 13.4], 12_800_000)
+    assert made.judged("o-hkd-kd").verdict is Verdict.WORSE
+
+
+def test_one_seed_orders_nothing(tree):
+    made = tree("embedded")
+    made.plant("methods/hkd", 1, [10.0])
+    made.plant("ablations/abl_single_scale", 1, [90.0])
+    line = made.judged("o-hierarchy")
+    assert line.verdict is Verdict.TOY_UNRESOLVED and line.order.half is None and line.order.seeds == 2
+
+
+def spent(evaluations: int) -> dict:
+    return {"budget": {"params": 1, "train_images": 1, "network_evals": evaluations, "train_seconds": 1.0}}
+
+
+@pytest.mark.parametrize("evaluations, compared", [(1100, True), (1101, False)])
+def test_toys_that_were_trained_unequally_are_in_no_order(tree, evaluations, compared):
+    made = tree("embedded", seeds=2)
+    made.plant("methods/hkd", 1, [10.0, 11.0], **spent(1000))
+    made.plant("methods/ecm", 1, [90.0, 91.0], **spent(evaluations))
+    line = made.judged("o-hkd-ecm")
+    assert line.verdict is (Verdict.TOY_AGREES if compared else Verdict.NOT_COMPARABLE)
+    assert compared or "trained unequally: 1,000 and 1,101 network evaluations" in line.reasons
+
+
+def test_unlike_numbers_of_images_are_compared_at_the_smaller_or_not_at_all(tree):
+    made = tree("embedded", seeds=2)
+    made.plant("methods/hkd", 1, [10.0, 11.0])
+    made.plant("methods/dmd", 1, [50.0, 51.0], n_generated=250)
+    assert made.judged("o-hkd-dmd").reasons[0] == "1,000 and 250 images"
+    made.plant("methods/hkd", 1, [10.0, 11.0], scores={"fid_own@250": 60.0})
+    line = made.judged("o-hkd-dmd")
+    assert line.order.differences == (-10.0, -9.0), "fewer images, a higher distance: compared at 250"
+
+
+def test_two_extractors_are_in_no_order(tree):
+    made = tree("embedded", seeds=2)
+    made.plant("methods/hkd", 1, [10.0, 11.0])
+    made.plant("methods/dmd", 1, [50.0, 51.0], extractor="FD-other")
+    line = made.judged("o-hkd-dmd")
+    assert line.verdict is Verdict.NOT_COMPARABLE and "extractor is FD-tiny and FD-other" in line.reasons[0]
+
+
+def test_a_distance_of_fewer_images_than_features_orders_nothing(tree):
+    made = tree("embedded", seeds=2)
+    few = {"protocol": {"estimate": ["generated n = 16 is not above the feature dimension 64"]}, "n_generated": 16}
+    made.plant("methods/hkd", 1, [10.0, 11.0], **few)
+    made.plant("methods/dmd", 1, [50.0, 51.0], **few)
+    assert made.judged("o-hkd-dmd").verdict is Verdict.NOT_COMPARABLE
+
+
+def test_half_an_ordering_is_not_run_or_incomplete(tree):
+    made = tree("embedded", seeds=2)
+    made.plant("methods/hkd", 1, [10.0, 11.0])
+    assert made.judged("o-hierarchy").verdict is Verdict.NOT_RUN
+    made.plant("ablations/abl_single_scale", 1, [12.0])
+    assert made.judged("o-hierarchy").verdict is Verdict.INCOMPLETE
+
+
+# -- studies -----------------------------------------------------------------------------------------------------------
+
+STATE = "decoded latents against the state, largest relative error over times"
+
+
+@pytest.mark.parametrize(
+    "scale, decision, verdict",
+    [
+        ("embedded", "accessible", Verdict.TOY_AGREES),
+        ("embedded", "not accessible", Verdict.TOY_DISAGREES),
+        ("embedded", "not run: needs 2 seeds", Verdict.TOY_UNRESOLVED),
+        ("paper", "accessible", Verdict.REPRODUCED),
+        ("paper", "not accessible", Verdict.WORSE),
+    ],
+)
+def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
+    made = tree(scale)
+    assert made.judged("w-accessible").verdict is Verdict.NOT_RUN
+    made.study("interpretability.csv", [{"run": "methods/hkd", "quantity": STATE, "decision": decision}])
+    assert made.judged("w-accessible").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "text, gap",
+    [
+        ("run,quantity\nmethods/hkd,x\n", "has no column 'decision'"),
+        (f'run,quantity,decision\nmethods/hkd,"{STATE}",a\nmethods/hkd,"{STATE}",b\n', "2 lines with"),
+        ("\xff\xfe", ""),
+    ],
+)
+def test_a_study_that_cannot_be_read_is_incomplete(tree, text, gap):
+    made = tree("embedded")
+    path = made.root / "interpretability.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    line = made.judged("w-accessible")
+    assert line.verdict is Verdict.INCOMPLETE and gap in line.gaps and str(path) in line.gaps
+
+
+def seconds(value: str, device: str = "Tesla V100-SXM2") -> list[dict]:
+    return [{"run": "methods/hkd", "nfe": "1", "seconds": value, "device": device}]
+
+
+def test_a_study_of_latency_fills_table_6_without_a_change_of_code(tree):
+    made = tree()
+    assert made.judged("t6-hkd").verdict is Verdict.NOT_RUN
+    made.study("table6.csv", seconds("0.031"))
+    assert made.judged("t6-hkd").verdict is Verdict.INCONCLUSIVE and made.judged("t6-ecm").verdict is Verdict.NOT_RUN
+    made.study("table6.csv", seconds("0.05 0.051 0.049"))
+    assert made.judged("t6-hkd").verdict is Verdict.WORSE and made.judged("t6-hkd").seeds == 3
+    made.study("table6.csv", seconds("0.03", "H100"))
+    assert made.judged("t6-hkd").reasons == ("device is 'H100', not V100",)
+    made.study("table6.csv", seconds("soon"))
+    assert made.judged("t6-hkd").verdict is Verdict.INCOMPLETE
+
+
+def test_stages_of_a_training_are_ordered_seed_by_seed(tree):
+    made = tree("embedded")
+    lines = [{"epoch": "before training", "values": "400 410 405"}, {"epoch": "0", "values": "380 391 384"}]
+    made.study("table5.csv", lines)
+    line = made.judged("o-first-epoch")
+    assert line.verdict is Verdict.TOY_AGREES and line.order.differences == (20.0, 19.0, 21.0)
+    number = made.judged("t5-epoch0")
+    assert number.verdict is Verdict.NOT_COMPARABLE and "FDn, not FID" in number.reasons
