@@ -29,6 +29,17 @@ def ema_decay(settings: Ema, *, step: int, batch: int) -> float:
     return settings.decay if settings.kind == "constant" else min(settings.decay, (2 + step) / (11 + step))
 
 
+def initial_share(settings: Ema, *, steps: int, batch: int) -> float:
+    """Return the share of the initial weights in the average after some steps: the product of all decays.
+
+    Without an average they have no share of their own, 0; before the first step it is 1.
+    """
+    share = 1.0
+    for step in range(steps):
+        share *= ema_decay(settings, step=step, batch=batch)
+    return share
+
+
 class Average:
     """The running average of a network's parameters; buffers are taken as they are."""
 

@@ -82,8 +82,8 @@ rf2              adam      2e-4 0.999 0     5000   1    constant 0.9999        1
 rf3              adam      2e-4 0.999 0     5000   1    constant 0.9999        128   300000  no   1
 rf2pp            adam      2e-4 0.999 0     5000   -    constant 0.9999        512   800000  no   1
 kdm              adam      3e-4 0.999 0     0      -    constant 0.9999        128   800001  no   1
-hkd              adam      1e-3 0.999 0     0      -    constant 0.9999        256   50000   no   1
-hkd_cond         adam      1e-3 0.999 0     0      -    constant 0.9999        256   50000   no   1
+hkd              adam      1e-3 0.999 0     0      -    warmup   0.9999        256   50000   no   1
+hkd_cond         adam      1e-3 0.999 0     0      -    warmup   0.9999        256   50000   no   1
 """
 
 GRID = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}

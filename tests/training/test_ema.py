@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd.settings.sections import Ema
-from hkd.training.ema import Average, ema_decay
+from hkd.training.ema import Average, ema_decay, initial_share
 
 
 def test_a_constant_decay_weighs_steps_geometrically():
@@ -74,3 +74,31 @@ def test_buffers_are_taken_as_they_are():
 def test_an_incomplete_law_is_refused(settings):
     with pytest.raises(ValidationError, match="needs"):
         Ema(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        (Ema(kind="none"), 0.0),
+        (Ema(kind="constant", decay=0.9999), 0.9999**926),
+        (Ema(kind="constant", decay=0.5), 0.5**926),
+    ],
+)
+def test_what_an_average_keeps_of_its_start(settings, expected):
+    assert initial_share(settings, steps=926, batch=256) == pytest.approx(expected)
+    assert initial_share(settings, steps=0, batch=256) == 1.0
+
+
+def test_a_warm_up_forgets_its_start_at_once():
+    assert initial_share(Ema(kind="warmup", decay=0.9999), steps=926, batch=256) < 1e-6
+
+
+def test_the_share_of_the_start_is_what_an_average_of_unmoved_zeros_keeps():
+    """An average that begins at 1 over weights that are 0 is the share itself."""
+    network, law = nn.Linear(1, 1, bias=False), Ema(kind="warmup", decay=0.9)
+    nn.init.ones_(network.weight)
+    average = Average(network)
+    nn.init.zeros_(network.weight)
+    for step in range(6):
+        average.update(network, ema_decay(law, step=step, batch=8))
+    assert float(average.values["weight"]) == pytest.approx(initial_share(law, steps=6, batch=8), rel=1e-5)

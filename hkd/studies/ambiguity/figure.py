@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, style
+from hkd.studies.ambiguity.table import p_value
 
 BAR, HEAD = 0.158, 0.75  # inches per bar, and for axis and legend
 WORSE, BETTER, UNSEEN = "#b35806", "#2166ac", "#bdbdbd"  # orange and blue stay apart for all common deficiencies
@@ -64,7 +65,7 @@ def caption(
         level, power: of the study, for which the changes were judged.
     """
     measured = [line for line in lines if line["change_percent"]]
-    seen, firm = (sum(float(line[key]) < level for line in measured) for key in ("p", "p_holm"))
+    seen, firm = (sum(p_value(line[key]) < level for line in measured) for key in ("p", "p_holm"))
     head = (
         f"What each choice that the paper leaves open changes, taken one at a time around {centre} as the {scale} "
         f"scale has it. {dataset}, averaged weights after {facts['steps']} steps, seeds 0 to {facts['seeds'] - 1}, "
@@ -88,12 +89,12 @@ def _built_on(lines: Sequence[Line]) -> str:
 
 def _bar(axes: Axes, y: int, line: Line, level: float) -> None:
     ratio = 1 + float(line["change_percent"]) / 100
-    seen = float(line["p"]) < level
+    seen = p_value(line["p"]) < level
     colour = UNSEEN if not seen else WORSE if ratio > 1 else BETTER
     axes.barh(y, ratio - 1, left=1, height=0.72, color=colour, zorder=2)
     seeds = [float(value) for value in line["ratios"].split()]
     axes.scatter(seeds, [y] * len(seeds), s=5, color="white", edgecolors=INK, linewidths=0.5, zorder=5)
-    star = "*" if float(line["p_holm"]) < level else ""
+    star = "*" if p_value(line["p_holm"]) < level else ""
     worse = ratio > 1
     axes.annotate(
         f"{round(float(line['change_percent'])) or 0:+d} %{star}".replace("+0", "0").replace("-", "−"),

@@ -17,6 +17,7 @@ from hkd.studies.ambiguity.effects import Design, holm
 
 MATTERS, NOT_DETECTED, DIVERGED = "matters", "not detected", "diverged"
 SUGGESTIVE = "suggestive: p below the level before adjustment"
+SMALLEST_P = 1e-6
 COLUMNS = (
     *("variation", "choice", "value", "against", "paper", "seeds", "fdn_against", "fdn_variation", "difference"),
     *("change_percent", "ratios", "sd_percent", "detectable_percent", "detectable_difference", "p", "p_holm"),
@@ -117,12 +118,26 @@ def verdict(p: float, p_holm: float, level: float) -> str:
 
 
 def to_csv(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return lines as CSV text: six significant digits, empty where there is no number."""
+    """Return lines as CSV text: six significant digits, empty where there is no number.
+
+    P-values below 1e-6 are written as that: a t distribution of so few degrees of freedom is not known further out.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in line.items()} for line in found)
+    writer.writerows({key: _cell(key, value) for key, value in line.items()} for line in found)
     return text.getvalue()
+
+
+def _cell(key: str, value: Any) -> Any:
+    if key in ("p", "p_holm") and isinstance(value, float) and value < SMALLEST_P:
+        return f"<{SMALLEST_P:g}"
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def p_value(cell: str) -> float:
+    """Return the p-value of a cell, or the bound that it is below."""
+    return float(cell.removeprefix("<"))
 
 
 def from_csv(path: Path) -> list[dict[str, str]]:

@@ -131,7 +131,7 @@ def _distances(axes: Axes, measured: Mapping[str, Any], kind: str, ratios: Seque
     for where, look in looks.items():
         key = f"{where}_to_original"
         values = [measured[f"{r:g}"][kind][key] for r in ratios]
-        axes.plot(ratios, values, markersize=3, linewidth=1, label=f"high band, {where}", **look)  # type: ignore[arg-type]
+        axes.plot(ratios, values, markersize=3, linewidth=1, label=where, **look)  # type: ignore[arg-type]
         for variant, shift, mark in (("random_modes", 0.06, "random\nmodes"), ("all_modes", 0.14, "all\nmodes")):
             value = measured[variant][kind][key]
             axes.scatter(

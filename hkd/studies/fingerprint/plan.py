@@ -105,7 +105,12 @@ def _measured(plan: Plan) -> Definition:
             "params": run.params,
             "features": features_settings(plan, on),
         },
-        code=("hkd.studies.fingerprint.readings", *run_code(plan, on, study.run), *feature_code(plan, on)),
+        code=(
+            "hkd.studies.fingerprint.readings",
+            "hkd.experiment.quality",
+            *run_code(plan, on, study.run),
+            *feature_code(plan, on),
+        ),
         needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=60),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hkd.settings.sections import Ema
-from hkd.training.ema import ema_decay
+from hkd.training.ema import initial_share
 
 COLUMNS = (
     "decoder_sigma",
@@ -24,17 +24,6 @@ COLUMNS = (
     "averaging_fits_table5",
     "comparable",
 )
-
-
-def initial_share(settings: Ema, *, steps: int, batch: int) -> float:
-    """Return the share of the initial weights in the average after some steps: the product of all decays.
-
-    Without an average they have no share of their own, 0.
-    """
-    share = 1.0
-    for step in range(steps):
-        share *= ema_decay(settings, step=step, batch=batch)
-    return share
 
 
 def lines(

@@ -13,7 +13,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 
 from hkd.figures.style import BODY, INK, MUTED, SMALL, WIDTH, style
 
-HEIGHT = 5.9  # inches
+HEIGHT = 5.4  # inches
 LEVELS = 6  # panels of eigenvalues at most
 MODES = 4000  # points per panel at most
 BAND_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")  # apart for the common colour deficiencies
@@ -46,7 +46,7 @@ def spectrum_figure(arrays: Arrays, *, images: int) -> Figure:
     kinds = substitutes(arrays)
     with style():
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white", layout="constrained")
-        outer = figure.add_gridspec(3, 1, height_ratios=[1.1, 2.3, 1.5])
+        outer = figure.add_gridspec(3, 1, height_ratios=[1.1, 1.8, 1.5])
         _eigenvalues(figure, outer[0], arrays, count)
         _decoded(figure, outer[1], arrays, kinds, images, count)
         bottom = GridSpecFromSubplotSpec(1, 4, outer[2], wspace=0.06)

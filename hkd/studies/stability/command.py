@@ -87,14 +87,19 @@ def stability_table(
     """Gather quality over training, mean and spread over seeds, beside what the paper printed: Table 5."""
     from hkd.report.csv import to_csv
     from hkd.store.artifacts import read_json, write_text
-    from hkd.studies.stability.plan import TABLE, printed, settings
+    from hkd.studies.stability.plan import TABLE, averaging, printed, settings
     from hkd.studies.stability.table import COLUMNS, lines
+    from hkd.training.ema import initial_share
 
     plan = job.plan(benchmark, config)
     work = TABLE.work(plan).expect(expect_digest)
     record = job.record(work)
     runs = [read_json(path, "stability") for path in work.inputs("runs")]
-    write_text(work.out(), to_csv(lines(runs, printed(plan), settings(plan).epochs), COLUMNS))
+    law, batch = averaging(plan)
+    found = lines(
+        runs, printed(plan), settings(plan).epochs, lambda steps: initial_share(law, steps=steps, batch=batch)
+    )
+    write_text(work.out(), to_csv(found, COLUMNS))
     record.write(work.out())
 
 

@@ -9,7 +9,7 @@ from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.stages import Definition, Files, Needs, Stage, figure_files, run_code, sampling_settings
 from hkd.plan.study import Study
-from hkd.settings.sections import Positive
+from hkd.settings.sections import Ema, Positive
 from hkd.settings.studies import StudySection
 from hkd.store.paths import DATASET, METHOD, SEED, Layout
 from hkd.studies.stability.table import PrintedRow
@@ -39,6 +39,12 @@ def printed(plan: Plan) -> list[PrintedRow]:
     tables = [table for table in plan.tables.values() if table.dataset == dataset(plan)]
     found = [reported(plan, table).get("tables", {}).get("table5") for table in tables]
     return next(([PrintedRow(**row) for row in table["rows"]] for table in found if table), [])
+
+
+def averaging(plan: Plan) -> tuple[Ema, int]:
+    """Return how the run averages its weights, and its batch."""
+    training = plan.run(dataset(plan), settings(plan).run).training
+    return training.ema, training.batch
 
 
 def files(plan: Plan) -> list[str]:
@@ -72,7 +78,12 @@ def _table_files(layout: Layout) -> Files:
 
 
 def _table(plan: Plan) -> Definition:
-    return Definition({"runs": files(plan)}, _shown(plan), code=("hkd.studies.stability.table",))
+    law, batch = averaging(plan)
+    return Definition(
+        {"runs": files(plan)},
+        {**_shown(plan), "averaging": law.model_dump(), "batch": batch},
+        code=("hkd.studies.stability.table", "hkd.training.ema"),
+    )
 
 
 def _figure(plan: Plan) -> Definition:

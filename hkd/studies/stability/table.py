@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("share", "step", "seeds", "fdn", "sd", "values", "epoch", "reported_fid", "reported_sd", "note")
+COLUMNS = (
+    "share",
+    "step",
+    "seeds",
+    "fdn",
+    "sd",
+    "values",
+    "initial_share",
+    "epoch",
+    "reported_fid",
+    "reported_sd",
+    "note",
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +37,19 @@ def share_of(epoch: int | None, epochs: int) -> float:
     return 0.0 if epoch is None else (epoch + 1) / epochs
 
 
-def lines(runs: Sequence[Mapping[str, Any]], printed: Sequence[PrintedRow], epochs: int) -> list[dict[str, Any]]:
+def lines(
+    runs: Sequence[Mapping[str, Any]],
+    printed: Sequence[PrintedRow],
+    epochs: int,
+    kept: Callable[[int], float] | None = None,
+) -> list[dict[str, Any]]:
     """Return one line per milestone and per printed row, in the order of training, with `COLUMNS`.
 
     A printed row stands beside the milestone that lies within half an epoch of it.
 
     Args:
         runs: contents of the files that `hkd stability` writes, one per seed, of trainings of equal length.
+        kept: share of the initial weights in the average after a number of steps.
     """
     found = []
     left = {share_of(row.epoch, epochs): row for row in printed}
@@ -47,10 +65,12 @@ def lines(runs: Sequence[Mapping[str, Any]], printed: Sequence[PrintedRow], epoc
             "sd": statistics.stdev(values) if len(values) > 1 else "",
             "values": " ".join(f"{value:.4g}" for value in values),
         }
+        initial = {} if kept is None else {"initial_share": f"{kept(step):.2g}"}
         beside = _reported(row)
         notes = [f"an estimate: {runs[0]['doubt']}"] if runs[0].get("doubt") else []
         notes += [beside["note"]] if beside.get("note") else []
-        found.append({"share": share, **measured, **beside, **({"note": "; ".join(notes)} if notes else {})})
+        noted = {"note": "; ".join(notes)} if notes else {}
+        found.append({"share": share, **measured, **initial, **beside, **noted})
     found += [{"share": share, **_reported(row)} for share, row in left.items()]
     return sorted(found, key=lambda line: line["share"])
 

@@ -73,7 +73,7 @@ def test_the_figure_is_drawn_from_the_table(hkd, measured, tmp_path):
     code, said = hkd("figure", "ambiguity", "--out", str(out))
     assert code == 0, said
     assert all(out.with_suffix(f".{kind}").stat().st_size > 500 for kind in ("pdf", "png", "md"))
-    assert "time_map = sigma: diverged: 1 of 2 seeds" in out.with_suffix(".md").read_text()
+    assert "time_map = sigma, A's rate x 10: diverged: 1 of 2 seeds" in out.with_suffix(".md").read_text()
 
 
 def test_metrics_that_are_not_there_are_named(hkd):

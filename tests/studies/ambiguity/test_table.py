@@ -10,7 +10,17 @@ from scipy import stats
 
 from hkd.report.collect import ReportError
 from hkd.studies.ambiguity.effects import Design, holm
-from hkd.studies.ambiguity.table import MATTERS, NOT_DETECTED, SUGGESTIVE, Arm, from_csv, lines, to_csv, verdict
+from hkd.studies.ambiguity.table import (
+    MATTERS,
+    NOT_DETECTED,
+    SUGGESTIVE,
+    Arm,
+    from_csv,
+    lines,
+    p_value,
+    to_csv,
+    verdict,
+)
 
 
 def design(arms, level=0.05, power=0.8) -> Design:
@@ -153,3 +163,11 @@ def test_a_written_table_reads_back(tmp_path):
         from_csv(tmp_path / "x.csv")
     with pytest.raises(ReportError, match="missing; run `hkd ambiguity`"):
         from_csv(tmp_path / "y.csv")
+
+
+def test_a_p_value_that_is_not_known_further_out_is_a_bound():
+    line = {"variation": "x", "p": 3e-18, "p_holm": 2.0e-6, "change_percent": 53.0}
+    header, row = (text.split(",") for text in to_csv([line]).splitlines())
+    cells = dict(zip(header, row, strict=True))
+    assert (cells["p"], cells["p_holm"], cells["change_percent"]) == ("<1e-06", "2e-06", "53")
+    assert p_value(cells["p"]) == 1e-6 and p_value(cells["p_holm"]) == 2e-6

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from hkd.report.csv import to_csv
 from hkd.settings.sections import Ema
-from hkd.studies.fingerprint.table import COLUMNS, initial_share, lines, summary
+from hkd.studies.fingerprint.table import COLUMNS, lines, summary
 
 MEASURED = {
     "readings": [
@@ -24,23 +22,6 @@ AVERAGING = {"none": Ema(kind="none"), "constant": Ema(kind="constant", decay=0.
 def table(**changes):
     given = {"epoch_steps": 926, "batch": 256, "limit": 0.5, "comparable": False, **changes}
     return lines(MEASURED, AVERAGING, (447.13, 11.82), **given)
-
-
-@pytest.mark.parametrize(
-    "settings, expected",
-    [
-        (Ema(kind="none"), 0.0),
-        (Ema(kind="constant", decay=0.9999), 0.9999**926),
-        (Ema(kind="constant", decay=0.5), 0.5**926),
-    ],
-)
-def test_what_an_average_keeps_of_its_start(settings, expected):
-    assert initial_share(settings, steps=926, batch=256) == pytest.approx(expected)
-    assert initial_share(settings, steps=0, batch=256) == 1.0
-
-
-def test_a_warm_up_forgets_its_start_at_once():
-    assert initial_share(Ema(kind="warmup", decay=0.9999), steps=926, batch=256) < 1e-6
 
 
 def test_readings_stand_in_the_order_of_their_scores_beside_the_printed_ones():

@@ -20,6 +20,11 @@ def test_milestones_meet_the_printed_epochs_of_ten():
     assert found[1]["sd"] == pytest.approx(8**0.5) and found[0]["epoch"] == "before training"
 
 
+def test_the_share_of_the_initial_weights_stands_beside_every_milestone():
+    found = lines([run(90.0, 30.0, 20.0, 10.0)], [*PRINTED, PrintedRow(7, 4.0, 0.1)], 10, lambda steps: 0.9**steps)
+    assert [line.get("initial_share") for line in found] == ["1", "0.35", "0.0052", None, "2.7e-05"]
+
+
 def test_a_printed_number_without_a_milestone_stays_in_the_table():
     found = lines([run(90.0, 30.0, 20.0, 10.0)], [*PRINTED, PrintedRow(7, 4.0, 0.1)], 10)
     alone = [line for line in found if "fdn" not in line]
