@@ -25,7 +25,7 @@ from hkd.store.artifacts import Record, save_arrays, write_bytes, write_json
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A finished run whose network is HKD's, its settings, and where its files lie."""
 
     net: HKDNet
@@ -67,7 +67,7 @@ class Finished:
                 raise ConfigError(f"{name} = {level:g}: the run knows noise levels from {low:g} to {high:g} alone")
 
 
-def finished(weights: Path, method: str, seed: int, to: torch.device) -> Finished:
+def finished(weights: Path, method: str, seed: int, to: torch.device) -> FinishedRun:
     """Return a finished run.
 
     Raises:
@@ -78,10 +78,10 @@ def finished(weights: Path, method: str, seed: int, to: torch.device) -> Finishe
     net = getattr(base(weights), "student", None)
     if not isinstance(net, HKDNet):
         raise ConfigError(f"{method}: has no Koopman operator; name a run of methods/hkd or of one of its ablations")
-    return Finished(net.to(to), run, shape, weights, seed, to)
+    return FinishedRun(net.to(to), run, shape, weights, seed, to)
 
 
-def perceptual_distance(run: Finished, network: Path) -> Any:
+def perceptual_distance(run: FinishedRun, network: Path) -> Any:
     """Return the perceptual distance of two batches, (B,), that the run was trained with."""
     measure = perceptual(run.run, network).to(run.device)
     return lambda images, other: measure(images, measure.features(other))

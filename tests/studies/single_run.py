@@ -24,7 +24,7 @@ from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights, write_text
 from hkd.store.paths import Layout, RunFiles
-from hkd.studies.single_images import Finished, finished
+from hkd.studies.single_images import FinishedRun, finished
 from tests.recorded import record_results
 
 METHOD, SHAPE = "methods/hkd", ImageShape(resolution=8, channels=3, label_dim=0)
@@ -59,7 +59,7 @@ def files(results: Path) -> RunFiles:
 
 
 @pytest.fixture
-def finished_run(files: RunFiles) -> Finished:
+def finished_run(files: RunFiles) -> FinishedRun:
     """The run as live objects."""
     return finished(Path(files.weights), METHOD, 0, CPU)
 

@@ -45,7 +45,7 @@ def edit(
 
     All other keys are those of configs/studies/editing.yaml: --config studies.editing.order_by=abs_alpha.
     """
-    from hkd.studies.editing.edits import Asked, Pictured, edited, in_a_row
+    from hkd.studies.editing.edits import Edit, Subjects, edited, in_a_row
     from hkd.studies.editing.plan import EDITED, settings
     from hkd.studies.single_images import check_suffix, finished, leave, only_one_of, perceptual_distance
 
@@ -59,7 +59,7 @@ def edit(
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed, inputs=("weights",))
     run = finished(work.input("weights"), method, seed, to)
-    pictured = Pictured(
+    pictured = Subjects(
         study.images,
         str(work.input("images").parent) if study.source == "dataset" else None,
         tuple(image or ()),
@@ -67,7 +67,7 @@ def edit(
         index,
         reference_index,
     )
-    asked = Asked(**study.model_dump(include=set(Asked.__dataclass_fields__)))
+    asked = Edit(**study.model_dump(include=set(Edit.__dataclass_fields__)))
     arrays, facts = edited(run, asked, pictured, perceptual_distance(run, work.input("perceptual")))
     leave(out, arrays, in_a_row(arrays), record, facts)
 

@@ -16,11 +16,11 @@ from hkd.koopman.spectrum import OrderBy
 from hkd.seeding import stream
 from hkd.studies.editing.blend import Region, compare, edit, region_mask
 from hkd.studies.editing.editing_time import levels_of, over_time
-from hkd.studies.single_images import Finished, as_bytes, stored_images
+from hkd.studies.single_images import FinishedRun, as_bytes, stored_images
 
 
 @dataclass(frozen=True)
-class Asked:
+class Edit:
     """What is blended: which modes, where, by how much, and at which noise level.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Pictured:
+class Subjects:
     """Which images are edited, and towards which.
 
     Attributes:
@@ -70,13 +70,13 @@ class Pictured:
             return [self.reference_index] * len(numbers)
         return [number + len(numbers) for number in numbers]
 
-    def images(self, run: Finished) -> Tensor | None:
+    def images(self, run: FinishedRun) -> Tensor | None:
         """Return the images that are edited; None for generated ones."""
         if self.files:
             return run.pictures(self.files)
         return None if self.folder is None else stored_images(self.folder, self.numbers(), run.device)
 
-    def targets(self, run: Finished) -> Tensor | None:
+    def targets(self, run: FinishedRun) -> Tensor | None:
         """Return the images that they are edited towards; None for generated ones."""
         if self.reference:
             return run.pictures([self.reference]).expand(len(self.numbers()), -1, -1, -1)
@@ -87,7 +87,7 @@ class Pictured:
 
 @torch.no_grad()
 def edited(
-    run: Finished, asked: Asked, pictured: Pictured, distance: Any
+    run: FinishedRun, asked: Edit, pictured: Subjects, distance: Any
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the images as arrays of bytes, and how far each edit lies from original and reference.
 

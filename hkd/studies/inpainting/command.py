@@ -43,7 +43,7 @@ def inpaint(
 ) -> None:
     """Generate missing pixels so that they fit the others; without --image also colours, and measure both."""
     from hkd.studies.inpainting.plan import RESTORED, settings
-    from hkd.studies.inpainting.restored import inpainted, masks_of, true_images
+    from hkd.studies.inpainting.restoration import inpainted, masks_of, true_images
     from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)
@@ -75,7 +75,7 @@ def colourise(
     """Generate colours for the luminance of pictures; that of colour pictures is taken, and their colours forgotten."""
     from hkd.store.artifacts import Record
     from hkd.studies.inpainting.plan import RESTORED, settings
-    from hkd.studies.inpainting.restored import colourised, true_images
+    from hkd.studies.inpainting.restoration import colourised, true_images
     from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
 
     check_suffix(out)

@@ -68,7 +68,7 @@ def _restored(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
         },
         # on which run the figure is drawn, and how many rows it has, change no array
         settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
-        code=("hkd.studies.inpainting.restored", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),
+        code=("hkd.studies.inpainting.restoration", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
     )
 

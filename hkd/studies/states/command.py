@@ -38,7 +38,7 @@ def trajectory(
     """Decode one encoding at any noise levels; without --image and --times, beside the teacher's own trajectory."""
     from hkd.settings.origins import ConfigError
     from hkd.studies.single_images import check_suffix, finished, leave, only_one_of
-    from hkd.studies.states.measured import beside_teacher, decoded, in_a_row, levels_of, shown_levels
+    from hkd.studies.states.course import beside_teacher, decoded, in_a_row, levels_of, shown_levels
     from hkd.studies.states.plan import STATES, settings
 
     only_one_of(image=image, index=index)

@@ -58,7 +58,7 @@ def _states(plan: Plan, dataset: str, method: str, seed: int | str) -> Definitio
             "set": spec.model_dump(include=OF_THE_SET),
         },
         code=(
-            "hkd.studies.states.measured",
+            "hkd.studies.states.course",
             *trajectory_code(plan, dataset, study.trajectories),
             *run_code(plan, dataset, method),
         ),

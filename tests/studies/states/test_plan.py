@@ -33,4 +33,4 @@ def test_the_teacher_of_the_set_is_an_input(smoke_plan):
     plan = smoke_plan()
     assert STATES.work(plan, **RUN).input("teacher").as_posix() == plan.layout.run("shapes8", "methods/edm", 0).weights
     codes = STATES.work(plan, **RUN).definition.code
-    assert {"hkd.methods.multistep.edm", "hkd.methods.hkd", "hkd.studies.states.measured"} <= set(codes)
+    assert {"hkd.methods.multistep.edm", "hkd.methods.hkd", "hkd.studies.states.course"} <= set(codes)

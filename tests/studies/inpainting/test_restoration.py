@@ -11,7 +11,7 @@ import torch
 from hkd import interrupt
 from hkd.data.image_set import ImageShape
 from hkd.settings.origins import ConfigError
-from hkd.studies.inpainting.restored import colourised, inpainted, masks_of, true_images
+from hkd.studies.inpainting.restoration import colourised, inpainted, masks_of, true_images
 
 
 def distance(images, other):

@@ -14,7 +14,7 @@ from hkd.experiment.finished import base
 from hkd.experiment.solve import state_levels
 from hkd.settings.origins import ConfigError
 from hkd.store.paths import Layout
-from hkd.studies.states.measured import beside_teacher, decoded, in_a_row, levels_of, shown_levels
+from hkd.studies.states.course import beside_teacher, decoded, in_a_row, levels_of, shown_levels
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from hkd.diffusion.schedules import edm_sigmas
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.studies.inpainting.restore import colourise, inpaint, luminance, mean_fill, missing_pixels
-from hkd.studies.single_images import Finished, as_bytes, stored_images
+from hkd.studies.single_images import FinishedRun, as_bytes, stored_images
 
 Result = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 @torch.no_grad()
-def true_images(run: Finished, files: Sequence[Path], folder: str | None, count: int) -> Tensor:
+def true_images(run: FinishedRun, files: Sequence[Path], folder: str | None, count: int) -> Tensor:
     """Return the images to restore: the user's, those of a prepared set, or generated ones as a picture holds them."""
     if files:
         return run.pictures(files)
@@ -42,7 +42,14 @@ def masks_of(names: Sequence[str], picture: Path | None, side: int) -> dict[str,
 
 @torch.no_grad()
 def inpainted(
-    run: Finished, truth: Tensor, masks: Mapping[str, Tensor], steps: int, distance: Any, *, title: str, colours: bool
+    run: FinishedRun,
+    truth: Tensor,
+    masks: Mapping[str, Tensor],
+    steps: int,
+    distance: Any,
+    *,
+    title: str,
+    colours: bool,
 ) -> Result:
     """Return images with generated pixels for each mask, beside the mean colour, and how far both are from the truth.
 
@@ -69,7 +76,7 @@ def inpainted(
 
 
 @torch.no_grad()
-def colourised(run: Finished, truth: Tensor, steps: int, distance: Any, *, title: str) -> Result:
+def colourised(run: FinishedRun, truth: Tensor, steps: int, distance: Any, *, title: str) -> Result:
     """Return images whose colours are generated for their luminance, and how far they are from the truth.
 
     Raises:
@@ -83,7 +90,7 @@ def colourised(run: Finished, truth: Tensor, steps: int, distance: Any, *, title
 
 
 def _coloured(
-    run: Finished, truth: Tensor, steps: int, distance: Any, title: str
+    run: FinishedRun, truth: Tensor, steps: int, distance: Any, title: str
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     result, grey = _restored(run, steps, truth, f"{title} colours", None), luminance(truth).expand_as(truth)
     everywhere = torch.ones(truth.shape[-2:], dtype=torch.bool, device=truth.device)
@@ -95,7 +102,7 @@ def _coloured(
     return {"result": result, "grey": grey}, facts
 
 
-def _restored(run: Finished, steps: int, truth: Tensor, title: str, missing: Tensor | None) -> Tensor:
+def _restored(run: FinishedRun, steps: int, truth: Tensor, title: str, missing: Tensor | None) -> Tensor:
     """Return restored images: their missing pixels generated, or without a mask, their colours."""
     settings, numbers = run.net.settings, range(len(truth))
     low, high = settings.sigma_min, settings.sigma_max

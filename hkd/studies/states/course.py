@@ -15,7 +15,7 @@ from hkd.experiment.solve import solve_states, state_levels
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import TrajectorySet
-from hkd.studies.single_images import Finished, as_bytes
+from hkd.studies.single_images import FinishedRun, as_bytes
 
 Result = tuple[dict[str, np.ndarray], dict[str, Any]]
 
@@ -50,7 +50,7 @@ def levels_of(text: str) -> list[float]:
 
 @torch.no_grad()
 def decoded(
-    run: Finished, numbers: Sequence[int], files: Sequence[Path], at: float | None, levels: Sequence[float]
+    run: FinishedRun, numbers: Sequence[int], files: Sequence[Path], at: float | None, levels: Sequence[float]
 ) -> Result:
     """Return what one encoding decodes to at each noise level: of pictures, or of generated images.
 
@@ -66,7 +66,7 @@ def decoded(
 
 @torch.no_grad()
 def beside_teacher(
-    run: Finished, teacher: Path, spec: TrajectorySet, numbers: Sequence[int], levels: Sequence[float]
+    run: FinishedRun, teacher: Path, spec: TrajectorySet, numbers: Sequence[int], levels: Sequence[float]
 ) -> Result:
     """Return what generated images decode to at each level, beside the teacher's states and what both predict of them.
 
@@ -91,7 +91,7 @@ def in_a_row(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _encoded(
-    run: Finished, numbers: Sequence[int], files: Sequence[Path], at: float | None, levels: Sequence[float]
+    run: FinishedRun, numbers: Sequence[int], files: Sequence[Path], at: float | None, levels: Sequence[float]
 ) -> tuple[Tensor, float, Tensor | None]:
     low, high = run.net.settings.sigma_min, run.net.settings.sigma_max
     run.check_levels("--times", levels)
@@ -102,7 +102,7 @@ def _encoded(
 
 
 def _teacher_side(
-    weights: Path, spec: TrajectorySet, run: Finished, noise: Tensor, labels: Tensor | None, levels: Sequence[float]
+    weights: Path, spec: TrajectorySet, run: FinishedRun, noise: Tensor, labels: Tensor | None, levels: Sequence[float]
 ) -> dict[str, Tensor]:
     """Return the teacher's states, scaled to the contrast of images, and what teacher and run predict from each."""
     teacher = base(weights).to(run.device)
