@@ -229,6 +229,8 @@ def read_record(path: Path | str, stage: str) -> dict[str, Any]:
             raise bounded.Damaged(f"it is the record of {found['file']!r}")
     except FileNotFoundError:
         again = f"run `hkd {stage}`, or `snakemake --cores all {path}`"
+        if not path.exists():
+            raise ArtifactError(f"{path}: missing; {again}") from None
         raise ArtifactError(f"{about}: missing, so nothing says what {path.name} is; {again}") from None
     except bounded.Damaged as error:
         raise ArtifactError(f"{about}: {error}; delete {path.name} and run `hkd {stage}` again") from None

@@ -11,7 +11,7 @@ rule comparison:
     params:
         digest=WORK.digest("comparison"),
     shell:
-        "exec hkd compare --expect-digest {params.digest} > {log} 2>&1"
+        "exec hkd compare --expect-digest {params.digest:q} > {log:q} 2>&1"
 
 
 localrules:

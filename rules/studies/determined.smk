@@ -14,7 +14,7 @@ rule known_rates:
     params:
         digest=WORK.digest("known_rates"),
     shell:
-        "exec hkd known-rates --expect-digest {params.digest} 2> {log}"
+        "exec hkd known-rates --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule spectrum_courses:
@@ -32,7 +32,7 @@ rule spectrum_courses:
     params:
         digest=WORK.digest("spectrum_courses"),
     shell:
-        "exec hkd spectrum-courses --expect-digest {params.digest} 2> {log}"
+        "exec hkd spectrum-courses --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule determined:
@@ -47,7 +47,7 @@ rule determined:
     params:
         digest=WORK.digest("determined"),
     shell:
-        "exec hkd determined --expect-digest {params.digest} 2> {log}"
+        "exec hkd determined --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule determined_figure:
@@ -62,7 +62,7 @@ rule determined_figure:
     params:
         digest=WORK.digest("determined_figure"),
     shell:
-        "exec hkd figure determined --out {output.pdf} --expect-digest {params.digest} 2> {log}"
+        "exec hkd figure determined --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

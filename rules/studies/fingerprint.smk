@@ -14,7 +14,7 @@ rule readings:
     params:
         digest=WORK.digest("readings"),
     shell:
-        "exec hkd readings --expect-digest {params.digest} 2> {log}"
+        "exec hkd readings --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule fingerprint:
@@ -29,7 +29,7 @@ rule fingerprint:
     params:
         digest=WORK.digest("fingerprint"),
     shell:
-        "exec hkd fingerprint --expect-digest {params.digest} 2> {log}"
+        "exec hkd fingerprint --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

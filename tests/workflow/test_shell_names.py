@@ -63,6 +63,7 @@ def test_an_odd_folder_is_taken_as_it_is(name):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_odd_names_of_results_and_of_the_folder_of_the_workflow_are_names_alone(tmp_path):
     from tests.workflow.conftest import copy_checkout
 

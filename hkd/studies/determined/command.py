@@ -65,16 +65,13 @@ def spectrum_courses(
     from hkd.store.artifacts import write_json
     from hkd.studies.determined.courses import course_of_run, lines
     from hkd.studies.determined.plan import COURSES, comparisons, run_files, settings, trained
-    from hkd.training.milestones import kept_milestones
 
     plan = job.plan(benchmark, config)
     work, study = COURSES.work(plan).expect(expect_digest), settings(plan)
     record, courses = job.record(work), {}
-    record.inputs = work.inputs("config")
     for student in tqdm(trained(plan), desc="spectra", unit="run", disable=None):
         config_file, milestones = map(Path, run_files(plan, student))
         courses[student] = course_of_run(config_file, milestones)
-        record.inputs.extend(map(str, kept_milestones(milestones).weights))
     found = lines(comparisons(plan), courses, orders=study.orders, draws=study.draws)
     write_json(work.out(), {"lines": found})
     record.write(work.out())

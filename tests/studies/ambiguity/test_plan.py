@@ -123,7 +123,7 @@ def test_a_changed_variation_is_trained_anew_and_no_other():
             {"variations": {"x": {"choice": "a", "value": "b", "against": "four_tims", "set": {"feed": "none"}}}},
             r"Did you mean 'four_times'",
         ),
-        ({"variatons": {}}, r"unknown key 'variatons'. Did you mean 'variations'"),
+        ({"variatons": {}}, r"unknown key '(studies.ambiguity.)?variatons'. Did you mean 'variations'"),
     ],
 )
 def test_a_mistake_in_the_study_is_named(study, message):

@@ -15,8 +15,9 @@ from hkd import interrupt
 from hkd.experiment.extractors import extractors
 from hkd.metrics.measure import reference_arrays
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import Record, record_path
-from tests.studies.milestones import DATASET, finished_run, record_cost
+from hkd.store.artifacts import record_path
+from tests.recorded import record_results, recorded
+from tests.studies.milestones import DATASET, finished_run
 
 KD, KD_IMAGES = 9.36, 25_600_000
 
@@ -153,14 +154,13 @@ def finished(root, tmp_path, monkeypatch, images, perceptual):
     options = ["--benchmark", "configs/benchmarks/smoke.yaml", "--config", f"results={tmp_path}/results"]
     plan = Plan.load("configs/benchmarks/smoke.yaml", {"results": f"{tmp_path}/results"})
     files = finished_run(plan, "methods/ecm", 0, [8], images, perceptual)
-    about = {"route": "train", "settings_digest": "0123456789abcdef"}
     networks = extractors(plan, DATASET, "cpu")
     known = reference_arrays(np.load(images / "images.npy"), networks, ("fid_own", "fdn"))
     np.savez(plan.layout.reference(DATASET), **known)
-    Record("reference").write(plan.layout.reference(DATASET))
-    record_cost(files.weights, params=7, train_images=9, train_seconds=1)
-    content = json.loads(record_path(files.weights).read_text())
-    record_path(files.weights).write_text(json.dumps({**content, **about}))
+    recorded(plan, plan.layout.reference(DATASET))
+    costs = {"network_evals": 0, "teacher_evals": 0, "params": 7, "train_images": 9, "train_seconds": 1}
+    recorded(plan, files.weights, files.config, seed=0, route="train", budget=costs)
+    record_results(plan)
     return plan, files, options
 
 
@@ -168,7 +168,7 @@ def test_verifying_samples_and_scores_the_weights_again(hkd, finished):
     plan, files, options = finished
     code, out, err = hkd("verify", "t1-ecm", "--device", "cpu", *options)
     assert code == 3, err
-    assert "methods/ecm, seed 0, 1 NFE: measured again" in out and "not recorded" in out
+    assert "methods/ecm, seed 0, 1 NFE: measured again" in out and "not recorded" in out, err
     assert "t1-ecm: not comparable" in out and "embedded extractor, not Inception" in out
     again = json.loads(Path(files.of("verified/nfe1.json")).read_text())
     assert again["n_generated"] == 96 and again["metrics"]["fid_own"] > 0

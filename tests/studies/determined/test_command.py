@@ -14,12 +14,13 @@ from hkd.experiment.build import method as build
 from hkd.experiment.record import run_document
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, save_weights, write_json, write_text
+from hkd.store.artifacts import Record, save_weights, write_text
 from hkd.studies.determined import command
 from hkd.studies.determined.plan import trained
 from hkd.training.milestones import weights_name
 from tests.koopman.networks import moved
-from tests.studies.milestones import DATASET, SHAPE
+from tests.recorded import record_results
+from tests.studies.milestones import DATASET, SHAPE, list_milestones
 
 SMOKE = "configs/benchmarks/smoke.yaml"
 KEYS = {
@@ -52,7 +53,9 @@ def students(plan: Plan) -> None:
             path = Path(files.milestones) / weights_name(step)
             save_weights(path, moved(build(run, SHAPE, seed=step, parts=None), seed=100 * number + step).artefact())
             Record("train").write(path)
-        write_json(Path(files.milestones) / "manifest.json", {"steps": 8, "milestones": [1, 8]})
+        save_weights(files.weights, build(run, SHAPE, seed=8, parts=None).artefact())
+        list_milestones(plan, f"determined/{name}", seed, [1, 8])
+    record_results(plan)
 
 
 def test_from_milestones_to_table_text_and_figure(call, tmp_path):
@@ -60,7 +63,7 @@ def test_from_milestones_to_table_text_and_figure(call, tmp_path):
     students(Plan.load(SMOKE, changes))
     for words in (["known-rates"], ["spectrum-courses"], ["determined"]):
         result = call(*words)
-        assert result.exit_code == 0, result.exception
+        assert result.exit_code == 0, str(result.exception)
     with (tmp_path / "results/determined.csv").open() as file:
         rows = {(row["kind"], row["measure"]): row for row in csv.DictReader(file)}
     assert len(rows) == 2 * 6

@@ -20,10 +20,11 @@ from hkd.experiment.record import run_document
 from hkd.metrics.features.extract import extract
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, save_weights, write_text
+from hkd.store.artifacts import save_weights, write_text
 from hkd.studies.fingerprint import command
 from hkd.studies.fingerprint.readings import weights_of_run
 from tests.koopman.networks import moved
+from tests.recorded import record_results
 from tests.studies.milestones import DATASET, SHAPE
 
 SMOKE = "configs/benchmarks/smoke.yaml"
@@ -45,7 +46,7 @@ def plan(root, tmp_path, monkeypatch, images, perceptual) -> Plan:
     shutil.copytree(images, made.layout.data(DATASET, "train"))
     reference.parent.mkdir(parents=True)
     np.savez(reference, own_A=extract(np.load(images / "images.npy"), trained_extractor(network, "cpu"), "A"))
-    Record("reference").write(reference)
+    record_results(made)
     return made
 
 
