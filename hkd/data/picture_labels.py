@@ -19,15 +19,11 @@ from typing import Any, NoReturn
 
 from hkd.data import DataError
 from hkd.data.picture_files import PictureFiles
+from hkd.data.split_names import splits_among
 
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
 SHOWN = 5
-SPLITS = re.compile(  # and such as train2017 or images_val
-    r"((images?|imgs?|data|set)[-_ ]?)?"
-    r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation|h[oe]ld[-_ ]?out|unlabell?ed|extra)"
-    r"([-_ ]?(images?|imgs?|data|set|split))?[-_ ]?[0-9]*"
-)
 DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -91,6 +87,12 @@ def natural(name: str) -> list[tuple[int, str]]:
     parts = DIGITS.split(name)
     key = [(len(part.lstrip("0")), part.lstrip("0")) if k % 2 else (-1, part) for k, part in enumerate(parts)]
     return [*key, (-1, name)]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    more = [f"... ({len(names) - SHOWN:,} more)"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more])
 
 
 def _listed(files: PictureFiles) -> Labels:
@@ -197,7 +199,7 @@ def _folder_labels(files: PictureFiles) -> Labels:
     names = ordered(folders)
     _check_classes(files, shared[:level], names)
     number = {name: k for k, name in enumerate(names)}
-    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {_list(names)}"] if level else []
+    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {shortened(names)}"] if level else []
     return Labels([number[folder] for folder in folders], len(names), names, tuple(said))
 
 
@@ -207,12 +209,13 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
     Raises:
         DataError: folders without pictures, of splits, with doubtful names, or too many.
     """
-    splits = _splits(names)
+    splits = splits_among(names)
     if splits:
         first = "/".join([*shared, splits[0]])
         raise DataError(
-            f"{files.path}: its folders {_list(splits)} look like splits, not classes; "
-            f"give one of them as the source, such as {files.path}/{first} (of a zip: unpacked, or packed by itself)"
+            f"{files.path}: its folders {shortened(splits)} look like splits, not classes; "
+            f"give one of them as the source, such as {files.path}/{first} "
+            "(of a zip: unpacked, or packed by itself), or give classes other names"
         )
     empty = _empty_folder(files, shared, set(names))
     if empty:
@@ -243,19 +246,13 @@ def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str]) -
     return ""
 
 
-def _splits(names: Sequence[str]) -> list[str]:
-    """Return those of a level's folders that are named as splits, if all or several are: one may be a class."""
-    found = [name for name in names if SPLITS.fullmatch(name.casefold())]
-    return found if len(found) > 1 or len(found) == len(names) else []
-
-
 def _with_split_remark(labels: Labels, names: Sequence[str]) -> Labels:
     parts = [name.split("/")[:-1] for name in names]
     shared = _shared(parts)
-    splits = _splits(sorted({at[len(shared)] for at in parts if len(at) > len(shared)}))
+    splits = splits_among(sorted({at[len(shared)] for at in parts if len(at) > len(shared)}))
     if not splits:
         return labels
-    said = f"the folders {_list(splits)} look like splits, and are read as one set"
+    said = f"the folders {shortened(splits)} look like splits, and are read as one set"
     return Labels(labels.numbers, labels.label_dim, labels.names, (*labels.remarks, said))
 
 
@@ -267,12 +264,7 @@ def _shared(paths: Sequence[list[str]]) -> list[str]:
 
 
 def _called(numbers: Sequence[int], labels: Labels) -> str:
-    return _list([labels.names[k] if labels.names else str(k) for k in numbers])
-
-
-def _list(names: Sequence[str]) -> str:
-    more = [f"... ({len(names) - SHOWN:,} more)"] if len(names) > SHOWN else []
-    return ", ".join([*names[:SHOWN], *more])
+    return shortened([labels.names[k] if labels.names else str(k) for k in numbers])
 
 
 def _short(value: object) -> str:

@@ -184,6 +184,27 @@ def test_pictures_beside_class_folders_are_refused(kept, files):
         ("train_set", "extra"),
         ("data/train", "data/test"),
         ("test",),
+        ("trainA", "trainB", "testA", "testB"),
+        ("train_A", "train_B"),
+        ("seg_train", "seg_test"),
+        ("train_32x32", "test_32x32"),
+        ("ILSVRC2012_img_train", "ILSVRC2012_img_val"),
+        ("fruits-360_Training", "fruits-360_Test"),
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("stage1_train", "stage1_test"),
+        ("bounding_box_train", "bounding_box_test", "query"),
+        ("train-clean", "test-clean"),
+        ("trainval", "test"),
+        ("train_val", "test"),
+        ("train", "public_test", "private_test"),
+        ("train.X1", "train.X2", "val.X"),
+        ("data.train", "data.test"),
+        ("01_train", "02_test"),
+        ("train (1)", "test (1)"),
+        ("trn", "tst"),
+        ("fold1", "fold2"),
+        ("labeled", "unlabeled"),
+        ("query", "gallery"),
     ],
 )
 def test_splits_are_no_classes(kept, splits):
@@ -199,7 +220,17 @@ def test_splits_with_classes_below_are_refused_and_one_of_them_is_read(tmp_path)
     assert open_source(path).remarks == ("the folders test, train look like splits, and are read as one set",)
 
 
-@pytest.mark.parametrize("names", [("bus", "train", "tram"), ("freight train", "steam train"), ("testudo", "trainer")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("bus", "train", "tram"),
+        ("freight train", "steam train"),
+        ("testudo", "trainer"),
+        ("Dev_Patel", "Val_Kilmer", "art_gallery"),
+        ("train_interior", "train_station", "tram"),
+        ("gallery",),
+    ],
+)
 def test_a_class_may_be_called_train(kept, names):
     source = open_source(kept({f"{name}/0.png": RED for name in names}), class_folders=True)
     assert source.class_names == names and source.remarks == ()
