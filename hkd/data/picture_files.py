@@ -81,6 +81,7 @@ class PictureFiles(ABC):
         self.names.sort()
         self.label_files.sort()
         self._refuse_twins()
+        self._refuse_label_folder()
         if not self.names:
             raise DataError(self._no_pictures(batches))
 
@@ -145,6 +146,14 @@ class PictureFiles(ABC):
                         f"{self.where(one)}: there are two files of this name, and which one is meant cannot be "
                         "told; pack the files again under different names"
                     )
+
+    def _refuse_label_folder(self) -> None:
+        for name in (*self.folders, *self.names):
+            if f"/{LABEL_FILE}/" in f"/{name.lower()}/":
+                folder = name[: f"/{name.lower()}/".index(f"/{LABEL_FILE}/") + len(LABEL_FILE)]
+                raise DataError(
+                    f"{self.where(folder)}: a folder, and labels would be in a file of this name; give it another name"
+                )
 
     def _no_pictures(self, batches: bool) -> str:
         count = self._others.total() + len(self.label_files)

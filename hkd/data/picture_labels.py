@@ -24,6 +24,8 @@ from hkd.data.split_names import splits_among
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
 SHOWN = 5
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -198,6 +200,12 @@ def _folder_labels(files: PictureFiles) -> Labels:
     folders = [at[level] for at in parts]
     names = ordered(folders)
     _check_classes(files, shared[:level], names)
+    empty = _empty_folder(files, shared, set(names) if deeper else None)
+    if empty:
+        raise DataError(
+            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
+            "remove it, or put its pictures there"
+        )
     number = {name: k for k, name in enumerate(names)}
     said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {shortened(names)}"] if level else []
     return Labels([number[folder] for folder in folders], len(names), names, tuple(said))
@@ -207,7 +215,7 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
     """Refuse folders that are no classes, or whose numbers would depend on chance.
 
     Raises:
-        DataError: folders without pictures, of splits, with doubtful names, or too many.
+        DataError: folders of splits, with doubtful names, or too many.
     """
     splits = splits_among(names)
     if splits:
@@ -217,31 +225,40 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
             f"give one of them as the source, such as {files.path}/{first} "
             "(of a zip: unpacked, or packed by itself), or give classes other names"
         )
-    empty = _empty_folder(files, shared, set(names))
-    if empty:
-        raise DataError(
-            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
-            "remove it, or put its pictures there"
-        )
     if len(names) > MAX_CLASSES:
         raise DataError(f"{files.path}: {len(names):,} folders, more than {MAX_CLASSES:,} classes; unset class_folders")
     alike: dict[str, str] = {}
     for name in names:
-        if not name.isprintable():
+        if any(map(_is_control, name)):
             raise DataError(f"{files.where(name)}: a class whose name cannot be printed; give the folder another name")
-        twin = alike.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        twin = alike.setdefault(_heard(name), name)
         if twin != name:
             raise DataError(f"{files.where(name)}: a class almost called as {twin}; join the two, or name them apart")
 
 
-def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str]) -> str:
-    """Return a folder that lies beside the classes, or beside what holds them all, and holds no picture."""
+def _is_control(letter: str) -> bool:
+    """Return whether a letter breaks a line, steers a terminal or the direction of writing, or is no letter at all."""
+    return unicodedata.category(letter) in CONTROLS or unicodedata.bidirectional(letter) in DIRECTIONS
+
+
+def _heard(name: str) -> str:
+    """Return what is left of a name without case, forms of letters, letters that take no room, and spaces around."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(letter for letter in plain if unicodedata.category(letter) != "Cf").split())
+
+
+def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str] | None) -> str:
+    """Return a folder that lies beside the classes, or beside what holds them all, and holds no picture.
+
+    Args:
+        names: of the classes, or None where all pictures lie in the one folder `shared`.
+    """
     lost = {name for name in files.skipped if not PurePosixPath(name).suffix}  # links to folders that are gone
     for folder in sorted((files.folders | lost) - {""}):
         parts = folder.split("/")
         common = len(_shared([parts, list(shared)]))
         beside = parts[common : common + 1]
-        if beside and not (common == len(shared) and beside[0] in names):
+        if beside and not (common == len(shared) and (names is None or beside[0] in names)):
             return "/".join([*shared[:common], *beside])
     return ""
 

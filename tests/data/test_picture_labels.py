@@ -257,6 +257,16 @@ def test_an_empty_class_beside_the_only_other_one_is_refused(tmp_path, files):
     assert "dog: a folder without pictures" in refusal(path, class_folders=True)
 
 
+@pytest.mark.parametrize("empty", ["data/dog/", "data/dog/notes.txt", "data/cat/deep/", "dog/", "a/"])
+def test_an_empty_class_is_refused_though_the_other_one_is_wrapped(kept, empty):
+    path = kept({"data/cat/0.png": RED, empty: b"x"})
+    if empty == "data/cat/deep/":  # below a class there may be anything
+        assert open_source(path, class_folders=True).label_dim == 1
+    else:
+        said = "data/dog: a" if empty.startswith("data/") else f"{empty[:-1]}: a"
+        assert f"{said} folder without pictures" in refusal(path, class_folders=True)
+
+
 def test_a_class_whose_link_is_broken_is_never_skipped(tmp_path):
     path = folder(tmp_path / "set", {"ant/0.png": RED, "cat/0.png": RED})
     (path / "bear").symlink_to("gone")
@@ -277,15 +287,31 @@ def test_folders_and_a_label_file_cannot_both_say_the_classes(kept):
     assert open_source(kept({"dataset.json": b'{"labels": null}', **PICTURES}), class_folders=True).label_dim == 2
 
 
-@pytest.mark.parametrize("twin", ["CAT", "ｃａｔ"])
+@pytest.mark.parametrize("twin", ["CAT", "ｃａｔ", "cat ", " cat", "cat\u3000", "c\u200dat"])
 def test_classes_almost_called_alike_are_refused(tmp_path, twin):
     path = packed(tmp_path / "set.zip", {"cat/0.png": RED, f"{twin}/0.png": RED})
     assert "a class almost called as" in refusal(path, class_folders=True)
 
 
 def test_class_names_that_cannot_be_printed_are_refused(tmp_path):
-    path = packed(tmp_path / "set.zip", {"cat/0.png": RED, "d\x1bog/0.png": RED})
-    assert "cannot be printed" in refusal(path, class_folders=True)
+    for k, letter in enumerate(("\x1b", "\n", "\x85", "\u2028", "\u2029", "\u202e", "\u2066")):
+        files = {"cat/0.png": RED, f"d{letter}og/0.png": RED}
+        path = packed(tmp_path / f"{k}.zip", files)
+        assert "cannot be printed" in refusal(path, class_folders=True)
+
+
+def test_class_names_may_have_any_space_and_joined_letters(kept):
+    names = ("a\u00a0b", "c\u3000d", "می\u200cخواهم", "👨\u200d👩\u200d👧")
+    source = open_source(kept({f"{name}/0.png": RED for name in names}), class_folders=True)
+    assert set(source.class_names) == set(names)
+
+
+@pytest.mark.parametrize("name", ["dataset.json/0.png", "Dataset.JSON/0.png", "a/dataset.json/", "dataset.json/a"])
+def test_a_folder_called_as_the_label_file_is_refused(kept, name):
+    path = kept({"cat/0.png": RED, name: RED})
+    for options in ({"class_folders": True}, {}):
+        said = refusal(path, **options)
+        assert "a folder, and labels would be in a file of this name; give it another name" in said
 
 
 def test_deep_paths_are_read_in_time(tmp_path):
