@@ -7,6 +7,7 @@ trusted: archives are read and never unpacked, links cannot lead in circles, and
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -33,10 +34,26 @@ COPIES = frozenset(
         "thumbs.db",
         "ehthumbs.db",
         "desktop.ini",
+        "recycler",
+        "recycled",
+        "network trash folder",
+        "temporary items",
+        "__pycache__",
+        "node_modules",
+        "thumbnail",
         "thumbnails",
+        "thumb",
         "thumbs",
+        "_thumb",
+        "_thumbs",
+        "icon\r",
+        "trash",
     ]
 )
+FOUND = re.compile(r"found\.[0-9]{3}")  # what a repair of a disk finds
+LEFT_ENDINGS = ("~", ".bak", ".part", ".swp", ".tmp", ".crdownload")  # of editors and downloads
+LEFT_BEGINNINGS = (".", "~$")
+AS_CLASSES = ("trash", "thumb")  # copies by these names, and things that a class may be called
 ARRAYS = (".npz", ".npy")
 CIFAR_BATCH = "data_batch_1"
 
@@ -50,6 +67,7 @@ class PictureFiles(ABC):
     Attributes:
         names: of the pictures, relative to `path`, with forward slashes, in the order of their letters.
         folders: names of the folders that are not hidden, as far as a zip names them; of the uppermost, "".
+        set_aside: names of the folders that are taken for copies, and might be classes.
         label_files: names of files called `dataset.json`, in whatever case.
         skipped: why files could not be read, by name.
 
@@ -63,6 +81,7 @@ class PictureFiles(ABC):
         self.path, self.skip_unreadable = path, skip_unreadable
         self.names: list[str] = []
         self.folders: set[str] = set()
+        self.set_aside: set[str] = set()
         self.label_files: list[str] = []
         self.skipped: dict[str, str] = {}
         self._hidden: Counter[str] = Counter()
@@ -130,10 +149,14 @@ class PictureFiles(ABC):
 
     def _hide(self, name: str, count: int = 1) -> bool:
         """Return whether a name is that of a hidden file or copy, and count it."""
-        hidden = next((part for part in name.split("/") if is_hidden(part)), None)
-        if hidden is not None:
-            self._hidden[hidden] += count
-        return hidden is not None
+        parts = name.split("/")
+        at = next((k for k, part in enumerate(parts) if is_hidden(part)), None)
+        if at is None:
+            return False
+        self._hidden[_as_counted(parts[at])] += count
+        if parts[at].lower() in AS_CLASSES:
+            self.set_aside.add("/".join(parts[: at + 1]))
+        return True
 
     def _is_picture(self, name: str) -> bool:
         return PurePosixPath(name).suffix.lower() in SUFFIXES or is_picture(self._head(name))
@@ -168,7 +191,16 @@ class PictureFiles(ABC):
 
 def is_hidden(part: str) -> bool:
     """Return whether one part of a path is hidden, or a copy that a program has left behind."""
-    return part.startswith(".") or part.lower() in COPIES
+    low = part.lower()
+    return low in COPIES or low.startswith(LEFT_BEGINNINGS) or low.endswith(LEFT_ENDINGS) or bool(FOUND.fullmatch(low))
+
+
+def _as_counted(part: str) -> str:
+    """Return what hidden files or copies of one kind are counted as: by name, or by how their names end."""
+    low = part.lower()
+    if low.startswith(LEFT_BEGINNINGS):
+        return "~$*" if low.startswith("~$") else part
+    return next((f"*{ending}" for ending in LEFT_ENDINGS if low.endswith(ending)), part)
 
 
 def _extension(base: str) -> str:

@@ -200,12 +200,7 @@ def _folder_labels(files: PictureFiles) -> Labels:
     folders = [at[level] for at in parts]
     names = ordered(folders)
     _check_classes(files, shared[:level], names)
-    empty = _empty_folder(files, shared, set(names) if deeper else None)
-    if empty:
-        raise DataError(
-            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
-            "remove it, or put its pictures there"
-        )
+    _refuse_empty(files, shared, set(names) if deeper else None)
     number = {name: k for k, name in enumerate(names)}
     said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {shortened(names)}"] if level else []
     return Labels([number[folder] for folder in folders], len(names), names, tuple(said))
@@ -247,20 +242,31 @@ def _heard(name: str) -> str:
     return " ".join("".join(letter for letter in plain if unicodedata.category(letter) != "Cf").split())
 
 
-def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str] | None) -> str:
-    """Return a folder that lies beside the classes, or beside what holds them all, and holds no picture.
+def _refuse_empty(files: PictureFiles, shared: Sequence[str], names: set[str] | None) -> None:
+    """Refuse a folder that lies beside the classes, or beside what holds them all, and gives no picture.
 
     Args:
         names: of the classes, or None where all pictures lie in the one folder `shared`.
+    Raises:
+        DataError: there is one, and a class more or less would shift the numbers.
     """
     lost = {name for name in files.skipped if not PurePosixPath(name).suffix}  # links to folders that are gone
-    for folder in sorted((files.folders | lost) - {""}):
+    for folder in sorted((files.folders | files.set_aside | lost) - {""}):
         parts = folder.split("/")
         common = len(_shared([parts, list(shared)]))
         beside = parts[common : common + 1]
-        if beside and not (common == len(shared) and (names is None or beside[0] in names)):
-            return "/".join([*shared[:common], *beside])
-    return ""
+        if not beside or (common == len(shared) and (names is None or beside[0] in names)):
+            continue
+        empty = "/".join([*shared[:common], *beside])
+        if empty in files.set_aside:
+            raise DataError(
+                f"{files.where(empty)}: taken for copies that a program has left, and it lies beside classes; "
+                "give the folder another name if it is a class, or remove it"
+            )
+        raise DataError(
+            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
+            "remove it, or put its pictures there"
+        )
 
 
 def _with_split_remark(labels: Labels, names: Sequence[str]) -> Labels:

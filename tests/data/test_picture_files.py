@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hkd.data import DataError, picture_files, picture_zip
+from hkd.data import DataError, picture_files, picture_zip, printable
 from hkd.data.containers import find_pictures
 from hkd.data.foreign import load_images
 from hkd.data.picture_files import PictureFiles
@@ -80,6 +80,18 @@ COPIES = [
     "thumbnails/0.png",
     "$RECYCLE.BIN/0.png",
     "lost+found/0.png",
+    "RECYCLER/0.png",
+    "Recycled/0.png",
+    "Trash/0.png",
+    "thumbnail/0.png",
+    "thumb/0.png",
+    "_thumbs/0.png",
+    "found.000/0.png",
+    "Network Trash Folder/0.png",
+    "Temporary Items/0.png",
+    "a/__pycache__/0.png",
+    "node_modules/x/0.png",
+    "Icon\r",
 ]
 
 
@@ -87,10 +99,20 @@ COPIES = [
 def test_hidden_files_and_copies_are_left_out_and_counted(kept, copy):
     colours, remarks = both(kept({"0.png": RED, copy: GREEN}))
     hidden = next(part for part in copy.split("/") if picture_files.is_hidden(part))
-    assert colours == [(255, 0, 0)] and remarks == (f"1 file was left out as hidden or copies: {hidden} 1",)
+    said = printable(f"1 file was left out as hidden or copies: {hidden} 1")
+    assert colours == [(255, 0, 0)] and remarks == (said,)
 
 
-@pytest.mark.parametrize("name", ["thumbnails128x128/0.png", "gitignore/0.png", "MACOSX.png"])
+def test_leftovers_of_editors_and_downloads_are_counted_by_their_endings(kept):
+    left = ["0.png~", "0.png.bak", "1.png.BAK", "2.png.part", "3.png.swp", "4.png.tmp", "5.png.crdownload", "~$6.png"]
+    colours, remarks = both(kept({"0.png": RED, **dict.fromkeys(left, GREEN)}))
+    assert colours == [(255, 0, 0)]
+    assert remarks[0].startswith("8 files were left out as hidden or copies: *.bak 2, *.crdownload 1")
+
+
+@pytest.mark.parametrize(
+    "name", ["thumbnails128x128/0.png", "foundation.000/0.png", "a.temp", "bak.png", "gitignore/0.png", "MACOSX.png"]
+)
 def test_names_that_only_look_like_copies_count(kept, name):
     assert both(kept({name: RED})) == ([(255, 0, 0)], ())
 

@@ -257,6 +257,18 @@ def test_an_empty_class_beside_the_only_other_one_is_refused(tmp_path, files):
     assert "dog: a folder without pictures" in refusal(path, class_folders=True)
 
 
+@pytest.mark.parametrize("name", ["trash", "Thumb"])
+@pytest.mark.parametrize("place", ["", "data/"])
+def test_a_class_that_is_called_as_copies_are_is_never_left_out(kept, name, place):
+    files = {f"{place}{c}/0.png": RED for c in ("glass", "index", name)}
+    assert f"{place}{name}: taken for copies" in refusal(kept(files), class_folders=True)
+
+
+def test_copies_below_a_class_are_left_out(kept):
+    source = open_source(kept({f"{c}/{n}.png": RED for c in "ab" for n in ("0", "thumb/0")}), class_folders=True)
+    assert classes(source) == [0, 1]
+
+
 @pytest.mark.parametrize("empty", ["data/dog/", "data/dog/notes.txt", "data/cat/deep/", "dog/", "a/"])
 def test_an_empty_class_is_refused_though_the_other_one_is_wrapped(kept, empty):
     path = kept({"data/cat/0.png": RED, empty: b"x"})
