@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from hkd.data import DataError
+from hkd.data import DataError, printable
+from hkd.data.file_names import text_of
 from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
 
 LABEL_FILE = "dataset.json"
@@ -106,17 +107,18 @@ class PictureFiles(ABC):
 
     def where(self, name: str) -> str:
         """Return what errors call a file."""
-        return f"{self.path}, {name}" if name else str(self.path)
+        return f"{text_of(self.path)}, {name}" if name else text_of(self.path)
 
-    def unreadable(self, name: str, why: str) -> None:
-        """Count a file that cannot be read.
+    def unreadable(self, name: str, why: str | DataError) -> None:
+        """Count a file that cannot be read, for a reason or because of an error that begins with where it lies.
 
         Raises:
             DataError: unless such files are to be skipped.
         """
+        said = str(why).removeprefix(printable(f"{self.where(name)}: "))
         if not self.skip_unreadable:
-            raise DataError(f"{self.where(name)}: {why}")
-        self.skipped[name] = why
+            raise DataError(f"{self.where(name)}: {said}")
+        self.skipped[name] = said
 
     @property
     def remarks(self) -> list[str]:
@@ -180,7 +182,7 @@ class PictureFiles(ABC):
 
     def _no_pictures(self, batches: bool) -> str:
         count = self._others.total() + len(self.label_files)
-        text = f"{self.path}: no images among its {count} files"
+        text = f"{text_of(self.path)}: no images among its {count} files"
         if batches:
             return f"{text}, which are CIFAR-10's batches; give the archive they came in, cifar-10-python.tar.gz"
         if any(suffix in self._others for suffix in ARRAYS):

@@ -216,12 +216,14 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
     if splits:
         first = "/".join([*shared, splits[0]])
         raise DataError(
-            f"{files.path}: its folders {shortened(splits)} look like splits, not classes; "
-            f"give one of them as the source, such as {files.path}/{first} "
+            f"{files.where('')}: its folders {shortened(splits)} look like splits, not classes; "
+            f"give one of them as the source, such as {files.where('')}/{first} "
             "(of a zip: unpacked, or packed by itself), or give classes other names"
         )
     if len(names) > MAX_CLASSES:
-        raise DataError(f"{files.path}: {len(names):,} folders, more than {MAX_CLASSES:,} classes; unset class_folders")
+        raise DataError(
+            f"{files.where('')}: {len(names):,} folders, more than {MAX_CLASSES:,} classes; unset class_folders"
+        )
     alike: dict[str, str] = {}
     for name in names:
         if any(map(_is_control, name)):

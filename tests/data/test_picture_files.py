@@ -163,7 +163,16 @@ def test_files_under_two_names_are_counted(tmp_path):
     (source / "1.png").symlink_to("0.png")
     (source / "2.png").hardlink_to(source / "0.png")
     colours, remarks = both(source)
-    assert len(colours) == 3 and "links to others of the set" in remarks[0]
+    assert len(colours) == 3 and remarks == ("2 pictures are links to others of the set, and count again",)
+    (source / "2.png").unlink()
+    assert both(source)[1] == ("1 picture is a link to another of the set, and counts again",)
+
+
+def test_links_to_what_is_left_out_count_once(tmp_path):
+    source = folder(tmp_path / "set", {".store/0": RED, ".store/1": GREEN, "notes.txt": b""})
+    for name, target in (("0.png", ".store/0"), ("1.png", ".store/1"), ("again.txt", "notes.txt")):
+        (source / name).symlink_to(target)
+    assert not any("count" in line for line in both(source)[1])
 
 
 @pytest.mark.parametrize("name", ["cat", "1.png"])
@@ -265,6 +274,18 @@ def test_names_of_zips_may_have_backslashes(tmp_path):
     path = packed(tmp_path / "set.zip", [("cat\\", b""), ("cat\\0.png", RED), ("dog\\0.png", GREEN)])
     assert both(path) == ([(255, 0, 0), (0, 255, 0)], ())
     assert open_source(path, class_folders=True).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_of_zips_that_do_not_say_their_encoding_are_utf8_if_they_can_be(tmp_path, encoding):
+    names = {"\u732b": "AAA", "e\u0301": "BBB"} if encoding == "utf-8" else {"\u00e9": "A", "\u00fc": "B"}
+    path = packed(tmp_path / "set.zip", {f"{placeholder}/0.png": RED for placeholder in names.values()})
+    content = path.read_bytes()
+    for name, placeholder in names.items():
+        content = content.replace(f"{placeholder}/".encode(), f"{name}/".encode(encoding))
+    path.write_bytes(content)
+    source = open_source(path, class_folders=True)
+    assert set(source.class_names) == set(names) and len(list(source.items())) == 2
 
 
 @pytest.mark.parametrize("name", ["../0.png", "/etc/0.png", "a\\..\\..\\0.png", "C:\\0.png", "\\\\host\\0.png", ".."])
@@ -394,3 +415,5 @@ def test_remarks_are_printable_whatever_they_quote(tmp_path):
     source = folder(tmp_path / "set", {"0.png": RED, "a\n\x1b[31mb.png": b"", "x.\x1b[2J": b""})
     remarks = both(source, skip_unreadable=True)[1]
     assert len(remarks) == 2 and all(line.isprintable() for line in remarks)
+    assert not any(str(tmp_path) in line for line in remarks)
+    assert refusal(source).count(str(tmp_path)) == 1
