@@ -56,6 +56,8 @@ LEFT_ENDINGS = ("~", ".bak", ".part", ".swp", ".tmp", ".crdownload")  # of edito
 LEFT_BEGINNINGS = (".", "~$")
 AS_CLASSES = ("trash", "thumb")  # copies by these names, and things that a class may be called
 ARRAYS = (".npz", ".npy")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+CIFAR = "cifar-10-python.tar.gz"
 CIFAR_BATCH = "data_batch_1"
 
 
@@ -87,7 +89,7 @@ class PictureFiles(ABC):
         self.skipped: dict[str, str] = {}
         self._hidden: Counter[str] = Counter()
         self._others: Counter[str] = Counter()
-        batches = False
+        batches, archives = False, []
         for name in self._members():
             base = name.rpartition("/")[2]
             if base.lower() == LABEL_FILE:
@@ -98,12 +100,13 @@ class PictureFiles(ABC):
                 self._others[_extension(base)] += 1
                 self.folders.add(name[: -len(base) - 1])
                 batches = batches or base.startswith(CIFAR_BATCH)
+                archives += [name] if base.lower().endswith((".zip", *TARS)) else []
         self.names.sort()
         self.label_files.sort()
         self._refuse_twins()
         self._refuse_label_folder()
         if not self.names:
-            raise DataError(self._no_pictures(batches))
+            raise DataError(self._no_pictures(batches, archives))
 
     def where(self, name: str) -> str:
         """Return what errors call a file."""
@@ -180,15 +183,26 @@ class PictureFiles(ABC):
                     f"{self.where(folder)}: a folder, and labels would be in a file of this name; give it another name"
                 )
 
-    def _no_pictures(self, batches: bool) -> str:
+    def _no_pictures(self, batches: bool, archives: list[str]) -> str:
         count = self._others.total() + len(self.label_files)
         text = f"{text_of(self.path)}: no images among its {count} files"
         if batches:
-            return f"{text}, which are CIFAR-10's batches; give the archive they came in, cifar-10-python.tar.gz"
+            return f"{text}, which are CIFAR-10's batches; give the archive they came in, {CIFAR}"
+        if archives:
+            given = min(archives, key=lambda name: (not name.endswith(CIFAR), not name.lower().endswith(".zip"), name))
+            return f"{text}, and archives within it are not looked into; {_instead(given, self.where(''), self.kind)}"
         if any(suffix in self._others for suffix in ARRAYS):
             text += ", and array files within it are not read"
         left = "".join(f" ({line})" for line in self.remarks)
         return f"{text}; expected {EXPECTED}{left}"
+
+
+def _instead(archive: str, outer: str, kind: str) -> str:
+    """Return what to do with an archive that lies among files without pictures."""
+    if kind != "folder":
+        return f"unpack {archive} from it, and give what is there"
+    readable = archive.lower().endswith(".zip") or archive.endswith(CIFAR)
+    return f"give {outer}/{archive} itself" if readable else f"unpack {archive}, and give its folder of pictures"
 
 
 def is_hidden(part: str) -> bool:

@@ -118,7 +118,7 @@ def _listed(files: PictureFiles) -> Labels:
     table = _entries(content, files.where(name))
     if table is None:
         return Labels()
-    table = {prefix + picture: number for picture, number in table.items()}
+    table = _as_spelled({prefix + picture: number for picture, number in table.items()}, files)
     numbers = _matched(table, files, files.where(name))
     return Labels(numbers, max(table.values()) + 1)
 
@@ -169,6 +169,19 @@ def _pair(entry: Any) -> tuple[str, Any]:
         raise TypeError(entry)
     parts = name.replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", ".")), label
+
+
+def _as_spelled(table: dict[str, int], files: PictureFiles) -> dict[str, int]:
+    """Return the table with names as the files spell them: one letter may be written in two ways, é or e with ´."""
+    known = {*files.names, *files.skipped}
+    if table.keys() <= known:
+        return table
+    free = {unicodedata.normalize("NFC", name): name for name in known - table.keys()}
+    # each name of a file is given once: of two entries for it, the second stays unknown, and is refused
+    return {
+        picture if picture in known else free.pop(unicodedata.normalize("NFC", picture), picture): number
+        for picture, number in table.items()
+    }
 
 
 def _matched(table: dict[str, int], files: PictureFiles, where: str) -> list[int]:

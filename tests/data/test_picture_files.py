@@ -121,6 +121,20 @@ def test_a_set_of_copies_alone_says_so(kept):
     assert "1 file was left out as hidden or copies: .cache 1" in refusal(kept({".cache/0.png": RED}))
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a/Set.ZIP", "give {path}/a/Set.ZIP itself"),
+        ("cifar-10-python.tar.gz", "give {path}/cifar-10-python.tar.gz itself"),
+        ("imgs.tgz", "unpack imgs.tgz, and give its folder of pictures"),
+    ],
+)
+def test_a_folder_with_an_archive_alone_says_what_to_give(tmp_path, name, message):
+    path = folder(tmp_path / "set", {name: b"", "notes.txt": b""})
+    assert message.format(path=path) in refusal(path)
+    assert f"unpack {name} from it" in refusal(packed(tmp_path / "set.zip", {name: b""}))
+
+
 def test_links_to_folders_and_files_are_followed(tmp_path):
     folder(tmp_path / "store", {"cat/0.png": RED, "dog/0.png": GREEN, "1.png": BLUE})
     source = folder(tmp_path / "data", {"bird/0.png": colour(1, 2, 3)})

@@ -54,6 +54,19 @@ def test_names_in_it_may_be_spelled_as_in_zips(kept, form):
     assert classes(open_source(kept({**PICTURES, "dataset.json": listed(2, 0, 1, names=names)}))) == [2, 0, 1]
 
 
+@pytest.mark.parametrize(("stored", "said"), [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9")])
+def test_letters_in_it_may_be_composed_otherwise_than_in_names(kept, stored, said):
+    files = {f"{stored}.png": RED, "0.png": GREEN, "dataset.json": listed(1, 0, names=(f"{said}.png", "0.png"))}
+    assert classes(open_source(kept(files))) == [0, 1]
+
+
+def test_letters_composed_in_two_ways_never_share_an_entry(kept):
+    names = ("\u00e9.png", "e\u0301.png")
+    files = {names[0]: RED, "dataset.json": listed(1, 0, names=names)}
+    assert "labels for 1 absent images" in refusal(kept(files))
+    assert classes(open_source(kept({**files, names[1]: GREEN}))) == [0, 1]
+
+
 @pytest.mark.parametrize("place", ["00000/", "labels/"])
 def test_a_label_file_away_from_some_pictures_is_refused(kept, place):
     said = refusal(kept({**PICTURES, place + "dataset.json": listed(0, 1, 2)}))
