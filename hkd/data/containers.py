@@ -70,7 +70,9 @@ def other_tar(path: Path) -> str:
             for _ in range(PEEKED):
                 member = archive.next()
                 if member is None:
-                    found = f"no pictures, and no batches of CIFAR-10 (first {first})" if first else "no files"
+                    found = (
+                        f"nothing named as a picture or a batch of CIFAR-10 (first {first})" if first else "no files"
+                    )
                     return f"a tar with {found}; expected {ACCEPTED}"
                 name = PurePosixPath(member.name)
                 if name.name.startswith(CIFAR_BATCH) or (passed := passed + member.size) > PEEKED_BYTES:

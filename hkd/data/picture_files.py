@@ -185,7 +185,7 @@ class PictureFiles(ABC):
 
     def _no_pictures(self, batches: bool, archives: list[str]) -> str:
         count = self._others.total() + len(self.label_files)
-        text = f"{text_of(self.path)}: no images among its {count} files"
+        text = f"{text_of(self.path)}: no images among its {count} {'file' if count == 1 else 'files'}"
         if batches:
             return f"{text}, which are CIFAR-10's batches; give the archive they came in, {CIFAR}"
         if archives:

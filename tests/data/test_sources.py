@@ -169,7 +169,7 @@ def test_a_damaged_image_is_named(packed):
 
 
 def test_a_set_without_images_is_refused(packed):
-    assert "no images among its 1 files; expected PNG, JPEG," in refusal(packed({"notes.txt": b""}))
+    assert "no images among its 1 file; expected PNG, JPEG," in refusal(packed({"notes.txt": b""}))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,10 @@ def test_a_changed_byte_inside_a_zip_is_found(tmp_path):
     ("names", "message"),
     [
         ([], "a tar with no files; expected an EDM-format zip"),
-        (["a.npy", "b.npy"], "no pictures, and no batches of CIFAR-10 (first a.npy); expected an EDM-format zip"),
+        (
+            ["a.npy", "b.npy"],
+            "nothing named as a picture or a batch of CIFAR-10 (first a.npy); expected an EDM-format zip",
+        ),
         (["cifar-100-python/train"], "(first cifar-100-python/train); expected an EDM-format zip"),
         (["._0.png", "0.png"], "a tar of pictures is not read; unpack it"),
         (["cifar-10-batches-py/data_batch_1"], "data_batch_2; expected data_batch_1 to data_batch_5"),
