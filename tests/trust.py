@@ -28,7 +28,7 @@ ATTACKS = {
     "settings: YAML, numbers, names": ("tests/settings/test_yaml_text.py", "tests/settings/test_ranges.py"),
     "targets and annotations of methods": ("tests/settings/test_signatures.py",),
     "names that reach a shell": ("tests/workflow/test_shell_names.py",),
-    "locales": ("tests/test_encodings.py",),
+    "locales": ("tests/test_encodings.py", "tests/data/test_file_names.py"),
     "JSON, npy, npz and safetensors that lie": ("tests/store/test_bounded.py",),
     "records, and artefacts swapped, cut, flipped or edited": (
         "tests/store/test_artifacts.py",

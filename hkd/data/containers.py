@@ -12,12 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from hkd.data import DataError
 from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
-from hkd.data.picture_files import HEAD_BYTES, PictureFiles
+from hkd.data.picture_files import CIFAR_BATCH, HEAD_BYTES, TARS, PictureFiles
 from hkd.data.picture_folder import FolderPictures
 from hkd.data.picture_zip import ZipPictures
 
 ACCEPTED = f"an EDM-format zip, a folder of images ({EXPECTED}), or cifar-10-python.tar.gz"
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError, ValueError, OverflowError, MemoryError)
 PEEKED, PEEKED_BYTES = 16, 512 << 20  # members of a tar, and bytes, that are passed by to learn what it is
 
@@ -60,21 +59,32 @@ def is_tar(path: Path) -> bool:
         return False
 
 
-def holds_pictures(path: Path) -> bool:
-    """Return whether the first members of a tar show that it holds pictures, and not CIFAR-10's batches."""
-    passed = 0
+def other_tar(path: Path) -> str:
+    """Return what a tar is and what to give, or nothing if it may be CIFAR-10's, by its first members.
+
+    The reader of that archive says what is wrong with a damaged one.
+    """
+    passed, first = 0, ""
     try:
         with tarfile.open(path, "r:*") as archive:
             for _ in range(PEEKED):
                 member = archive.next()
-                if member is None or (passed := passed + member.size) > PEEKED_BYTES:
-                    return False
+                if member is None:
+                    found = (
+                        f"nothing named as a picture or a batch of CIFAR-10 (first {first})" if first else "no files"
+                    )
+                    return f"a tar with {found}; expected {ACCEPTED}"
                 name = PurePosixPath(member.name)
-                if member.isfile() and not name.name.startswith(".") and name.suffix.lower() in SUFFIXES:
-                    return True
+                if name.name.startswith(CIFAR_BATCH) or (passed := passed + member.size) > PEEKED_BYTES:
+                    break
+                if not member.isfile() or name.name.startswith("."):
+                    continue
+                if name.suffix.lower() in SUFFIXES:
+                    return "a tar of pictures is not read; unpack it and give the folder, or zip that"
+                first = first or member.name
     except TAR_ERRORS:
-        pass  # the reader of CIFAR-10 says what is wrong with it
-    return False
+        pass
+    return ""
 
 
 def is_single_picture(path: Path) -> bool:

@@ -79,7 +79,7 @@ def _pictures(files: PictureFiles, side: int | None) -> Iterator[NDArray[np.uint
         try:
             picture = decode(files.read(name), files.where(name), True)
         except DataError as error:
-            files.unreadable(name, str(error).removeprefix(f"{files.where(name)}: "))
+            files.unreadable(name, error)
             continue
         if side is not None and picture.size != wanted:
             raise DataError(f"{files.where(name)}: {size(picture)} pixels, expected {side}x{side}; sample at that size")

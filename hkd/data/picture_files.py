@@ -7,13 +7,15 @@ trusted: archives are read and never unpacked, links cannot lead in circles, and
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from hkd.data import DataError
+from hkd.data import DataError, printable
+from hkd.data.file_names import text_of
 from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
 
 LABEL_FILE = "dataset.json"
@@ -33,11 +35,29 @@ COPIES = frozenset(
         "thumbs.db",
         "ehthumbs.db",
         "desktop.ini",
+        "recycler",
+        "recycled",
+        "network trash folder",
+        "temporary items",
+        "__pycache__",
+        "node_modules",
+        "thumbnail",
         "thumbnails",
+        "thumb",
         "thumbs",
+        "_thumb",
+        "_thumbs",
+        "icon\r",
+        "trash",
     ]
 )
+FOUND = re.compile(r"found\.[0-9]{3}")  # what a repair of a disk finds
+LEFT_ENDINGS = ("~", ".bak", ".part", ".swp", ".tmp", ".crdownload")  # of editors and downloads
+LEFT_BEGINNINGS = (".", "~$")
+AS_CLASSES = ("trash", "thumb")  # copies by these names, and things that a class may be called
 ARRAYS = (".npz", ".npy")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+CIFAR = "cifar-10-python.tar.gz"
 CIFAR_BATCH = "data_batch_1"
 
 
@@ -50,6 +70,7 @@ class PictureFiles(ABC):
     Attributes:
         names: of the pictures, relative to `path`, with forward slashes, in the order of their letters.
         folders: names of the folders that are not hidden, as far as a zip names them; of the uppermost, "".
+        set_aside: names of the folders that are taken for copies, and might be classes.
         label_files: names of files called `dataset.json`, in whatever case.
         skipped: why files could not be read, by name.
 
@@ -63,11 +84,12 @@ class PictureFiles(ABC):
         self.path, self.skip_unreadable = path, skip_unreadable
         self.names: list[str] = []
         self.folders: set[str] = set()
+        self.set_aside: set[str] = set()
         self.label_files: list[str] = []
         self.skipped: dict[str, str] = {}
         self._hidden: Counter[str] = Counter()
         self._others: Counter[str] = Counter()
-        batches = False
+        batches, archives = False, []
         for name in self._members():
             base = name.rpartition("/")[2]
             if base.lower() == LABEL_FILE:
@@ -78,25 +100,28 @@ class PictureFiles(ABC):
                 self._others[_extension(base)] += 1
                 self.folders.add(name[: -len(base) - 1])
                 batches = batches or base.startswith(CIFAR_BATCH)
+                archives += [name] if base.lower().endswith((".zip", *TARS)) else []
         self.names.sort()
         self.label_files.sort()
         self._refuse_twins()
+        self._refuse_label_folder()
         if not self.names:
-            raise DataError(self._no_pictures(batches))
+            raise DataError(self._no_pictures(batches, archives))
 
     def where(self, name: str) -> str:
         """Return what errors call a file."""
-        return f"{self.path}, {name}" if name else str(self.path)
+        return f"{text_of(self.path)}, {name}" if name else text_of(self.path)
 
-    def unreadable(self, name: str, why: str) -> None:
-        """Count a file that cannot be read.
+    def unreadable(self, name: str, why: str | DataError) -> None:
+        """Count a file that cannot be read, for a reason or because of an error that begins with where it lies.
 
         Raises:
             DataError: unless such files are to be skipped.
         """
+        said = str(why).removeprefix(printable(f"{self.where(name)}: "))
         if not self.skip_unreadable:
-            raise DataError(f"{self.where(name)}: {why}")
-        self.skipped[name] = why
+            raise DataError(f"{self.where(name)}: {said}")
+        self.skipped[name] = said
 
     @property
     def remarks(self) -> list[str]:
@@ -129,10 +154,14 @@ class PictureFiles(ABC):
 
     def _hide(self, name: str, count: int = 1) -> bool:
         """Return whether a name is that of a hidden file or copy, and count it."""
-        hidden = next((part for part in name.split("/") if is_hidden(part)), None)
-        if hidden is not None:
-            self._hidden[hidden] += count
-        return hidden is not None
+        parts = name.split("/")
+        at = next((k for k, part in enumerate(parts) if is_hidden(part)), None)
+        if at is None:
+            return False
+        self._hidden[_as_counted(parts[at])] += count
+        if parts[at].lower() in AS_CLASSES:
+            self.set_aside.add("/".join(parts[: at + 1]))
+        return True
 
     def _is_picture(self, name: str) -> bool:
         return PurePosixPath(name).suffix.lower() in SUFFIXES or is_picture(self._head(name))
@@ -146,20 +175,48 @@ class PictureFiles(ABC):
                         "told; pack the files again under different names"
                     )
 
-    def _no_pictures(self, batches: bool) -> str:
+    def _refuse_label_folder(self) -> None:
+        for name in (*self.folders, *self.names):
+            if f"/{LABEL_FILE}/" in f"/{name.lower()}/":
+                folder = name[: f"/{name.lower()}/".index(f"/{LABEL_FILE}/") + len(LABEL_FILE)]
+                raise DataError(
+                    f"{self.where(folder)}: a folder, and labels would be in a file of this name; give it another name"
+                )
+
+    def _no_pictures(self, batches: bool, archives: list[str]) -> str:
         count = self._others.total() + len(self.label_files)
-        text = f"{self.path}: no images among its {count} files"
+        text = f"{text_of(self.path)}: no images among its {count} {'file' if count == 1 else 'files'}"
         if batches:
-            return f"{text}, which are CIFAR-10's batches; give the archive they came in, cifar-10-python.tar.gz"
+            return f"{text}, which are CIFAR-10's batches; give the archive they came in, {CIFAR}"
+        if archives:
+            given = min(archives, key=lambda name: (not name.endswith(CIFAR), not name.lower().endswith(".zip"), name))
+            return f"{text}, and archives within it are not looked into; {_instead(given, self.where(''), self.kind)}"
         if any(suffix in self._others for suffix in ARRAYS):
             text += ", and array files within it are not read"
         left = "".join(f" ({line})" for line in self.remarks)
         return f"{text}; expected {EXPECTED}{left}"
 
 
+def _instead(archive: str, outer: str, kind: str) -> str:
+    """Return what to do with an archive that lies among files without pictures."""
+    if kind != "folder":
+        return f"unpack {archive} from it, and give what is there"
+    readable = archive.lower().endswith(".zip") or archive.endswith(CIFAR)
+    return f"give {outer}/{archive} itself" if readable else f"unpack {archive}, and give its folder of pictures"
+
+
 def is_hidden(part: str) -> bool:
     """Return whether one part of a path is hidden, or a copy that a program has left behind."""
-    return part.startswith(".") or part.lower() in COPIES
+    low = part.lower()
+    return low in COPIES or low.startswith(LEFT_BEGINNINGS) or low.endswith(LEFT_ENDINGS) or bool(FOUND.fullmatch(low))
+
+
+def _as_counted(part: str) -> str:
+    """Return what hidden files or copies of one kind are counted as: by name, or by how their names end."""
+    low = part.lower()
+    if low.startswith(LEFT_BEGINNINGS):
+        return "~$*" if low.startswith("~$") else part
+    return next((f"*{ending}" for ending in LEFT_ENDINGS if low.endswith(ending)), part)
 
 
 def _extension(base: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from hkd.data import DataError
 from hkd.data import picture_files as rule
+from hkd.data.file_names import native, text_of
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
 
 Identity = tuple[int, int]
@@ -29,21 +30,21 @@ class FolderPictures(PictureFiles):
         found = super().remarks
         if self._circles:
             found.append(f"links that lead back to a folder above were not followed: {', '.join(self._circles[:3])}")
-        if self._again:
-            found.append(f"{self._again:,} pictures or files are links to others of the set, and count again")
+        again = self._counted_again()
+        if again:
+            many = f"{again:,} pictures are links to others of the set, and count again"
+            found.append("1 picture is a link to another of the set, and counts again" if again == 1 else many)
         return found
 
     def _members(self) -> Iterator[str]:
         self._circles: list[str] = []
-        self._again = 0
-        self._targets: set[str | Identity] = set()
-        self._root = os.path.realpath(self.path) + os.sep
+        self._links: dict[str, tuple[str, Identity]] = {}
         reached = {_identity(os.stat(self.path)): ("", False)}  # folder: its name, and whether by a link
         waiting = [""]
         while waiting:
             folder = waiting.pop()
             for entry in self._listing(folder):
-                name = folder + entry.name
+                name = folder + text_of(entry.name)
                 if self._hide(name, _files_below(entry)):
                     continue
                 try:
@@ -56,15 +57,15 @@ class FolderPictures(PictureFiles):
                     if self._enter(name, entry.is_symlink(), _identity(found), reached):
                         waiting.append(f"{name}/")
                 elif stat.S_ISREG(found.st_mode):
-                    self._count_links(entry, found)
+                    self._note_link(name, entry, found)
                     yield name
                 else:
                     self._others["pipes and devices"] += 1
 
     def _listing(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(self.path / folder) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(self.path / native(folder)) as entries:
+                return sorted(entries, key=lambda entry: text_of(entry.name))
         except OSError as error:
             self.unreadable(folder.rstrip("/"), f"the folder cannot be read ({error.strerror}); check its permissions")
             return []
@@ -84,28 +85,35 @@ class FolderPictures(PictureFiles):
         self.folders.add(name)
         return True
 
-    def _count_links(self, entry: os.DirEntry[str], found: os.stat_result) -> None:
-        """Count a file that is one of the set under a second name."""
+    def _note_link(self, name: str, entry: os.DirEntry[str], found: os.stat_result) -> None:
+        """Keep where a file lies that has a second name: where a link leads, nothing for one of equal names."""
         if entry.is_symlink():
-            target: str | Identity = os.path.realpath(entry.path)
-            inside = str(target).startswith(self._root)
+            self._links[name] = text_of(os.path.realpath(entry.path)), _identity(found)
         elif found.st_nlink > 1:
-            target, inside = _identity(found), False
-        else:
-            return
-        self._again += inside or target in self._targets
-        self._targets.add(target)
+            self._links[name] = "", _identity(found)
+
+    def _counted_again(self) -> int:
+        """Return how many pictures are links to another picture of the set, or to what an earlier one links to."""
+        if not self._links:
+            return 0
+        root, pictures, reached, again = text_of(os.path.realpath(self.path)) + os.sep, set(self.names), set(), 0
+        for name in self.names:
+            if name in self._links:
+                target, key = self._links[name]
+                again += (target.startswith(root) and target[len(root) :] in pictures) or key in reached
+                reached.add(key)
+        return again
 
     def _head(self, name: str) -> bytes:
         try:
             return self._start(name, HEAD_BYTES)
         except DataError as error:
-            self.unreadable(name, str(error).removeprefix(f"{self.where(name)}: "))
+            self.unreadable(name, error)
             return b""
 
     def _start(self, name: str, count: int) -> bytes:
         try:
-            with open(self.path / name, "rb") as file:
+            with open(self.path / native(name), "rb") as file:
                 return file.read(count)
         except OSError as error:
             raise DataError(f"{self.where(name)}: cannot be read ({error.strerror}); check its permissions") from None
@@ -117,6 +125,6 @@ def _identity(found: os.stat_result) -> Identity:
 
 def _files_below(entry: os.DirEntry[str]) -> int:
     """Return how many files an entry stands for: 1, or those of a folder."""
-    if not rule.is_hidden(entry.name) or not entry.is_dir(follow_symlinks=False):
+    if not rule.is_hidden(text_of(entry.name)) or not entry.is_dir(follow_symlinks=False):
         return 1
     return max(1, sum(len(files) for _, _, files in os.walk(entry.path)))

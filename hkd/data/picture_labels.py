@@ -19,15 +19,13 @@ from typing import Any, NoReturn
 
 from hkd.data import DataError
 from hkd.data.picture_files import PictureFiles
+from hkd.data.split_names import splits_among
 
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
 SHOWN = 5
-SPLITS = re.compile(  # and such as train2017 or images_val
-    r"((images?|imgs?|data|set)[-_ ]?)?"
-    r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation|h[oe]ld[-_ ]?out|unlabell?ed|extra)"
-    r"([-_ ]?(images?|imgs?|data|set|split))?[-_ ]?[0-9]*"
-)
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -93,6 +91,12 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [*key, (-1, name)]
 
 
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    more = [f"... ({len(names) - SHOWN:,} more)"] if len(names) > SHOWN else []
+    return ", ".join([*names[:SHOWN], *more])
+
+
 def _listed(files: PictureFiles) -> Labels:
     """Return the classes that the label file gives."""
     if not files.label_files:
@@ -114,7 +118,7 @@ def _listed(files: PictureFiles) -> Labels:
     table = _entries(content, files.where(name))
     if table is None:
         return Labels()
-    table = {prefix + picture: number for picture, number in table.items()}
+    table = _as_spelled({prefix + picture: number for picture, number in table.items()}, files)
     numbers = _matched(table, files, files.where(name))
     return Labels(numbers, max(table.values()) + 1)
 
@@ -167,6 +171,19 @@ def _pair(entry: Any) -> tuple[str, Any]:
     return "/".join(part for part in parts if part not in ("", ".")), label
 
 
+def _as_spelled(table: dict[str, int], files: PictureFiles) -> dict[str, int]:
+    """Return the table with names as the files spell them: one letter may be written in two ways, é or e with ´."""
+    known = {*files.names, *files.skipped}
+    if table.keys() <= known:
+        return table
+    free = {unicodedata.normalize("NFC", name): name for name in known - table.keys()}
+    # each name of a file is given once: of two entries for it, the second stays unknown, and is refused
+    return {
+        picture if picture in known else free.pop(unicodedata.normalize("NFC", picture), picture): number
+        for picture, number in table.items()
+    }
+
+
 def _matched(table: dict[str, int], files: PictureFiles, where: str) -> list[int]:
     """Return the classes of all pictures in their order."""
     missing = [name for name in files.names if name not in table]
@@ -196,8 +213,9 @@ def _folder_labels(files: PictureFiles) -> Labels:
     folders = [at[level] for at in parts]
     names = ordered(folders)
     _check_classes(files, shared[:level], names)
+    _refuse_empty(files, shared, set(names) if deeper else None)
     number = {name: k for k, name in enumerate(names)}
-    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {_list(names)}"] if level else []
+    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {shortened(names)}"] if level else []
     return Labels([number[folder] for folder in folders], len(names), names, tuple(said))
 
 
@@ -205,57 +223,74 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
     """Refuse folders that are no classes, or whose numbers would depend on chance.
 
     Raises:
-        DataError: folders without pictures, of splits, with doubtful names, or too many.
+        DataError: folders of splits, with doubtful names, or too many.
     """
-    splits = _splits(names)
+    splits = splits_among(names)
     if splits:
         first = "/".join([*shared, splits[0]])
         raise DataError(
-            f"{files.path}: its folders {_list(splits)} look like splits, not classes; "
-            f"give one of them as the source, such as {files.path}/{first} (of a zip: unpacked, or packed by itself)"
-        )
-    empty = _empty_folder(files, shared, set(names))
-    if empty:
-        raise DataError(
-            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
-            "remove it, or put its pictures there"
+            f"{files.where('')}: its folders {shortened(splits)} look like splits, not classes; "
+            f"give one of them as the source, such as {files.where('')}/{first} "
+            "(of a zip: unpacked, or packed by itself), or give classes other names"
         )
     if len(names) > MAX_CLASSES:
-        raise DataError(f"{files.path}: {len(names):,} folders, more than {MAX_CLASSES:,} classes; unset class_folders")
+        raise DataError(
+            f"{files.where('')}: {len(names):,} folders, more than {MAX_CLASSES:,} classes; unset class_folders"
+        )
     alike: dict[str, str] = {}
     for name in names:
-        if not name.isprintable():
+        if any(map(_is_control, name)):
             raise DataError(f"{files.where(name)}: a class whose name cannot be printed; give the folder another name")
-        twin = alike.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        twin = alike.setdefault(_heard(name), name)
         if twin != name:
             raise DataError(f"{files.where(name)}: a class almost called as {twin}; join the two, or name them apart")
 
 
-def _empty_folder(files: PictureFiles, shared: Sequence[str], names: set[str]) -> str:
-    """Return a folder that lies beside the classes, or beside what holds them all, and holds no picture."""
+def _is_control(letter: str) -> bool:
+    """Return whether a letter breaks a line, steers a terminal or the direction of writing, or is no letter at all."""
+    return unicodedata.category(letter) in CONTROLS or unicodedata.bidirectional(letter) in DIRECTIONS
+
+
+def _heard(name: str) -> str:
+    """Return what is left of a name without case, forms of letters, letters that take no room, and spaces around."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(letter for letter in plain if unicodedata.category(letter) != "Cf").split())
+
+
+def _refuse_empty(files: PictureFiles, shared: Sequence[str], names: set[str] | None) -> None:
+    """Refuse a folder that lies beside the classes, or beside what holds them all, and gives no picture.
+
+    Args:
+        names: of the classes, or None where all pictures lie in the one folder `shared`.
+    Raises:
+        DataError: there is one, and a class more or less would shift the numbers.
+    """
     lost = {name for name in files.skipped if not PurePosixPath(name).suffix}  # links to folders that are gone
-    for folder in sorted((files.folders | lost) - {""}):
+    for folder in sorted((files.folders | files.set_aside | lost) - {""}):
         parts = folder.split("/")
         common = len(_shared([parts, list(shared)]))
         beside = parts[common : common + 1]
-        if beside and not (common == len(shared) and beside[0] in names):
-            return "/".join([*shared[:common], *beside])
-    return ""
-
-
-def _splits(names: Sequence[str]) -> list[str]:
-    """Return those of a level's folders that are named as splits, if all or several are: one may be a class."""
-    found = [name for name in names if SPLITS.fullmatch(name.casefold())]
-    return found if len(found) > 1 or len(found) == len(names) else []
+        if not beside or (common == len(shared) and (names is None or beside[0] in names)):
+            continue
+        empty = "/".join([*shared[:common], *beside])
+        if empty in files.set_aside:
+            raise DataError(
+                f"{files.where(empty)}: taken for copies that a program has left, and it lies beside classes; "
+                "give the folder another name if it is a class, or remove it"
+            )
+        raise DataError(
+            f"{files.where(empty)}: a folder without pictures, beside those of classes, whose numbers it would shift; "
+            "remove it, or put its pictures there"
+        )
 
 
 def _with_split_remark(labels: Labels, names: Sequence[str]) -> Labels:
     parts = [name.split("/")[:-1] for name in names]
     shared = _shared(parts)
-    splits = _splits(sorted({at[len(shared)] for at in parts if len(at) > len(shared)}))
+    splits = splits_among(sorted({at[len(shared)] for at in parts if len(at) > len(shared)}))
     if not splits:
         return labels
-    said = f"the folders {_list(splits)} look like splits, and are read as one set"
+    said = f"the folders {shortened(splits)} look like splits, and are read as one set"
     return Labels(labels.numbers, labels.label_dim, labels.names, (*labels.remarks, said))
 
 
@@ -267,12 +302,7 @@ def _shared(paths: Sequence[list[str]]) -> list[str]:
 
 
 def _called(numbers: Sequence[int], labels: Labels) -> str:
-    return _list([labels.names[k] if labels.names else str(k) for k in numbers])
-
-
-def _list(names: Sequence[str]) -> str:
-    more = [f"... ({len(names) - SHOWN:,} more)"] if len(names) > SHOWN else []
-    return ", ".join([*names[:SHOWN], *more])
+    return shortened([labels.names[k] if labels.names else str(k) for k in numbers])
 
 
 def _short(value: object) -> str:

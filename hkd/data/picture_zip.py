@@ -33,6 +33,7 @@ ZIP_ERRORS = (
     MemoryError,
 )
 ENCRYPTED = 0x1
+UTF8 = 0x800
 LINK = 0o120000
 
 
@@ -57,10 +58,11 @@ class ZipPictures(PictureFiles):
         self._infos: dict[str, zipfile.ZipInfo] = {}
         self._check_sizes(self._archive.infolist())
         for info in self._archive.infolist():
-            name = self._plain(info.filename)
+            stored = _stored_name(info)
+            name = self._plain(stored)
             if not name or self._hide(name):
                 continue
-            if info.is_dir() or info.filename.endswith("\\"):
+            if info.is_dir() or stored.endswith("\\"):
                 self.folders.add(name)
             elif info.external_attr >> 16 & 0o170000 == LINK:
                 self.unreadable(name, "a link, not a picture; pack the files that links stand for")
@@ -109,6 +111,16 @@ class ZipPictures(PictureFiles):
             raise DataError(f"{self.where(name)}: {error}; pack the files again, with deflate or none") from None
         except ZIP_ERRORS as error:
             raise DataError(f"{self.where(name)}: cannot be read ({error}); copy or download the zip again") from None
+
+
+def _stored_name(info: zipfile.ZipInfo) -> str:
+    """Return the name of a member: UTF-8 if it can be that, whether or not the zip says so, as macOS's do not."""
+    if info.flag_bits & UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _up_to(member: IO[bytes], count: int, piece: int) -> bytes:

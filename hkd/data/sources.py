@@ -20,8 +20,9 @@ from PIL import Image
 
 from hkd.data import DataError as DataError
 from hkd.data import cifar, printable
-from hkd.data.containers import ACCEPTED, check_kind, find_pictures, holds_pictures, is_single_picture, is_tar, is_zip
+from hkd.data.containers import ACCEPTED, check_kind, find_pictures, is_single_picture, is_tar, is_zip, other_tar
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
+from hkd.data.file_names import text_of
 from hkd.data.picture_files import ARRAYS, LABEL_FILE
 from hkd.data.picture_labels import empty_classes, picture_labels
 from hkd.seeding import permutation
@@ -66,8 +67,8 @@ def open_source(
             skip_unreadable=skip_unreadable,
         )
     if is_tar(path):
-        if holds_pictures(path):
-            raise DataError(f"{path}: a tar of pictures is not read; unpack it and give the folder, or zip that")
+        if why := other_tar(path):
+            raise DataError(f"{path}: {why}")
         return CifarArchive(path, resolution=resolution)
     if is_single_picture(path):
         raise DataError(f"{path}: a single picture; put pictures into a folder, and give that")
@@ -134,7 +135,7 @@ class Source(ABC):
     @property
     def name(self) -> str:
         """The name of the file or folder, without where it lies."""
-        return self.path.resolve().name
+        return text_of(self.path.resolve().name)
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -217,7 +218,7 @@ class ImageFiles(Source):
         try:
             self._decode(name)
         except DataError as error:
-            self._files.unreadable(name, str(error).removeprefix(f"{self._files.where(name)}: "))
+            self._files.unreadable(name, error)
             return False
         return True
 

@@ -12,6 +12,8 @@ from hkd import job
 if TYPE_CHECKING:
     from hkd.cli import Commands
 
+MAX_NAME_BYTES = 180  # of 255 that a disk allows: a record and a temporary file beside have longer names
+
 
 def register(cli: Commands) -> None:
     """Add this file's command."""
@@ -28,6 +30,8 @@ def distance(
     device: job.DeviceOption = "auto",
 ) -> None:
     """Score images from elsewhere against the built reference, in the columns of the benchmark's tables."""
+    from hkd.data import printable
+    from hkd.data.file_names import native, text_of
     from hkd.data.foreign import load_images
     from hkd.data.image_set import check_size, image_shape
     from hkd.experiment.extractors import extractors, feature_cache, networks_beside
@@ -61,11 +65,19 @@ def distance(
         cache=feature_cache(plan),
     )
     check_metrics(found, where=str(images))
-    name = f"scores-{images.resolve().name}-{found['generated_digest']:.8}.json"
-    out = plan.layout.reference_folder(dataset).of(name)
-    write_json(out, {"images": str(images), "dataset": dataset, "remarks": list(given.remarks), **found})
+    name = f"scores-{_called(images)}-{found['generated_digest']:.8}.json"
+    out = plan.layout.reference_folder(dataset).of(native(name))
+    write_json(out, {"images": text_of(images), "dataset": dataset, "remarks": list(given.remarks), **found})
     record.write(out, n=len(pixels), images_digest=found["generated_digest"])
     for name, value in found["scores"].items():
         doubt = "; ".join(found["protocols"][name]["estimate"])
         typer.echo(f"{name:28} {value:12.6g}{f'  an estimate: {doubt}' if doubt else ''}")
-    typer.echo(f"{found['metric']} features of {len(pixels):,} images; protocols in {out}")
+    typer.echo(f"{found['metric']} features of {len(pixels):,} images; protocols in {printable(text_of(out))}")
+
+
+def _called(images: Path) -> str:
+    """Return what scores are called after: the name of what was scored, as far as a file may be called so."""
+    from hkd.data.file_names import text_of
+
+    plain = "".join(letter if letter.isprintable() else "_" for letter in text_of(images.resolve().name))
+    return plain.encode()[:MAX_NAME_BYTES].decode(errors="ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,17 @@ def prepare(
         raise ConfigError(f"data set '{dataset}' is drawn, not read from files; leave out --skip-unreadable")
     reading = {"skip_unreadable": True} if skip_unreadable else {}
     made = source.prepare(data, split, work.out().parent, dataset, **reading)
-    job.say(made.get("remarks", ()), data.path)
+    remarks = made.get("remarks", ())
+    job.say((*remarks, *_classes(made.get("class_names", ()), remarks)), data.path)
     for name in ("images", "manifest"):
         record.write(work.out(name), **{fact: made[fact] for fact in FACTS})
+
+
+def _classes(names: Sequence[str], remarks: Sequence[str]) -> list[str]:
+    """Return a line that names the classes, unless a remark has: folders may be none of what a reader means."""
+    from hkd.data import printable
+    from hkd.data.picture_labels import shortened
+
+    named = printable(shortened(names))
+    count = "1 class" if len(names) == 1 else f"{len(names):,} classes"
+    return [f"{count}: {named}"] if names and not any(line.endswith(f": {named}") for line in remarks) else []

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hkd.data import DataError, picture_files, picture_zip
+from hkd.data import DataError, picture_files, picture_zip, printable
 from hkd.data.containers import find_pictures
 from hkd.data.foreign import load_images
 from hkd.data.picture_files import PictureFiles
@@ -80,6 +80,18 @@ COPIES = [
     "thumbnails/0.png",
     "$RECYCLE.BIN/0.png",
     "lost+found/0.png",
+    "RECYCLER/0.png",
+    "Recycled/0.png",
+    "Trash/0.png",
+    "thumbnail/0.png",
+    "thumb/0.png",
+    "_thumbs/0.png",
+    "found.000/0.png",
+    "Network Trash Folder/0.png",
+    "Temporary Items/0.png",
+    "a/__pycache__/0.png",
+    "node_modules/x/0.png",
+    "Icon\r",
 ]
 
 
@@ -87,16 +99,40 @@ COPIES = [
 def test_hidden_files_and_copies_are_left_out_and_counted(kept, copy):
     colours, remarks = both(kept({"0.png": RED, copy: GREEN}))
     hidden = next(part for part in copy.split("/") if picture_files.is_hidden(part))
-    assert colours == [(255, 0, 0)] and remarks == (f"1 file was left out as hidden or copies: {hidden} 1",)
+    said = printable(f"1 file was left out as hidden or copies: {hidden} 1")
+    assert colours == [(255, 0, 0)] and remarks == (said,)
 
 
-@pytest.mark.parametrize("name", ["thumbnails128x128/0.png", "gitignore/0.png", "MACOSX.png"])
+def test_leftovers_of_editors_and_downloads_are_counted_by_their_endings(kept):
+    left = ["0.png~", "0.png.bak", "1.png.BAK", "2.png.part", "3.png.swp", "4.png.tmp", "5.png.crdownload", "~$6.png"]
+    colours, remarks = both(kept({"0.png": RED, **dict.fromkeys(left, GREEN)}))
+    assert colours == [(255, 0, 0)]
+    assert remarks[0].startswith("8 files were left out as hidden or copies: *.bak 2, *.crdownload 1")
+
+
+@pytest.mark.parametrize(
+    "name", ["thumbnails128x128/0.png", "foundation.000/0.png", "a.temp", "bak.png", "gitignore/0.png", "MACOSX.png"]
+)
 def test_names_that_only_look_like_copies_count(kept, name):
     assert both(kept({name: RED})) == ([(255, 0, 0)], ())
 
 
 def test_a_set_of_copies_alone_says_so(kept):
     assert "1 file was left out as hidden or copies: .cache 1" in refusal(kept({".cache/0.png": RED}))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a/Set.ZIP", "give {path}/a/Set.ZIP itself"),
+        ("cifar-10-python.tar.gz", "give {path}/cifar-10-python.tar.gz itself"),
+        ("imgs.tgz", "unpack imgs.tgz, and give its folder of pictures"),
+    ],
+)
+def test_a_folder_with_an_archive_alone_says_what_to_give(tmp_path, name, message):
+    path = folder(tmp_path / "set", {name: b"", "notes.txt": b""})
+    assert message.format(path=path) in refusal(path)
+    assert f"unpack {name} from it" in refusal(packed(tmp_path / "set.zip", {name: b""}))
 
 
 def test_links_to_folders_and_files_are_followed(tmp_path):
@@ -141,7 +177,16 @@ def test_files_under_two_names_are_counted(tmp_path):
     (source / "1.png").symlink_to("0.png")
     (source / "2.png").hardlink_to(source / "0.png")
     colours, remarks = both(source)
-    assert len(colours) == 3 and "links to others of the set" in remarks[0]
+    assert len(colours) == 3 and remarks == ("2 pictures are links to others of the set, and count again",)
+    (source / "2.png").unlink()
+    assert both(source)[1] == ("1 picture is a link to another of the set, and counts again",)
+
+
+def test_links_to_what_is_left_out_count_once(tmp_path):
+    source = folder(tmp_path / "set", {".store/0": RED, ".store/1": GREEN, "notes.txt": b""})
+    for name, target in (("0.png", ".store/0"), ("1.png", ".store/1"), ("again.txt", "notes.txt")):
+        (source / name).symlink_to(target)
+    assert not any("count" in line for line in both(source)[1])
 
 
 @pytest.mark.parametrize("name", ["cat", "1.png"])
@@ -243,6 +288,18 @@ def test_names_of_zips_may_have_backslashes(tmp_path):
     path = packed(tmp_path / "set.zip", [("cat\\", b""), ("cat\\0.png", RED), ("dog\\0.png", GREEN)])
     assert both(path) == ([(255, 0, 0), (0, 255, 0)], ())
     assert open_source(path, class_folders=True).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_of_zips_that_do_not_say_their_encoding_are_utf8_if_they_can_be(tmp_path, encoding):
+    names = {"\u732b": "AAA", "e\u0301": "BBB"} if encoding == "utf-8" else {"\u00e9": "A", "\u00fc": "B"}
+    path = packed(tmp_path / "set.zip", {f"{placeholder}/0.png": RED for placeholder in names.values()})
+    content = path.read_bytes()
+    for name, placeholder in names.items():
+        content = content.replace(f"{placeholder}/".encode(), f"{name}/".encode(encoding))
+    path.write_bytes(content)
+    source = open_source(path, class_folders=True)
+    assert set(source.class_names) == set(names) and len(list(source.items())) == 2
 
 
 @pytest.mark.parametrize("name", ["../0.png", "/etc/0.png", "a\\..\\..\\0.png", "C:\\0.png", "\\\\host\\0.png", ".."])
@@ -372,3 +429,5 @@ def test_remarks_are_printable_whatever_they_quote(tmp_path):
     source = folder(tmp_path / "set", {"0.png": RED, "a\n\x1b[31mb.png": b"", "x.\x1b[2J": b""})
     remarks = both(source, skip_unreadable=True)[1]
     assert len(remarks) == 2 and all(line.isprintable() for line in remarks)
+    assert not any(str(tmp_path) in line for line in remarks)
+    assert refusal(source).count(str(tmp_path)) == 1

@@ -54,6 +54,19 @@ def test_names_in_it_may_be_spelled_as_in_zips(kept, form):
     assert classes(open_source(kept({**PICTURES, "dataset.json": listed(2, 0, 1, names=names)}))) == [2, 0, 1]
 
 
+@pytest.mark.parametrize(("stored", "said"), [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9")])
+def test_letters_in_it_may_be_composed_otherwise_than_in_names(kept, stored, said):
+    files = {f"{stored}.png": RED, "0.png": GREEN, "dataset.json": listed(1, 0, names=(f"{said}.png", "0.png"))}
+    assert classes(open_source(kept(files))) == [0, 1]
+
+
+def test_letters_composed_in_two_ways_never_share_an_entry(kept):
+    names = ("\u00e9.png", "e\u0301.png")
+    files = {names[0]: RED, "dataset.json": listed(1, 0, names=names)}
+    assert "labels for 1 absent images" in refusal(kept(files))
+    assert classes(open_source(kept({**files, names[1]: GREEN}))) == [0, 1]
+
+
 @pytest.mark.parametrize("place", ["00000/", "labels/"])
 def test_a_label_file_away_from_some_pictures_is_refused(kept, place):
     said = refusal(kept({**PICTURES, place + "dataset.json": listed(0, 1, 2)}))
@@ -184,6 +197,27 @@ def test_pictures_beside_class_folders_are_refused(kept, files):
         ("train_set", "extra"),
         ("data/train", "data/test"),
         ("test",),
+        ("trainA", "trainB", "testA", "testB"),
+        ("train_A", "train_B"),
+        ("seg_train", "seg_test"),
+        ("train_32x32", "test_32x32"),
+        ("ILSVRC2012_img_train", "ILSVRC2012_img_val"),
+        ("fruits-360_Training", "fruits-360_Test"),
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("stage1_train", "stage1_test"),
+        ("bounding_box_train", "bounding_box_test", "query"),
+        ("train-clean", "test-clean"),
+        ("trainval", "test"),
+        ("train_val", "test"),
+        ("train", "public_test", "private_test"),
+        ("train.X1", "train.X2", "val.X"),
+        ("data.train", "data.test"),
+        ("01_train", "02_test"),
+        ("train (1)", "test (1)"),
+        ("trn", "tst"),
+        ("fold1", "fold2"),
+        ("labeled", "unlabeled"),
+        ("query", "gallery"),
     ],
 )
 def test_splits_are_no_classes(kept, splits):
@@ -199,7 +233,17 @@ def test_splits_with_classes_below_are_refused_and_one_of_them_is_read(tmp_path)
     assert open_source(path).remarks == ("the folders test, train look like splits, and are read as one set",)
 
 
-@pytest.mark.parametrize("names", [("bus", "train", "tram"), ("freight train", "steam train"), ("testudo", "trainer")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("bus", "train", "tram"),
+        ("freight train", "steam train"),
+        ("testudo", "trainer"),
+        ("Dev_Patel", "Val_Kilmer", "art_gallery"),
+        ("train_interior", "train_station", "tram"),
+        ("gallery",),
+    ],
+)
 def test_a_class_may_be_called_train(kept, names):
     source = open_source(kept({f"{name}/0.png": RED for name in names}), class_folders=True)
     assert source.class_names == names and source.remarks == ()
@@ -226,6 +270,28 @@ def test_an_empty_class_beside_the_only_other_one_is_refused(tmp_path, files):
     assert "dog: a folder without pictures" in refusal(path, class_folders=True)
 
 
+@pytest.mark.parametrize("name", ["trash", "Thumb"])
+@pytest.mark.parametrize("place", ["", "data/"])
+def test_a_class_that_is_called_as_copies_are_is_never_left_out(kept, name, place):
+    files = {f"{place}{c}/0.png": RED for c in ("glass", "index", name)}
+    assert f"{place}{name}: taken for copies" in refusal(kept(files), class_folders=True)
+
+
+def test_copies_below_a_class_are_left_out(kept):
+    source = open_source(kept({f"{c}/{n}.png": RED for c in "ab" for n in ("0", "thumb/0")}), class_folders=True)
+    assert classes(source) == [0, 1]
+
+
+@pytest.mark.parametrize("empty", ["data/dog/", "data/dog/notes.txt", "data/cat/deep/", "dog/", "a/"])
+def test_an_empty_class_is_refused_though_the_other_one_is_wrapped(kept, empty):
+    path = kept({"data/cat/0.png": RED, empty: b"x"})
+    if empty == "data/cat/deep/":  # below a class there may be anything
+        assert open_source(path, class_folders=True).label_dim == 1
+    else:
+        said = "data/dog: a" if empty.startswith("data/") else f"{empty[:-1]}: a"
+        assert f"{said} folder without pictures" in refusal(path, class_folders=True)
+
+
 def test_a_class_whose_link_is_broken_is_never_skipped(tmp_path):
     path = folder(tmp_path / "set", {"ant/0.png": RED, "cat/0.png": RED})
     (path / "bear").symlink_to("gone")
@@ -246,15 +312,31 @@ def test_folders_and_a_label_file_cannot_both_say_the_classes(kept):
     assert open_source(kept({"dataset.json": b'{"labels": null}', **PICTURES}), class_folders=True).label_dim == 2
 
 
-@pytest.mark.parametrize("twin", ["CAT", "ｃａｔ"])
+@pytest.mark.parametrize("twin", ["CAT", "ｃａｔ", "cat ", " cat", "cat\u3000", "c\u200dat"])
 def test_classes_almost_called_alike_are_refused(tmp_path, twin):
     path = packed(tmp_path / "set.zip", {"cat/0.png": RED, f"{twin}/0.png": RED})
     assert "a class almost called as" in refusal(path, class_folders=True)
 
 
 def test_class_names_that_cannot_be_printed_are_refused(tmp_path):
-    path = packed(tmp_path / "set.zip", {"cat/0.png": RED, "d\x1bog/0.png": RED})
-    assert "cannot be printed" in refusal(path, class_folders=True)
+    for k, letter in enumerate(("\x1b", "\n", "\x85", "\u2028", "\u2029", "\u202e", "\u2066")):
+        files = {"cat/0.png": RED, f"d{letter}og/0.png": RED}
+        path = packed(tmp_path / f"{k}.zip", files)
+        assert "cannot be printed" in refusal(path, class_folders=True)
+
+
+def test_class_names_may_have_any_space_and_joined_letters(kept):
+    names = ("a\u00a0b", "c\u3000d", "می\u200cخواهم", "👨\u200d👩\u200d👧")
+    source = open_source(kept({f"{name}/0.png": RED for name in names}), class_folders=True)
+    assert set(source.class_names) == set(names)
+
+
+@pytest.mark.parametrize("name", ["dataset.json/0.png", "Dataset.JSON/0.png", "a/dataset.json/", "dataset.json/a"])
+def test_a_folder_called_as_the_label_file_is_refused(kept, name):
+    path = kept({"cat/0.png": RED, name: RED})
+    for options in ({"class_folders": True}, {}):
+        said = refusal(path, **options)
+        assert "a folder, and labels would be in a file of this name; give it another name" in said
 
 
 def test_deep_paths_are_read_in_time(tmp_path):

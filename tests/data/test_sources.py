@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -168,7 +169,7 @@ def test_a_damaged_image_is_named(packed):
 
 
 def test_a_set_without_images_is_refused(packed):
-    assert "no images among its 1 files; expected PNG, JPEG," in refusal(packed({"notes.txt": b""}))
+    assert "no images among its 1 file; expected PNG, JPEG," in refusal(packed({"notes.txt": b""}))
 
 
 @pytest.mark.parametrize(
@@ -256,6 +257,26 @@ def test_a_changed_byte_inside_a_zip_is_found(tmp_path):
     content[content.index(b"IDAT") + 300] ^= 255
     path.write_bytes(content)
     assert f"{NAMES[0]}: cannot be read (Bad CRC-32" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "a tar with no files; expected an EDM-format zip"),
+        (
+            ["a.npy", "b.npy"],
+            "nothing named as a picture or a batch of CIFAR-10 (first a.npy); expected an EDM-format zip",
+        ),
+        (["cifar-100-python/train"], "(first cifar-100-python/train); expected an EDM-format zip"),
+        (["._0.png", "0.png"], "a tar of pictures is not read; unpack it"),
+        (["cifar-10-batches-py/data_batch_1"], "data_batch_2; expected data_batch_1 to data_batch_5"),
+    ],
+)
+def test_a_tar_that_is_none_of_cifar10_says_what_it_is(tmp_path, names, message):
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    assert message in refusal(tmp_path / "set.tar")
 
 
 @pytest.mark.parametrize("name", ["absent.zip", "absent", "cifar-10-python.tar.gz"])

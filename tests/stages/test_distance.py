@@ -92,6 +92,21 @@ def test_images_from_elsewhere_have_the_scores_of_samples(call, tmp_path: Path, 
     assert all(name in result.output for name in COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("a\nb", "a_b"), ("n" * 245, "n" * 180), ("猫" * 80, "猫" * 60), ("\udcff", "_"), ("\x1b[2J", "_[2J")],
+    ids=["newline", "long", "letters", "bytes", "control"],
+)
+def test_scores_are_written_whatever_a_folder_is_called(call, tmp_path: Path, name: str, kept: str) -> None:
+    (tmp_path / name).mkdir()
+    for i, image in enumerate(shapes.images(1, "heldout", range(10), 8)):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / name / f"{i}.png")
+    result = call("distance", str(tmp_path / name), "shapes8")
+    assert result.exit_code == 0, result.exception
+    assert written(tmp_path, f"scores-{kept.replace('[', '[[]')}-????????.json")["images"] == str(tmp_path / name)
+    assert f"protocols in {tmp_path}/results/shapes8/reference/scores-{kept}-" in result.stdout.splitlines()[-1]
+
+
 def test_images_of_another_size_or_number_are_refused(call, tmp_path: Path) -> None:
     np.save(tmp_path / "large.npy", shapes.images(1, "heldout", range(9), 16))
     with pytest.raises(ArtifactError, match=r"large\.npy: 16 x 16 pixels, shapes8 has 8 x 8"):

@@ -68,6 +68,15 @@ def test_names_of_classes_stand_in_the_manifest(hkd, tmp_path):
     assert labels.tolist() == [0, 2, 1]  # of data/1, data/10, data/9
 
 
+def test_names_of_classes_are_said_once(hkd, tmp_path):
+    for name, place, said in (
+        ("set", "", "7 classes: 0, 1, 2, 3, 4, ... (2 more)"),
+        ("wrapped", "data/", "7 classes, the folders in data: 0, 1, 2, 3, 4, ... (2 more)"),
+    ):
+        source = packed(tmp_path / f"{name}.zip", {f"{place}{k}/0.png": RED for k in range(7)})
+        assert hkd("prepare images", source, "--config", "data.images.class_folders=true") == (0, f"{source}: {said}\n")
+
+
 def test_a_good_source_is_prepared_in_silence(hkd, tmp_path):
     source = packed(tmp_path / "set.zip", {"0.png": RED, "dataset.json": b'{"labels": [["0.png", 0]]}'})
     assert hkd("prepare images", source) == (0, "")
