@@ -18,7 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from hkd.data import DataError
 from hkd.data.formats import EXPECTED, HEAD, READ, format_of
-from hkd.data.structure import check_png, tiff_pages
+from hkd.data.structure import check_png, grey_step, tiff_pages
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
@@ -88,6 +88,7 @@ def opened(content: bytes, where: str) -> Image.Image:
             picture = Image.open(io.BytesIO(content), formats=(found,))
             _check(picture, content, where)
             picture.load()
+            _scale_key(picture, grey_step(content))
             return _upright(picture)
     except DataError:
         raise
@@ -160,6 +161,12 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 def size(picture: Image.Image) -> str:
     """Return a picture's size as people write it: 64x48."""
     return f"{picture.width}x{picture.height}"
+
+
+def _scale_key(picture: Image.Image, step: int) -> None:
+    """Make the transparent level of packed grey one of the picture's bytes: Pillow multiplies the pixels alone."""
+    if step > 1 and "transparency" in picture.info:
+        picture.info["transparency"] = picture.info["transparency"] % (255 // step + 1) * step
 
 
 def _check(picture: ImageFile, content: bytes, where: str) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from hkd.data import DataError
 from hkd.data.decoding import described, is_opaque, on_background, opened
 from hkd.data.image_set import to_unit_range
+from hkd.data.structure import grey_step
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")  # channels that become grey or colour unchanged
@@ -40,8 +41,7 @@ def read_picture(path: Path, *, resolution: int, channels: int) -> Tensor:
         array = _channels_first(_array(content, path), path, channels)
         _check_size(path, array.shape[2], array.shape[1], resolution)
         return to_unit_range(torch.from_numpy(array)) if array.dtype == np.uint8 else _floats(array, path)
-    picture = opened(content, str(path))
-    _check_size(path, picture.width, picture.height, resolution)
+    picture = _picture(content, path, resolution)
     return to_unit_range(torch.from_numpy(_channels_first(_exactly(picture, path, channels), path, channels)))
 
 
@@ -51,13 +51,11 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
     Raises:
         DataError: not readable, of another size, transparent, neither black nor white somewhere, or all of one colour.
     """
-    picture = opened(_content(path), str(path))
-    _check_size(path, picture.width, picture.height, resolution)
+    picture = _picture(_content(path), path, resolution)
     if picture.mode in EXACT and not is_opaque(picture):
-        alpha = 'image.getchannel("A")' if picture.mode != "P" else 'image.convert("RGBA").getchannel("A")'
         raise DataError(
             f"{path}: its channels are {described(picture)}, expected black and white without transparency; "
-            f"if its opaque pixels are the missing ones, save {alpha} as the mask"
+            'if its opaque pixels are the missing ones, save image.convert("RGBA").getchannel("A") as the mask'
         )
     colours = _exactly(picture, path, 3).reshape(-1, 3)
     painted = ~((colours == 0).all(axis=1) | (colours == 255).all(axis=1))
@@ -101,6 +99,18 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise DataError(f"{path}: more than {MAX_FILE_BYTES:,} bytes; make it smaller")
     return content
+
+
+def _picture(content: bytes, path: Path, resolution: int) -> Image.Image:
+    """Return the picture of the run's size in a file's bytes."""
+    picture = opened(content, str(path))
+    _check_size(path, picture.width, picture.height, resolution)
+    if grey_step(content) > 1 and not is_opaque(picture):
+        raise DataError(  # what is advised for others is done with Pillow, which takes such pixels for opaque
+            f"{path}: packed grey with a transparent colour, and pixels of it are transparent; "
+            "save it with an alpha channel of 8 bits (ImageMagick: PNG32:new.png) and name that"
+        )
+    return picture
 
 
 def _exactly(picture: Image.Image, path: Path, channels: int) -> NDArray[np.uint8]:

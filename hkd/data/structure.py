@@ -25,7 +25,15 @@ def check_png(content: bytes) -> None:
         critical = not kind[0] & 0x20
         if critical and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise ValueError(f"chunk {kind.decode('latin-1')} differs from its checksum")
+        if (kind == b"IHDR") != (start == 8):
+            raise ValueError("its header is not where it begins, or stands twice")
         start = end
+
+
+def grey_step(content: bytes) -> int:
+    """Return what makes a byte of a level of packed grey (a PNG of 2 or 4 bits a pixel), and 1 for other pictures."""
+    is_png, bits, colour_type = content.startswith(b"\x89PNG"), content[24:25], content[25:26]
+    return {b"\2": 85, b"\4": 17}.get(bits, 1) if is_png and colour_type == b"\0" else 1
 
 
 def tiff_pages(content: bytes, most: int) -> int:

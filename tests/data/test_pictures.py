@@ -257,21 +257,18 @@ def test_a_palette_of_two_colours_is_a_mask(tmp_path):
         assert_array_equal(read_mask(saved(tmp_path / f"m{kind}", picture), resolution=SIDE), PAINTED == 0)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_advice_for_a_mask_in_the_alpha_channel_works(tmp_path, mode):
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGB", "L", "1", "P"])
+def test_advice_for_a_mask_in_the_transparency_works(tmp_path, mode):
     path = tmp_path / "m.png"
-    picture = Image.new(mode, (SIDE, SIDE))
-    picture.putalpha(Image.fromarray(PAINTED))
-    message = refusal(read_mask, saved(path, picture))
-    assert message.endswith('if its opaque pixels are the missing ones, save image.getchannel("A") as the mask')
-    saved(path, Image.open(path).getchannel("A"))
-    assert_array_equal(read_mask(path, resolution=SIDE), PAINTED > 0)
-
-
-def test_advice_for_a_mask_in_a_transparent_key_works(tmp_path):
-    path = saved(tmp_path / "m.png", Image.fromarray(PAINTED // 255).convert("P"), transparency=0)
+    if mode.endswith("A"):
+        picture = Image.new(mode, (SIDE, SIDE))
+        picture.putalpha(Image.fromarray(PAINTED))
+        saved(path, picture)
+    else:
+        picture = Image.fromarray(PAINTED if mode != "P" else PAINTED // 255).convert(mode)
+        saved(path, picture, transparency=(0, 0, 0) if mode == "RGB" else 0)
     message = refusal(read_mask, path)
-    assert "its channels are P with a transparent colour" in message
+    assert f"its channels are {mode}" in message
     advice = message.partition("save ")[2].removesuffix(" as the mask")
     saved(path, eval(advice, {"image": Image.open(path)}))
     assert_array_equal(read_mask(path, resolution=SIDE), PAINTED > 0)
