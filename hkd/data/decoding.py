@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import logging
+import math
+import re
 import warnings
 
 import numpy as np
@@ -17,19 +19,20 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from hkd.data import DataError
-from hkd.data.formats import EXPECTED, HEAD, READ, format_of
-from hkd.data.structure import check_png, tiff_pages
+from hkd.data.formats import EXPECTED, HEAD, READ, format_of, is_picture
+from hkd.data.structure import check_exif, check_jpeg, check_png, grey_step, tiff_pages
 
 CONVERTIBLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")
 BACKGROUND = (255, 255, 255)  # on which a picture with transparency is laid
 MAX_PIXELS = 64 << 20
-MAX_EXIF_BYTES = 1 << 20  # a number of theirs may be a list, which takes ten times its bytes
 MAX_FRAMES = 1000  # counted, for messages
 MAX_PREVIEWS = 16  # within a JPEG
 MAX_SCANS = 100  # of a progressive JPEG of MAX_PIXELS pixels: each costs the time of a whole picture
 # Of these, what is compressed is left alone. libtiff prints lines of its own, and far more formats are built into it; a
 # few bytes of a run-length BMP can claim gigabytes. In a BMP 0 is plain, and 3 plain with masks of its bits.
 UNCOMPRESSED = {"TIFF": ("raw",), "BMP": (0, 3)}
+CHECKED = {"PNG": check_png, "JPEG": check_jpeg}  # before they are opened
+BLANK = re.compile(rb"[\0\s]*")
 TIFF_BITS, TIFF_NUMBERS = 258, 339  # tags: bits of a channel; whether they are unsigned, signed or floats
 ORIENTATION = 0x0112  # EXIF: how the stored rows and columns lie
 UPRIGHT = {
@@ -81,13 +84,14 @@ def opened(content: bytes, where: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of oddities that are checked here or do not matter
-            if found == "PNG":
-                check_png(content)
+            end = CHECKED[found](content) if found in CHECKED else len(content)
             if found == "TIFF":
                 _check_frames(tiff_pages(content, MAX_FRAMES), where)
             picture = Image.open(io.BytesIO(content), formats=(found,))
             _check(picture, content, where)
+            _check_frames(1 + _is_followed(picture, content, end), where)
             picture.load()
+            _scale_key(picture, grey_step(content))
             return _upright(picture)
     except DataError:
         raise
@@ -162,6 +166,12 @@ def size(picture: Image.Image) -> str:
     return f"{picture.width}x{picture.height}"
 
 
+def _scale_key(picture: Image.Image, step: int) -> None:
+    """Make the transparent level of packed grey one of the picture's bytes: Pillow multiplies the pixels alone."""
+    if step > 1 and "transparency" in picture.info:
+        picture.info["transparency"] = picture.info["transparency"] % (255 // step + 1) * step
+
+
 def _check(picture: ImageFile, content: bytes, where: str) -> None:
     """Refuse what the header alone shows, before any pixel is decoded."""
     pixels = picture.width * picture.height
@@ -207,20 +217,34 @@ def _frames(picture: ImageFile, content: bytes) -> int:
     frames = min(getattr(picture, "n_frames", 1), MAX_FRAMES)
     if picture.format != "MPO" or frames > MAX_PREVIEWS:
         return frames
-    # A JPEG may hold previews and maps of brightness, which are smaller and no frames
     first, count = picture.size, 1
     for number in range(1, frames):
         picture.seek(number)
-        count += picture.size == first
+        count += not _is_preview(picture.size, first)
     picture.seek(0)
     return count
 
 
+def _is_preview(size: tuple[int, int], of: tuple[int, int]) -> bool:
+    """Whether a further picture within a JPEG is a preview or a map of brightness, which are smaller, and no frame."""
+    return math.prod(size) < math.prod(of)
+
+
+def _is_followed(picture: ImageFile, content: bytes, end: int) -> bool:
+    """Whether another picture stands behind the end of this one, other than the preview of a JPEG."""
+    blank = BLANK.match(content, end)
+    rest = content[blank.end() if blank else end :]
+    if not is_picture(rest[:HEAD]):
+        return False
+    if picture.format not in ("JPEG", "MPO") or format_of(rest[:HEAD]) != "JPEG":
+        return True
+    check_jpeg(rest)
+    return not _is_preview(Image.open(io.BytesIO(rest), formats=("JPEG",)).size, picture.size)
+
+
 def _upright(picture: Image.Image) -> Image.Image:
     """Return a picture as viewers show it: turned or mirrored as its EXIF data say, if they can be read."""
-    claimed = len(picture.info.get("exif", b""))
-    if claimed > MAX_EXIF_BYTES:
-        raise ValueError(f"{claimed:,} bytes of EXIF data, more than {MAX_EXIF_BYTES:,}")
+    check_exif(len(picture.info.get("exif", b"")))
     try:
         orientation = picture.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF data, which viewers pass over

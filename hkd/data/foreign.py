@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +14,11 @@ from hkd.data import DataError, printable
 from hkd.data.containers import check_kind, find_pictures, is_single_picture, is_tar, is_zip
 from hkd.data.decoding import channels_first, decode, size
 from hkd.data.picture_files import ARRAYS, PictureFiles
-from hkd.data.picture_zip import FREE_BYTES, MAX_RATIO, ZIP_ERRORS
+from hkd.data.picture_zip import FREE_BYTES, MAX_RATIO
+from hkd.store import bounded
 
 IMAGE_KEYS = ("images", "arr_0")
 ACCEPTED = "a folder or zip of pictures, an .npz or an .npy"
-# What numpy raises for headers that are none: it parses them as text of Python, without evaluating it
-HEADER_ERRORS = (*ZIP_ERRORS, SyntaxError, TypeError, KeyError, RecursionError, tokenize.TokenError)
 
 
 @dataclass(frozen=True)
@@ -92,16 +89,15 @@ def _pictures(files: PictureFiles, side: int | None) -> Iterator[NDArray[np.uint
 
 
 def _array(path: Path) -> NDArray[Any]:
-    """Return the images of an array file with channels first."""
+    """Return the images of an array file with channels first; its content says which kind it is, not its name."""
     try:
         with open(path, "rb") as file:
-            packed = path.suffix.lower() == ".npz" or file.read(2) == b"PK"
-        array = _of_npz(path) if packed else np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except DataError:
-        raise
-    except HEADER_ERRORS as error:
-        why = " ".join(str(error).split())[:80] or type(error).__name__
-        raise DataError(f"{path}: not a readable array file of numbers ({why}); write it again as bytes") from None
+            packed = file.read(2) == b"PK"
+        array = _of_npz(path) if packed else np.array(bounded.map_npy(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except bounded.Damaged as error:
+        raise DataError(f"{path}: {error}; write it again as bytes, with numpy.save or numpy.savez") from None
     if array.ndim == 4 and array.shape[-1] == 3 and array.shape[1] != 3:
         return np.ascontiguousarray(array.transpose(0, 3, 1, 2))  # as ADM's samples and most other programs' are
     if array.ndim == 0:
@@ -110,32 +106,19 @@ def _array(path: Path) -> NDArray[Any]:
 
 
 def _of_npz(path: Path) -> NDArray[Any]:
-    with zipfile.ZipFile(path) as archive:
-        names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-        key = next((key for key in IMAGE_KEYS if key in names), None)
-        if key is None:
-            raise DataError(f"{path}: holds {', '.join(names)[:80]}, no array named {' or '.join(IMAGE_KEYS)}")
-        if names.count(key) > 1:
-            raise DataError(f"{path}: holds two arrays named {key}; write it again")
-        info = archive.getinfo(f"{key}.npy")
-        if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
-            raise DataError(
-                f"{path}, {key}: {info.compress_size:,} bytes claim to hold {info.file_size:,}; images do not shrink "
-                "so far: write it again"
-            )
-        with archive.open(info) as member:
-            return _member(member, info.file_size, f"{path}, {key}")
+    names: list[str] = []
 
+    def wanted(name: str) -> bool:
+        names.append(name)
+        return name in IMAGE_KEYS
 
-def _member(file: IO[bytes], claimed: int, where: str) -> NDArray[Any]:
-    """Return an array of a zip, once its header agrees with its size: numpy would set that memory aside at once."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise DataError(f"{where}: Python objects in place of numbers; write it again as bytes")
-    if any(n < 0 for n in shape) or np.prod([int(n) for n in shape], dtype=object) * dtype.itemsize > claimed:
-        raise DataError(f"{where}: its header claims {shape} of {dtype}, more than its {claimed:,} bytes hold")
-    content = file.read()
-    array = np.frombuffer(content, dtype, count=int(np.prod(shape, dtype=object)))
-    return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
+    # images do not shrink much: nothing that claims far more than its file is unpacked
+    arrays = bounded.read_npz(path, most=max(FREE_BYTES, MAX_RATIO * path.stat().st_size), wanted=wanted)
+    either = " or ".join(IMAGE_KEYS)
+    if not arrays:
+        held = ", ".join(names)[:80] or "nothing"
+        raise DataError(f"{path}: holds {held}, no array named {either}; save it by numpy.savez(file, images=array)")
+    first, *others = arrays.values()
+    if len(arrays) != sum(map(names.count, IMAGE_KEYS)) or not all(np.array_equal(first, other) for other in others):
+        raise DataError(f"{path}: holds several arrays named {either} that differ; leave the one to be read in it")
+    return first

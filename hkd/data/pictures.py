@@ -17,20 +17,28 @@ from torch import Tensor
 from hkd.data import DataError
 from hkd.data.decoding import described, is_opaque, on_background, opened
 from hkd.data.image_set import to_unit_range
+from hkd.data.structure import grey_step
+from hkd.store import bounded
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")  # channels that become grey or colour unchanged
 MAX_FILE_BYTES = 256 << 20
-MAX_HEADER_BYTES = 10_000  # of an array
-HALF_RANGE = "for floats x in [0, 1] save 2 * x - 1, or np.uint8(np.rint(255 * x))"
+LOWEST = -0.1  # floats of which none is below are taken for a picture in [0, 1], whose sharpened edges go beyond a bit
+HALF_RANGE = (
+    "for x in [0, 1] save np.clip(2 * x - 1, -1, 1), or np.uint8(np.rint(255 * np.clip(x, 0, 1))); "
+    "for x in [-1, 1] save np.uint8(np.rint(127.5 * x + 127.5))"
+)
+SCALED = (
+    "save np.clip(y, -1, 1), where y is x for x in [-1, 1], 2 * x - 1 for x in [0, 1], x / 127.5 - 1 for x in [0, 255]"
+)
 
 
 def read_picture(path: Path, *, resolution: int, channels: int) -> Tensor:
     """Return a picture as float32 (C, H, W) in [-1, 1].
 
     Args:
-        path: an image file, or a `.npy` array: uint8, or floats in [-1, 1] of which one at least is below 0, with
-            channels first or last.
+        path: an image file, or a `.npy` array: uint8, or floats in [-1, 1] of which one at least is below -0.1,
+            with channels first or last.
         channels: 1 or 3; a grey picture is taken for colours, and one of grey colours alone for grey.
     Raises:
         DataError: not readable, or of another size or range, or it has to be converted.
@@ -40,8 +48,7 @@ def read_picture(path: Path, *, resolution: int, channels: int) -> Tensor:
         array = _channels_first(_array(content, path), path, channels)
         _check_size(path, array.shape[2], array.shape[1], resolution)
         return to_unit_range(torch.from_numpy(array)) if array.dtype == np.uint8 else _floats(array, path)
-    picture = opened(content, str(path))
-    _check_size(path, picture.width, picture.height, resolution)
+    picture = _picture(content, path, resolution)
     return to_unit_range(torch.from_numpy(_channels_first(_exactly(picture, path, channels), path, channels)))
 
 
@@ -51,13 +58,11 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
     Raises:
         DataError: not readable, of another size, transparent, neither black nor white somewhere, or all of one colour.
     """
-    picture = opened(_content(path), str(path))
-    _check_size(path, picture.width, picture.height, resolution)
+    picture = _picture(_content(path), path, resolution)
     if picture.mode in EXACT and not is_opaque(picture):
-        alpha = 'image.getchannel("A")' if picture.mode != "P" else 'image.convert("RGBA").getchannel("A")'
         raise DataError(
             f"{path}: its channels are {described(picture)}, expected black and white without transparency; "
-            f"if its opaque pixels are the missing ones, save {alpha} as the mask"
+            'if its opaque pixels are the missing ones, save image.convert("RGBA").getchannel("A") as the mask'
         )
     colours = _exactly(picture, path, 3).reshape(-1, 3)
     painted = ~((colours == 0).all(axis=1) | (colours == 255).all(axis=1))
@@ -103,6 +108,18 @@ def _content(path: Path) -> bytes:
     return content
 
 
+def _picture(content: bytes, path: Path, resolution: int) -> Image.Image:
+    """Return the picture of the run's size in a file's bytes."""
+    picture = opened(content, str(path))
+    _check_size(path, picture.width, picture.height, resolution)
+    if grey_step(content) > 1 and not is_opaque(picture):
+        raise DataError(  # what is advised for others is done with Pillow, which takes such pixels for opaque
+            f"{path}: packed grey with a transparent colour, and pixels of it are transparent; "
+            "save it with an alpha channel of 8 bits (ImageMagick: PNG32:new.png) and name that"
+        )
+    return picture
+
+
 def _exactly(picture: Image.Image, path: Path, channels: int) -> NDArray[np.uint8]:
     """Return the pixels, (H, W, 3) or (H, W), of a picture that has them without any conversion that changes them."""
     convert = f"convert it (with Pillow: image.convert('{MODES[channels]}'))"
@@ -126,28 +143,29 @@ def _array(content: bytes, path: Path) -> np.ndarray:
     """Return the array in a `.npy` file, which must hold just the bytes that its header claims."""
     file = io.BytesIO(content)
     try:
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, by_columns, dtype = header[np.lib.format.read_magic(file)](file, MAX_HEADER_BYTES)
-        count = math.prod(shape) if min(shape, default=0) >= 0 else -1
-    except Exception as error:  # a header is Python's literals, and made-up ones fail in many ways
-        raise DataError(f"{path}: not an array ({type(error).__name__}: {error}); save it with numpy.save") from None
+        dtype, shape, order = bounded.array_header(file)
+    except bounded.Damaged as error:
+        raise DataError(f"{path}: {error}; save it with numpy.save, or name it as the picture that it is") from None
     if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
         raise DataError(f"{path}: {dtype}, expected one array of uint8 or of floats in [-1, 1]; convert it")
-    start = file.tell()
+    start, count = file.tell(), math.prod(shape)
     if len(shape) > 3 or count < 1 or count * dtype.itemsize != len(content) - start:
         found = f"{len(content) - start:,} bytes of numbers for the shape {shape}"[:200]
         raise DataError(f"{path}: {found} of {dtype}, expected (C, H, W) or (H, W, C) and as many; save it anew")
-    return np.frombuffer(content, dtype, count, start).reshape(shape, order="F" if by_columns else "C")
+    return np.frombuffer(content, dtype, count, start).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def _floats(array: np.ndarray, path: Path) -> Tensor:
-    span = f"values from {array.min():g} to {array.max():g}"
-    if not (np.isfinite(array).all() and np.abs(array).max() <= 1):
-        raise DataError(
-            f"{path}: {span}, expected floats in [-1, 1]; scale bytes u to u / 127.5 - 1, or save them as uint8"
-        )
-    if array.min() >= 0:
-        raise DataError(f"{path}: {span}, none below 0, expected floats in [-1, 1]; {HALF_RANGE}")
+    for kind, wrong in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
+        if wrong.any():
+            found = f"{kind} in {wrong.sum()} of its {array.size} values"
+            raise DataError(f"{path}: {found}, expected floats in [-1, 1]; look for what made it")
+    low, high = array.min(), array.max()
+    span = f"values from {low!s} to {high!s}"  # in as few digits as tell them from their neighbours
+    if low < -1 or high > 1:
+        raise DataError(f"{path}: {span}, expected floats in [-1, 1]; {SCALED}")
+    if low >= LOWEST:
+        raise DataError(f"{path}: {span}, none below {LOWEST}, which may be meant for [0, 1]; {HALF_RANGE}")
     return torch.from_numpy(array.astype(np.float32))
 
 
@@ -158,7 +176,7 @@ def _channels_first(array: np.ndarray, path: Path, channels: int) -> np.ndarray:
         array = array.transpose(2, 0, 1)
     if array.ndim != 3 or array.shape[0] != channels:
         raise DataError(f"{path}: shape {array.shape}, expected ({channels}, H, W) or (H, W, {channels}); convert it")
-    return np.ascontiguousarray(array)
+    return np.array(array, order="C")  # a copy: the bytes of a file cannot be written to, as tensors are
 
 
 def _check_size(path: Path, width: int, height: int, resolution: int) -> None:

@@ -138,7 +138,7 @@ def map_npy(path: Path | str) -> np.ndarray:
 
     try:
         with open(_plain(path), "rb") as file:
-            dtype, shape, order = _array_header(file)
+            dtype, shape, order = array_header(file)
             offset = file.tell()
         wanted, held = math.prod(shape) * dtype.itemsize, Path(path).stat().st_size - offset
         if wanted != held:
@@ -152,8 +152,12 @@ def map_npy(path: Path | str) -> np.ndarray:
         raise Damaged(f"cannot be read ({error.strerror or error})") from None
 
 
-def _array_header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], str]:
-    """Return type, shape and order ("C" or "F") of the array that starts here; the file stands behind its header."""
+def array_header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], str]:
+    """Return type, shape and order ("C" or "F") of the array that starts here; the file stands behind its header.
+
+    Raises:
+        Damaged: no array of numbers or text starts here.
+    """
     import numpy as np
 
     start = file.read(8)
@@ -247,7 +251,7 @@ def _members(archive: zipfile.ZipFile, length: int) -> list[zipfile.ZipInfo]:
 def _array(name: str, file: IO[bytes], size: int) -> np.ndarray:
     import numpy as np
 
-    dtype, shape, order = _array_header(file)
+    dtype, shape, order = array_header(file)
     wanted, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if wanted != held:
         raise Damaged(f"{name!r} has {held:,} bytes of values where {dtype} {shape} has {wanted:,}")

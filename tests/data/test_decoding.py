@@ -239,14 +239,34 @@ def test_several_frames_are_refused_with_their_number(kind):
     assert "3 frames or pages, expected one picture" in refusal(content, True)
 
 
-def test_pictures_behind_a_picture_are_seen():
-    assert "2 frames or pages" in refusal(encoded(blocks(), "PPM") * 2)
+@pytest.mark.parametrize("behind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "PPM"])
+def test_pictures_behind_a_picture_are_seen(kind, behind):
+    content = encoded(blocks(), kind)
+    assert "2 frames or pages" in refusal(content + encoded(blocks(), behind))
+    assert "2 frames or pages" in refusal(content + b"\0\n" + encoded(blocks(), behind) * 2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_what_is_no_picture_may_stand_behind_one(kind):
+    content = encoded(blocks(), kind)
+    for rest in (b"\n", bytes(99), b"remarks of a camera", b"BM"):
+        assert_array_equal(decode(content + rest, "a", False), decode(content, "a", False))
     assert_array_equal(decode(encoded(blocks(), "PPM") + b"\n", "a", False), blocks())
 
 
-def test_the_preview_within_a_jpeg_is_no_frame():
-    content = encoded(blocks(), "MPO", save_all=True, append_images=[blocks().resize((8, 8))], quality=95)
-    assert decode(content, "a", False).size == (16, 16)
+@pytest.mark.parametrize("side", [8, 12, 32])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_smaller_preview_within_a_jpeg_is_no_frame(side, listed):
+    if listed:
+        more = [blocks().resize((side, side))]
+        content = encoded(blocks(), "MPO", save_all=True, append_images=more, quality=95)
+    else:
+        content = encoded(blocks(), "JPEG") + encoded(blocks(side), "JPEG")
+    if side < 16:
+        assert decode(content, "a", False).size == (16, 16)
+    else:
+        assert "2 frames or pages" in refusal(content)
 
 
 def test_a_tiff_of_very_many_pages_is_not_counted_to_its_end():
@@ -391,6 +411,13 @@ def test_a_png_whose_bytes_differ_from_its_checksums_is_refused():
     assert "damaged (chunk IDAT differs from its checksum)" in refusal(bytes(content))
     whole = encoded(blocks())
     assert "damaged (cut short)" in refusal(whole[: whole.index(b"IEND") - 4])
+
+
+def test_a_jpeg_has_no_checksum_that_would_show_what_is_cut_out():
+    content = encoded(blocks(64), "JPEG", quality=95)
+    scan = content.index(b"\xff\xda")
+    shown = np.asarray(decode(content[: (scan + len(content)) // 2] + b"\xff\xd9", "a", False))
+    assert shown[:16].std() > 9 and shown[-8:, -8:].std() < 9
 
 
 def exif() -> Image.Exif:

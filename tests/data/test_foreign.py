@@ -78,19 +78,14 @@ def test_array_files_that_are_none_are_refused(tmp_path):
         (tmp_path / name).write_bytes(content)
         assert "write it again" in refusal(tmp_path / name)
     np.savez(tmp_path / "other.npz", mu=np.zeros(3))
-    assert "holds mu, no array named images or arr_0" in refusal_without_remedy(tmp_path / "other.npz")
+    message = refusal(tmp_path / "other.npz")
+    assert "holds mu, no array named images or arr_0; save it by numpy.savez(file, images=array)" in message
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
     np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
     for name in ("objects.npy", "objects.npz"):
         assert "write it again" in refusal(tmp_path / name)
     np.save(tmp_path / "number.npy", np.float64(1))
     assert "a single number" in refusal(tmp_path / "number.npy")
-
-
-def refusal_without_remedy(path: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        load_images(path)
-    return str(caught.value)
 
 
 def header(shape: str, order: str = "False") -> bytes:
@@ -115,23 +110,54 @@ HEADERS = [
 @pytest.mark.parametrize("content", HEADERS)
 def test_headers_that_lie_set_no_memory_aside_and_run_nothing(tmp_path, content):
     (tmp_path / "set.npy").write_bytes(content)
-    refusal_without_remedy(tmp_path / "set.npy")
+    refusal(tmp_path / "set.npy")
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("images.npy", content)
-    refusal_without_remedy(tmp_path / "set.npz")
+    refusal(tmp_path / "set.npz")
 
 
 def test_an_array_that_shrinks_too_far_is_not_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "set.npz", images=np.zeros((400, 3, 64, 64), np.uint8))
     monkeypatch.setattr(foreign, "FREE_BYTES", 1 << 20)
-    assert "claim to hold 4,915,328" in refusal(tmp_path / "set.npz")
+    assert "its arrays state more than 1,048,576 bytes" in refusal(tmp_path / "set.npz")
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def saved(*arrays: np.ndarray) -> bytes:
+    """What numpy.save leaves in a file that it is given for one array after the other."""
     buffer = io.BytesIO()
-    np.save(buffer, GOOD)
-    packed(tmp_path / "set.npz", [("images.npy", buffer.getvalue()), ("images.npy", buffer.getvalue())])
-    assert "two arrays named images" in refusal(tmp_path / "set.npz")
+    for array in arrays:
+        np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def test_one_array_of_several_is_not_chosen(tmp_path):
+    path = packed(tmp_path / "twice.npz", [("images.npy", saved(GOOD)), ("images.npy", saved(GOOD))])
+    assert "the array 'images.npy' stands twice" in refusal(path)
+    for other in ("images", "arr_0.npy"):
+        path = packed(tmp_path / "set.npz", {"images.npy": saved(GOOD), other: saved(255 - GOOD)})
+        assert "several arrays named images or arr_0 that differ; leave the one to be read" in refusal(path)
+    np.savez(tmp_path / "same.npz", images=GOOD, arr_0=GOOD)
+    assert (load_images(tmp_path / "same.npz").pixels == GOOD).all()
+
+
+def test_bytes_behind_an_array_are_not_passed_over(tmp_path):
+    (tmp_path / "set.npy").write_bytes(saved(GOOD, 255 - GOOD))
+    assert "1,664 bytes of values where uint8 (4, 3, 8, 8) has 768; write it again" in refusal(tmp_path / "set.npy")
+    path = packed(tmp_path / "set.npz", {"images.npy": saved(GOOD) + b"zz"})
+    assert "'images' has 770 bytes of values where uint8 (4, 3, 8, 8) has 768" in refusal(path)
+
+
+def test_an_array_file_is_told_by_its_content(tmp_path):
+    np.savez(tmp_path / "a.npz", images=GOOD)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "b.npz").write_bytes(saved(GOOD))
+    for name in ("a.npy", "b.npz"):
+        assert (load_images(tmp_path / name).pixels == GOOD).all()
+    for name in ("c.npy", "c.npz"):
+        (tmp_path / name).write_bytes(RED)
+        assert refusal(tmp_path / name).endswith(
+            ": not a numpy array; write it again as bytes, with numpy.save or numpy.savez"
+        )
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])

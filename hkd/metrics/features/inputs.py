@@ -26,10 +26,9 @@ def check_images(images: Any, *, name: str = "images", claimed: int | None = Non
     array = np.asarray(images)
     if array.dtype != np.uint8:
         span = f" in [{array.min():.4g}, {array.max():.4g}]" if array.size and array.dtype.kind in "fiu" else ""
-        raise MetricError(f"{name}: expected uint8 bytes, found {array.dtype}{span}; quantise with to_uint8 first")
+        raise MetricError(f"{name}: expected uint8 bytes, found {array.dtype}{span}; save bytes (uint8), 0 to 255")
     if array.ndim != 4 or array.shape[1] != 3:
-        hint = "; transpose NHWC to NCHW" if array.ndim == 4 and array.shape[-1] == 3 else "; repeat grey channels to 3"
-        raise MetricError(f"{name}: expected shape (N, 3, H, W), found {array.shape}{hint}")
+        raise MetricError(f"{name}: expected shape (N, 3, H, W), found {array.shape}; {_towards_rgb(array.shape)}")
     if len(array) < 2:
         raise MetricError(f"{name}: {len(array)} image(s) have no covariance; give or sample at least 2")
     if claimed is not None and len(array) != claimed:
@@ -74,3 +73,18 @@ def _constant(array: np.ndarray) -> bool:
     first = array[0]
     flat = (first == first[:, :1, :1]).all()
     return bool(flat and (array[-1] == first).all() and all((image == first).all() for image in array))
+
+
+def _towards_rgb(shape: tuple[int, ...]) -> str:
+    """Return what to do with images of another shape."""
+    if len(shape) == 3 and 3 not in (shape[0], shape[-1]):
+        return "repeat grey images as three channels: np.stack((array,) * 3, axis=1)"
+    if len(shape) != 4:
+        return "give at least 2 images in one array of four dimensions"
+    if shape[-1] == 3:
+        return "transpose NHWC to NCHW"
+    if 1 in (shape[1], shape[-1]):
+        return "repeat grey channels to 3"
+    if 4 in (shape[1], shape[-1]):
+        return "lay transparent images on white and leave their fourth channel out"
+    return "save their red, green and blue as three channels"

@@ -17,13 +17,19 @@ def test_good_images_pass_unchanged() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (GOOD / 255.0, r"expected uint8 bytes, found float64 in \[0, 1\]; quantise with to_uint8"),
+        (GOOD / 255.0, r"expected uint8 bytes, found float64 in \[0, 1\]; save bytes"),
         (GOOD.astype(np.int64), r"expected uint8 bytes, found int64 in \[0, 255\]"),
-        (2.0 * GOOD / 255.0 - 1.25, r"found float64 in \[-1.25, 0.75\]; quantise"),
+        (2.0 * GOOD / 255.0 - 1.25, r"found float64 in \[-1.25, 0.75\]; save bytes \(uint8\), 0 to 255"),
         (GOOD.astype(np.int16) - 300, r"expected uint8 bytes, found int16 in \[-300, -45\]"),
         (np.full(GOOD.shape, np.nan), r"expected uint8 bytes, found float64 in \[nan, nan\]"),
         (GOOD.transpose(0, 2, 3, 1), r"found \(4, 8, 8, 3\); transpose NHWC to NCHW"),
         (GOOD[:, :1], r"found \(4, 1, 8, 8\); repeat grey channels to 3"),
+        (GOOD[:, :1].transpose(0, 2, 3, 1), r"found \(4, 8, 8, 1\); repeat grey channels to 3"),
+        (GOOD[:, 0], r"found \(4, 8, 8\); repeat grey images as three channels: np.stack\(\(array,\) \* 3, axis=1\)"),
+        (GOOD[0], r"found \(3, 8, 8\); give at least 2 images in one array of four dimensions"),
+        (GOOD[None], r"found \(1, 4, 3, 8, 8\); give at least 2 images in one array of four dimensions"),
+        (np.resize(GOOD, (4, 8, 8, 4)), r"found \(4, 8, 8, 4\); lay transparent images on white"),
+        (GOOD[:, :2], r"found \(4, 2, 8, 8\); save their red, green and blue as three channels"),
         (GOOD[:1], "1 image.* have no covariance; give or sample at least 2"),
         (np.full_like(GOOD, 7), "all 4 images are one constant colour; the sampler has failed"),
     ],
@@ -32,6 +38,11 @@ def test_bad_images_are_refused(images: np.ndarray, message: str) -> None:
     with pytest.raises(MetricError, match=message) as error:
         check_images(images)
     assert "\n" not in str(error.value)
+
+
+def test_grey_images_are_taken_as_advised() -> None:
+    array = GOOD[:, 0]
+    assert check_images(np.stack((array,) * 3, axis=1)).shape == GOOD.shape
 
 
 def test_one_varied_image_is_enough_to_not_be_constant() -> None:

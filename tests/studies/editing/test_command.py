@@ -85,11 +85,11 @@ def test_an_output_of_another_kind_is_refused_before_anything_is_computed(refuse
             np.zeros((8, 8, 4), np.uint8),
             "pixels of it are transparent; lay it on a background",
         ),
-        ("half.npy", np.linspace(0, 1, 192).reshape(3, 8, 8), "none below 0, expected floats in [-1, 1]; for floats x"),
-        ("bytes.npy", np.full((3, 8, 8), 200.0), "values from 200 to 200, expected floats in [-1, 1]"),
+        ("half.npy", np.linspace(0, 1, 192).reshape(3, 8, 8), "none below -0.1, which may be meant for [0, 1]"),
+        ("bytes.npy", np.full((3, 8, 8), 200.0), "values from 200.0 to 200.0, expected floats in [-1, 1]"),
         ("whole.npy", np.zeros((3, 8, 8), np.int64), "int64, expected one array of uint8"),
         ("flat.npy", np.zeros((8, 8), np.uint8), "shape (8, 8), expected (3, H, W)"),
-        ("nan.npy", np.full((3, 8, 8), np.nan), "expected floats in [-1, 1]"),
+        ("nan.npy", np.full((3, 8, 8), np.nan), "NaN in 192 of its 192 values, expected floats"),
     ],
 )
 def test_a_picture_of_the_wrong_kind_is_named(refused, tmp_path, name, array, expected):

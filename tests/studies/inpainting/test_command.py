@@ -90,7 +90,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(refused, arguments, expec
         (np.full((4, 4), 255, np.uint8), "4x4 pixels"),
         (
             np.full((8, 8, 4), 254, np.uint8),
-            'its opaque pixels are the missing ones, save image.getchannel("A") as the mask',
+            'its opaque pixels are the missing ones, save image.convert("RGBA").getchannel("A") as the mask',
         ),
         (np.full((8, 8, 3), (255, 0, 0), np.uint8), "has the colour (255, 0, 0)"),
     ],
