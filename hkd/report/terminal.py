@@ -24,7 +24,9 @@ def show(shown: View, files: Sequence[str] = (), console: Console | None = None)
     kept = [k for k, header in enumerate(shown.headers) if header in SHOWN or header.startswith("FDn at")]
     table = Table(box=SIMPLE_HEAD, title=shown.title, title_style="bold", title_justify="left", pad_edge=False)
     for k in kept:
-        table.add_column(shown.headers[k], justify="left" if k == 0 else "right", no_wrap=k > 0, overflow="fold")
+        # one word a line, so that heads of numbers leave their width to the names of methods
+        head = shown.headers[k].replace(" ", "\n")
+        table.add_column(head, justify="left" if k == 0 else "right", no_wrap=k > 0, overflow="fold")
     for position, (heading, rows) in enumerate(shown.sections):
         if heading:
             if position:
