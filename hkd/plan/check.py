@@ -8,7 +8,7 @@ from pathlib import Path
 from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.settings.merge import RUN_GROUPS
-from hkd.settings.origins import ConfigError, nearest
+from hkd.settings.origins import ConfigError, nearest, shortened
 from hkd.settings.sections import Run
 from hkd.store.artifacts import ArtifactError
 from hkd.store.published import present
@@ -60,13 +60,12 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
-    if run.feed.startswith("trajectories/"):
-        plan.trajectory_set(dataset, run.feed.split("/")[1])
 
 
 def _check_names(plan: Plan) -> None:
     """Refuse names in the benchmark that mean nothing: a mistyped row would silently not run."""
     benchmark = plan.benchmark
+    _check_files(plan)
     methods = [path.stem for group in RUN_GROUPS for path in (plan.configs / group).glob("*.yaml")]
     for section, folder in (("trajectories", "trajectories"), ("studies", "studies"), ("data", "datasets")):
         known = [path.stem for path in (plan.configs / folder).glob("*.yaml")]
@@ -87,6 +86,21 @@ def _check_names(plan: Plan) -> None:
                 raise ConfigError(f"tables.{name}.run: '{method}' is no printed row. {nearest(method, known)}")
     for method in benchmark.trajectory_errors:
         plan.run(plan.study_dataset(), method)
+
+
+def _check_files(plan: Plan) -> None:
+    """Refuse names of single files that are none: of data sets and of the feature network of the metrics."""
+    benchmark = plan.benchmark
+    keys: list[tuple[tuple[str, ...], str, str]] = [
+        (("extractor",), benchmark.extractor, "extractors"),
+        (("dataset",), benchmark.dataset, "datasets"),
+    ]
+    keys += [(("tables", name, "dataset"), table.dataset, "datasets") for name, table in plan.tables.items()]
+    for key, name, folder in keys:
+        known = sorted(path.stem for path in (plan.configs / folder).glob("*.yaml"))
+        if name not in known:
+            where = f"{plan.layers.origin(key)}: {'.'.join(key)} = {shortened(repr(name))}"
+            raise ConfigError(f"{where}: there is no such file in {plan.configs / folder}. {nearest(name, known)}")
 
 
 def _refuse_unknown(plan: Plan, section: str, known: list[str]) -> None:

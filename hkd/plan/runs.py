@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from hkd.plan.bases import Bases
+from hkd.plan.bases import named_base as named_base
 from hkd.plan.study import Study, find
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
@@ -30,18 +32,6 @@ class Start(NamedTuple):
     source: str
 
 
-def named_base(base: str) -> tuple[str, int]:
-    """Return the run and the seed that a base names: `group/name` and 0, or those of `group/name@seed`.
-
-    Raises:
-        ConfigError: what stands behind the @ is no seed.
-    """
-    run, at, seed = base.partition("@")
-    if at and not seed.isdecimal():
-        raise ConfigError(f"'{base}': expected a seed behind the @, as in {run}@1")
-    return run, int(seed or 0)
-
-
 class Plan:
     """The resolved benchmark and everything that follows from its settings.
 
@@ -52,6 +42,7 @@ class Plan:
     def __init__(self, benchmark: Layers, configs: Path = CONFIGS) -> None:
         self.configs, self.layers = configs, benchmark
         self._settings = Resolver(benchmark, configs, self._study_runs)
+        self._bases = Bases(self._settings, configs)
         self.benchmark: Benchmark = self._settings.benchmark
         self.layout = Layout(self.benchmark.results, self.benchmark.figures)
 
@@ -129,14 +120,19 @@ class Plan:
         return self._settings.extractor(dataset, role)
 
     def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
-        """Return the settings of a set of trajectories."""
-        return self._settings.trajectory_set(dataset, name)
+        """Return the settings of a set of trajectories, whose teacher is found to exist."""
+        found = self._settings.trajectory_set(dataset, name)
+        self._bases.check_set(dataset, name)
+        return found
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def run(self, dataset: str, method: str) -> Run:
-        """Return the checked settings of a run. `method` is `group/name`, or a base, see `named_base`."""
-        return self._settings.run(dataset, named_base(method)[0])
+        """Return the checked settings of a run whose bases exist. `method` is `group/name`, or a base."""
+        name = named_base(method)[0]
+        found = self._settings.run(dataset, name)
+        self._bases.check(dataset, name)
+        return found
 
     def run_layers(self, dataset: str, method: str) -> Layers:
         """Return the merged settings of a run with the origin of each value."""

@@ -20,7 +20,7 @@ from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
 from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml
-from hkd.settings.ranges import problems
+from hkd.settings.ranges import network_problems, problems
 from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
@@ -169,6 +169,9 @@ class Resolver:
         except (TypeError, ValueError) as error:
             key = str(error).split(":")[0].removeprefix("network.")
             raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
+        for key, why in network_problems(section.values):
+            where, typed = layers.origin(("network", key)), layers.typed(("network", key))
+            raise ConfigError(f"{where}: {typed} = {section.values[key]!r} is not usable: it {why}")
         stated = layers.pick("params").values.get("sigma_data", network.sigma_data)
         if stated != network.sigma_data:
             raise ConfigError(
@@ -334,7 +337,9 @@ def _spelled_out(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _refuse_old_names(benchmark: Layers) -> None:
-    """Refuse the names of earlier versions, with the new ones."""
+    """Refuse the names of earlier versions, with the new ones, and a parent that is named too late to be read."""
+    if benchmark.origins.get(("inherits",)) == "--config":
+        raise ConfigError("--config: inherits: a benchmark names its parent in its own file; name it by --benchmark")
     for old, new in (("profile", "benchmark"), ("moved_profile", "")):
         if old in benchmark.values:
             where, value = benchmark.origin((old,)), benchmark.values[old]

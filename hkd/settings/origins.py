@@ -39,6 +39,8 @@ def _numbers_only(schema: Any) -> Any:
         return type(schema)(_numbers_only(item) for item in schema)
     if not isinstance(schema, dict):
         return schema
+    if schema.get("type") == "bool":
+        return {**schema, "strict": True}  # text is no truth value: YAML 1.1's yes and no are not read as such
     if schema.get("type") in ("int", "float"):
         return core_schema.no_info_before_validator_function(_number, schema)
     if schema.get("type") == "function-before" and schema["function"]["function"] is _number:
@@ -287,10 +289,14 @@ def _explain(problem: Any, model: type[BaseModel], layers: Layers) -> str:
         return f"{where}: unknown key '{key}'. {nearest(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: key '{key}' is missing; add it"
-    given, why = problem["input"], problem["msg"]
+    given, why = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_type" and isinstance(given, bool | int | float):
         # what was written is lost by now: 202301 may have been 2023_01
         why = f"expected text, read as {_KINDS.get(type(given), 'a number')}; write it in quotes, or a path as ./NAME"
+    if problem["type"] in ("bool_type", "bool_parsing"):
+        why = "a truth value is true or false"
+    if problem["type"] == "tuple_type":
+        why = f"expected a list, as in [{given}]"
     return f"{where}: {key} = {shortened(repr(given))} is not usable: {why[:1].lower()}{why[1:]}"
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hkd.settings.origins import ConfigError, Layers, from_mapping, shortened
 from hkd.settings.yaml_text import TextError, parse
 
+PATHS = re.compile(r"source|results|figures|data\.[^.]+\.path|(set|methods\.[^.]+)\.weights_folder")
+
 
 def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that the arguments of `--config` state.
+    """Return the settings that the arguments of `--config` state; the value of a path is taken as it stands.
 
     Raises:
         ConfigError: one is no `KEY=VALUE`, its value is no YAML, or its key lies inside a plain value.
@@ -29,7 +32,7 @@ def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         if not isinstance(section, dict):
             raise ConfigError(f"--config {shown}: the key lies inside a plain value")
         try:
-            section[leaf] = parse(value)
+            section[leaf] = value if PATHS.fullmatch(key) else parse(value)
         except TextError as error:
             raise ConfigError(f"--config {shown}: {error.why}") from None
     return merged

@@ -12,8 +12,27 @@ ABOVE_ZERO = re.compile(
     r"|s[01]|points|first_segments|.*_(steps|width|clamp|bound|scale)"
 )
 AT_MOST_ONE = frozenset({"mu0", "lowest", "highest", "augment", "t_min", "t_margin"})
+AT_MOST = (  # far above what any source uses, and far below what fills a memory or a lifetime
+    (re.compile(r"n_intermediate|points|levels|discriminator_width"), 1_000),
+    (re.compile(r"s[01]|diffusion_steps|first_segments"), 1_000_000),
+    (re.compile(r"stage_steps"), 1_000_000_000),
+    (re.compile(r"rho"), 1_000),
+    (re.compile(r".*"), 1e9),
+)
 BELOW = (("sigma_min", "sigma_max"), ("evaluation_sigma_min", "sigma_max"), ("beta_first", "beta_last"),
          ("lowest", "highest"))  # fmt: skip
+NETWORK = {"model_channels": 4096, "channel_mult": 64, "num_blocks": 100, "channel_mult_emb": 64, "augment_dim": 4096,
+           "latent_size": 1_000_000, "fourier_scale": 1e6, "sigma_data": 1e6, "sigma_min": 1e6,
+           "attn_resolutions": 4096}  # fmt: skip
+
+
+def network_problems(network: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the name of every setting of a network that no machine could hold, and why."""
+    for name, most in NETWORK.items():
+        found = network.get(name)
+        numbers = found if isinstance(found, list | tuple) else (found,)
+        if any(number is not None and number > most for number in numbers):
+            yield name, f"must be at most {most:,.0f}"
 
 
 def problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -33,6 +52,9 @@ def problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _outside(name: str, number: float) -> str:
+    most = next(limit for names, limit in AT_MOST if names.fullmatch(name))
+    if abs(number) > most:
+        return f"must be at most {most:,.0f}"
     if name in SIGNED:
         return ""
     if ABOVE_ZERO.fullmatch(name) and number <= 0:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from posixpath import normpath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
 from hkd.settings.origins import Section, nearest
 from hkd.store.source import PACKAGE, module_file
 
+CODE = ("hkd", "configs", "rules", "tests", "docs", "profiles")  # folders of the checkout that hold no results
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Steps = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Batch = Annotated[int, Field(gt=0, le=1_000_000)]
+Images = Annotated[int, Field(gt=0, le=100_000_000)]
+Width = Annotated[int, Field(gt=0, le=4096)]
 Scale = Literal["embedded", "cpu", "paper"]
 Route = Literal["train", "shipped"]
 
 
 def _method_class(target: str) -> str:
     module, _, name = target.rpartition(".")
-    if not (module.startswith("hkd.methods.") and target.isascii() and name.isidentifier() and module_file(module)):
-        raise ValueError("expected a class of the package's methods, as in hkd.methods.edm.EDM")
+    inside = module.startswith("hkd.methods.") and target.isascii() and "__" not in target
+    if not (inside and name.isidentifier() and module_file(module)):
+        raise ValueError("expected a class of the package's methods, as in hkd.methods.multistep.edm.EDM")
     return target
 
 
@@ -36,6 +44,8 @@ def _folder(name: str) -> str:
         raise ValueError("~ is not read as your home; write the folder in full, or ./~ for one of that name")
     if name.startswith("-"):
         raise ValueError("a folder that begins with a dash reads as an option; write it as ./" + name)
+    if normpath(name).split("/")[0] in (".", *CODE):
+        raise ValueError("that is the checkout, or a folder of its files; name one of its own, as in results/mine")
     if any(len(part.encode()) > 200 for part in name.split("/")):
         raise ValueError("the name of a folder has at most 200 bytes")
     return name
@@ -65,8 +75,8 @@ class Data(Section):
     kind: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     path: FilePath | None = None
     resolution: Annotated[int, Field(ge=8, le=4096)] | None = None
-    count: Positive | None = None
-    reference: Positive | None = None
+    count: Images | None = None
+    reference: Images | None = None
     seed: int = 0
     convert_to_rgb: bool = False
     class_folders: bool = False
@@ -119,6 +129,8 @@ class Ema(Section):
     def _complete(self) -> Ema:
         if self.kind in ("constant", "warmup") and self.decay is None:
             raise ValueError(f"kind '{self.kind}' needs 'decay'")
+        if self.decay == 1:
+            raise ValueError("decay 1 keeps the weights of the start; make it less, or say kind 'none'")
         if self.kind == "halflife" and (self.halflife_images is None or self.ramp is None):
             raise ValueError("kind 'halflife' needs 'halflife_images' and 'ramp'")
         return self
@@ -132,10 +144,10 @@ class Training(Section):
     1,000 (or all, of a shorter training; one is let pass) end it.
     """
 
-    steps: Annotated[int, Field(ge=0)]
-    batch: Positive
+    steps: Steps
+    batch: Batch
     optimizer: Optimizer
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Steps
     schedule: Literal["constant", "cosine", "linear", "exponential"]
     final_lr: Fraction
     clip: Rate | None
@@ -148,6 +160,8 @@ class Training(Section):
     def _complete(self) -> Training:
         if self.schedule == "exponential" and not self.final_lr:
             raise ValueError("schedule 'exponential' never reaches 'final_lr' 0; give the share of the rate it ends at")
+        if any(low >= high for low, high in pairwise(self.milestones)):
+            raise ValueError("'milestones' must increase; take out what stands there twice")
         return self
 
 
@@ -159,6 +173,12 @@ def _distinct(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"'{twice[0]}' stands here twice; keep one")
+    return names
+
+
 class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
@@ -167,17 +187,23 @@ class Sampling(Section):
     """
 
     nfe: Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
-    n_samples: Positive
-    nominal: Positive
+    n_samples: Images
+    nominal: Images
     ranges: Positive = 1
-    batch: Positive
+    batch: Batch
+
+    @model_validator(mode="after")
+    def _complete(self) -> Sampling:
+        if self.ranges > self.n_samples:
+            raise ValueError(f"{self.ranges} 'ranges' of {self.n_samples} images; make them fewer than 'n_samples'")
+        return self
 
 
 class Resources(Section):
     """What a training job asks of the machine; not part of what it computes."""
 
-    mem_mb: Positive
-    minutes: Positive
+    mem_mb: Annotated[int, Field(gt=0, le=1_000_000_000)]
+    minutes: Annotated[int, Field(gt=0, le=1_000_000)]
 
 
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
@@ -199,7 +225,7 @@ class Run(Section):
     teacher: str | None
     perceptual: bool
     perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
-    perceptual_resize: Positive | None
+    perceptual_resize: Width | None
     conditional: bool
     weights_folder: FilePath
     network: dict[str, Any]
@@ -221,13 +247,13 @@ class TrajectorySet(Section):
     teacher: str
     solver: Literal["heun", "euler", "sampler", "adaptive"]
     keep: Literal["all", "ends"] = "all"
-    steps: Annotated[int, Field(ge=2)] | None = None
+    steps: Annotated[int, Field(ge=2, le=100_000)] | None = None
     sigma_min: Rate | None = None
     sigma_max: Rate | None = None
     rho: Rate | None = None
-    count: Positive
-    shards: Positive
-    chunk: Positive
+    count: Images
+    shards: Batch
+    chunk: Batch
     seed: int
 
     @model_validator(mode="after")
@@ -251,12 +277,12 @@ class Extractor(Section):
 
     title: Title
     task: Literal["auto", "factors", "labels", "rotation"]
-    width: Positive
-    features: Positive
+    width: Width
+    features: Width
     image_size_factor: Rate
     preprocessing: Literal["A", "B", "C", "E"]
-    steps: Positive
-    batch: Positive
+    steps: Annotated[Steps, Field(gt=0)]
+    batch: Batch
     lr: Rate
     optimizer: UnpacedOptimizer
     schedule: Literal["constant", "cosine", "linear"]
@@ -287,7 +313,7 @@ class Table(Section):
     reported: str
     rows: str
     run: tuple[str, ...] | None = None
-    extra: tuple[str, ...] = ()
+    extra: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
     columns: tuple[str, ...] = DEFAULT
 
     @field_validator("columns")
@@ -326,10 +352,17 @@ class Benchmark(Section):
     set_extractors: dict[str, Any] = {}
     methods: dict[str, dict[str, Any]] = {}
     studies: dict[str, dict[str, Any]] = {}
-    samples_shown: Positive
+    samples_shown: Batch
     trajectory_errors: tuple[str, ...] = ()
     bars: tuple[str, ...] = ()
-    gpus: Annotated[int, Field(ge=0)] = 0
+    gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+
+    @field_validator("figures")
+    @classmethod
+    def _beside_the_results(cls, figures: str, about: ValidationInfo) -> str:
+        if normpath(figures) == normpath(about.data.get("results", "")):
+            raise ValueError("that is the folder of the results; name another")
+        return figures
 
     @property
     def reruns(self) -> str:

@@ -14,12 +14,13 @@ import yaml
 from snakemake.utils import update_config
 
 from hkd.plan import rows
-from hkd.plan.check import check
+from hkd.plan.check import check, check_settings
 from hkd.plan.runs import Plan, named_base
 from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN, Work
 from hkd.settings import merge as resolve
 from hkd.settings.merge import benchmark_layers
 from hkd.settings.origins import ConfigError, from_mapping, read_yaml
+from hkd.settings.overrides import from_arguments
 from hkd.store.artifacts import ArtifactError
 from hkd.store.published import WEIGHTS
 
@@ -604,3 +605,55 @@ def test_of_a_shipped_base_there_are_averaged_weights_alone_and_the_plan_says_so
 def test_a_start_from_averaged_weights_is_no_part_of_what_defines_a_training():
     assert "init_weights" not in train(plan_of(), "shapes16", "methods/hkd").settings
     assert train(plan_of(), "shapes16", "methods/cd").settings["init_weights"] == "raw"
+
+
+# -- what runs stand on ----------------------------------------------------------------------------------------------
+
+
+def refused_by_check(typed: str) -> str:
+    """The one line by which the smoke benchmark is refused with a key of the command line."""
+    with pytest.raises(ConfigError) as caught:
+        check_settings(Plan.load(str(CONFIGS / "benchmarks/smoke.yaml"), from_arguments([typed]), CONFIGS))
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+@pytest.mark.parametrize("base", ["../x", "'methods/edm; x'", "methods/nope", "methods/edm@x", "determined/nope"])
+@pytest.mark.parametrize("key", ["init", "teacher"])
+def test_a_base_that_is_no_run_is_refused_with_the_key(key, base):
+    assert refused_by_check(f"methods.hkd.{key}={base}").startswith(f"--config: methods.hkd.{key} = ")
+
+
+@pytest.mark.parametrize(
+    "typed, circle",
+    [
+        ("methods.hkd.init=methods/hkd", "methods/hkd stands on methods/hkd"),
+        ("methods.edm.teacher=methods/edm@1", "methods/edm stands on methods/edm"),
+        ("methods.edm.init=methods/hkd", "methods/edm stands on methods/hkd stands on methods/edm"),
+        ("trajectories.edm-heun.teacher=methods/hkd", "methods/hkd stands on methods/hkd"),
+    ],
+)
+def test_a_run_that_stands_on_itself_is_refused_with_the_circle(typed, circle):
+    assert circle in refused_by_check(typed)
+
+
+def test_a_base_may_name_a_seed():
+    plan = plan_of("smoke", methods={"hkd": {"init": "methods/edm@2"}})
+    assert plan.run("shapes8", "methods/hkd").init == "methods/edm@2"
+
+
+@pytest.mark.parametrize("typed", ["extractor=metrik", "dataset=shapes99", "'dataset=shapes16; touch x'"])
+def test_a_file_that_a_benchmark_names_and_is_none_is_one_line(typed):
+    typed = typed.strip("'")
+    assert refused_by_check(typed).startswith(f"--config: {typed.partition('=')[0]} = ")
+
+
+@pytest.mark.parametrize("feed", ["images", "none", "trajectories/nope"])
+def test_a_feed_that_a_method_cannot_use_is_refused_with_the_key(feed):
+    assert refused_by_check(f"methods.hkd.feed={feed}").startswith("--config: methods.hkd.feed = ")
+
+
+@pytest.mark.parametrize("typed", ["conditional=true", "network.model_channels=16", "network.channel_mult=[1, 3]"])
+def test_a_network_that_the_weights_of_its_base_do_not_fit_is_refused_with_the_key(typed):
+    line = refused_by_check(f"methods.hkd.{typed}")
+    assert line.startswith(f"--config: methods.hkd.{typed.partition('=')[0]} = ") and "methods/edm (init)" in line

@@ -77,3 +77,55 @@ def test_the_ends_of_trajectories_are_in_order(root, monkeypatch):
     plan = Plan.load("configs/benchmarks/embedded.yaml", {"set_trajectories": {"sigma_min": 90.0}})
     with pytest.raises(ConfigError, match="sigma_min 90 is not below sigma_max 80"):
         plan.trajectory_set("shapes16", "edm-heun")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "set.training.steps=10000000000",
+        "set.training.batch=10000000",
+        "set.training.optimizer.lr=1e7",
+        "set.sampling.n_samples=1000000000",
+        "set.resources.minutes=10000000",
+        "set.network.model_channels=1000000000",
+        "set.network.num_blocks=1000",
+        "methods.hkd.params.n_intermediate=100000000000",
+        "methods.hkd.params.rho=1e5",
+        "methods.hkd.params.sigma_max=1e10",
+        "gpus=2000",
+    ],
+)
+def test_a_number_that_no_machine_could_serve_is_one_line_with_the_key(refused, typed):
+    assert refused(typed).startswith(f"--config: {typed.partition('=')[0]} = ")
+
+
+@pytest.mark.parametrize(
+    "typed, why",
+    [
+        ("inherits=table2", "names its parent in its own file"),
+        ("set.training.milestones=[0.5, 0.5]", "must increase"),
+        ("set.training.ema={kind: constant, decay: 1}", "decay 1"),
+        ("set.training.flip=no", "true or false"),
+        ("set.sampling.ranges=100000", "'ranges' of"),
+        ("results=.", "of its own"),
+        ("results=hkd", "of its own"),
+        ("figures=configs/x", "of its own"),
+        ("figures=results", "folder of the results"),
+        ("tables.table1.extra=[methods/hkd, methods/hkd]", "stands here twice"),
+        ("set.target=hkd.methods.edm.EDM", "as in hkd.methods.multistep.edm.EDM"),
+        ("set.target=hkd.methods.__init__.x", "as in hkd.methods.multistep.edm.EDM"),
+        ("set.sampling.nfe=1", "expected a list, as in [1]"),
+    ],
+)
+def test_what_would_be_accepted_and_mean_nothing_is_refused_with_the_reason(refused, typed, why):
+    line = refused(typed)
+    assert why in line and "alue error" not in line
+
+
+@pytest.mark.parametrize("value", ["a #2", " sp ", "'x'", "null", "a: b", "[x]", "@x", "!x", "*x", "7"])
+@pytest.mark.parametrize("key", ["source", "results", "data.images.path", "set.weights_folder"])
+def test_the_value_of_a_path_is_taken_as_it_stands(key, value):
+    found = from_arguments([f"{key}={value}"])
+    for name in key.split("."):
+        found = found[name]
+    assert found == value

@@ -18,7 +18,7 @@ SECTIONS = {file: section for study in find().values() for file, section in stud
         ("spectrum", {"edges": [0.5, 0.5]}, "must increase within (0, 1)"),
         ("editing", {"edges": [0.0, 0.5]}, "must increase within (0, 1)"),
         ("editing", {"edges": [0.5, 1.0]}, "must increase within (0, 1)"),
-        ("spectrum", {"images": 3, "shown": 4}, "shown = 4 is not usable: value error, there are only 3"),
+        ("spectrum", {"images": 3, "shown": 4}, "shown = 4 is not usable: there are only 3"),
         ("editing", {"images": 3, "shown": 4}, "there are only 3 images"),
         ("inpainting", {"images": 3, "shown": 4}, "there are only 3 images"),
         ("trajectories", {"images": 3, "shown": 4}, "there are only 3 images"),

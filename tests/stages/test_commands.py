@@ -263,7 +263,7 @@ PREPARE = ("prepare", "shapes16", "--config")
         ((*PREPARE, "studies.edting.order=alpha"), "Did you mean 'editing'"),
         ((*PREPARE, "studies.editing.order=alpha"), "unknown key 'studies.editing.order'. Did you mean 'order_by'"),
         ((*PREPARE, "set_trajectories.cuont=4"), "unknown key 'set_trajectories.cuont'. Did you mean 'count'"),
-        ((*PREPARE, "results=7"), "write it in quotes, or a path as ./NAME"),
+        ((*PREPARE, "benchmark=7"), "write it in quotes, or a path as ./NAME"),
         (("edit", "shapes16", "methods/hkd", "--out", "x.png", "--region", "up"), "--region: studies.editing.region"),
         (("inpaint", "shapes16", "methods/hkd", "--out", "x.png", "--steps", "0"), "--steps: studies.inpainting.steps"),
         (("calibrate", "shapes16", "--n", "0"), "--n: studies.calibration.images"),
