@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from hkd.data import DataError
+from hkd.data import DataError, shortened
 from hkd.data.picture_files import PictureFiles
 from hkd.data.split_names import splits_among
 
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
-SHOWN = 5
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 DIGITS = re.compile(r"([0-9]+)")
@@ -89,12 +88,6 @@ def natural(name: str) -> list[tuple[int, str]]:
     parts = DIGITS.split(name)
     key = [(len(part.lstrip("0")), part.lstrip("0")) if k % 2 else (-1, part) for k, part in enumerate(parts)]
     return [*key, (-1, name)]
-
-
-def shortened(names: Sequence[str]) -> str:
-    """Return the first names of a list, and how many more there are."""
-    more = [f"... ({len(names) - SHOWN:,} more)"] if len(names) > SHOWN else []
-    return ", ".join([*names[:SHOWN], *more])
 
 
 def _listed(files: PictureFiles) -> Labels:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hkd.settings.origins import ConfigError, Layers, from_mapping, shortened
@@ -32,10 +34,18 @@ def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         if not isinstance(section, dict):
             raise ConfigError(f"--config {shown}: the key lies inside a plain value")
         try:
-            section[leaf] = value if PATHS.fullmatch(key) else parse(value)
+            section[leaf] = _path(value) if PATHS.fullmatch(key) else parse(value)
         except TextError as error:
             raise ConfigError(f"--config {shown}: {error.why}") from None
     return merged
+
+
+def _path(value: str) -> str:
+    """Return a path as it stands; one that is wholly in double quotes, as programs write text, without them."""
+    with suppress(ValueError):
+        if value.startswith('"') and isinstance(text := json.loads(value), str):
+            return text
+    return value
 
 
 def from_options(options: Mapping[str, tuple[str, Any]]) -> Layers:

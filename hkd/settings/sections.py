@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from posixpath import normpath
 from typing import Annotated, Any, Literal
 
@@ -160,8 +159,6 @@ class Training(Section):
     def _complete(self) -> Training:
         if self.schedule == "exponential" and not self.final_lr:
             raise ValueError("schedule 'exponential' never reaches 'final_lr' 0; give the share of the rate it ends at")
-        if any(low >= high for low, high in pairwise(self.milestones)):
-            raise ValueError("'milestones' must increase; take out what stands there twice")
         return self
 
 

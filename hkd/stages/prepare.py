@@ -53,8 +53,7 @@ def prepare(
 
 def _classes(names: Sequence[str], remarks: Sequence[str]) -> list[str]:
     """Return a line that names the classes, unless a remark has: folders may be none of what a reader means."""
-    from hkd.data import printable
-    from hkd.data.picture_labels import shortened
+    from hkd.data import printable, shortened
 
     named = printable(shortened(names))
     count = "1 class" if len(names) == 1 else f"{len(names):,} classes"

@@ -103,7 +103,6 @@ def test_a_number_that_no_machine_could_serve_is_one_line_with_the_key(refused, 
     "typed, why",
     [
         ("inherits=table2", "names its parent in its own file"),
-        ("set.training.milestones=[0.5, 0.5]", "must increase"),
         ("set.training.ema={kind: constant, decay: 1}", "decay 1"),
         ("set.training.flip=no", "true or false"),
         ("set.sampling.ranges=100000", "'ranges' of"),
