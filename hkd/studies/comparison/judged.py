@@ -105,7 +105,7 @@ class Judge:
             line = self._ordering(claim, claims[said.lower], claims[said.higher])
         else:
             line = self._statement(claim, said)
-        changed = self._frozen.changed_of(claim.id)
+        changed = self._frozen.changed_of(claim, claims)
         marks = [f"not as frozen: {', '.join(changed)}"] if changed else []
         marks += [f"selected: {text}" for found in line.found for text in found.selected]
         for name in self._runs(claim, claims):
