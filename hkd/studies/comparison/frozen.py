@@ -151,7 +151,8 @@ def _fed(plan: Plan, dataset: str, feed: str) -> dict[str, Any]:
 
 def _printed(configs: Path, claims: Mapping[str, Claim]) -> dict[str, Any]:
     """Return what makes a protocol the exact one: how printed numbers were measured, and after how much training."""
-    protocols, lengths = {}, {}
+    protocols: dict[str, Any] = {}
+    lengths: dict[str, int | None] = {}
     numbers = [claim.said for claim in claims.values() if isinstance(claim.said, Number) and not claim.said.cell]
     for reported, table in dict.fromkeys((said.reported, said.conditions) for said in numbers):
         paper = Paper.read(configs / f"reported/{reported}.yaml", table)
