@@ -144,6 +144,14 @@ def test_an_edited_file_does_not_stop_the_comparison(tree, hkd):
     assert f"- {path}: damaged" in (made.root / "comparison.md").read_text()
 
 
+def test_a_folder_in_place_of_a_studys_table_is_named_and_stops_nothing(tree, hkd):
+    made = tree()
+    (made.root / "table5.csv").mkdir(parents=True)
+    assert hkd("compare", *made.options())[0] == 0
+    line = lines(made)["t5-before"]
+    assert line["verdict"] == "incomplete" and "table5.csv: a folder or a device" in line["gaps"]
+
+
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 
