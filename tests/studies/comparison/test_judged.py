@@ -345,6 +345,13 @@ def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
     assert made.judged("w-accessible").verdict is verdict
 
 
+def test_no_evidence_of_bands_is_none_against_them(tree):
+    made = tree()
+    row = {"run": "methods/hkd", "quantity": "specialisation by alpha", "decision": "no evidence"}
+    made.study("interpretability.csv", [row])
+    assert made.judged("w-bands").verdict is Verdict.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     "text, gap",
     [
