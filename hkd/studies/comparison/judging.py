@@ -78,15 +78,16 @@ def verified(plan: Plan, claim: str) -> Path:
 
 
 def bypasses(plan: Plan, claims: Mapping[str, Claim]) -> dict[str, str]:
-    """Return the reasons with which verdicts were bypassed, by claim. A file that cannot be read bypasses nothing."""
+    """Return marks by claim: with which reason its verdict was bypassed, or that the file saying so is unusable."""
     found = {}
     for name in claims:
         path = verified(plan, name)
         if path.exists():
             try:
                 content: Any = read_json(path, "verify")
-            except ArtifactError:
+            except ArtifactError as error:
+                found[name] = f"bypasses nothing: {error}"
                 continue
             if isinstance(content, dict) and content.get("bypass"):
-                found[name] = str(content["bypass"])
+                found[name] = f"bypassed: {content['bypass']}"
     return found

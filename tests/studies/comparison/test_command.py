@@ -268,6 +268,10 @@ def test_a_bypass_leaves_with_0_and_is_recorded(tree, hkd):
     assert record_path(made.root / "verified/t1-kd.json").exists()
     hkd("compare", *made.options())
     assert lines(made)["t1-kd"]["marks"] == "bypassed: known: no augmentation"
+    left = made.root / "verified/t1-kd.json"
+    left.write_text(left.read_text().replace("known: no augmentation", "all is well"))
+    hkd("compare", *made.options())
+    assert lines(made)["t1-kd"]["marks"].startswith(f"bypasses nothing: {left}: damaged")
 
 
 @pytest.mark.parametrize(
