@@ -222,6 +222,8 @@ class Judge:
         toy = [side.scale for side in sides if side.scale != FULL]
         # two toys must only be like each other; at the paper's scale each must be comparable by itself
         own = [] if toy else [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
+        # stages of one study in one quantity, FDn, are in an order, though neither compares with a printed FID
+        own = [text for text in own if not text.endswith("FDn, not FID")]
         hard = [*pairs.reasons, *(pairs.unequal if toy else []), *own]
         training = [f"scale '{toy[0]}', not the paper's"] if toy else []
         if not pairs.values:
