@@ -30,7 +30,8 @@ RELEASED: dict[str, Any] = {
     "route": "released",
     "budget": dict.fromkeys(BUDGET),
     "settings_digest": "",
-}  # of weights without a record
+}  # of weights from elsewhere without a record, whose training is their source's
+UNKNOWN: dict[str, Any] = {**RELEASED, "route": "train"}  # of our own without one: by nothing shown to be long enough
 
 
 def remeasure(
@@ -38,6 +39,7 @@ def remeasure(
     dataset: str,
     method: str,
     weights: Path,
+    unrecorded: dict[str, Any] = RELEASED,
     *,
     seed: int,
     nfe: int,
@@ -47,12 +49,13 @@ def remeasure(
     """Return the scores of finished weights as `hkd metrics` writes them, from images that are sampled here and now.
 
     Args:
-        weights: with their config beside them; without a record they are released ones, of unknown training.
+        weights: with their config beside them.
+        unrecorded: what stands for their record where they have none, RELEASED or UNKNOWN.
         tick: called with the number of images, whenever some are made.
     Raises:
         ArtifactError: weights, reference or extractor are missing or damaged.
     """
-    trained = read_json(record_path(weights), "train") if record_path(weights).exists() else RELEASED
+    trained = read_json(record_path(weights), "train") if record_path(weights).exists() else unrecorded
     sampling = plan.run(dataset, method).sampling
     content: dict[str, Any] = {
         "schema": SCHEMA_VERSION,

@@ -114,7 +114,7 @@ def _verified(name: str, weights: Path | None, strict: bool, bypass: str | None,
 
         for text in measure_again(plan, claim, known, weights, to, tick):
             typer.echo(text)
-    judge = judge_of(plan, study.settings(plan), frozen, again, first_only=weights is not None)
+    judge = judge_of(plan, study.settings(plan), frozen, again, given=weights)
     outcome = Outcome(judge.line(claim, known), strict, bypass)
     path = verified(plan, name)
     write_json(path, outcome.content(frozen.digest))

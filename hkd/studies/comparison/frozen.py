@@ -1,4 +1,5 @@
-"""What is fixed before any run: claims with margins, rules, readings of HKD, lengths that no source states.
+"""What is fixed before any run: claims with margins, rules, printed protocols, readings of HKD, lengths that no
+source states.
 
 It lies in one file, configs/claims/frozen.json, whose digest every comparison prints. `hkd claims --freeze` writes it;
 what has changed since is named beside every verdict.
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from hkd.plan.runs import Plan
+from hkd.report.compare import Paper
 from hkd.settings.origins import ConfigError, digest
 from hkd.store.artifacts import write_json
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.rules import Comparison
+from hkd.studies.comparison.said import Number, Ordering
 
 FILE = "claims/frozen.json"
 HKD = "hkd.methods.hkd.HKD"
-READ = ("params", "training", "perceptual", "perceptual_backbone", "perceptual_resize", "init", "feed")
+READ = ("network", "params", "training", "perceptual", "perceptual_backbone", "perceptual_resize", "init", "feed")
+FED = "trajectories"  # kind of a `feed`, and the key under which a reading holds the settings of that set
 NO_READING = ("milestones",)  # when quality is looked at, which changes no weight
 
 
@@ -42,9 +46,24 @@ class Frozen:
         """What names the file by its content."""
         return digest(self.content)
 
-    def changed_of(self, claim: str) -> list[str]:
-        """Return what has changed of a claim, or of the rules of all of them."""
-        return [path for path in self.changed if path.startswith(("rules.", f"claims.{claim}.", f"claims.{claim}"))]
+    def changed_of(self, claim: Claim, claims: Mapping[str, Claim]) -> list[str]:
+        """Return what has changed of all that a claim rests on: the rules, itself, its sides, and their runs."""
+        said = claim.said
+        sides = [claims[side] for side in (said.lower, said.higher)] if isinstance(said, Ordering) else []
+        starts = ["rules", *(start for one in (claim, *sides) for start in self._rests_on(one))]
+        return [path for path in self.changed if any(f"{path}.".startswith(f"{start}.") for start in starts)]
+
+    def _rests_on(self, claim: Claim) -> list[str]:
+        """Return the paths of the frozen file that one claim rests on, none of them a part of another's name."""
+        said, own = claim.said, f"claims.{claim.id}"
+        if isinstance(said, Number):
+            run = f"{said.reported}/{claim.run}"
+            printed = [f"protocols.{said.reported}", f"train_images.{said.reported}/{said.conditions}/{claim.run}"]
+            return [own, *printed, f"readings.{run}", f"lengths.{run}"]
+        if isinstance(said, Ordering):
+            return [own]
+        runs = [run for run in self.content["readings"] if run.endswith(f"/{said.cell.where.get('run')}")]
+        return [own, *(f"readings.{run}" for run in runs)]
 
     def reading(self, dataset: str, run: str) -> Mapping[str, Any]:
         """Return the settings that a run must have to be the frozen reading of HKD; none for other methods."""
@@ -72,11 +91,13 @@ def content(plan: Plan, claims: Mapping[str, Claim], rules: Comparison) -> dict[
         if values["target"] == HKD:
             reading = {key: values[key] for key in READ if key in values}
             reading["training"] = {k: v for k, v in values["training"].items() if k not in NO_READING}
+            reading[FED] = _fed(full, dataset, str(values["feed"]))
             readings[f"{dataset}/{run}"] = reading
     judged_by = rules.model_dump(mode="json", exclude={"dataset", "selected"})
     frozen = {
         "rules": judged_by,
         "claims": {name: _frozen_claim(claim) for name, claim in claims.items()},
+        **_printed(plan.configs, claims),
         "readings": readings,
         "lengths": lengths,
     }
@@ -120,6 +141,25 @@ def differences(reading: Mapping[str, Any], settings: Mapping[str, Any]) -> list
         for path, value in _leaves(reading)
         if path in own and own[path] != value
     ]
+
+
+def _fed(plan: Plan, dataset: str, feed: str) -> dict[str, Any]:
+    """Return the settings of the trajectories that a run learns from; none where it learns from images."""
+    kind, _, name = feed.partition("/")
+    return plan.trajectory_set(dataset, name).model_dump(mode="json") if kind == FED else {}
+
+
+def _printed(configs: Path, claims: Mapping[str, Claim]) -> dict[str, Any]:
+    """Return what makes a protocol the exact one: how printed numbers were measured, and after how much training."""
+    protocols: dict[str, Any] = {}
+    lengths: dict[str, int | None] = {}
+    numbers = [claim.said for claim in claims.values() if isinstance(claim.said, Number) and not claim.said.cell]
+    for reported, table in dict.fromkeys((said.reported, said.conditions) for said in numbers):
+        paper = Paper.read(configs / f"reported/{reported}.yaml", table)
+        measured = {"dataset": paper.dataset, "images": paper.n_reference}
+        protocols[reported] = {"extractor": paper.extractor, "n_generated": paper.n_generated, **measured}
+        lengths |= {f"{reported}/{table}/{run}": count for run, count in paper.train_images.items()}
+    return {"protocols": protocols, "train_images": lengths}
 
 
 def _frozen_claim(claim: Claim) -> dict[str, Any]:

@@ -23,11 +23,15 @@ LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have so
 
 @dataclass(frozen=True)
 class RunFile:
-    """Where one seed of a run was measured: the metrics file, and the weights that it was measured of."""
+    """Where one seed of a run was measured: the metrics file, and the weights that it was measured of.
+
+    `given`: weights from elsewhere, which somebody named; those need no record.
+    """
 
     seed: int
     metrics: Path
     weights: Path
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             continue
         if not record_path(file.metrics).exists():
             unrecorded.append(str(file.metrics))
+        if file.weights.exists() and not file.given and not record_path(file.weights).exists():
+            unrecorded.append(str(file.weights))  # of unknown training
         if text := _selected(about):
             selected.append(f"{file.weights}: {text}")
         settings.append(about.get("settings", {}))
@@ -102,7 +108,7 @@ def of_cell(folder: Path, cell: Cell) -> Found:
     try:
         line = _cell(path, cell)
     except ArtifactError as error:
-        return Found(refused=(str(error),), files=(str(path),))
+        return Found(refused=(str(error),), files=(str(path),) if path.is_file() else ())
     if line is None:
         return Found(missing=(f"{path}: a line with {_words(cell)}",), files=(str(path),))
     unrecorded = () if record_path(path).exists() else (str(path),)

@@ -84,11 +84,11 @@ class Judge:
         """Return one line per claim, in their order. A second printing has the verdict of the first.
 
         Args:
-            bypasses: claims whose verdict `hkd verify` was told to pass over, and why.
+            bypasses: marks of claims whose verdict `hkd verify` was told to pass over.
         """
         found = {name: self.line(claim, claims) for name, claim in claims.items()}
-        for name, why in (bypasses or {}).items():
-            found[name] = replace(found[name], marks=(*found[name].marks, f"bypassed: {why}"))
+        for name, mark in (bypasses or {}).items():
+            found[name] = replace(found[name], marks=(*found[name].marks, mark))
         for name, line in found.items():
             said = line.claim.said
             if isinstance(said, Number) and said.same_as:
@@ -105,7 +105,7 @@ class Judge:
             line = self._ordering(claim, claims[said.lower], claims[said.higher])
         else:
             line = self._statement(claim, said)
-        changed = self._frozen.changed_of(claim.id)
+        changed = self._frozen.changed_of(claim, claims)
         marks = [f"not as frozen: {', '.join(changed)}"] if changed else []
         marks += [f"selected: {text}" for found in line.found for text in found.selected]
         for name in self._runs(claim, claims):
@@ -222,6 +222,8 @@ class Judge:
         toy = [side.scale for side in sides if side.scale != FULL]
         # two toys must only be like each other; at the paper's scale each must be comparable by itself
         own = [] if toy else [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
+        # stages of one study in one quantity, FDn, are in an order, though neither compares with a printed FID
+        own = [text for text in own if not text.endswith("FDn, not FID")]
         hard = [*pairs.reasons, *(pairs.unequal if toy else []), *own]
         training = [f"scale '{toy[0]}', not the paper's"] if toy else []
         if not pairs.values:

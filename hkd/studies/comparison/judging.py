@@ -22,13 +22,13 @@ Metrics = Callable[[RunFiles, int], str]
 
 
 def judge_of(
-    plan: Plan, rules: Comparison, frozen: Frozen, metrics: Metrics = RunFiles.metrics, *, first_only: bool = False
+    plan: Plan, rules: Comparison, frozen: Frozen, metrics: Metrics = RunFiles.metrics, *, given: Path | None = None
 ) -> Judge:
     """Return the judge of a benchmark.
 
     Args:
         metrics: the metrics file of a run at a number of evaluations; by default what the workflow measured.
-        first_only: leave all seeds but the first out of account.
+        given: weights from elsewhere, which are the only seed.
     """
 
     @cache
@@ -37,8 +37,7 @@ def judge_of(
 
     @cache
     def run(dataset: str, name: str, nfe: int) -> Found:
-        files = run_files(plan, dataset, name, nfe, metrics)
-        return of_run(files[:1] if first_only else files, dataset, name, nfe)
+        return of_run(run_files(plan, dataset, name, nfe, metrics, given), dataset, name, nfe)
 
     def found(claim: Claim) -> Found:
         said = claim.said
@@ -56,9 +55,13 @@ def stands_for(plan: Plan, reported: str) -> str | None:
     return next((table.dataset for table in plan.tables.values() if table.reported == reported), None)
 
 
-def run_files(plan: Plan, dataset: str, run: str, nfe: int, metrics: Metrics) -> list[RunFile]:
-    """Return where every seed of a run was measured."""
+def run_files(
+    plan: Plan, dataset: str, run: str, nfe: int, metrics: Metrics, given: Path | None = None
+) -> list[RunFile]:
+    """Return where every seed of a run was measured; of weights from elsewhere, the first seed alone."""
     runs = [(seed, plan.layout.run(dataset, run, seed)) for seed in plan.seeds]
+    if given:
+        return [RunFile(seed, Path(metrics(files, nfe)), given, given=True) for seed, files in runs[:1]]
     return [RunFile(seed, Path(metrics(files, nfe)), Path(files.weights)) for seed, files in runs]
 
 
@@ -75,15 +78,16 @@ def verified(plan: Plan, claim: str) -> Path:
 
 
 def bypasses(plan: Plan, claims: Mapping[str, Claim]) -> dict[str, str]:
-    """Return the reasons with which verdicts were bypassed, by claim. A file that cannot be read bypasses nothing."""
+    """Return marks by claim: with which reason its verdict was bypassed, or that the file saying so is unusable."""
     found = {}
     for name in claims:
         path = verified(plan, name)
         if path.exists():
             try:
                 content: Any = read_json(path, "verify")
-            except ArtifactError:
+            except ArtifactError as error:
+                found[name] = f"bypasses nothing: {error}"
                 continue
             if isinstance(content, dict) and content.get("bypass"):
-                found[name] = str(content["bypass"])
+                found[name] = f"bypassed: {content['bypass']}"
     return found

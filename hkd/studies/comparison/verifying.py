@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.experiment.remeasure import remeasure
+from hkd.experiment.record import read_run
+from hkd.experiment.remeasure import RELEASED, UNKNOWN, remeasure
 from hkd.plan.runs import Plan
 from hkd.report.verdicts import NOT_USABLE, exit_code
 from hkd.settings.origins import ConfigError
@@ -42,7 +43,8 @@ def measure_again(
     nothing to measure.
 
     Raises:
-        ConfigError: weights from elsewhere were given for a claim that is not about one run.
+        ConfigError: weights from elsewhere are not there, are of another method than the claim's run, or were given
+            for a claim that is not about one run.
         ArtifactError: a reference or an extractor is missing or damaged.
     """
     numbers = numbers_of(claim, claims)
@@ -53,16 +55,27 @@ def measure_again(
         if dataset is None:
             continue
         run, nfe = str(number.run), int(number.nfe or 1)
-        for file in run_files(plan, dataset, run, nfe, again):
-            source = weights or file.weights
+        if weights:
+            _check_given(weights, plan.run(dataset, run).target, run)
+        for file in run_files(plan, dataset, run, nfe, again, weights):
             file.metrics.unlink(missing_ok=True)  # of weights that may be gone by now
-            if not source.exists() or (weights and file.seed):
+            if not file.weights.exists():
                 continue
-            record = Record("verify", {"claim": claim.id}, seed=file.seed, inputs=[source], device=str(to))
-            content = remeasure(plan, dataset, run, source, seed=file.seed, nfe=nfe, to=to, tick=tick)
+            record = Record("verify", {"claim": claim.id}, seed=file.seed, inputs=[file.weights], device=str(to))
+            unrecorded = RELEASED if file.given else UNKNOWN
+            content = remeasure(plan, dataset, run, file.weights, unrecorded, seed=file.seed, nfe=nfe, to=to, tick=tick)
             write_json(file.metrics, content)
             record.write(file.metrics)
             yield _beside(plan, dataset, run, nfe, file.seed, content)
+
+
+def _check_given(weights: Path, target: str, run: str) -> None:
+    """Refuse weights from elsewhere that are not there, or that another method than the run's has made."""
+    if not weights.is_file():
+        raise ConfigError(f"--weights {weights}: no such file; give a weights.safetensors with config.yaml beside it")
+    config = weights.with_name("config.yaml")
+    if (made := read_run(config)[0].target) != target:
+        raise ConfigError(f"{config}: run.target = {made}, where {run} is {target}; give weights of that method")
 
 
 @dataclass(frozen=True)

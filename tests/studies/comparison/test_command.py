@@ -144,6 +144,14 @@ def test_an_edited_file_does_not_stop_the_comparison(tree, hkd):
     assert f"- {path}: damaged" in (made.root / "comparison.md").read_text()
 
 
+def test_a_folder_in_place_of_a_studys_table_is_named_and_stops_nothing(tree, hkd):
+    made = tree()
+    (made.root / "table5.csv").mkdir(parents=True)
+    assert hkd("compare", *made.options())[0] == 0
+    line = lines(made)["t5-before"]
+    assert line["verdict"] == "incomplete" and "table5.csv: a folder or a device" in line["gaps"]
+
+
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +205,59 @@ def test_weights_from_elsewhere_are_released_ones(hkd, finished, tmp_path):
     assert code == 3 and "measured again" in out and "training budget" not in out and "measured_as: FD\n" in out
 
 
+def elsewhere(files, folder: Path) -> str:
+    """Move a run's weights with config and records to a folder; return the weights there."""
+    folder.mkdir()
+    for name in ("weights", "config"):
+        path = Path(getattr(files, name))
+        for one in (path, record_path(path)):
+            one.rename(folder / one.name)
+    return str(folder / "weights.safetensors")
+
+
+def test_weights_from_elsewhere_answer_for_a_run_of_their_own_method_alone(hkd, finished, tmp_path):
+    _, files, options = finished
+    weights = elsewhere(files, tmp_path / "elsewhere")
+    code, _, err = hkd("verify", "t1-kd", "--weights", weights, "--device", "cpu", *options)
+    assert code == 3 and "config.yaml: run.target = hkd.methods.consistency.ecm.ECM, where methods/kd is" in err
+    gone = str(tmp_path / "gone.safetensors")
+    code, _, err = hkd("verify", "t1-ecm", "--weights", gone, "--device", "cpu", *options)
+    assert code == 3 and f"--weights {gone}: no such file" in err and len(err.splitlines()) == 1
+
+
+def test_weights_from_elsewhere_say_by_their_own_record_that_they_were_chosen(hkd, finished, tmp_path):
+    plan, files, options = finished
+    costs = {"network_evals": 0, "teacher_evals": 0, "params": 7, "train_images": 9, "train_seconds": 1}
+    facts = {"route": "train", "budget": costs, "selected": "best of 20 by FID"}
+    recorded(plan, files.weights, files.config, seed=0, **facts)
+    weights = elsewhere(files, tmp_path / "elsewhere")
+    code, out, _ = hkd("verify", "t1-ecm", "--weights", weights, "--device", "cpu", *options)
+    assert code == 3 and f"selected: {weights}: chosen by the score (best of 20 by FID)" in out
+
+
+def test_own_weights_without_a_record_are_of_unknown_training(hkd, finished):
+    _, files, options = finished
+    for path in (files.weights, files.config):
+        record_path(Path(path)).unlink()
+    code, out, _ = hkd("verify", "t1-ecm", "--device", "cpu", *options)
+    assert code == 3 and f"no record: {files.weights}" in out and "training budget of scale" in out
+    content = json.loads(Path(files.of("verified/nfe1.json")).read_text())
+    assert content["route"] == "train" and set(content["budget"].values()) == {None}
+
+
+@pytest.mark.parametrize("words", [[], ["--strict"]])
+def test_of_unknown_training_nothing_compares_at_the_papers_scale(tree, hkd, monkeypatch, words):
+    made = tree()
+    made.trained("methods/kd", 0)
+    record_path(Path(made.plan.layout.run("cifar10", "methods/kd", 0).weights)).unlink()
+    unknown = {"budget": dict.fromkeys(("params", "train_images", "network_evals", "train_seconds"))}
+    (planted,) = made.plant("methods/kd", 1, [KD], KD_IMAGES, **unknown)
+    content = json.loads(planted.read_text()) | {"diverged_at": None}
+    monkeypatch.setattr("hkd.studies.comparison.verifying.remeasure", lambda *_, **__: content)
+    code, out, _ = hkd("verify", "t1-kd", *words, "--device", "cpu", *made.options())
+    assert code == 3 and "training length not recorded" in out and "no record: " in out
+
+
 def test_a_bypass_leaves_with_0_and_is_recorded(tree, hkd):
     made = tree()
     made.plant("methods/kd", 1, [KD + 4], KD_IMAGES)
@@ -207,6 +268,10 @@ def test_a_bypass_leaves_with_0_and_is_recorded(tree, hkd):
     assert record_path(made.root / "verified/t1-kd.json").exists()
     hkd("compare", *made.options())
     assert lines(made)["t1-kd"]["marks"] == "bypassed: known: no augmentation"
+    left = made.root / "verified/t1-kd.json"
+    left.write_text(left.read_text().replace("known: no augmentation", "all is well"))
+    hkd("compare", *made.options())
+    assert lines(made)["t1-kd"]["marks"].startswith(f"bypasses nothing: {left}: damaged")
 
 
 @pytest.mark.parametrize(

@@ -345,6 +345,13 @@ def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
     assert made.judged("w-accessible").verdict is verdict
 
 
+def test_no_evidence_of_bands_is_none_against_them(tree):
+    made = tree()
+    row = {"run": "methods/hkd", "quantity": "specialisation by alpha", "decision": "no evidence"}
+    made.study("interpretability.csv", [row])
+    assert made.judged("w-bands").verdict is Verdict.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     "text, gap",
     [
@@ -387,3 +394,7 @@ def test_stages_of_a_training_are_ordered_seed_by_seed(tree):
     assert line.verdict is Verdict.TOY_AGREES and line.order.differences == (20.0, 19.0, 21.0)
     number = made.judged("t5-epoch0")
     assert number.verdict is Verdict.NOT_COMPARABLE and "FDn, not FID" in number.reasons
+    full = tree("paper")
+    full.study("table5.csv", lines)
+    assert full.judged("o-first-epoch").verdict is Verdict.REPRODUCED
+    assert full.judged("t5-epoch0").verdict is Verdict.NOT_COMPARABLE
