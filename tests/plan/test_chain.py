@@ -17,6 +17,7 @@ import pytest
 from hkd.plan.chain import Chain, check
 from hkd.plan.runs import Plan
 from hkd.plan.stages import FEATURES, METRICS, SAMPLE, STAGES, TABLE, TRAIN, TRAJECTORY_ERROR, Work
+from hkd.store import waiting
 from hkd.store.artifacts import ArtifactError, main_file, record_path, write_text
 from hkd.studies.stability.plan import MEASURED
 from tests.recorded import recorded
@@ -112,6 +113,12 @@ def test_a_whole_tree_passes_at_every_stage(tree):
     tree.whole()
     stages = {work.stage for works in tree.readers.values() for work in works}
     assert stages >= set(STAGES) - {"prepare", "samples_figure", "ablations_figure", "error_table"}
+
+
+@pytest.fixture(autouse=True)
+def no_writer(monkeypatch):
+    """Nobody writes these files, so that readers need not wait for a record that comes a moment later."""
+    monkeypatch.setattr(waiting, "RECENT", -1.0)
 
 
 @pytest.mark.parametrize("harm", ["flipped", "cut", "without record", "with half a record"])
