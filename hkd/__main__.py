@@ -10,7 +10,7 @@ from hkd import interrupt
 
 SPOKEN = (  # errors that speak to the user, by the module that they are in
     ("hkd.settings.origins", "ConfigError"),
-    ("hkd.store.artifacts", "ArtifactError"),
+    ("hkd.store.refusals", "ArtifactError"),
     ("hkd.data", "DataError"),
     ("hkd.training.nonfinite", "Diverged"),
     ("hkd.metrics.features.inputs", "MetricError"),
@@ -66,7 +66,7 @@ def _command() -> int:
             raise
         return _tell(str(error))
     except OSError as error:
-        from hkd.store.artifacts import refusal
+        from hkd.store.refusals import refusal
 
         refused = refusal(error, error.filename or "output", "open")
         if refused is None:

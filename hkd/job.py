@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Work
-    from hkd.store.artifacts import Record
+    from hkd.plan.work import Work
+    from hkd.store.records import Record
 
 
 def _dataset(name: str) -> str:
@@ -118,7 +118,7 @@ def record(
     Raises:
         ArtifactError: see `check_inputs`.
     """
-    from hkd.store.artifacts import Record
+    from hkd.store.records import Record
 
     check_inputs(work, *(inputs or ()))
     settings = work.settings if isinstance(work.settings, dict) else {"settings": work.settings}

@@ -17,11 +17,13 @@ from typing import Any
 from hkd import owner
 from hkd.plan.check import check, check_folders
 from hkd.plan.runs import Plan
-from hkd.plan.stages import STAGES, Stage, Work
+from hkd.plan.stages import STAGES
+from hkd.plan.work import Stage, Work
 from hkd.settings.merge import CONFIGS, handed_on
 from hkd.settings.origins import ConfigError
-from hkd.store.artifacts import ArtifactError, write_json
+from hkd.store.atomic import write_json
 from hkd.store.paths import METHOD
+from hkd.store.refusals import ArtifactError
 
 # Tensors of some tens of megabytes come and go at every step; without these glibc returns their pages to the
 # kernel each time and faults them in again, which costs several times the arithmetic.

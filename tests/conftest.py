@@ -30,7 +30,8 @@ from hkd.plan.runs import Plan
 from hkd.seeding import stream
 from hkd.settings.origins import check, to_yaml
 from hkd.settings.sections import Run
-from hkd.store.artifacts import save_weights, sha256, write_json, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import sha256, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask

@@ -7,7 +7,7 @@ from typing import Any
 
 from hkd.plan.chain import Chain
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import Record, main_file, record_path
+from hkd.store.records import Record, main_file, record_path
 
 
 def recorded(plan: Plan, *paths: Path | str, seed: int | None = None, **facts: Any) -> None:

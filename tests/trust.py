@@ -32,6 +32,7 @@ ATTACKS = {
     "JSON, npy, npz and safetensors that lie": ("tests/store/test_bounded.py",),
     "records, and artefacts swapped, cut, flipped or edited": (
         "tests/store/test_artifacts.py",
+        "tests/store/test_records.py",
         "tests/plan/test_chain.py",
         "tests/experiment/test_record.py",
     ),
@@ -40,7 +41,11 @@ ATTACKS = {
         "tests/training/test_checkpoint.py",
         "tests/training/test_milestones.py",
     ),
-    "power loss, and temporary files of others": ("tests/store/test_power_loss.py", "tests/store/test_temporary.py"),
+    "power loss, and temporary files of others": (
+        "tests/store/test_atomic.py",
+        "tests/store/test_power_loss.py",
+        "tests/store/test_temporary.py",
+    ),
     "servers: endless, dripping, leading round": ("tests/stages/test_fetch.py",),
     "locks, dead parents, other users": ("tests/workflow/test_locks.py",),
     "steps that are not finite": ("tests/training/test_nonfinite.py",),

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hkd.store import bounded
-from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256, write_json
+from hkd.store.artifacts import read_json
+from hkd.store.atomic import atomic_path, sha256, write_json
+from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import settle_folder
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from hkd.store import bounded
-from hkd.store.artifacts import ArtifactError, atomic_path, read_json, sha256
+from hkd.store.artifacts import read_json
+from hkd.store.atomic import atomic_path, sha256
 from hkd.store.finite import unwritable
+from hkd.store.refusals import ArtifactError
 
 STAGE = "trajectories"
 FIELDS: dict[str, Any] = {

@@ -26,7 +26,7 @@ from hkd.data.file_names import text_of
 from hkd.data.picture_files import ARRAYS, LABEL_FILE
 from hkd.data.picture_labels import empty_classes, picture_labels
 from hkd.seeding import permutation
-from hkd.store.artifacts import atomic_path
+from hkd.store.atomic import atomic_path
 
 Item = tuple[NDArray[np.uint8], int | None]
 

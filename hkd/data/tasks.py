@@ -14,7 +14,7 @@ from hkd.data.image_set import ImageSet
 from hkd.data.kinds import kind
 from hkd.seeding import permutation, stream, visit
 from hkd.settings.sections import Data
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 Resize = Callable[[Tensor, int], Tensor]
 NAMES = {"factors": "FD-factor-cnn", "labels": "FD-label-cnn", "rotation": "FD-rotation-cnn"}

@@ -9,7 +9,9 @@ from typing import Any
 from hkd.plan.chain import check
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import ArtifactError, read_json, read_record
+from hkd.store.artifacts import read_json
+from hkd.store.records import read_record
+from hkd.store.refusals import ArtifactError
 
 SHAPE = ("resolution", "channels", "label_dim")
 

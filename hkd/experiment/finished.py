@@ -8,7 +8,8 @@ from typing import Any
 from hkd.experiment.build import Parts, method
 from hkd.experiment.record import read_run
 from hkd.methods.base import Method
-from hkd.store.artifacts import ArtifactError, load_weights
+from hkd.store.artifacts import load_weights
+from hkd.store.refusals import ArtifactError
 
 
 def base(weights: Path) -> Any:

@@ -9,7 +9,8 @@ import torch
 
 from hkd.nets.cnn import FeatureCNN
 from hkd.store import bounded
-from hkd.store.artifacts import ArtifactError, load_weights, weights_about
+from hkd.store.artifacts import load_weights, weights_about
+from hkd.store.refusals import ArtifactError
 
 FACTS: dict[str, Any] = {"network": dict, "name": str}
 SIZES: dict[str, Any] = {"width": int, "image_size": int, "heads": dict, "seed": int, "features": int}

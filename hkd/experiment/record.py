@@ -12,7 +12,8 @@ from hkd.settings.origins import check, digest, from_mapping, read_yaml
 from hkd.settings.sections import PARTS, Run
 from hkd.settings.signatures import constructor_arguments
 from hkd.store import bounded
-from hkd.store.artifacts import ArtifactError, check_digest, read_record, record_path
+from hkd.store.records import check_digest, read_record, record_path
+from hkd.store.refusals import ArtifactError
 
 CONFIG_BYTES = 1 << 20
 FIELDS: dict[str, Any] = {"run": dict, "shape": dict, "seed": int}

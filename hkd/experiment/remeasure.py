@@ -17,7 +17,8 @@ from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
 from hkd.metrics.scoring import FeatureSet, score
 from hkd.plan.scores import scores, sizes
 from hkd.settings.columns import SCORES
-from hkd.store.artifacts import commit, read_arrays, read_json, record_path, versions
+from hkd.store.artifacts import read_arrays, read_json
+from hkd.store.records import commit, record_path, versions
 
 if TYPE_CHECKING:
     import torch

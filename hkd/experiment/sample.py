@@ -16,7 +16,7 @@ from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import ImageStreams, stream
 from hkd.settings.sections import Run
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 
 def classes(seed: int, indices: Sequence[int], label_dim: int) -> Tensor:

@@ -20,8 +20,9 @@ from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import ImageStreams
 from hkd.settings.sections import TrajectorySet
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
 from hkd.store.chunks import Arrays
+from hkd.store.refusals import ArtifactError
 
 SIGMA_DATA = 0.5  # what states are stored over, where the teacher names no such number
 

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hkd.figures.style import DPI, style
-from hkd.store.artifacts import atomic_path, write_text
+from hkd.store.atomic import atomic_path, write_text
 
 
 def save(figure: Figure, stem: Path | str, caption: str) -> list[Path]:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import STAGES, Stage, Work
-from hkd.store.artifacts import ArtifactError, check_digest, main_file, read_record, record_path
+from hkd.plan.stages import STAGES
+from hkd.plan.work import Stage, Work
 from hkd.store.paths import METHOD
+from hkd.store.records import check_digest, main_file, read_record, record_path
+from hkd.store.refusals import ArtifactError
 
 WILDCARD = re.compile(r"\\{(\w+)\\}")  # in a pattern that was escaped
 NUMBERS = ("seed", "nfe", "shard")

@@ -10,8 +10,8 @@ from hkd.plan.runs import Plan
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.origins import ConfigError, nearest, shortened
 from hkd.settings.sections import Run
-from hkd.store.artifacts import ArtifactError
 from hkd.store.published import present
+from hkd.store.refusals import ArtifactError
 
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Stage
+    from hkd.plan.work import Stage
     from hkd.settings.merge import Resolver
     from hkd.settings.origins import Layers, Section
 

@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 
 from hkd.settings.columns import ALWAYS, FID_DIGESTS, Column, at, column, of_ranges
-from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
+from hkd.store.artifacts import read_json
+from hkd.store.records import check_digest, record_path
+from hkd.store.refusals import ArtifactError
 
 SCHEMA = 2
 LARGEST, LARGEST_FLOAT = 1 << 53, int(sys.float_info.max)  # beyond, no table can hold a number exactly, or at all

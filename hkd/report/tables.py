@@ -18,7 +18,7 @@ from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
 from hkd.report.view import AFTER, BEFORE, INTEGERS, view
 from hkd.settings.columns import DEFAULT, Column, column
-from hkd.store.artifacts import write_text
+from hkd.store.atomic import write_text
 
 NUMBERS = ("reported_fid", "train_seconds")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hkd.report.compare import Paper
 from hkd.settings.columns import COLUMNS, Column, column
-from hkd.store.artifacts import check_digest
+from hkd.store.records import check_digest
 
 BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
 AFTER = (

@@ -40,7 +40,9 @@ def distance(
     from hkd.metrics.schema import check_metrics
     from hkd.plan.chain import check
     from hkd.plan.scores import bar, extractor_files, nominal, scores
-    from hkd.store.artifacts import Record, read_arrays, write_json
+    from hkd.store.artifacts import read_arrays
+    from hkd.store.atomic import write_json
+    from hkd.store.records import Record
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     known = plan.layout.reference(dataset)

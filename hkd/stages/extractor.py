@@ -12,7 +12,7 @@ from hkd import interrupt, job
 if TYPE_CHECKING:
     from hkd.cli import Commands
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Work
+    from hkd.plan.work import Work
 
 RoleArgument = Annotated[str, typer.Argument(help="metric or perceptual.")]
 
@@ -45,7 +45,8 @@ def extractor(
 
 def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None:
     from hkd.experiment.extractor import train_extractor
-    from hkd.store.artifacts import identity, save_weights
+    from hkd.store.artifacts import save_weights
+    from hkd.store.records import identity
     from hkd.store.superseded import keep, set_aside
     from hkd.training.checkpoint import Checkpoints
 

@@ -30,7 +30,8 @@ def features(
     from hkd.metrics.measure import sample_arrays
     from hkd.plan.scores import scores
     from hkd.plan.stages import FEATURES
-    from hkd.store.artifacts import read_arrays, read_record, save_arrays
+    from hkd.store.artifacts import read_arrays, save_arrays
+    from hkd.store.records import read_record
 
     plan = job.plan(benchmark, config)
     work = FEATURES.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)

@@ -31,14 +31,9 @@ def metrics(
     from hkd.metrics.scoring import FeatureSet, score
     from hkd.plan.scores import bar, scores, sizes
     from hkd.plan.stages import METRICS
-    from hkd.store.artifacts import (
-        commit,
-        read_arrays,
-        read_record,
-        recorded_digest,
-        versions,
-        write_json,
-    )
+    from hkd.store.artifacts import read_arrays
+    from hkd.store.atomic import write_json
+    from hkd.store.records import commit, read_record, recorded_digest, versions
 
     plan = job.plan(benchmark, config)
     work = METRICS.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)

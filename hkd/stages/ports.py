@@ -29,8 +29,9 @@ def inception_ports(
     """Show both published ports of Inception the same images; fail if their features differ by more than rounding."""
     from hkd.data.image_set import ImageSet
     from hkd.metrics.features.ports import ports_apart
-    from hkd.store.artifacts import Record, write_json
+    from hkd.store.atomic import write_json
     from hkd.store.published import locate
+    from hkd.store.records import Record
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     files = [locate(name, folder) for name in ("inception", "inception-torchscript")]

@@ -35,7 +35,9 @@ def reference_distance(
     from hkd.metrics.references import reference_distance as between
     from hkd.metrics.scoring import FeatureSet
     from hkd.plan.chain import check
-    from hkd.store.artifacts import Record, read_arrays, write_json
+    from hkd.store.artifacts import read_arrays
+    from hkd.store.atomic import write_json
+    from hkd.store.records import Record
 
     plan = job.plan(benchmark, config)
     known = plan.layout.reference(dataset)

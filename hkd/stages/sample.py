@@ -30,8 +30,9 @@ def sample(
 
     from hkd.experiment.sample import Sampler
     from hkd.plan.stages import SAMPLE
-    from hkd.store.artifacts import Arrays, identity, read_record, save_arrays
+    from hkd.store.artifacts import Arrays, save_arrays
     from hkd.store.chunks import clear, in_parts
+    from hkd.store.records import identity, read_record
 
     plan = job.plan(benchmark, config)
     work = SAMPLE.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)

@@ -59,7 +59,7 @@ def show(
     from hkd.plan import rows
     from hkd.report.terminal import show as print_view
     from hkd.report.view import stored_lines, view
-    from hkd.store.artifacts import ArtifactError
+    from hkd.store.refusals import ArtifactError
 
     plan = job.plan(benchmark, config)
     finished = [name for name in plan.tables if Path(f"{plan.layout.table(name)}.csv").exists()]
@@ -81,7 +81,8 @@ def readme(
     from hkd.report.collect import lines_of
     from hkd.report.markdown import short
     from hkd.report.view import view
-    from hkd.store.artifacts import ArtifactError, write_bytes, write_text
+    from hkd.store.atomic import write_bytes, write_text
+    from hkd.store.refusals import ArtifactError
 
     plan = job.plan(benchmark, config)
     frame, paper = _frame(plan, "table1"), _paper(plan, "table1")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hkd.cli import Commands
     from hkd.data.image_set import ImageShape
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Work
-    from hkd.store.artifacts import Record
+    from hkd.plan.work import Work
+    from hkd.store.records import Record
     from hkd.training.milestones import Milestones
 
 
@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
     from hkd.plan.stages import TRAIN
-    from hkd.store.artifacts import identity
+    from hkd.store.records import identity
     from hkd.store.superseded import set_aside
 
     plan = job.plan(benchmark, config)
@@ -130,7 +130,8 @@ def _finish(
     """Write milestones, config, raw and averaged weights, each with its record, the averaged weights last."""
     from hkd.experiment.record import run_document
     from hkd.settings.origins import to_yaml
-    from hkd.store.artifacts import save_weights, write_text
+    from hkd.store.artifacts import save_weights
+    from hkd.store.atomic import write_text
     from hkd.store.superseded import keep
 
     run, folder, (averaged, raw) = plan.run(dataset, method), work.out().parent, weights

@@ -12,7 +12,7 @@ from hkd import interrupt, job
 if TYPE_CHECKING:
     from hkd.cli import Commands
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Work
+    from hkd.plan.work import Work
 
 
 def register(cli: Commands) -> None:
@@ -50,8 +50,8 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
     from tqdm import tqdm
 
     from hkd.experiment.solve import ShardSolver, counted
-    from hkd.store.artifacts import identity
     from hkd.store.chunks import clear, in_parts
+    from hkd.store.records import identity
 
     spec, to = plan.trajectory_set(dataset, name), job.pick_device(device)
     record = job.record(work, to, seed=spec.seed)
@@ -72,7 +72,9 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
 def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
     from hkd.data.shards import open_set
     from hkd.experiment.solve import set_manifest
-    from hkd.store.artifacts import ArtifactError, read_record, write_json
+    from hkd.store.atomic import write_json
+    from hkd.store.records import read_record
+    from hkd.store.refusals import ArtifactError
 
     spec = plan.trajectory_set(dataset, name)
     for number, path in enumerate(work.inputs("shards")):

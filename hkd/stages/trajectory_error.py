@@ -29,7 +29,7 @@ def trajectory_error(
     """Predict x_eps from every state of held-out trajectories, in one step, and measure the error."""
     from hkd.experiment.errors import trajectory_errors
     from hkd.plan.stages import TRAJECTORY_ERROR
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
 
     plan = job.plan(benchmark, config)
     work = TRAJECTORY_ERROR.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
@@ -48,7 +48,8 @@ def error_table(
     from hkd.plan.stages import ERROR_TABLE
     from hkd.report.csv import to_csv
     from hkd.report.error_lines import COLUMNS, error_lines
-    from hkd.store.artifacts import read_json, write_text
+    from hkd.store.artifacts import read_json
+    from hkd.store.atomic import write_text
 
     plan = job.plan(benchmark, config)
     work = ERROR_TABLE.work(plan).expect(expect_digest)

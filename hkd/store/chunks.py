@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hkd.store import bounded
-from hkd.store.artifacts import Arrays, ArtifactError, clear_leftovers, record_path, save_arrays, sha256, write_json
+from hkd.store.artifacts import Arrays, save_arrays
+from hkd.store.atomic import sha256, write_json
+from hkd.store.records import record_path
+from hkd.store.refusals import ArtifactError
+from hkd.store.temporary import clear_leftovers
 
 RECORD_BYTES = 1 << 20
 

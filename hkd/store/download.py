@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from hkd.store.artifacts import ArtifactError, atomic_path, sha256
+from hkd.store.atomic import atomic_path, sha256
 from hkd.store.published import WeightFile, verified
+from hkd.store.refusals import ArtifactError
 
 PIECE = 1 << 20  # bytes that are held at once
 PATIENCE = 60.0  # seconds without an answer

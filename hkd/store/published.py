@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
+from hkd.store.refusals import ArtifactError
 
 
 @dataclass(frozen=True)

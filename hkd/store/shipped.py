@@ -12,7 +12,10 @@ from typing import Any
 
 from hkd.settings.origins import ConfigError, nearest
 from hkd.store import bounded
-from hkd.store.artifacts import ArtifactError, Record, load_weights, save_weights, sha256, weights_about, write_json
+from hkd.store.artifacts import load_weights, save_weights, weights_about
+from hkd.store.atomic import sha256, write_json
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
 CARD_BYTES = 1 << 20

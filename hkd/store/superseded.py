@@ -15,7 +15,9 @@ from pathlib import Path
 
 from hkd.settings.origins import digest
 from hkd.store import bounded
-from hkd.store.artifacts import atomic_path, record_path, refusal, write_text
+from hkd.store.atomic import atomic_path, write_text
+from hkd.store.records import record_path
+from hkd.store.refusals import refusal
 from hkd.store.temporary import make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it

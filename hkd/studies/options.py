@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hkd.plan.runs import Plan
-    from hkd.plan.stages import Work
+    from hkd.plan.work import Work
 
 ImageOption = Annotated[
     list[Path] | None,
@@ -20,7 +20,7 @@ OutOption = Annotated[Path, typer.Option(help="What to write: .png shows the res
 
 def shown_run(plan: Plan, work: Work, dataset: str, method: str, seed: int) -> dict[str, Any]:
     """Return what a caption says of a run: its title, data set, weights and seed."""
-    from hkd.store.artifacts import recorded_digest
+    from hkd.store.records import recorded_digest
 
     weights = recorded_digest(work.input("weights"))[:12]
     return {

@@ -21,7 +21,9 @@ from hkd.koopman.hierarchy import HKDNet
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Run
-from hkd.store.artifacts import Record, save_arrays, write_bytes, write_json
+from hkd.store.artifacts import save_arrays
+from hkd.store.atomic import write_bytes, write_json
+from hkd.store.records import Record
 
 
 @dataclass(frozen=True)

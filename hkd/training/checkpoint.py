@@ -15,7 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from hkd.store import bounded
-from hkd.store.artifacts import clear_leftovers, save_weights, sha256, write_json
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import sha256, write_json
+from hkd.store.temporary import clear_leftovers
 
 KEEP = 2
 LIST_BYTES = 1 << 20

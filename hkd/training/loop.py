@@ -19,7 +19,7 @@ from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.seeding import address, stream
 from hkd.settings.sections import Training
-from hkd.store.artifacts import write_text
+from hkd.store.atomic import write_text
 from hkd.training import nonfinite
 from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.ema import Average, ema_decay

@@ -14,16 +14,10 @@ from torch import Tensor
 
 from hkd.settings.sections import Training
 from hkd.store import bounded
-from hkd.store.artifacts import (
-    ArtifactError,
-    Record,
-    check_digest,
-    load_weights,
-    read_json,
-    save_weights,
-    sha256,
-    write_json,
-)
+from hkd.store.artifacts import load_weights, read_json, save_weights
+from hkd.store.atomic import sha256, write_json
+from hkd.store.records import Record, check_digest
+from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"

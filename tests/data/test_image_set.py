@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 
 from hkd.data.image_set import IMAGES, LABELS, MANIFEST, ImageSet, to_uint8, to_unit_range, write_image_set
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 
 COUNT, RESOLUTION, CLASSES = 12, 8, 3

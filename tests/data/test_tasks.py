@@ -13,7 +13,7 @@ from hkd.data.tasks import ExtractorTask
 from hkd.experiment.extractor import TrainedExtractor
 from hkd.seeding import numpy_stream
 from hkd.settings.sections import Data
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 
 def prepared(folder: Path, classes: list[int] | None, label_dim: int, count: int = 40) -> Path:

@@ -14,7 +14,9 @@ from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError, Record, sha256
+from hkd.store.atomic import sha256
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 
 SIGMAS = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)

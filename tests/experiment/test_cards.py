@@ -10,7 +10,8 @@ import pytest
 
 from hkd.experiment.cards import card, compared
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import ArtifactError, sha256, write_text
+from hkd.store.atomic import sha256, write_text
+from hkd.store.refusals import ArtifactError
 from tests.recorded import recorded
 
 DATASET = "shapes16"

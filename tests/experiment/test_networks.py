@@ -12,7 +12,8 @@ import torch
 
 from hkd.experiment.networks import feature_network, network_facts
 from hkd.nets.cnn import FeatureCNN
-from hkd.store.artifacts import ArtifactError, save_weights
+from hkd.store.artifacts import save_weights
+from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 
 TINY = {"width": 4, "image_size": 8, "heads": {"class": 4}, "seed": 2, "features": 8}

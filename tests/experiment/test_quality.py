@@ -14,7 +14,7 @@ from hkd.experiment.record import read_run
 from hkd.experiment.sample import sample_images
 from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 CPU, IMAGES, SEED, NFE = torch.device("cpu"), 12, 3, 3
 

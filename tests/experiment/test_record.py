@@ -10,7 +10,8 @@ import yaml
 
 from hkd.experiment.finished import base
 from hkd.experiment.record import read_run
-from hkd.store.artifacts import ArtifactError, Record
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 
 

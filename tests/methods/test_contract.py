@@ -19,7 +19,9 @@ from hkd.nets.precond import Precond
 from hkd.plan.runs import Plan
 from hkd.seeding import ImageStreams, stream
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import ArtifactError, load_weights, save_weights, write_text
+from hkd.store.artifacts import load_weights, save_weights
+from hkd.store.atomic import write_text
+from hkd.store.refusals import ArtifactError
 from hkd.training.loop import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -13,8 +13,9 @@ from hkd.experiment.networks import feature_network
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
 from hkd.store.published import WEIGHTS
+from hkd.store.refusals import ArtifactError
 
 
 def pictures(index: int, size: int = 8) -> torch.Tensor:

@@ -16,7 +16,8 @@ from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.experiment.record import run_document
 from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import save_weights, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import write_text
 from hkd.training.loop import Trainer
 
 pytestmark = pytest.mark.slow

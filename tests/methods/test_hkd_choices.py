@@ -23,7 +23,7 @@ from hkd.seeding import stream
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Ema, Optimizer, Run, Training
 from hkd.settings.signatures import constructor_arguments
-from hkd.store.artifacts import sha256
+from hkd.store.atomic import sha256
 from hkd.store.published import BACKBONES, WEIGHTS
 from hkd.training.loop import Trainer
 

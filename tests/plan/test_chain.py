@@ -16,9 +16,12 @@ import pytest
 
 from hkd.plan.chain import Chain, check
 from hkd.plan.runs import Plan
-from hkd.plan.stages import FEATURES, METRICS, SAMPLE, STAGES, TABLE, TRAIN, TRAJECTORY_ERROR, Work
+from hkd.plan.stages import FEATURES, METRICS, SAMPLE, STAGES, TABLE, TRAIN, TRAJECTORY_ERROR
+from hkd.plan.work import Work
 from hkd.store import waiting
-from hkd.store.artifacts import ArtifactError, main_file, record_path, write_text
+from hkd.store.atomic import write_text
+from hkd.store.records import main_file, record_path
+from hkd.store.refusals import ArtifactError
 from hkd.studies.stability.plan import MEASURED
 from tests.recorded import recorded
 

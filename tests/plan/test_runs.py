@@ -16,13 +16,14 @@ from snakemake.utils import update_config
 from hkd.plan import rows
 from hkd.plan.check import check, check_settings
 from hkd.plan.runs import Plan, named_base
-from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN, Work
+from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN
+from hkd.plan.work import Work
 from hkd.settings import merge as resolve
 from hkd.settings.merge import benchmark_layers
 from hkd.settings.origins import ConfigError, from_mapping, read_yaml
 from hkd.settings.overrides import from_arguments
-from hkd.store.artifacts import ArtifactError
 from hkd.store.published import WEIGHTS
+from hkd.store.refusals import ArtifactError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"

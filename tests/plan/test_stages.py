@@ -18,8 +18,9 @@ import pytest
 from hkd.plan import code
 from hkd.plan.code import closure, fingerprint
 from hkd.plan.runs import Plan
-from hkd.plan.stages import STAGES, Stage, Work
+from hkd.plan.stages import STAGES
 from hkd.plan.study import find
+from hkd.plan.work import Stage, Work
 from hkd.store import source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,7 +233,7 @@ NO_OPS = {
     "type hint": ("training/loop.py", "def step(self, batch: Any) -> dict[str, float]:", "def step(self, batch):"),
     "another preset's network": ("nets/kdm.py", "nn.LeakyReLU(0.2)", "nn.LeakyReLU(0.1)"),
     "settings of no run": ("settings/origins.py", "width=110", "width=100"),
-    "writing of files": ("store/artifacts.py", "1 << 20", "1 << 21"),
+    "writing of files": ("store/atomic.py", "1 << 20", "1 << 21"),
     "command": ("stages/train.py", "checkpoint_seconds: float\n", "checkpoint_seconds: int\n"),
 }
 

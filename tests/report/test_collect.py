@@ -14,7 +14,8 @@ from hkd.report.collect import (
     other_starts,
     records,
 )
-from hkd.store.artifacts import ArtifactError, Record
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 
 
 def test_each_file_is_one_line_in_the_order_given(metrics_file):

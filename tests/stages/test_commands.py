@@ -180,7 +180,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(smoke, tmp_path, monkeypatch
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hkd.store.artifacts.os.fsync", full)
+    monkeypatch.setattr("hkd.store.temporary.os.fsync", full)
     code, _, err = smoke("prepare", "shapes8")
     assert code == 1
     assert "the disk is full" in one_line(err)

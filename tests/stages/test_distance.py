@@ -24,8 +24,8 @@ from hkd.plan.scores import published
 from hkd.settings.columns import scores_of
 from hkd.stages import distance, ports
 from hkd.store import published as store
-from hkd.store.artifacts import ArtifactError
 from hkd.store.published import WEIGHTS
+from hkd.store.refusals import ArtifactError
 from tests.metrics.stand_ins import tiny_extractor
 from tests.recorded import recorded
 

@@ -19,8 +19,9 @@ import pytest
 
 from hkd.stages import fetch as module
 from hkd.store import download
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
 from hkd.store.published import WEIGHTS, locate
+from hkd.store.refusals import ArtifactError
 from tests.mutations import mutations
 
 CONTENT = b"weights" * 1000

@@ -13,7 +13,8 @@ from hkd import __main__ as entry
 from hkd import interrupt
 from hkd.data.decoding import encode_png
 from hkd.seeding import numpy_stream
-from hkd.store.artifacts import read_json, record_path, weights_about
+from hkd.store.artifacts import read_json, weights_about
+from hkd.store.records import record_path
 from tests.data.pictures_made import GREEN, RED, folder, packed
 
 

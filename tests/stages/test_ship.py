@@ -14,7 +14,9 @@ from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
 from hkd.stages import ship
 from hkd.store import shipped
-from hkd.store.artifacts import ArtifactError, save_weights, write_json
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import write_json
+from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 from tests.recorded import recorded
 

@@ -20,7 +20,9 @@ from hkd.plan import rows as planned
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
 from hkd.stages import metrics, table
-from hkd.store.artifacts import ArtifactError, read_json, write_json
+from hkd.store.artifacts import read_json
+from hkd.store.atomic import write_json
+from hkd.store.refusals import ArtifactError
 from tests.recorded import recorded
 
 COMMANDS = Commands()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hkd.store.artifacts import ArtifactError
 from hkd.store.chunks import _whole, clear, in_parts
+from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import unused_name
 from tests.fuzzed import COUNTS, refused
 

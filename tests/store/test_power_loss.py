@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from hkd.store.artifacts import Record, record_path, write_bytes
+from hkd.store.atomic import write_bytes
+from hkd.store.records import Record, record_path
 from hkd.store.superseded import keep
 
 
@@ -119,7 +120,7 @@ def test_folders_that_are_made_on_the_way_are_settled_too(tmp_path, monkeypatch)
 def test_the_disk_of_these_tests_tells_when_something_was_not_settled(tmp_path, monkeypatch, forgotten):
     disk = Disk(tmp_path, monkeypatch, honest=forgotten != "folder")
     if forgotten == "file":
-        monkeypatch.setattr("hkd.store.artifacts.settle", lambda path: None)
+        monkeypatch.setattr("hkd.store.atomic.settle", lambda path: None)
     write(tmp_path / "result", b"new")
     bad = [(result, digest) for result, digest in disk.results() if digest and result != b"new"]
     assert bad or (b"", None) in set(disk.results())

@@ -9,7 +9,9 @@ import torch
 
 from hkd.settings.origins import digest
 from hkd.store import superseded
-from hkd.store.artifacts import Record, save_weights, sha256, write_json
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import sha256, write_json
+from hkd.store.records import Record
 from hkd.store.superseded import keep, set_aside
 from hkd.training.checkpoint import Checkpoints, Progress
 

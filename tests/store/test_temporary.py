@@ -17,7 +17,10 @@ import pytest
 
 from hkd import owner
 from hkd.store import temporary as module
-from hkd.store.artifacts import ArtifactError, Record, atomic_path, check_digest, read_json, write_bytes, write_text
+from hkd.store.artifacts import read_json
+from hkd.store.atomic import atomic_path, write_bytes, write_text
+from hkd.store.records import Record, check_digest
+from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import clear_leftovers, temporary_file, unused_name
 
 

@@ -14,8 +14,10 @@ from hkd.experiment.record import run_document
 from hkd.metrics.features.extract import extract
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, save_weights, sha256, write_bytes, write_json, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import sha256, write_bytes, write_json, write_text
 from hkd.store.paths import RunFiles
+from hkd.store.records import Record
 from hkd.training.milestones import weights_name
 from tests.recorded import record_results, recorded
 

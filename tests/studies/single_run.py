@@ -22,7 +22,8 @@ from hkd.experiment.sample import sample_images
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import save_weights, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import write_text
 from hkd.store.paths import Layout, RunFiles
 from hkd.studies.single_images import FinishedRun, finished
 from tests.recorded import record_results

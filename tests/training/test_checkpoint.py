@@ -7,7 +7,9 @@ import json
 import pytest
 import torch
 
-from hkd.store.artifacts import ArtifactError, save_weights, sha256
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import sha256
+from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import unused_name
 from hkd.training import checkpoint
 from hkd.training.checkpoint import Checkpoints, Progress
@@ -102,7 +104,7 @@ def test_a_full_disk_keeps_the_states_that_are_there(three, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hkd.store.artifacts.os.fsync", full)
+    monkeypatch.setattr("hkd.store.temporary.os.fsync", full)
     with pytest.raises(ArtifactError, match="the disk is full"):
         Checkpoints(three, "id").save(state(4), Progress(4))
     monkeypatch.undo()

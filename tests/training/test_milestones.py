@@ -7,7 +7,10 @@ import torch
 
 from hkd import interrupt
 from hkd.plan.stages import TRAIN
-from hkd.store.artifacts import ArtifactError, Record, load_weights, read_json, sha256
+from hkd.store.artifacts import load_weights, read_json
+from hkd.store.atomic import sha256
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
 from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, weights_name

@@ -15,8 +15,9 @@ from hkd import __main__ as entry
 from hkd import interrupt
 from hkd.plan.chain import Chain
 from hkd.plan.runs import Plan
-from hkd.plan.stages import TABLE, TRAJECTORY_ERROR, Work
-from hkd.store.artifacts import main_file, record_path
+from hkd.plan.stages import TABLE, TRAJECTORY_ERROR
+from hkd.plan.work import Work
+from hkd.store.records import main_file, record_path
 
 SMOKE = "configs/benchmarks/smoke.yaml"
 POSITIONAL = ("dataset", "method", "role", "trajectories", "table")

@@ -8,7 +8,7 @@ from typing import Any
 from hkd.data.image_set import write_image_set
 from hkd.data.sources import Source, open_source
 from hkd.settings.sections import Data
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 READS = True  # files of others, of which some may be unreadable
 

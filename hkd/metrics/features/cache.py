@@ -15,7 +15,7 @@ import numpy as np
 from hkd.metrics.features.extract import Extractor, extract_layers
 from hkd.metrics.features.inputs import MetricError, check_features, check_images, images_digest
 from hkd.store import bounded
-from hkd.store.artifacts import atomic_path
+from hkd.store.atomic import atomic_path
 
 CHUNK = 1024  # images whose features are held at a time
 

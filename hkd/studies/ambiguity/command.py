@@ -26,7 +26,7 @@ def ambiguity(
 ) -> None:
     """Hold every open choice's change of FDn against the smallest one that the study could have detected."""
     from hkd.plan.check import check_old_results
-    from hkd.store.artifacts import write_text
+    from hkd.store.atomic import write_text
     from hkd.studies.ambiguity.plan import CENTRE, NAME, TABLE, dataset, settings
     from hkd.studies.ambiguity.table import design_facts, lines, summary, to_csv
 
@@ -72,7 +72,7 @@ def ambiguity_figure(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Bars: what each open choice changes, beside the smallest change that the study could have detected."""
-    from hkd.store.artifacts import read_record
+    from hkd.store.records import read_record
     from hkd.studies.ambiguity.figure import caption, tornado
     from hkd.studies.ambiguity.plan import FIGURE, dataset, settings
     from hkd.studies.ambiguity.table import from_csv

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Stage, figure_files
+from hkd.plan.stages import figure_files
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Stage
 from hkd.settings.merge import Resolver
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Fraction, Positive

@@ -24,7 +24,7 @@ def bars(
 ) -> None:
     """Hold what was measured against the quality bars of the benchmark; the table says which are met."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import write_text
+    from hkd.store.atomic import write_text
     from hkd.studies.bars.judge import COLUMNS, judge, summary
     from hkd.studies.bars.plan import TABLE, asked, dataset, settings, values
     from hkd.studies.bars.values import value_of

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, model_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Needs, Stage
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.origins import ConfigError, Section, nearest
 from hkd.settings.sections import Positive
 from hkd.settings.studies import StudySection

@@ -15,7 +15,8 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data
-from hkd.store.artifacts import read_arrays, read_json, read_record
+from hkd.store.artifacts import read_arrays, read_json
+from hkd.store.records import read_record
 
 if TYPE_CHECKING:
     from hkd.studies.bars.plan import Value

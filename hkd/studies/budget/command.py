@@ -29,7 +29,9 @@ def budget_curve(
     """Measure one run at its milestones: images in one step, and their distance to the reference."""
     from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality
-    from hkd.store.artifacts import read_arrays, read_record, write_json
+    from hkd.store.artifacts import read_arrays
+    from hkd.store.atomic import write_json
+    from hkd.store.records import read_record
     from hkd.studies.budget.curve import points
     from hkd.studies.budget.plan import CURVE, NFE, settings
     from hkd.training.milestones import kept_milestones
@@ -72,7 +74,8 @@ def budget(
 ) -> None:
     """Put the curves of all methods beside what they cost, as a table and a figure."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import read_json, write_text
+    from hkd.store.artifacts import read_json
+    from hkd.store.atomic import write_text
     from hkd.studies.budget.figure import budget_curves, caption
     from hkd.studies.budget.plan import TABLE, curve, dataset, runs, settings
     from hkd.studies.budget.table import COLUMNS, check_matched, lines, mean_curves
@@ -113,7 +116,7 @@ def _cost(plan: Plan, method: str, seed: int) -> Any:
 
 
 def _budget(plan: Plan, dataset: str, method: str, seed: int) -> dict[str, Any]:
-    from hkd.store.artifacts import read_record
+    from hkd.store.records import read_record
 
     return dict(read_record(plan.layout.run(dataset, method, seed).weights, "train")["budget"])
 

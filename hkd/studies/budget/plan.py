@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import field_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Needs, Stage, run_code
+from hkd.plan.stages import run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.merge import Resolver
 from hkd.settings.origins import ConfigError, Layers, nearest
 from hkd.settings.sections import Positive

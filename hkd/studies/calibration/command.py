@@ -36,7 +36,7 @@ def calibrate(
     """Score real images against real ones, clean and corrupted, in every implementation; table and figure."""
     from hkd.experiment.extractors import extractors
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import write_text
+    from hkd.store.atomic import write_text
     from hkd.studies.calibration.calibrate import KEYS, of_image_set, six_digits
     from hkd.studies.calibration.figure import calibration, caption
     from hkd.studies.calibration.plan import TABLE, settings

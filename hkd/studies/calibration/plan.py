@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
-from hkd.plan.stages import Definition, Files, Needs, Stage
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.sections import Positive
 from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout

@@ -30,7 +30,8 @@ def compare(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Hold every claim against what lies in the results folder; write the comparison, and Tables 1 to 6 with it."""
-    from hkd.store.artifacts import Record, write_text
+    from hkd.store.atomic import write_text
+    from hkd.store.records import Record
     from hkd.studies.comparison import plan as study
     from hkd.studies.comparison.judging import bypasses, judge_of
     from hkd.studies.comparison.plan import COMPARE
@@ -75,7 +76,7 @@ def verify(
     from hkd.metrics.features.inputs import MetricError
     from hkd.report.verdicts import NOT_USABLE
     from hkd.settings.origins import ConfigError
-    from hkd.store.artifacts import ArtifactError
+    from hkd.store.refusals import ArtifactError
 
     try:
         code = _verified(claim, weights, strict, bypass, job.plan(benchmark, config), device)
@@ -97,7 +98,8 @@ def _verified(name: str, weights: Path | None, strict: bool, bypass: str | None,
     from tqdm import tqdm
 
     from hkd import interrupt
-    from hkd.store.artifacts import Record, write_json
+    from hkd.store.atomic import write_json
+    from hkd.store.records import Record
     from hkd.studies.comparison import plan as study
     from hkd.studies.comparison.claims import claim_of
     from hkd.studies.comparison.judging import judge_of, verified

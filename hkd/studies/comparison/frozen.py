@@ -17,7 +17,7 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
 from hkd.settings.origins import ConfigError, digest
-from hkd.store.artifacts import write_json
+from hkd.store.atomic import write_json
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.rules import Comparison
 from hkd.studies.comparison.said import Number, Ordering

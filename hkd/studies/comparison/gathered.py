@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hkd.report.collect import ReportError, check_seeds, collect, lines_of
-from hkd.store.artifacts import ArtifactError, check_digest, read_json, record_path
+from hkd.store.artifacts import read_json
+from hkd.store.records import check_digest, record_path
+from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.said import Cell
 
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands

@@ -9,8 +9,9 @@ from typing import Any
 
 from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
-from hkd.store.artifacts import ArtifactError, read_json
+from hkd.store.artifacts import read_json
 from hkd.store.paths import RunFiles
+from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
 from hkd.studies.comparison.gathered import Found, RunFile, of_cell, of_run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Stage
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Stage
 from hkd.settings.origins import canonical, digest, read_yaml
 from hkd.store.paths import Layout
 from hkd.studies.comparison.claims import Claim, read_claims

@@ -12,8 +12,11 @@ from hkd.experiment.remeasure import RELEASED, UNKNOWN, remeasure
 from hkd.plan.runs import Plan
 from hkd.report.verdicts import NOT_USABLE, exit_code
 from hkd.settings.origins import ConfigError
-from hkd.store.artifacts import ArtifactError, Record, read_json, write_json
+from hkd.store.artifacts import read_json
+from hkd.store.atomic import write_json
 from hkd.store.paths import RunFiles
+from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.judging import numbers_of, run_files, stands_for

@@ -8,7 +8,7 @@ from hkd import job
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
-    from hkd.plan.stages import Work
+    from hkd.plan.work import Work
 
 
 def register(cli: Commands) -> None:
@@ -28,7 +28,7 @@ def known_rates(
     from tqdm import tqdm
 
     from hkd.koopman.timemap import TimeMap
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
     from hkd.studies.determined.courses import every_pair, lines
     from hkd.studies.determined.known_rates import Known, fit_of, fitted
     from hkd.studies.determined.plan import CONTROLS, KNOWN, settings
@@ -62,7 +62,7 @@ def spectrum_courses(
 
     from tqdm import tqdm
 
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
     from hkd.studies.determined.courses import course_of_run, lines
     from hkd.studies.determined.plan import COURSES, comparisons, run_files, settings, trained
 
@@ -84,7 +84,7 @@ def determined(
 ) -> None:
     """Say what determines the spectrum: a table of agreement after the first steps and at the end, and a text."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import write_text
+    from hkd.store.atomic import write_text
     from hkd.studies.determined.plan import FIXED, FREE, TABLE
     from hkd.studies.determined.table import COLUMNS, rows, text, verdict
 

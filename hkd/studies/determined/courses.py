@@ -18,7 +18,7 @@ from hkd.experiment.record import read_run
 from hkd.koopman.hierarchy import HKDNet
 from hkd.koopman.spectrum import OrderBy, agreement_test, spectra
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.training.milestones import kept_milestones
 
 Spectrum = dict[str, Tensor]

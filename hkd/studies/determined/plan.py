@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Needs, Stage, figure_files, run_code
+from hkd.plan.stages import figure_files, run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.merge import Resolver
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Fraction, Positive, Rate

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Needs, Stage, figure_files, run_code
+from hkd.plan.stages import figure_files, run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.sections import Fraction, Positive, Rate
 from hkd.settings.studies import Edges, OrderBy, Shown, StudySection
 from hkd.store.paths import DATASET, METHOD, SEED, Layout

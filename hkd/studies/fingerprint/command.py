@@ -30,8 +30,10 @@ def readings(
     from hkd.data.image_set import image_shape
     from hkd.experiment.extractors import extractors
     from hkd.experiment.quality import as_arrays
-    from hkd.store.artifacts import Arrays, identity, read_arrays, write_json
+    from hkd.store.artifacts import Arrays, read_arrays
+    from hkd.store.atomic import write_json
     from hkd.store.chunks import clear, in_parts
+    from hkd.store.records import identity
     from hkd.studies.fingerprint.plan import MEASURED, dataset, settings
     from hkd.studies.fingerprint.readings import Reading, released_weights, score, weights_of_run
 
@@ -76,7 +78,8 @@ def fingerprint(
 ) -> None:
     """Hold every reading's score before training, and what averages keep of it, against the paper's Table 5."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import read_json, write_text
+    from hkd.store.artifacts import read_json
+    from hkd.store.atomic import write_text
     from hkd.studies.fingerprint.plan import TABLE, comparable, printed, settings
     from hkd.studies.fingerprint.table import COLUMNS, lines, summary
 

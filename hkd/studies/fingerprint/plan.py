@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
-from hkd.plan.stages import Definition, Files, Needs, Stage, run_code
+from hkd.plan.stages import run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.sections import Ema, Fraction, Positive
 from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout

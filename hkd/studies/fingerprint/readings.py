@@ -21,7 +21,7 @@ from hkd.experiment.sample import in_batches, sample_images
 from hkd.metrics.features.extract import Extractor, extract
 from hkd.metrics.scores.frechet import Frechet, frechet_from_features
 from hkd.settings.sections import Run
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 LARGEST = 4 << 30  # bytes; the largest of EDM's networks has a quarter of this
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Stage, figure_files, run_code
+from hkd.plan.stages import figure_files, run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Stage
 from hkd.store.paths import Layout
 
 NAME, RUN = "framework", "methods/hkd"

@@ -73,7 +73,7 @@ def colourise(
     device: job.DeviceOption = "auto",
 ) -> None:
     """Generate colours for the luminance of pictures; that of colour pictures is taken, and their colours forgotten."""
-    from hkd.store.artifacts import Record
+    from hkd.store.records import Record
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restoration import colourised, true_images
     from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance

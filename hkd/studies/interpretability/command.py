@@ -79,7 +79,7 @@ def closure(
     """Evolve latents of x_T along held-out trajectories, and hold them against the encoded states and the states."""
     from tqdm import tqdm
 
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
     from hkd.studies.interpretability.closure import closure_of_run
     from hkd.studies.interpretability.plan import CLOSURE, settings
 
@@ -112,7 +112,7 @@ def band_factors(
     """Swap bands between images and read which factors follow, beside a permutation null and a swap of resolutions."""
     from tqdm import tqdm
 
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
     from hkd.studies.interpretability.band_swaps import factors_of_run, readings
     from hkd.studies.interpretability.plan import FACTORS, settings, spectrum_settings
 
@@ -148,7 +148,7 @@ def agreement(
     """Compare the spectra of seeds, and of operators that started elsewhere, mode by mode."""
     from tqdm import tqdm
 
-    from hkd.store.artifacts import write_json
+    from hkd.store.atomic import write_json
     from hkd.studies.interpretability.agreements import agreements
     from hkd.studies.interpretability.plan import AGREEMENT, dataset, pairs, settings
 
@@ -173,7 +173,7 @@ def interpretability(
 ) -> None:
     """Answer the questions from what was measured: a table with nulls and decisions, and a paragraph in plain words."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import write_text
+    from hkd.store.atomic import write_text
     from hkd.studies.interpretability.evidence import COLUMNS, evidence
     from hkd.studies.interpretability.findings import findings
     from hkd.studies.interpretability.plan import TABLE, dataset, settings, titles

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from hkd.plan.runs import HELD_OUT, Plan
-from hkd.plan.stages import Definition, Files, Inputs, Needs, Stage, figure_files, run_code
+from hkd.plan.stages import figure_files, run_code
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.origins import ConfigError, Section, nearest
 from hkd.settings.sections import Fraction, Positive
 from hkd.settings.studies import Draws, Edges, OrderBy, Shown, StudySection

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hkd.data.kinds import shapes
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.studies.interpretability.factors import Factor
 
 Resize = Callable[[Tensor, int], Tensor]

@@ -13,7 +13,7 @@ from hkd.experiment.record import read_run
 from hkd.experiment.sample import classes
 from hkd.koopman.hierarchy import HKDNet
 from hkd.seeding import ImageStreams
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 
 
 class Start(NamedTuple):

@@ -31,8 +31,10 @@ def stability(
 
     from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality, as_arrays
-    from hkd.store.artifacts import Arrays, identity, read_arrays, write_json
+    from hkd.store.artifacts import Arrays, read_arrays
+    from hkd.store.atomic import write_json
     from hkd.store.chunks import clear, in_parts
+    from hkd.store.records import identity
     from hkd.studies.stability.plan import MEASURED
     from hkd.training.milestones import kept_milestones
 
@@ -86,7 +88,8 @@ def stability_table(
 ) -> None:
     """Gather quality over training, mean and spread over seeds, beside what the paper printed: Table 5."""
     from hkd.report.csv import to_csv
-    from hkd.store.artifacts import read_json, write_text
+    from hkd.store.artifacts import read_json
+    from hkd.store.atomic import write_text
     from hkd.studies.stability.plan import TABLE, averaging, printed, settings
     from hkd.studies.stability.table import COLUMNS, lines
     from hkd.training.ema import initial_share

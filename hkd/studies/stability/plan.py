@@ -7,8 +7,9 @@ from typing import Any
 
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
-from hkd.plan.stages import Definition, Files, Needs, Stage, figure_files, run_code, sampling_settings
+from hkd.plan.stages import figure_files, run_code, sampling_settings
 from hkd.plan.study import Study
+from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.settings.sections import Ema, Positive
 from hkd.settings.studies import StudySection
 from hkd.store.paths import DATASET, METHOD, SEED, Layout

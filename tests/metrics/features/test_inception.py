@@ -22,8 +22,9 @@ from hkd.metrics.features.inception import (
 )
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import check_name, reference_arrays
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
 from hkd.store.published import WEIGHTS
+from hkd.store.refusals import ArtifactError
 
 
 @pytest.fixture(scope="module")

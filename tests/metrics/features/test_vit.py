@@ -14,8 +14,9 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.features.vit import IMAGENET, clip, clip_extractor, dinov2, dinov2_extractor, transformer_extractor
 from hkd.seeding import stream
-from hkd.store.artifacts import ArtifactError, sha256
+from hkd.store.atomic import sha256
 from hkd.store.published import WEIGHTS
+from hkd.store.refusals import ArtifactError
 
 WIDTH, LAYERS, PATCH = 128, 2, 14
 

@@ -14,7 +14,8 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data
-from hkd.store.artifacts import Record, write_text
+from hkd.store.atomic import write_text
+from hkd.store.records import Record
 from hkd.studies.bars.plan import Value
 from hkd.studies.bars.values import reading, real_vs_real, value_of
 

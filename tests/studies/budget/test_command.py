@@ -14,7 +14,8 @@ from hkd.cli import Commands
 from hkd.experiment.quality import MilestoneQuality
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
-from hkd.store.artifacts import read_arrays, write_json
+from hkd.store.artifacts import read_arrays
+from hkd.store.atomic import write_json
 from hkd.studies.budget import command
 from hkd.studies.budget import plan as budgets
 from tests.recorded import record_results

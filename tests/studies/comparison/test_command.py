@@ -15,7 +15,7 @@ from hkd import interrupt
 from hkd.experiment.extractors import extractors
 from hkd.metrics.measure import reference_arrays
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import record_path
+from hkd.store.records import record_path
 from tests.recorded import record_results, recorded
 from tests.studies.milestones import DATASET, finished_run
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hkd.store.artifacts import ArtifactError, record_path
+from hkd.store.records import record_path
+from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
 from hkd.studies.comparison.said import Cell
 from tests.mutations import mutations

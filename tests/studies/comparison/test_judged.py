@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hkd.report.verdicts import Verdict
-from hkd.store.artifacts import Record, write_text
+from hkd.store.atomic import write_text
+from hkd.store.records import Record
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
 KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03

@@ -11,7 +11,8 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.report.csv import to_csv
 from hkd.settings.columns import FID_DIGESTS
-from hkd.store.artifacts import Record, write_json, write_text
+from hkd.store.atomic import write_json, write_text
+from hkd.store.records import Record
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
 from hkd.studies.comparison.judged import Line

@@ -14,7 +14,9 @@ from hkd.experiment.build import method as build
 from hkd.experiment.record import run_document
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import Record, save_weights, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import write_text
+from hkd.store.records import Record
 from hkd.studies.determined import command
 from hkd.studies.determined.plan import trained
 from hkd.training.milestones import weights_name

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.studies.determined.courses import course_of_run, lines
 from tests.studies.milestones import finished_run
 

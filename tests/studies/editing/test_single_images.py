@@ -9,8 +9,8 @@ import torch
 
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
-from hkd.store.artifacts import ArtifactError
 from hkd.store.paths import Layout
+from hkd.store.refusals import ArtifactError
 from hkd.studies.single_images import as_bytes, finished, stored_images
 from tests.studies.single_run import CPU
 

@@ -20,7 +20,8 @@ from hkd.experiment.record import run_document
 from hkd.metrics.features.extract import extract
 from hkd.plan.runs import Plan
 from hkd.settings.origins import to_yaml
-from hkd.store.artifacts import save_weights, write_text
+from hkd.store.artifacts import save_weights
+from hkd.store.atomic import write_text
 from hkd.studies.fingerprint import command
 from hkd.studies.fingerprint.readings import weights_of_run
 from tests.koopman.networks import moved

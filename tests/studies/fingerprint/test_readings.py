@@ -11,7 +11,7 @@ from hkd.data.image_set import ImageShape
 from hkd.experiment import build as experiment
 from hkd.experiment.extractors import trained_extractor
 from hkd.metrics.features.extract import extract
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.studies.fingerprint import readings
 from hkd.studies.fingerprint.readings import Reading, released_weights, score, weights_of_run
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hkd.data.kinds import shapes
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.studies.interpretability.factors import difference
 from hkd.studies.interpretability.reader import FactorReader, comparable
 

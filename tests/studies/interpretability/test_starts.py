@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from hkd.experiment.finished import base
 from hkd.experiment.record import read_run
 from hkd.experiment.sample import sample_images
-from hkd.store.artifacts import ArtifactError
+from hkd.store.refusals import ArtifactError
 from hkd.studies.interpretability.starts import hkd_network, start
 
 CPU = torch.device("cpu")

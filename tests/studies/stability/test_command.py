@@ -13,7 +13,8 @@ from hkd import interrupt
 from hkd.cli import Commands
 from hkd.experiment.quality import MilestoneQuality
 from hkd.plan.runs import Plan
-from hkd.store.artifacts import ArtifactError, read_arrays
+from hkd.store.artifacts import read_arrays
+from hkd.store.refusals import ArtifactError
 from hkd.studies.stability import command
 from tests.studies.milestones import DATASET, finished_run, list_milestones
 
