@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hkd.plan.study import find
 from hkd.report.verdicts import margin_of
 from hkd.settings.origins import ConfigError, Layers, check, nearest, read_yaml
 from hkd.studies.comparison.rules import Comparison
@@ -70,7 +71,7 @@ def read_claims(configs: Path, rules: Comparison) -> dict[str, Claim]:
         elif isinstance(item, Ordering):
             found[name] = _ordering(name, item, numbers, sources)
         else:
-            found[name] = Claim(name, item, _words(item.cite, sources), note=item.note)
+            found[name] = _statement(name, item, sources)
     return found
 
 
@@ -197,6 +198,12 @@ def _ordering(name: str, said: Ordering, numbers: Mapping[str, Claim], sources: 
     if low >= high:
         raise ConfigError(f"claim '{name}': {said.lower} is printed as {low:g}, not below {said.higher}, {high:g}")
     return Claim(name, said, _words(said.cite, sources), float(f"{high - low:.12g}"), note=said.note)
+
+
+def _statement(name: str, said: Statement, sources: Mapping[str, str]) -> Claim:
+    if said.study not in (known := find()):
+        raise ConfigError(f"claim '{name}': no study '{said.study}'. {nearest(said.study, list(known))}")
+    return Claim(name, said, _words(said.cite, sources), note=said.note)
 
 
 def _words(cite: Cite, sources: Mapping[str, str]) -> str:

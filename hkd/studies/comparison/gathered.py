@@ -102,17 +102,16 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
     return Found(*(tuple(fact) for fact in facts))
 
 
-def of_cell(folder: Path, cell: Cell) -> Found:
-    """Return the cell of a study's table, as one line with `cell` (its text) and the other columns of its row."""
-    path = folder / cell.file
+def of_cell(path: Path, cell: Cell) -> Found:
+    """Return the cell of a study's file, as one line with `cell` (its text) and the other columns of its row."""
     if not path.exists():
         return Found(missing=(str(path),))
     try:
-        line = _cell(path, cell)
+        line = _value(path, cell) if path.suffix == ".json" else _cell(path, cell)
     except ArtifactError as error:
         return Found(refused=(str(error),), files=(str(path),) if path.is_file() else ())
-    if line is None:
-        return Found(missing=(f"{path}: a line with {_words(cell)}",), files=(str(path),))
+    if line is None or not line["cell"].strip():  # a line without its number: the training has not come so far
+        return Found(missing=(f"{path}: {cell.column} of a line with {_words(cell)}",), files=(str(path),))
     unrecorded = () if record_path(path).exists() else (str(path),)
     return Found(lines=(line,), unrecorded=unrecorded, files=(str(path),))
 
@@ -160,6 +159,18 @@ def _selected(about: Mapping[str, Any]) -> str:
         return f"chosen by the score ({about['selected']})"
     kept = about.get("checkpoint", "last")
     return "" if kept == "last" else f"checkpoint '{kept}', not the last"
+
+
+def _value(path: Path, cell: Cell) -> dict[str, Any]:
+    """Return the text under the keys of a JSON file that a study wrote."""
+    found = read_json(path, path.stem)
+    for key in cell.column.split("."):
+        if not isinstance(found, Mapping) or key not in found:
+            raise ReportError(f"{path}: has no key '{cell.column}'; run the study again")
+        found = found[key]
+    if not isinstance(found, str):
+        raise ReportError(f"{path}: {cell.column} is no text; run the study again")
+    return {"cell": found, "file": str(path)}
 
 
 def _cell(path: Path, cell: Cell) -> dict[str, Any] | None:

@@ -44,7 +44,8 @@ def judge_of(
         said = claim.said
         if isinstance(said, Statement) or (isinstance(said, Number) and said.cell):
             assert said.cell is not None
-            return of_cell(Path(plan.layout.root), said.cell)
+            file = said.cell.file.replace("{dataset}", plan.study_dataset(None))
+            return of_cell(Path(plan.layout.root) / file, said.cell)
         assert isinstance(said, Number)
         return run(str(stands_for(plan, said.reported)), str(claim.run), int(claim.nfe or 1))
 

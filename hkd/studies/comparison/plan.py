@@ -7,7 +7,7 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.plan.study import Study
 from hkd.plan.work import Definition, Files, Stage
-from hkd.settings.origins import canonical, digest, read_yaml
+from hkd.settings.origins import ConfigError, canonical, digest, nearest, read_yaml
 from hkd.store.paths import Layout
 from hkd.studies.comparison.claims import Claim, read_claims
 from hkd.studies.comparison.frozen import Frozen, content, read_frozen
@@ -18,6 +18,8 @@ NAME = "comparison"
 PAPER_TABLES = (1, 2, 3, 4, 5, 6)
 SUFFIXES = {"csv": "csv", "markdown": "md", "latex": "tex"}
 
+RUNS = ("methods", "ablations")
+
 
 def settings(plan: Plan) -> Comparison:
     """Return the study's settings."""
@@ -25,8 +27,17 @@ def settings(plan: Plan) -> Comparison:
 
 
 def claims(plan: Plan) -> dict[str, Claim]:
-    """Return every claim, by id."""
-    return read_claims(plan.configs, settings(plan))
+    """Return every claim, by id.
+
+    Raises:
+        ConfigError: a claim is mistaken, or a run that is said to be selected does not exist.
+    """
+    rules = settings(plan)
+    for name in rules.selected:
+        if not (plan.configs / f"{name}.yaml").is_file():
+            runs = [f"{kind}/{path.stem}" for kind in RUNS for path in (plan.configs / kind).glob("*.yaml")]
+            raise ConfigError(f"studies.{NAME}.selected: no run '{name}'. {nearest(name, runs)}")
+    return read_claims(plan.configs, rules)
 
 
 def frozen(plan: Plan) -> Frozen:

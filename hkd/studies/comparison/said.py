@@ -33,17 +33,19 @@ class Cite(Section):
 
 
 class Cell(Section):
-    """A cell of a table that a study leaves in the results folder.
+    """A cell of a table that a study leaves in the results folder, or a value in a JSON file of it.
 
     Attributes:
-        file: below the results folder; where: what stands in other columns of its line.
-        column: the cell: a number, or one for each seed with spaces between, or a decision.
+        file: below the results folder, `{dataset}` standing for that of studies; where: what stands in other columns of
+            its line.
+        column: the cell: a number, or one for each seed with spaces between, or a decision. Of JSON, keys with dots
+            between.
         quantity: what the numbers are, where it is not what was printed.
         must: what other columns must say for the numbers to compare with the printed one.
     """
 
-    file: Annotated[str, Field(pattern=r"^[\w-]+\.csv$")]
-    where: dict[str, str]
+    file: Annotated[str, Field(pattern=r"^(\{dataset\}/)?([\w-]+/)*[\w-]+\.(csv|json)$")]
+    where: dict[str, str] = {}
     column: str
     quantity: str = ""
     must: dict[str, str] = {}

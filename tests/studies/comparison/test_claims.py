@@ -65,7 +65,7 @@ def test_every_claim_says_where_it_stands_and_how_it_was_rounded(known):
         if isinstance(claim.said, Number):
             assert claim.margin > 0 and claim.said.rounding in (0.01, 1) and claim.said.protocol
         elif isinstance(claim.said, Statement):
-            assert claim.said.agrees and claim.said.cell.file.endswith(".csv")
+            assert claim.said.agrees and claim.said.cell.file.endswith((".csv", ".json"))
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,19 @@ def edit(configs: Path, file: str, old: str, new: str) -> None:
         ("table2.yaml", "  t2-ddim-10: {cite: {row: DDIM, nfe: 10}}", "  t2-ddim-10: 3", "is no mapping"),
         ("orderings.yaml", "t3-hkd, higher: t3-single-scale", "t3-single-scale, higher: t3-hkd", "not below"),
         ("orderings.yaml", "lower: t3-hkd", "lower: t3-hdk", "Did you mean 't3-hkd'"),
+        ("statements.yaml", "study: interpretability", "study: interpretabilty", "Did you mean 'interpretability'"),
         ("statements.yaml", "file: interpretability.csv", "file: ../../etc/passwd", "cell.file = '../../etc/passwd'"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_claim_is_one_line(copied, plan, file, old, new, said):
     edit(copied, file, old, new)
     assert said in refused(copied, plan)
+
+
+def test_a_run_that_is_said_to_be_selected_exists(root):
+    changes = {"studies": {"comparison": {"selected": {"methods/hkdd": "rate chosen by FID"}}}}
+    with pytest.raises(ConfigError, match=r"no run 'methods/hkdd'. Did you mean 'methods/hkd'"):
+        claims(Plan.load(str(root / "configs/benchmarks/embedded.yaml"), changes, root / "configs"))
 
 
 def test_a_mistyped_id_is_refused_with_the_nearest(known):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hkd.report.verdicts import Verdict
-from hkd.store.atomic import write_text
+from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
@@ -399,3 +399,24 @@ def test_stages_of_a_training_are_ordered_seed_by_seed(tree):
     full.study("table5.csv", lines)
     assert full.judged("o-first-epoch").verdict is Verdict.REPRODUCED
     assert full.judged("t5-epoch0").verdict is Verdict.NOT_COMPARABLE
+
+
+def test_the_time_of_an_edit_is_what_the_study_of_editing_says(tree):
+    assert tree("embedded").judged("w-midpoint").verdict is Verdict.NOT_RUN
+    for decision, verdict in (
+        ("matters", Verdict.TOY_AGREES),
+        ("void", Verdict.TOY_DISAGREES),
+        ("nothing is edited", Verdict.TOY_UNRESOLVED),
+    ):
+        made = tree("embedded")
+        path = made.root / "shapes16/methods/hkd/seed0/editing/editing.json"
+        write_json(path, {"time": {"verdict": decision}})
+        Record("edit").write(path)
+        assert made.judged("w-midpoint").verdict is verdict
+
+
+def test_an_epoch_that_a_training_has_not_reached_is_not_run(tree):
+    made = tree("embedded")
+    made.study("table5.csv", [{"epoch": "before training", "values": "400 410"}, {"epoch": "0", "values": ""}])
+    assert made.judged("t5-epoch0").verdict is Verdict.NOT_RUN
+    assert made.judged("o-first-epoch").verdict is Verdict.NOT_RUN
