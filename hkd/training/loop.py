@@ -205,7 +205,9 @@ class _History:
 def _told(step: int, facts: dict[str, float], settings: Training) -> str:
     """Return what happened in a step that is not finite."""
     found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
-    done = {"skip": "passed over", "zero": "made with zeros for what is not finite, if a norm was left"}[settings.nonfinite]
+    done = {"skip": "passed over", "zero": "made with zeros for what is not finite, if a norm was left"}[
+        settings.nonfinite
+    ]
     return f"step {step} is not finite ({found}): {done}"
 
 
