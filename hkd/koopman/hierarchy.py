@@ -111,7 +111,10 @@ class HKDNet(nn.Module):
         self._check_latents(latents)
         self._check(from_sigma)
         self._check(to_sigma)
-        dt = torch.as_tensor(self.time(_flat(to_sigma)) - self.time(_flat(from_sigma)), device=latents[0].device)
+        step = self.time(_flat(to_sigma)) - self.time(_flat(from_sigma))
+        device = latents[0].device
+        # a number is written by the device itself: a copy of it would make the host wait
+        dt = step.to(device) if isinstance(step, Tensor) else torch.full((), step, device=device)
         return [z if (operator := self.operator(i)) is None else operator(z, dt) for i, z in enumerate(latents)]
 
     def decode(

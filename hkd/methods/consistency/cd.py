@@ -43,7 +43,7 @@ class CD(ConsistencyModel):
         clean, labels = batch.clean, batch.labels
         n = torch.randint(self.points - 1, (len(clean),), generator=generator)
         grid = self.grid(self.points)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         x = clean + per_image(t) * torch.randn(clean.shape, generator=generator).to(clean)
         nearer = heun_step(lambda x, sigma: self.teacher(x, sigma, labels), x, t, s)
 

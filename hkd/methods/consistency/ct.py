@@ -50,7 +50,7 @@ class CT(ConsistencyModel):
         points = grid_points(step, self.total_steps, s0=self.s0, s1=self.s1)
         n = torch.randint(points - 1, (len(clean),), generator=generator)
         grid = self.grid(points)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         prediction, target = consistency_pair(
             lambda x, sigma: self.student(x, sigma, labels),

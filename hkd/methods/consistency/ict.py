@@ -50,7 +50,7 @@ class ICT(ConsistencyModel):
         grid = self.grid(grid_points(step, self.total_steps, s0=self.s0, s1=self.s1))
         weights = level_probabilities(grid, self.p_mean, self.p_std)
         n = torch.multinomial(weights, len(clean), replacement=True, generator=generator)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
 
         def f(x: Tensor, sigma: Tensor) -> Tensor:
