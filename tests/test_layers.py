@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 # Everybody may import these; they import one another only, and what is named for them below.
 FOUNDATION = {"seeding", "interrupt", "owner", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
-HARNESS = {"plan", "experiment", "report", "figures", "job"}
+HARNESS = {"plan", "experiment", "report", "figures", "job", "compute"}
 
 # Module or package -> what it may import besides the foundation and itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": set(),
     "plan": {"nets.presets"},
     "experiment": LIBRARY | {"plan"},
-    "job": {"plan", "figures.save"},
+    "compute": set(),
+    "job": {"plan", "figures.save", "compute"},
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},

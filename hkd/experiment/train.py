@@ -14,6 +14,8 @@ from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
 from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
+from hkd.nets.precision import narrow
+from hkd.settings.numerics import Compute
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
@@ -72,11 +74,13 @@ def train_run(
     title: str,
     checkpoint_seconds: float,
     may_diverge: bool = False,
+    compute: Compute = Compute(),  # noqa: B008 (immutable)
 ) -> Trained:
     """Return a run that was trained, going on from its newest checkpoint.
 
     Args:
         code: digest of the code that makes the steps from here on.
+        compute: precision of the networks.
         may_diverge: whether a training that ends because too many steps are not finite has its last weights as result.
     Raises:
         Diverged: too many steps are not finite, and that is no result.
@@ -85,6 +89,8 @@ def train_run(
     shape = image_shape(sources.images)
     start = parts(sources.init, sources.teacher, sources.distance)
     built = method(run, shape, seed=seed, parts=start).to(to)
+    if compute.precision == "bf16":
+        narrow(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code)
     kept = milestone_steps(run.training) if built.trains else ()

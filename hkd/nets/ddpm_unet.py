@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hkd.nets.layers import Conv2d, Init, Linear, PositionalEmbedding, group_norm
+from hkd.nets.precision import in_its_precision
 from hkd.nets.presets import NetworkConfig
 
 EPS = 1e-6  # of every GroupNorm
@@ -29,8 +30,12 @@ class DDPMUNet(nn.Module):
     block, and skips after downsampling too. With the defaults and 32 pixels it has 35,746,307 parameters.
     The class label, where there is one, is a linear map added to the time embedding (our addition).
 
+    `precision`: type in which convolutions and maps compute; None is that of the weights.
+
     Source: Ho et al. (2020), Appendix B.
     """
+
+    precision: torch.dtype | None = None
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class DDPMUNet(nn.Module):
         self.out_norm = group_norm(channels, eps=EPS)
         self.out_conv = _conv(channels, out_channels, 3, init=INIT_ZERO)
 
+    @in_its_precision
     def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return the raw output (B, out_channels, R, R).
 

@@ -172,6 +172,8 @@ def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
         del settings["training"]["nonfinite"]
     if run.init_weights == "averaged":
         del settings["init_weights"]
+    if (precision := plan.benchmark.compute.precision) != "fp32":
+        settings["precision"] = precision
     if weights := plan.backbone(run):
         settings["perceptual_weights"] = weights.sha256
     return settings

@@ -45,6 +45,9 @@ MADE_BY = {  # the command behind an input of this name
 }
 
 
+NOT_EVALUATED = ("prepare", "extractor", "train")  # commands whose results no precision of an evaluation changes
+
+
 @dataclass(frozen=True)
 class Files:
     """What a stage leaves, as paths; with wildcards in place of values, the patterns of its rule.
@@ -139,8 +142,11 @@ class Work:
 
     @cached_property
     def settings_digest(self) -> str:
-        """What names those values."""
-        return digest(self.definition.settings)
+        """What names those values, with the precision of the evaluation where it is not the default."""
+        precision = self.plan.benchmark.compute.evaluation
+        if precision == "fp32" or self.command in NOT_EVALUATED:
+            return digest(self.definition.settings)
+        return digest([self.definition.settings, {"evaluation": precision}])
 
     @cached_property
     def code(self) -> str:

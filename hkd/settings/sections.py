@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
+from hkd.settings.numerics import Compute
 from hkd.settings.origins import Section, nearest
 from hkd.store.source import PACKAGE, module_file
 
@@ -327,6 +328,7 @@ class Benchmark(Section):
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
+        compute: precision and ways of computing; see `Compute`.
     """
 
     benchmark: Title
@@ -353,6 +355,7 @@ class Benchmark(Section):
     trajectory_errors: tuple[str, ...] = ()
     bars: tuple[str, ...] = ()
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    compute: Compute = Compute()
 
     @field_validator("figures")
     @classmethod

@@ -85,6 +85,7 @@ def _train(
         title=f"{method} seed {seed}",
         checkpoint_seconds=checkpoint_seconds,
         may_diverge=plan.may_diverge(method),
+        compute=plan.benchmark.compute,
     )
     if found.diverged_at is not None:
         print(f"{method} seed {seed}: diverged at step {found.diverged_at}, which is its result", file=sys.stderr)
