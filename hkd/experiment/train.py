@@ -14,6 +14,7 @@ from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
 from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
+from hkd.nets.compiled import compile_networks
 from hkd.nets.precision import narrow
 from hkd.settings.numerics import Compute
 from hkd.settings.sections import Run
@@ -80,7 +81,7 @@ def train_run(
 
     Args:
         code: digest of the code that makes the steps from here on.
-        compute: precision of the networks.
+        compute: precision of the networks, and whether they are compiled.
         may_diverge: whether a training that ends because too many steps are not finite has its last weights as result.
     Raises:
         Diverged: too many steps are not finite, and that is no result.
@@ -91,6 +92,8 @@ def train_run(
     built = method(run, shape, seed=seed, parts=start).to(to)
     if compute.precision == "bf16":
         narrow(built)
+    if compute.compile:
+        compile_networks(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code)
     kept = milestone_steps(run.training) if built.trains else ()

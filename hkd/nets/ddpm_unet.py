@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hkd.nets.blocks import attention
 from hkd.nets.layers import Conv2d, Init, Linear, PositionalEmbedding, group_norm
 from hkd.nets.precision import in_its_precision
 from hkd.nets.presets import NetworkConfig
@@ -35,6 +36,7 @@ class DDPMUNet(nn.Module):
     Source: Ho et al. (2020), Appendix B.
     """
 
+    graphs: ClassVar[tuple[str, ...]] = ("forward",)
     precision: torch.dtype | None = None
 
     def __init__(
@@ -155,8 +157,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        q, k, v = (part(h).flatten(2).transpose(1, 2) for part in (self.q, self.k, self.v))  # (B, pixels, C)
-        h = F.scaled_dot_product_attention(q, k, v)
+        q, k, v = (part(h).flatten(2).transpose(1, 2).contiguous() for part in (self.q, self.k, self.v))
+        h = attention(q, k, v)  # each (B, pixels, C)
         return x + self.proj(h.transpose(1, 2).reshape(x.shape))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +61,10 @@ class UNet(nn.Module, ABC):
         label_dim: length of a one-hot class label; 0 for an unconditional network.
         augment_dim: length of an augmentation label; 0 for none.
         precision: type in which convolutions and maps compute; None is that of the weights.
+        graphs: methods that `torch.compile` takes whole.
     """
 
+    graphs: ClassVar[tuple[str, ...]] = ("forward", "encode", "decode")
     precision: torch.dtype | None = None
 
     def __init__(
