@@ -88,7 +88,9 @@ class UNetBlock(nn.Module):
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(q k^T / sqrt(d)) v, by a fused kernel unless derivatives are taken forward: none of them has any."""
+    """Return softmax(q k^T / sqrt(d)) v, by a fused kernel unless derivatives are taken forward: it has none."""
+    if q.device.type != "cpu":  # fused kernels read rows that lie together; on a CPU this would only round differently
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     if torch.compiler.is_compiling() or forward_ad._current_level < 0:
         return F.scaled_dot_product_attention(q, k, v)
     weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
@@ -105,7 +107,6 @@ def attend(qkv: Tensor, heads: int) -> Tensor:
     batch, channels, height, width = qkv.shape
     # the published weights interleave the three: channel 3c + j, not all queries before all keys
     parts = qkv.reshape(batch, heads, channels // (3 * heads), 3, height * width)
-    # each (B, heads, pixels, C / heads); the fused kernels of GPUs read rows that lie together
-    q, k, v = parts.permute(3, 0, 1, 4, 2).contiguous()
+    q, k, v = parts.permute(3, 0, 1, 4, 2)  # each (B, heads, pixels, C / heads)
     out = attention(q, k, v)
     return out.transpose(2, 3).reshape(batch, channels // 3, height, width)

@@ -157,8 +157,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        q, k, v = (part(h).flatten(2).transpose(1, 2).contiguous() for part in (self.q, self.k, self.v))
-        h = attention(q, k, v)  # each (B, pixels, C)
+        q, k, v = (part(h).flatten(2).transpose(1, 2) for part in (self.q, self.k, self.v))  # (B, pixels, C)
+        h = attention(q, k, v)
         return x + self.proj(h.transpose(1, 2).reshape(x.shape))
 
 

@@ -26,8 +26,11 @@ _KINDS: dict[str, tuple[Step, dict[str, Any]]] = {
 class Adaptive:
     """Adam, AdamW or RAdam in torch's own arithmetic, called as functions.
 
-    The classes of torch.optim load torch's compiler when they are made. No training here uses it, and loading it
+    The classes of torch.optim load torch's compiler when they are made. Few trainings here use it, and loading it
     takes longer than a short training.
+
+    On a GPU nothing of a step is read by the host: Adam and AdamW are torch's fused kernels, RAdam its capturable form,
+    and the count of steps lies on the device. On a CPU they are torch's `foreach` forms, whose bits never change.
     """
 
     def __init__(self, settings: Optimizer, groups: list[dict[str, Any]]) -> None:
@@ -46,36 +49,76 @@ class Adaptive:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
-        function, more = _KINDS[self.settings.name]
+    def step(self, skip: Tensor | None = None) -> None:
+        """Move every parameter that has a gradient.
+
+        Args:
+            skip: a number without dimensions on the parameters' device; where it is 1 instead of 0, this step changes
+                nothing, moments and counts of steps neither, whatever the gradients are.
+        """
         # `first` is the position of a group's first parameter in `parameters`, by which `state` is keyed
         (beta1, beta2), first = self.settings.betas, 0
         for group in self.param_groups:
             moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
             self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
-            states = [self.state[index] for index, _ in moved]
-            function(
-                [p for _, p in moved],
-                [p.grad for _, p in moved],
-                exp_avgs=[state["exp_avg"] for state in states],
-                exp_avg_sqs=[state["exp_avg_sq"] for state in states],
-                state_steps=[state["step"] for state in states],
-                beta1=beta1,
-                beta2=beta2,
-                lr=group["lr"],
-                weight_decay=self.settings.weight_decay,
-                eps=self.settings.eps,
-                maximize=False,
-                foreach=True,
-                **more,
-            )
+            if moved:
+                states = [self.state[index] for index, _ in moved]
+                self._move([p for _, p in moved], states, group["lr"], beta1, beta2, skip)
             first += len(group["params"])
+
+    def _move(
+        self,
+        parameters: list[Tensor],
+        states: list[dict[str, Tensor]],
+        rate: float,
+        beta1: float,
+        beta2: float,
+        skip: Tensor | None,
+    ) -> None:
+        function, more = _KINDS[self.settings.name]
+        ways = _ways(self.settings.name, parameters[0].device, skip)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        moments = {f"{key}s": [state[key] for state in states] for key in ("exp_avg", "exp_avg_sq")}
+        steps = [state["step"] for state in states]
+        changed = [*parameters, *moments["exp_avgs"], *moments["exp_avg_sqs"], *steps]
+        by_hand = skip is not None and "found_inf" not in ways
+        before = [value.clone() for value in changed] if by_hand else []
+        function(
+            parameters,
+            gradients,
+            **moments,
+            state_steps=steps,
+            beta1=beta1,
+            beta2=beta2,
+            lr=rate,
+            weight_decay=self.settings.weight_decay,
+            eps=self.settings.eps,
+            maximize=False,
+            **ways,
+            **more,
+        )
+        if skip is not None:
+            for value, old in zip(changed if by_hand else [], before, strict=True):
+                value.copy_(torch.where(skip.to(value.device) > 0, old, value))
+
+
+def _ways(name: str, device: torch.device, skip: Tensor | None) -> dict[str, Any]:
+    """Return in which of its forms torch makes the step: all are the same arithmetic, rounded differently."""
+    if device.type != "cuda":
+        return {"foreach": True}
+    if name == "radam":
+        return {"foreach": True, "capturable": True}
+    return {"fused": True} if skip is None else {"fused": True, "found_inf": skip}
+
+
+def _home_of_steps(parameter: Tensor) -> torch.device:
+    """Return where the count of a parameter's steps lies: with the one who reads it, the device or the host."""
+    return parameter.device if parameter.device.type == "cuda" else torch.device("cpu")
 
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:
     return {
-        "step": torch.tensor(0.0),
+        "step": torch.zeros((), dtype=torch.float32, device=_home_of_steps(parameter)),
         "exp_avg": torch.zeros_like(parameter),
         "exp_avg_sq": torch.zeros_like(parameter),
     }
@@ -121,6 +164,6 @@ def load_named_state(optim: Adaptive, state: dict[str, Tensor]) -> None:
     parameters, optim.state = optim.parameters, {}
     for name, value in state.items():
         index, key = name.split(".", 1)
-        # torch keeps the count of steps on the CPU, so that reading it does not wait for a device
-        to = "cpu" if key == "step" else parameters[int(index)].device
+        parameter = parameters[int(index)]
+        to = _home_of_steps(parameter) if key == "step" else parameter.device
         optim.state.setdefault(int(index), {})[key] = value.to(to, copy=True)

@@ -104,7 +104,8 @@ def test_what_the_device_computes_is_what_the_host_computes(on_gpu, tiny_run, bu
         torch.manual_seed(0)
         step(there.train(), run, on_device(0))
         found = {key: value.cpu() for key, value in there.artefact().items()}
-    assert all(torch.equal(value, found[key]) for key, value in here.artefact().items())
+    for key, value in here.artefact().items():  # attention alone is in other steps
+        assert_close(value, found[key], rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_loop_itself_reads_in_a_step_of_the_loop(on_gpu):

@@ -14,10 +14,13 @@ from hkd.nets.compiled import compile_networks
 from hkd.nets.precision import narrow
 from hkd.nets.presets import NetworkConfig
 from hkd.seeding import stream
+from tests.pretend_gpu import PretendGPU
 
 SMALL = {"model_channels": 8, "channel_mult": (1, 2), "num_blocks": 1, "attn_resolutions": (4, 8), "dropout": 0.1}
 WIDE = {**SMALL, "model_channels": 64, "channel_mult": (1,)}  # a head of Dhariwal's attention has 64 channels
 PRESETS = {"ddpmpp": ("edm", SMALL), "ncsnpp": ("ve", SMALL), "adm": ("edm", WIDE), "ddpm": ("none", SMALL)}
+
+TIME = torch.ones(1)
 
 
 class Graphs:
@@ -138,3 +141,19 @@ def test_derivatives_in_forward_mode_go_through_the_operators(tiny_run, build):
         ahead, behind = net(x + 1e-2 * v, level + 1e-2 * faster), net(x - 1e-2 * v, level - 1e-2 * faster)
     expected = (ahead - behind) / 2e-2
     assert float((found - expected).norm() / expected.norm()) < 1e-2
+
+
+def test_on_a_gpu_attention_hands_contiguous_rows_to_its_kernel(monkeypatch):
+    strides, kernel = [], torch.nn.functional.scaled_dot_product_attention
+
+    def seen(*parts):
+        strides.append(all(part.is_contiguous() for part in parts))
+        return kernel(*parts)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+    for preset in PRESETS:
+        with PretendGPU():
+            network(preset, *PRESETS[preset]).to("cuda")(
+                images().to("cuda"), 1.5 if preset != "ddpm" else TIME.to("cuda")
+            )
+    assert len(strides) > 6 and all(strides)

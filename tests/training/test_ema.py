@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
+from benchmarks.averages import DDPMPP, ratio
+from hkd.nets.assemble import build
 from hkd.settings.sections import Ema
 from hkd.training.ema import Average, ema_decay, initial_share
 
@@ -102,3 +104,10 @@ def test_the_share_of_the_start_is_what_an_average_of_unmoved_zeros_keeps():
     for step in range(6):
         average.update(network, ema_decay(law, step=step, batch=8))
     assert float(average.values["weight"]) == pytest.approx(initial_share(law, steps=6, batch=8), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_an_average_costs_less_than_the_loop_of_the_sources():
+    network = build(DDPMPP, resolution=32, channels=3, label_dim=0)
+    assert ratio(network, rounds=9, device=torch.device("cpu")) >= 1.65
