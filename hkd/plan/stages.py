@@ -217,6 +217,8 @@ def sampling_settings(run: Run) -> dict[str, Any]:
     settings: dict[str, Any] = {"n_samples": run.sampling.n_samples}
     if run.params.get("corrector_norms") == "batch":
         settings["batch"] = run.sampling.batch  # of all samplers, the only one whose images depend on their batch
+    if run.sampling.draws != "host":
+        settings["draws"] = run.sampling.draws
     return settings
 
 

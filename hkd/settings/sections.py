@@ -181,7 +181,8 @@ class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
     `nominal`: with fewer images than this a score is marked as an estimate. `ranges`: into how many disjoint ranges of
-    seeds the images are divided for scoring; a score is then the mean over them.
+    seeds the images are divided for scoring; a score is then the mean over them. `draws`: who draws the noise of a
+    sampler's later steps, the `host` from a stream for each image, or the `device` itself; all start from the host's.
     """
 
     nfe: Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
@@ -189,6 +190,7 @@ class Sampling(Section):
     nominal: Images
     ranges: Positive = 1
     batch: Batch
+    draws: Literal["host", "device"] = "host"
 
     @model_validator(mode="after")
     def _complete(self) -> Sampling:
