@@ -11,6 +11,8 @@ filter from Karras et al. (2020), arXiv 2006.06676, Appendix B.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -133,10 +135,27 @@ def transformed(images: Tensor, transform: Transform) -> Tensor:
     each = torch.cat([v.to(images.dtype) for v in (flips, back.flatten(1), start)], dim=1).to(images.device)
     flips, back, start = each[:, :2], each[:, 2:6].unflatten(1, (2, 2)), each[:, 6:]
     images = _mirrored(_mirrored(images, flips[:, 0], dim=3), flips[:, 1], dim=2)
+    with _without_search():
+        return _warped(images, back, start, (x, y))
+
+
+def _warped(images: Tensor, back: Tensor, start: Tensor, margins: tuple[int, int]) -> Tensor:
+    """Return images read where `back` p + `start` says, (B, 2, 2) and (B, 2), after reflection by some margins."""
+    (height, width), (x, y) = images.shape[2:], margins
     doubled = _doubled(F.pad(images, (x, x, y, y), mode="reflect"))
     pixels = torch.cat((images.new_full((1,), width + 2 * x), images.new_full((1,), height + 2 * y)))
     grid = _grid(back, start, width, height) / pixels
     return _halved(F.grid_sample(doubled, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
+
+
+@contextmanager
+def _without_search() -> Iterator[None]:
+    """Keep a GPU from trying all algorithms for every size of margins, of which a training meets a hundred."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def augmented(images: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
