@@ -47,11 +47,21 @@ class Average:
         self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
 
     @torch.no_grad()
-    def update(self, network: nn.Module, decay: float) -> None:
-        """Move towards the network: ema = decay · ema + (1 - decay) · weights."""
-        # one fused operation over all tensors: a loop would launch one kernel per tensor
-        current = dict(network.named_parameters())
-        torch._foreach_lerp_(list(self.values.values()), [current[name].detach() for name in self.values], 1.0 - decay)
+    def update(self, network: nn.Module, decay: float, skip: Tensor | None = None) -> None:
+        """Move towards the network: ema = decay · ema + (1 - decay) · weights.
+
+        Args:
+            skip: a number without dimensions on the weights' device; where it is 1 instead of 0, nothing moves.
+        """
+        # few operations over all tensors: a loop would launch one kernel per tensor
+        current, averages = dict(network.named_parameters()), list(self.values.values())
+        weights = [current[name].detach() for name in self.values]
+        if skip is None:
+            torch._foreach_lerp_(averages, weights, 1.0 - decay)
+            return
+        ahead = torch._foreach_sub(weights, averages)
+        torch._foreach_mul_(ahead, (1.0 - decay) * (1 - skip))
+        torch._foreach_add_(averages, ahead)
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
         """Return the network's state dict with averaged parameters."""

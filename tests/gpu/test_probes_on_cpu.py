@@ -10,10 +10,8 @@ import sys
 import pytest
 import torch
 
-from hkd.compute import settle
 from hkd.nets.precond import EDMPrecond
 from hkd.seeding import stream
-from hkd.settings.numerics import Compute
 from tests.gpu import probes
 from tests.gpu.report import Report
 from tests.gpu.trainings import ROOT, training
@@ -103,8 +101,3 @@ def test_without_a_gpu_all_are_skipped_by_name_in_a_bare_environment(tmp_path):
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
     assert "no GPU here" in ran.stdout and "error" not in ran.stdout.lower()
     assert [path.name for path in tmp_path.iterdir() if path.suffix in (".json", ".md")] == []
-
-
-def test_a_training_is_in_the_precision_that_it_is_asked_for():
-    found = settle(Compute(precision="tf32"), CPU, training=True)
-    assert found["cudnn_tf32"]
