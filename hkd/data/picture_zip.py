@@ -12,6 +12,7 @@ from typing import IO
 from hkd.data import DataError
 from hkd.data import picture_files as rule
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
+from hkd.store.zip_directory import check_directory
 
 MAX_MEMBERS = 8 << 20
 MAX_RATIO = 200  # of all bytes to those of the zip: packed pictures hardly shrink again
@@ -53,6 +54,7 @@ class ZipPictures(PictureFiles):
     def _members(self) -> Iterator[str]:
         try:
             self._archive = zipfile.ZipFile(self.path)
+            check_directory(self._archive, self.path)
         except ZIP_ERRORS as error:
             raise DataError(f"{self.path}: truncated or not a zip ({error}); copy or download it again") from None
         self._infos: dict[str, zipfile.ZipInfo] = {}

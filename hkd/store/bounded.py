@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hkd.store.zip_directory import check_directory
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -198,6 +200,7 @@ def read_npz(
     found, left = {}, most
     try:
         with zipfile.ZipFile(_plain(path)) as archive:
+            check_directory(archive, path)
             for member in _members(archive, Path(path).stat().st_size):
                 name = member.filename.removesuffix(".npy")
                 if wanted(name):
