@@ -218,3 +218,17 @@ def test_pictures_are_opened_in_one_place():
 
 def test_no_matrix_root_is_ever_taken_by_us():
     assert not [path for path in FILES if "sqrtm" in calls(path)]
+
+
+@pytest.mark.parametrize(
+    ("written", "homes"),
+    [
+        # a setting is refused for what does not print, and a file is called after what does: neither is a message
+        ("isprintable()", {"store/lines.py", "settings/sections.py", "stages/distance.py"}),
+        ('glob("*.yaml")', {"settings/origins.py", "studies/comparison/claims.py"}),  # claims: as files, not names
+        ("MAX_FILE_BYTES =", {"data/formats.py"}),
+        ("SHORT_JSON_BYTES =", {"store/bounded.py"}),
+    ],
+)
+def test_what_many_need_has_one_home(written, homes):
+    assert {path.relative_to(PACKAGE).as_posix() for path in FILES if written in path.read_text()} == homes

@@ -9,8 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from hkd.data import DataError
-from hkd.data import picture_files as rule
+from hkd.data import DataError, formats
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
 from hkd.store.zip_directory import check_directory
 
@@ -45,9 +44,9 @@ class ZipPictures(PictureFiles):
 
     def read(self, name: str) -> bytes:
         info = self._infos[name]
-        if info.file_size > rule.MAX_FILE_BYTES:
+        if info.file_size > formats.MAX_FILE_BYTES:
             raise DataError(
-                f"{self.where(name)}: {info.file_size:,} bytes, more than {rule.MAX_FILE_BYTES:,}; remove it"
+                f"{self.where(name)}: {info.file_size:,} bytes, more than {formats.MAX_FILE_BYTES:,}; remove it"
             )
         return self._start(name, info.file_size + 1)
 

@@ -133,7 +133,7 @@ def saved(*arrays: np.ndarray) -> bytes:
 
 def test_one_array_of_several_is_not_chosen(tmp_path):
     path = packed(tmp_path / "twice.npz", [("images.npy", saved(GOOD)), ("images.npy", saved(GOOD))])
-    assert "the array 'images.npy' stands twice" in refusal(path)
+    assert "the array 'images.npy' occurs twice" in refusal(path)
     for other in ("images", "arr_0.npy"):
         path = packed(tmp_path / "set.npz", {"images.npy": saved(GOOD), other: saved(255 - GOOD)})
         assert "several arrays named images or arr_0 that differ; leave the one to be read" in refusal(path)

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hkd.data import DataError, picture_files, picture_zip, printable
+from hkd.data import DataError, formats, picture_files, picture_zip
 from hkd.data.containers import find_pictures
 from hkd.data.foreign import load_images
 from hkd.data.picture_files import PictureFiles
 from hkd.data.sources import open_source
+from hkd.store.lines import printable
 from tests.data.pictures_made import BLUE, GREEN, RED, Files, colour, folder, mean_colours, packed
 from tests.fuzzed import COMPARED, refused
 
@@ -349,7 +350,7 @@ def test_a_link_inside_a_zip_is_refused_or_counted(tmp_path):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_member_that_unpacks_to_too_much_is_not_unpacked(tmp_path, method, monkeypatch):
-    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(formats, "MAX_FILE_BYTES", 1 << 20)
     path = packed(tmp_path / "set.zip", {"0.png": RED, "1.png": bytes(4 << 20)}, method)
     assert "1.png: 4,194,304 bytes, more than 1,048,576" in refusal(path)
     assert both(path, skip_unreadable=True)[0] == [(255, 0, 0)]

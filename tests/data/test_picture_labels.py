@@ -101,7 +101,7 @@ def test_a_label_file_among_copies_is_none(kept):
         (listed(0, [1], 1), "label [1] of"),
         (b'{"labels": [["00000/a.png", NaN]]}', "NaN is no class number"),
         (b'{"labels": [["00000/a.png", -Infinity]]}', "-Infinity is no class number"),
-        (b'{"labels": null, "labels": []}', "a key stands twice"),
+        (b'{"labels": null, "labels": []}', "a key occurs twice"),
         (b'{"labels": [["00000/a.png", ' + b"9" * 5000 + b"]]}", "expected"),
         (b'{"labels": {"00000/a.png": 1}}', "expected"),
         (b'{"labels": ["ab", "cd"]}', "expected"),

@@ -12,7 +12,7 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
-from hkd.data import pictures
+from hkd.data import formats, pictures
 from hkd.data.pictures import DataError, read_mask, read_picture
 from tests.fuzzed import COUNTS
 from tests.mutations import mutations
@@ -140,7 +140,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
 
 
 def test_a_file_that_is_too_long_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(formats, "MAX_FILE_BYTES", 100)
     path = saved(tmp_path / "a.bmp", Image.fromarray(COLOURS))
     assert "more than 100 bytes" in refusal(read_picture, path, channels=3)
 

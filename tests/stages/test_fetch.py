@@ -173,7 +173,7 @@ HOSTILE = {
         lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n", b"-5\r\n" + bytes(9000)],
         "not reachable|bytes",
     ),
-    "an error": (lambda: [b"HTTP/1.1 404 Not\x1b[31m\r\n\r\n"], r"not reachable \(Not\?\[31m\)"),
+    "an error": (lambda: [b"HTTP/1.1 404 Not\x1b[31m\r\n\r\n"], r"not reachable \(Not\\x1b\[31m\)"),
     "a header without end": (lambda: [OK, *repeat(b"X: " + b"x" * 60_000 + b"\r\n", 200)], "not reachable"),
     "a redirect to a file": (lambda: [moved("file:///etc/passwd")], "file:///etc/passwd: no address to fetch from"),
     "a redirect to data": (lambda: [moved("data:,x")], "data:,x: no address to fetch from"),

@@ -47,7 +47,7 @@ HOSTILE = {
     "a number beyond floats": (b'{"a": 1e400}', "too large"),
     "NaN": (b'{"a": NaN}', "NaN where a number should be"),
     "infinity": (b"[-Infinity]", "-Infinity where a number should be"),
-    "one key twice": (b'{"a": {"sha256": "x", "sha256": "y"}}', "the key 'sha256' stands twice"),
+    "one key twice": (b'{"a": {"sha256": "x", "sha256": "y"}}', "the key 'sha256' occurs twice"),
     "other text": ("ä".encode("latin1"), "not UTF-8"),
     "UTF-16": ("{}".encode("utf-16"), "not UTF-8"),
     "nothing": (b"", "not valid JSON"),
@@ -175,7 +175,7 @@ def saved(array: np.ndarray) -> bytes:
 def test_an_archive_that_is_no_npz_is_refused(tmp_path):
     one = saved(np.arange(3))
     cases = {
-        "stands twice": archive(tmp_path / "twice.npz", [("a.npy", one), ("a.npy", one)]),
+        "occurs twice": archive(tmp_path / "twice.npz", [("a.npy", one), ("a.npy", one)]),
         "not a numpy array": archive(tmp_path / "text.npz", [("a.txt", b"text of other programs")]),
         "compressed in a way": archive(tmp_path / "lzma.npz", [("a.npy", one)], zipfile.ZIP_LZMA),
         "5,000 arrays": archive(tmp_path / "many.npz", [(f"{k}.npy", b"") for k in range(5000)]),
