@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -133,6 +134,27 @@ def test_paths_are_spelled_in_one_place():
             texts = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
             found = [name for name in names for text in texts if isinstance(text, str) and text.endswith(name)]
             assert not found, f"hkd.{module} spells {found}"
+
+
+ROW = re.compile(r"^\| `(\w+)/` \| (.*) \|$", re.MULTILINE)
+
+
+def test_the_page_on_how_the_project_is_built_names_every_module():
+    """Of stages and studies, which say themselves what they are, it says that there is one for each."""
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = {package: set(re.findall(r"`(\w+)`", said)) for package, said in ROW.findall(page)}
+    packages = {path.parent.name for path in FILES if path.parent.parent == PACKAGE} - {"stages", "studies"}
+    for package in sorted(packages):
+        there = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
+        assert there - rows[package] == set(), f"name them in the row of {package}/ in docs/architecture.md"
+
+
+def test_the_page_names_no_module_that_is_not_there():
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    for package, said in ROW.findall(page):
+        if package not in ("stages", "studies"):
+            for name in re.findall(r"`(\w+)`(?! section)", said):
+                assert (PACKAGE / package / f"{name}.py").is_file(), f"docs/architecture.md: {package}/{name}"
 
 
 # -- commands compute nothing ------------------------------------------------------------------------------------------
