@@ -396,6 +396,41 @@ def test_a_zip_whose_directory_lost_members_is_refused(tmp_path):
     assert "its directory lists 3 members, and its end says 4" in refusal(path)
 
 
+def test_a_zip_with_a_member_that_is_not_listed_is_refused(tmp_path):
+    for lost in range(len(SMALL)):
+        path = packed(tmp_path / f"{lost}.zip", SMALL)
+        with zipfile.ZipFile(path, "a") as archive:
+            at = archive.filelist.pop(lost).header_offset
+            archive._didModify = True  # so that the directory is written anew
+        assert f"its directory does not list the member at byte {at:,}" in refusal(path)
+
+
+def test_a_zip_whose_folder_holds_bytes_is_refused(tmp_path):
+    """It was a file, whose name lost its end."""
+    path = packed(tmp_path / "set.zip", {**SMALL, "c/": RED})
+    assert "'c/' is named as a folder and holds bytes" in refusal(path)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_whole_zip_is_read_however_it_was_written(tmp_path, streamed):
+    """A program that cannot go back writes sizes behind each member; one may write anything before the first."""
+    path = packed(tmp_path / "set.zip", SMALL)
+    if streamed:
+        with open(path, "wb") as file, zipfile.ZipFile(Pipe(file), "w") as archive:
+            for name, content in SMALL.items():
+                archive.writestr(name, content)
+    else:
+        path.write_bytes(b"#!/bin/sh, or whatever unpacks it\n" * 9 + path.read_bytes())
+    assert sorted(both(path)[0]) == [(0, 255, 0), (255, 0, 0)]
+
+
+class Pipe:
+    """A file that cannot go back."""
+
+    def __init__(self, file) -> None:
+        self.write, self.flush = file.write, file.flush
+
+
 def test_a_finder_never_gives_what_it_did_not_find(tmp_path):
     files: PictureFiles = find_pictures(folder(tmp_path / "set", SMALL))
     assert files.names == ["a/0.png", "b/1.png"] and files.read("a/0.png") == RED
