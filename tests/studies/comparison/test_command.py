@@ -321,6 +321,36 @@ def test_what_cannot_be_verified_is_one_line_and_not_called_worse(tree, hkd, wor
     assert code == 3 and said in err and len([line for line in err.splitlines() if line.startswith("hkd:")]) == 1
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory"), ValueError("odd"), KeyError("fid_own")])
+def test_whatever_fails_is_not_called_worse(tree, hkd, monkeypatch, failure):
+    made = tree()
+    made.trained("methods/kd", 0)
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("hkd.studies.comparison.verifying.remeasure", fail)
+    code, _, err = hkd("verify", "t1-kd", "--device", "cpu", *made.options())
+    assert code == 3 and err.splitlines()[-1] == f"{type(failure).__name__}: {failure}"
+
+
+def test_a_request_to_stop_is_no_verdict(tree, hkd, monkeypatch):
+    made = tree()
+    made.trained("methods/kd", 0)
+
+    def stop(*_: object, **__: object) -> None:
+        raise interrupt.Interrupted
+
+    monkeypatch.setattr("hkd.studies.comparison.verifying.remeasure", stop)
+    assert hkd("verify", "t1-kd", "--device", "cpu", *made.options())[0] == interrupt.EXIT_CODE
+
+
+def test_a_mistyped_option_leaves_with_2_and_measures_nothing(tree, hkd):
+    made = tree()
+    code, _, err = hkd("verify", "t1-kd", "--strct", *made.options())
+    assert code == 2 and "--strct" in err and not (made.root / "verified").exists()
+
+
 def test_the_claims_are_listed_and_frozen(tree, hkd, tmp_path, root, monkeypatch):
     code, out, _ = hkd("claims")
     assert code == 0 and "t1-hkd" in out and "Table 1, row 'HKD'" in out
