@@ -92,6 +92,8 @@ def _train(
     facts = {
         "route": plan.route(dataset, method),
         "start": start and start._asdict(),
+        "trajectories": plan.learned_from(dataset, method),
+        "checkpoint": "last",  # `hkd compare` marks a run whose record says another as chosen
         "budget": found.budget,
         "diverged_at": found.diverged_at,
         "nonfinite_steps": found.nonfinite_steps,

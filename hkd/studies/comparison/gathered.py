@@ -20,6 +20,7 @@ from hkd.store.records import check_digest, record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.said import Cell
 
+LEARNED = "trajectories"  # key of a training's record: the settings of the set that it learned from
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
 
 
@@ -89,7 +90,7 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             unrecorded.append(str(file.weights))  # of unknown training
         if text := _selected(about):
             selected.append(f"{file.weights}: {text}")
-        settings.append(about.get("settings", {}))
+        settings.append(_settings(about))
         lines.append(line)
         read.append(str(file.metrics))
     if len(lines) > 1:
@@ -152,6 +153,12 @@ def _record(weights: Path) -> Mapping[str, Any]:
     if not isinstance(found, Mapping) or not isinstance(found.get("settings", {}), Mapping):
         raise ReportError(f"{record_path(weights)}: no record of a training; train the run again")
     return found
+
+
+def _settings(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a training, with those of the trajectories that it learned from; none if not recorded."""
+    learned = {LEARNED: about[LEARNED]} if LEARNED in about else {}
+    return {**about["settings"], **learned} if about.get("settings") else {}
 
 
 def _selected(about: Mapping[str, Any]) -> str:

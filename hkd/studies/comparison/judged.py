@@ -199,8 +199,8 @@ class Judge:
         reading = self._frozen.reading(said.reported, run)
         if reading and first["scale"] == FULL and first["route"] == "train":
             settings = found.settings[0]
-            training += [f"another reading of HKD: {text}" for text in differences(reading, settings)]
-            training += [] if settings else ["the settings of its training are not recorded"]
+            departs = [f"another reading of HKD: {text}" for text in differences(reading, settings)]
+            training += departs if settings else ["the settings of its training are not recorded"]
         return hard, training
 
     # -- orderings -----------------------------------------------------------------------------------------------------

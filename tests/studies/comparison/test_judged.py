@@ -171,6 +171,37 @@ def test_hkd_is_judged_by_the_frozen_reading_and_length(tree):
     assert "1,000,000 training images, not 12,800,000" in made.judged("t3-hkd").reasons
 
 
+@pytest.mark.parametrize(
+    "path, frozen",
+    [("params.lambda2", 1.0), ("training.ema.decay", 0.9999), ("init", "'methods/edm'"), ("trajectories.steps", 18)],
+)
+def test_what_a_record_does_not_say_is_not_the_frozen_reading(tree, path, frozen):
+    made = tree()
+    made.plant("methods/hkd", 1, [3.30], 12_800_000)
+    settings = reading(made)
+    *folders, key = path.split(".")
+    node = settings
+    for name in folders:
+        node = node[name]
+    del node[key]
+    made.trained("methods/hkd", 0, settings=settings)
+    line = made.judged("t3-hkd")
+    assert line.verdict is Verdict.NOT_COMPARABLE
+    assert line.reasons == (f"another reading of HKD: {path} not recorded, frozen {frozen}",)
+
+
+def test_a_key_that_a_record_may_leave_out_was_at_its_default(tree):
+    made = tree()
+    made.plant("methods/hkd", 1, [3.30], 12_800_000)
+    settings = reading(made)
+    del settings["init_weights"], settings["training"]["nonfinite"]
+    made.trained("methods/hkd", 0, settings=settings)
+    assert not made.judged("t3-hkd").reasons
+    made.trained("methods/hkd", 0, settings={**settings, "init_weights": "raw"})
+    reasons = made.judged("t3-hkd").reasons
+    assert reasons == ("another reading of HKD: init_weights = 'raw', frozen 'averaged'",)
+
+
 @pytest.mark.parametrize("facts", [{"selected": "lowest FID of ten"}, {"checkpoint": "best"}])
 def test_a_run_that_chose_by_the_score_is_marked_selected(tree, facts):
     made = tree()
@@ -333,10 +364,10 @@ STATE = "decoded latents against the state, largest relative error over times"
     "scale, decision, verdict",
     [
         ("embedded", "accessible", Verdict.TOY_AGREES),
-        ("embedded", "not accessible", Verdict.TOY_DISAGREES),
+        ("embedded", "not accessible", Verdict.TOY_UNRESOLVED),
         ("embedded", "not run: needs 2 seeds", Verdict.TOY_UNRESOLVED),
         ("paper", "accessible", Verdict.REPRODUCED),
-        ("paper", "not accessible", Verdict.WORSE),
+        ("paper", "not accessible", Verdict.INCONCLUSIVE),
     ],
 )
 def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):

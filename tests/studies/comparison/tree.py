@@ -80,7 +80,8 @@ class Tree:
         """Write weights that are none, and their record."""
         path = Path(self.plan.layout.run(self.dataset, run, seed).weights)
         write_text(path, "")
-        settings = facts.pop("settings", {})
+        settings = dict(facts.pop("settings", {}))
+        facts |= {"trajectories": settings.pop("trajectories")} if settings else {}  # as `hkd train` records them
         Record("train", settings).write(path, **facts)
 
     def study(self, file: str, lines: Sequence[dict[str, Any]]) -> Path:
