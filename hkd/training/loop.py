@@ -64,7 +64,7 @@ class Trainer:
         """Make one optimiser step of every trained network and return losses, gradient norms and learning rate.
 
         A network whose loss or gradient is not finite is passed over, or stepped with zeros in its gradient, as
-        `training.nonfinite` says.
+        `training.nonfinite` says; a gradient that is too large to have a norm is passed over in either case.
 
         Raises:
             Diverged: there were too many such steps.
@@ -205,7 +205,9 @@ class _History:
 def _told(step: int, facts: dict[str, float], settings: Training) -> str:
     """Return what happened in a step that is not finite."""
     found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
-    done = {"skip": "passed over", "zero": "made with zeros in place of what is not finite"}[settings.nonfinite]
+    done = {"skip": "passed over", "zero": "made with zeros for what is not finite, if a norm was left"}[
+        settings.nonfinite
+    ]
     return f"step {step} is not finite ({found}): {done}"
 
 

@@ -20,7 +20,7 @@ WINDOW = 1000
 
 
 class Diverged(RuntimeError):
-    """More steps than a training survives had a loss or gradient that is not finite. The last one was not made."""
+    """More steps than a training survives were not finite. In the last one the network in question was not stepped."""
 
     def __init__(self, step: int, message: str) -> None:
         super().__init__(f"step {step}: {message}; lower training.optimizer.lr or set training.clip")

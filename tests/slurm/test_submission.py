@@ -66,21 +66,29 @@ def test_what_is_submitted_gives_the_bytes_of_a_local_run(new_checkout, cluster)
     assert "Auto-selected partition 'gpu'" in submitted.stdout and "Auto-selected partition 'cpu'" in submitted.stdout
 
 
-@pytest.mark.parametrize("disturbed", ["scancel", "scontrol requeue"])
+def went_on(checkout) -> bool:
+    """Whether the training that finished had begun from a saved state; each attempt writes its log anew."""
+    log = (checkout.folder / target("shapes8/methods/edm/seed0/logs/train.log")).read_text()
+    return "going on from step" in log
+
+
+@pytest.mark.parametrize("disturbed, submissions", [("scancel", 2), ("scontrol requeue", 1)])
 def test_a_training_that_is_stopped_by_the_cluster_goes_on_to_the_same_weights(
-    at_work, trained_here, cluster, disturbed
+    at_work, trained_here, cluster, disturbed, submissions
 ):
     checkout, controller, job = at_work()
     cluster.say(*disturbed.split(), job)
     out, _ = controller.communicate(timeout=900)
     assert controller.returncode == 0, out
-    assert checkout.result(TRAINED) == trained_here
+    assert checkout.result(TRAINED) == trained_here and went_on(checkout)
+    assert out.count("has been submitted with SLURM jobid") == submissions
 
 
-def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(at_work, trained_here):
-    checkout, controller, _ = at_work()
+def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(at_work, trained_here, cluster):
+    checkout, controller, job = at_work()
     os.kill(controller.pid, signal.SIGKILL)
     controller.communicate()
+    assert [job] == [found for found, *_ in cluster.jobs(state="RUNNING")], "its job runs on"
     again = checkout.submit(*LONG, "--", target(TRAINED))
     assert again.returncode == 0, again.stdout
     assert checkout.result(TRAINED) == trained_here

@@ -290,7 +290,8 @@ def about(frozen: str, changed: Sequence[str], rules: Comparison, benchmark: str
         f"Benchmark {benchmark}. Claims, margins, rules and readings of HKD: frozen as {frozen}; checkpoint: "
         f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed number{interval}. "
         "docs/claims.md says how to read a verdict.",
-        f"Intervals are {rules.confidence:.0%} for one claim by itself: of many true ones, a few fall outside theirs.",
+        f"Intervals are {100 * rules.confidence:g} % for one claim by itself: of many true ones, a few fall "
+        "outside theirs.",
     ]
     if changed:
         text += [
