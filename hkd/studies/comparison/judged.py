@@ -176,11 +176,11 @@ class Judge:
         return self._against(claim, said, Measured(values, _draw(found.lines), int(found.lines[0]["n_generated"])))
 
     def _against(self, claim: Claim, said: Number, measured: Measured) -> Comparison:
-        rules, value = self._rules, float(claim.value or 0)
-        freedom = rules.laboratories.freedom
-        lab = Spread(rules.laboratories.relative * value, EXACT if freedom is None else freedom)
+        value, labs, lab = float(claim.value or 0), self._rules.laboratories, Spread()
+        if said.quantity in labs.quantities:
+            lab = Spread(labs.relative * value, EXACT if labs.freedom is None else labs.freedom)
         printed = Printed(value, said.rounding, said.minimum_of)
-        return compare(measured, printed, float(claim.margin or 0), lab, rules.confidence)
+        return compare(measured, printed, float(claim.margin or 0), lab, self._rules.confidence)
 
     def _reasons(self, claim: Claim, said: Number, found: Found) -> tuple[list[str], list[str]]:
         """Return why a run does not compare with a printed number: whatever its training, and by its training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
+from hkd.report.verdicts import Comparison as Numbers
 from hkd.report.view import MISSING, number, whole
 from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.rules import Comparison
@@ -100,19 +102,36 @@ def resolved_by(line: Line) -> str:
     """Return what would resolve an open claim, if mean and spread stayed as they are; empty for all others."""
     if line.verdict not in OPEN:
         return ""
+    if _has_no_interval(line):
+        return "a second seed, before anything can be said"
     if line.order:
-        if line.order.half is None:
-            return "a second seed, before anything can be said"
         return "no number of seeds: both are equal" if line.order.seeds is None else f"{line.order.seeds:,} seeds"
-    if line.number is None:
-        return ""
-    needs = line.number.needs
+    return _ways(line.number) if line.number else ""
+
+
+def _has_no_interval(line: Line) -> bool:
+    """Whether a claim rests on one seed, with no other spread that would hold it."""
+    if line.order:
+        return line.order.half is None
+    return line.number is not None and math.isinf(line.number.half)
+
+
+def _ways(made: Numbers) -> str:
+    """Return how many seeds, or images, would resolve a number; if none do, what is left of the interval, and why."""
+    needs, band = made.needs, made.band
     ways = [f"{needs.seeds:,} seeds"] if needs.seeds else []
-    ways += [f"{needs.images:,} images" if needs.images else ""]
-    if text := " or ".join(way for way in ways if way):
-        return text
-    left = f"± {number(needs.floor)} is left, mostly between laboratories" if needs.floor else "nothing is known of it"
-    return f"no number of seeds or images: {left}; the margin is {number(line.number.margin)}"
+    ways += [f"{needs.images:,} images"] if needs.images else []
+    if ways:
+        return " or ".join(ways)
+    parts = {"between laboratories": band.lab, "of one evaluation": band.draw, "of the printed rounding": band.rounding}
+    largest = max(parts, key=lambda name: _variance(parts[name]))
+    alone = "seeds alone, or of images alone" if band.draw else "seeds"
+    left = f"± {number(needs.floor)} is left, most of it {largest}"
+    return f"no number of {alone}: {left}; the margin is {number(made.margin)}"
+
+
+def _variance(spread: Spread | None) -> float:
+    return 0.0 if spread is None else spread.sd**2
 
 
 def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
@@ -164,7 +183,7 @@ def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     mine = [line for line in lines if line.verdict is verdict and (line.number or line.order)]
     if not mine:  # statements, which a study answers
         return ""
-    alone = [line for line in mine if line.order and line.order.half is None]
+    alone = [line for line in mine if _has_no_interval(line)]
     seeds = sorted(n for line in mine if line not in alone and (n := _seeds(line)))
     parts = [f"{_span(seeds)} seeds would resolve {'them' if len(seeds) == len(mine) else len(seeds)}"] if seeds else []
     parts += [f"{len(alone)} of one seed, which has no interval"] if alone else []
@@ -288,8 +307,8 @@ def about(frozen: str, changed: Sequence[str], rules: Comparison, benchmark: str
     interval = f" (95 %: {lab.interval[0]:g} to {lab.interval[1]:g})" if lab.interval else ""
     text = [
         f"Benchmark {benchmark}. Claims, margins, rules and readings of HKD: frozen as {frozen}; checkpoint: "
-        f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed number{interval}. "
-        "docs/claims.md says how to read a verdict.",
+        f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed "
+        f"{', '.join(lab.quantities)}{interval}. docs/claims.md says how to read a verdict.",
         f"Intervals are {100 * rules.confidence:g} % for one claim by itself: of many true ones, a few fall "
         "outside theirs.",
     ]

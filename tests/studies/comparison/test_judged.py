@@ -11,6 +11,7 @@ import pytest
 from hkd.report.verdicts import Verdict
 from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
+from hkd.studies.comparison.table import resolved_by
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
 KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03
@@ -64,7 +65,7 @@ def test_a_lead_of_eight_hundredths_is_open_whatever_the_number_of_seeds(tree):
 
 @pytest.mark.parametrize("spread, verdict", [(0.1, Verdict.REPRODUCED), (0.6, Verdict.INCONCLUSIVE)])
 def test_the_spread_of_seeds_decides_where_laboratories_do_not_differ(tree, spread, verdict):
-    """KD with laboratories alike to 1 %: three seeds of spread 0.1 leave ± 0.34, of 0.6 ± 1.5; the margin is 0.234."""
+    """ECM, laboratories alike to 0.1 %: three seeds 0.025 apart leave ± 0.06, 0.15 apart ± 0.37; the margin is 0.15."""
     made = tree(seeds=3, studies={"comparison": {"laboratories": {"relative": 0.001, "freedom": None}}})
     made.plant("methods/ecm", 1, [3.60 - spread / 4, 3.60, 3.60 + spread / 4], ECM_IMAGES)
     line = made.judged("t1-ecm")
@@ -416,6 +417,30 @@ def test_a_study_of_latency_fills_table_6_without_a_change_of_code(tree):
     assert made.judged("t6-hkd").reasons == ("device is 'H100', not V100",)
     made.study("table6.csv", seconds("soon"))
     assert made.judged("t6-hkd").verdict is Verdict.INCOMPLETE
+
+
+def test_seconds_have_no_spread_between_laboratories(tree):
+    """The pairs of laboratories are of FID. Of one measurement of seconds nothing is known; of three, their spread."""
+    made = tree()
+    made.study("table6.csv", seconds("0.031"))
+    one = made.judged("t6-hkd")
+    assert one.number.band.lab.sd == 0 and math.isinf(one.number.half)
+    assert resolved_by(one) == "a second seed, before anything can be said"
+    made.study("table6.csv", seconds("0.031 0.032 0.030"))
+    three = made.judged("t6-hkd").number
+    assert three.band.sd == pytest.approx(math.hypot(0.001 / 3**0.5, 0.01 / 12**0.5))
+    left = "no number of seeds: ± 0.00566 is left, most of it of the printed rounding; the margin is 0.003"
+    assert resolved_by(made.judged("t6-hkd")) == left
+
+
+def test_what_would_resolve_a_number_names_what_is_left(tree):
+    made = tree(seeds=3)
+    made.plant("methods/rf2pp", 1, [3.38, 3.40, 3.36], 409_600_000)
+    left = "no number of seeds: ± 0.968 is left, most of it between laboratories; the margin is 0.04"
+    assert resolved_by(made.judged("t1-rf2pp")) == left
+    made.plant("methods/rf2pp", 1, [3.38, 3.40, 3.36], 409_600_000, scores={"fid_bootstrap": 0.9})
+    text = resolved_by(made.judged("t1-rf2pp"))
+    assert text.startswith("no number of seeds alone, or of images alone: ±") and "most of it of one evaluation" in text
 
 
 def test_stages_of_a_training_are_ordered_seed_by_seed(tree):
