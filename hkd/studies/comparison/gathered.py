@@ -46,6 +46,7 @@ class Found:
         missing: files that are not there; refused: one line on each that is there and was not used.
         unrecorded: files without a record beside them, whose origin nobody can check.
         selected: why checkpoint or keys were chosen by the score, where a record says so.
+        checkpoints: which checkpoint the weights of each training are, as its record says; "" where it does not.
         settings: of each training, as its record has them; codes: which versions of the code trained.
         files: all that were read.
     """
@@ -55,6 +56,7 @@ class Found:
     refused: tuple[str, ...] = ()
     unrecorded: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
+    checkpoints: tuple[tuple[str, str], ...] = ()
     settings: tuple[Mapping[str, Any], ...] = ()
     codes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -72,7 +74,8 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
     """Return what was measured of a run, from its metrics files and the records of its weights."""
     import pandas as pd
 
-    lines, missing, refused, unrecorded, selected, settings, read = [], [], [], [], [], [], []
+    lines, missing, refused, unrecorded = [], [], [], []
+    selected, kept, settings, read = [], [], [], []
     for file in files:
         if not file.metrics.exists():
             missing.append(str(file.metrics))
@@ -88,8 +91,10 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             unrecorded.append(str(file.metrics))
         if file.weights.exists() and not file.given and not record_path(file.weights).exists():
             unrecorded.append(str(file.weights))  # of unknown training
-        if text := _selected(about):
-            selected.append(f"{file.weights}: {text}")
+        if about.get("selected"):
+            selected.append(f"{file.weights}: chosen by the score ({about['selected']})")
+        if about:
+            kept.append((str(file.weights), str(about.get("checkpoint") or "")))
         settings.append(_settings(about))
         lines.append(line)
         read.append(str(file.metrics))
@@ -99,7 +104,7 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
         except ReportError as error:
             refused.append(str(error))
     codes = dict.fromkeys(code for line in lines for code in line["codes"])
-    facts = (lines, missing, refused, unrecorded, selected, settings, codes, read)
+    facts = (lines, missing, refused, unrecorded, selected, kept, settings, codes, read)
     return Found(*(tuple(fact) for fact in facts))
 
 
@@ -159,13 +164,6 @@ def _settings(about: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of a training, with those of the trajectories that it learned from; none if not recorded."""
     learned = {LEARNED: about[LEARNED]} if LEARNED in about else {}
     return {**about["settings"], **learned} if about.get("settings") else {}
-
-
-def _selected(about: Mapping[str, Any]) -> str:
-    if about.get("selected"):
-        return f"chosen by the score ({about['selected']})"
-    kept = about.get("checkpoint", "last")
-    return "" if kept == "last" else f"checkpoint '{kept}', not the last"
 
 
 def _value(path: Path, cell: Cell) -> dict[str, Any]:

@@ -108,11 +108,20 @@ class Judge:
         changed = self._frozen.changed_of(claim, claims)
         marks = [f"not as frozen: {', '.join(changed)}"] if changed else []
         marks += [f"selected: {text}" for found in line.found for text in found.selected]
+        marks += [mark for found in line.found for mark in self._chosen(found)]
         for name in self._runs(claim, claims):
             marks += [f"selected: {self._rules.selected[name]}"] if name in self._rules.selected else []
         marks += [f"{found.lines[0]['title']}: {_versions(found)}" for found in line.found if len(found.codes) > 1]
         marks += [f"no record: {path}" for found in line.found for path in found.unrecorded]
         return replace(line, marks=tuple(dict.fromkeys(marks)))
+
+    def _chosen(self, found: Found) -> list[str]:
+        """Return the marks of weights that are not, or are not known to be, the checkpoint that counts."""
+        rule, others = self._rules.checkpoint, [one for one in found.checkpoints if one[1] != self._rules.checkpoint]
+        return [
+            f"selected: {path}: checkpoint '{kept}', not the {rule}" if kept else f"checkpoint not recorded: {path}"
+            for path, kept in others
+        ]
 
     def _runs(self, claim: Claim, claims: Mapping[str, Claim]) -> list[str]:
         said = claim.said

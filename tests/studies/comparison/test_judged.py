@@ -211,6 +211,17 @@ def test_a_run_that_chose_by_the_score_is_marked_selected(tree, facts):
     assert any(mark.startswith("selected") for mark in made.judged("t1-kd").marks)
 
 
+@pytest.mark.parametrize("kept", [None, ""])
+def test_a_record_that_does_not_say_which_checkpoint_is_marked(tree, kept):
+    made = tree()
+    made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    made.trained("methods/kd", 0)
+    assert not made.judged("t1-kd").marks
+    made.trained("methods/kd", 0, checkpoint=kept)
+    weights = made.plan.layout.run("cifar10", "methods/kd", 0).weights
+    assert made.judged("t1-kd").marks == (f"checkpoint not recorded: {weights}",)
+
+
 def test_a_benchmark_can_own_up_to_a_selection(tree):
     made = tree(studies={"comparison": {"selected": {"methods/kd": "rate chosen by FID"}}})
     made.plant("methods/kd", 1, [KD], KD_IMAGES)

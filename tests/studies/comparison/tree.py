@@ -82,7 +82,7 @@ class Tree:
         write_text(path, "")
         settings = dict(facts.pop("settings", {}))
         facts |= {"trajectories": settings.pop("trajectories")} if settings else {}  # as `hkd train` records them
-        Record("train", settings).write(path, **facts)
+        Record("train", settings).write(path, **{"checkpoint": "last", **facts})
 
     def study(self, file: str, lines: Sequence[dict[str, Any]]) -> Path:
         """Write the table of a study, with its record."""
