@@ -52,9 +52,8 @@ class Frozen:
 
     def changed_of(self, claim: Claim, claims: Mapping[str, Claim]) -> list[str]:
         """Return what has changed of all that a claim rests on: the rules, itself, its sides, and their runs."""
-        said = claim.said
-        sides = [claims[side] for side in (said.lower, said.higher)] if isinstance(said, Ordering) else []
-        starts = ["rules", *(start for one in (claim, *sides) for start in self._rests_on(one))]
+        every = dict.fromkeys((claim.id, *claim.sides))
+        starts = ["rules", *(start for name in every for start in self._rests_on(claims[name]))]
         return [path for path in self.changed if any(f"{path}.".startswith(f"{start}.") for start in starts)]
 
     def _rests_on(self, claim: Claim) -> list[str]:

@@ -13,7 +13,7 @@ from hkd.report.markdown import aligned
 from hkd.report.view import ESTIMATE, MISSING, number, whole
 from hkd.settings.columns import SCORES
 from hkd.studies.comparison.gathered import numbers
-from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.said import Number
 from hkd.studies.comparison.table import quote
 

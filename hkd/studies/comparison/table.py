@@ -12,7 +12,7 @@ from hkd.report.markdown import aligned
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
 from hkd.report.verdicts import Comparison as Numbers
 from hkd.report.view import MISSING, number, whole
-from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.line import Line, Mark
 from hkd.studies.comparison.rules import Comparison
 from hkd.studies.comparison.said import Number, Ordering, Statement
 
@@ -102,6 +102,8 @@ def resolved_by(line: Line) -> str:
     """Return what would resolve an open claim, if mean and spread stayed as they are; empty for all others."""
     if line.verdict not in OPEN:
         return ""
+    if line.unfit:
+        return "a feature network above its bar, whatever the number of seeds"
     if _has_no_interval(line):
         return "a second seed, before anything can be said"
     if line.order:
@@ -172,7 +174,7 @@ def summary(lines: Sequence[Line]) -> str:
     counted = [line for line in lines if not (isinstance(line.claim.said, Number) and line.claim.said.same_as)]
     by_verdict = Counter(line.verdict for line in counted)
     parts = [f"{count} {verdict}{_would(counted, verdict)}" for verdict in Verdict if (count := by_verdict[verdict])]
-    marked = sum(1 for line in counted if any(mark.startswith("selected") for mark in line.marks))
+    marked = sum(1 for line in counted if line.has(Mark.SELECTED))
     claims = "claim" if len(counted) == 1 else "claims"
     return f"{len(counted)} {claims}: {', '.join(parts)}" + (f"; {marked} selected" if marked else "")
 
@@ -183,11 +185,13 @@ def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     mine = [line for line in lines if line.verdict is verdict and (line.number or line.order)]
     if not mine:  # statements, which a study answers
         return ""
-    alone = [line for line in mine if _has_no_interval(line)]
-    seeds = sorted(n for line in mine if line not in alone and (n := _seeds(line)))
+    unfit = [line for line in mine if line.unfit]
+    alone = [line for line in mine if not line.unfit and _has_no_interval(line)]
+    seeds = sorted(n for line in mine if line not in alone and line not in unfit and (n := _seeds(line)))
     parts = [f"{_span(seeds)} seeds would resolve {'them' if len(seeds) == len(mine) else len(seeds)}"] if seeds else []
     parts += [f"{len(alone)} of one seed, which has no interval"] if alone else []
-    never = len(mine) - len(alone) - len(seeds)
+    parts += [f"{len(unfit)} through a feature network below its bar"] if unfit else []
+    never = len(mine) - len(alone) - len(unfit) - len(seeds)
     parts += [f"{never} by no number of seeds"] if never else []
     return f" ({'; '.join(parts)})"
 
@@ -258,7 +262,7 @@ def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]
 def _row(line: Line) -> list[str]:
     """Return the cells of one claim in text: id, quote, reproduced, difference, margin, seeds, verdict, resolved by."""
     said, made, order = line.claim.said, line.number, line.order
-    marked = " (selected)" if any(mark.startswith("selected") for mark in line.marks) else ""
+    marked = " (selected)" if line.has(Mark.SELECTED) else ""
     verdict, seeds = f"{line.verdict}{marked}", whole(line.seeds or None)
     head, tail = [line.claim.id, quote(line)], [seeds, verdict, resolved_by(line) or MISSING]
     if isinstance(said, Statement):

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hkd.metrics.scores.uncertainty import why_estimate
+from hkd.metrics.scoring import weakness
 from hkd.report.verdicts import Verdict
 from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
-from hkd.studies.comparison.table import resolved_by
+from hkd.studies.comparison.pairs import TOO_FEW, WEAK
+from hkd.studies.comparison.table import resolved_by, summary
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
 KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03
@@ -357,6 +360,36 @@ def test_a_distance_of_fewer_images_than_features_orders_nothing(tree):
     made.plant("methods/hkd", 1, [10.0, 11.0], **few)
     made.plant("methods/dmd", 1, [50.0, 51.0], **few)
     assert made.judged("o-hkd-dmd").verdict is Verdict.NOT_COMPARABLE
+
+
+def test_a_network_below_its_bar_orders_nothing_and_says_so(tree):
+    """The scores lie far apart, but through features that see too little."""
+    made = tree("embedded", seeds=3)
+    weak = weakness("FD-tiny", 0.4, "classes", 0.6)
+    scores = {"methods/hkd": [10.0, 11.0, 10.5], "methods/dmd": [50.0, 51.0, 50.4]}
+    for run, values in scores.items():
+        made.plant(run, 1, values, protocol={"estimate": ["generated n = 1000 is below the nominal 2000"]})
+    assert made.judged("o-hkd-dmd").verdict is Verdict.TOY_AGREES, "few images are an estimate, and in order"
+    made.plant("methods/hkd", 1, scores["methods/hkd"], protocol={"estimate": [weak]})
+    line = made.judged("o-hkd-dmd")
+    assert line.verdict is Verdict.TOY_UNRESOLVED and line.order.verdict is Verdict.REPRODUCED
+    assert weak in line.reasons
+    assert resolved_by(line) == "a feature network above its bar, whatever the number of seeds"
+    assert "1 toy: unresolved (1 through a feature network below its bar)" in summary([line])
+
+
+def test_stages_measured_through_a_network_below_its_bar_are_in_no_order(tree):
+    made = tree("embedded")
+    weak = weakness("FD-tiny", 0.4, "classes", 0.6)
+    lines = [{"epoch": "before training", "values": "400 410 405"}, {"epoch": "0", "values": "380 391 384"}]
+    made.study("table5.csv", [{**line, "note": f"an estimate: {weak}; five trainings"} for line in lines])
+    line = made.judged("o-first-epoch")
+    assert line.verdict is Verdict.TOY_UNRESOLVED and line.reasons[0] == f"an estimate: {weak}"
+
+
+def test_the_doubts_that_are_looked_for_are_those_that_measuring_writes():
+    assert WEAK in weakness("FD-tiny", 0.4, "classes", 0.6)
+    assert all(TOO_FEW in text for text in why_estimate(64, 64, dim=64)) and len(why_estimate(64, 64, dim=64)) == 2
 
 
 def test_half_an_ordering_is_not_run_or_incomplete(tree):

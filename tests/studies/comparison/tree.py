@@ -15,8 +15,8 @@ from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
-from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.judging import judge_of
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.plan import claims, frozen, settings
 
 EXACT = {"scale": "paper", "data_kind": "images", "extractor": "FID", "n_generated": 50_000, "n_reference": 50_000}
