@@ -434,7 +434,7 @@ def test_no_evidence_of_bands_is_none_against_them(tree):
     [
         ("run,quantity\nmethods/hkd,x\n", "has no column 'decision'"),
         (f'run,quantity,decision\nmethods/hkd,"{STATE}",a\nmethods/hkd,"{STATE}",b\n', "2 lines with"),
-        ("\xff\xfe", ""),
+        ("\xff\xfe", "unreadable"),
     ],
 )
 def test_a_study_that_cannot_be_read_is_incomplete(tree, text, gap):
