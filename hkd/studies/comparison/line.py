@@ -58,3 +58,9 @@ class Line:
     def has(self, mark: Mark) -> bool:
         """Whether it has a mark of this kind."""
         return any(text.startswith(f"{mark}: ") for text in self.marks)
+
+    @property
+    def told(self) -> str:
+        """The verdict with the kinds of its marks, for the cell of a table."""
+        kinds = ", ".join(mark for mark in Mark if self.has(mark))
+        return f"{self.verdict} ({kinds})" if kinds else str(self.verdict)

@@ -262,9 +262,8 @@ def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]
 def _row(line: Line) -> list[str]:
     """Return the cells of one claim in text: id, quote, reproduced, difference, margin, seeds, verdict, resolved by."""
     said, made, order = line.claim.said, line.number, line.order
-    marked = " (selected)" if line.has(Mark.SELECTED) else ""
-    verdict, seeds = f"{line.verdict}{marked}", whole(line.seeds or None)
-    head, tail = [line.claim.id, quote(line)], [seeds, verdict, resolved_by(line) or MISSING]
+    seeds = whole(line.seeds or None)
+    head, tail = [line.claim.id, quote(line)], [seeds, line.told, resolved_by(line) or MISSING]
     if isinstance(said, Statement):
         return [*head, line.decision or MISSING, "", "", *tail]
     if isinstance(said, Ordering):
