@@ -141,8 +141,8 @@ def differences(reading: Mapping[str, Any], settings: Mapping[str, Any]) -> list
 
     What a record of an older version leaves out was at its default.
     """
-    own = dict(_leaves(json.loads(json.dumps(settings))))
-    known = {**dict(_defaults(Run)), **own}
+    own, left_out = (dict(_leaves(json.loads(json.dumps(one)))) for one in (settings, dict(_defaults(Run))))
+    known = {**left_out, **own}
     return [
         f"{path} = {own[path]!r}, frozen {value!r}" if path in own else f"{path} not recorded, frozen {value!r}"
         for path, value in _leaves(reading)
