@@ -21,7 +21,6 @@ from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"
-LIST_BYTES = 1 << 20
 FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list}
 
 
@@ -70,14 +69,15 @@ class Milestones:
         The manifest comes last.
 
         Raises:
-            ArtifactError: weights on the way hold NaN or infinity.
+            ArtifactError: weights on the way hold NaN or infinity; then nothing is put anywhere.
         """
+        for step in self.steps:
+            load_weights(self.folder / weights_name(step))  # refuses what is not finite
         written = []
         for step in self.steps:
             path = folder / weights_name(step)
             link_or_copy(self.folder / path.name, path)
             record.write(path, step=step, steps=total)
-            load_weights(path)  # refuses what is not finite
             written.append(path)
         digests = [sha256(path) for path in written]
         write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps), "sha256": digests})
@@ -91,7 +91,7 @@ class Milestones:
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = bounded.parse_json(bounded.read_bytes(self.folder / MANIFEST, LIST_BYTES))
+            kept = bounded.parse_json(bounded.read_bytes(self.folder / MANIFEST, bounded.SHORT_JSON_BYTES))
         except (FileNotFoundError, bounded.Damaged):
             return {}
         return kept if isinstance(kept, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import unused_name
 from hkd.training import checkpoint
 from hkd.training.checkpoint import Checkpoints, Progress
-from tests.fuzzed import COUNTS, refused
+from tests.fuzzed import COMPARED, refused
 
 
 def state(step: int) -> dict[str, torch.Tensor]:
@@ -118,10 +119,10 @@ def test_leftovers_of_a_killed_writer_are_removed(three):
     assert not list(three.glob(".*tmp"))
 
 
-def test_the_list_is_plain_json(three):
-    entries = json.loads((three / "checkpoints.json").read_text())
-    assert [entry["step"] for entry in entries] == [2, 3] and len(entries) == checkpoint.KEEP
-    assert all(entry["identity"] == "id" and len(entry["sha256"]) == 64 for entry in entries)
+def test_the_list_is_plain_json_and_says_no_more_than_which_states_there_are(three):
+    names = [f"step{n:09d}.safetensors" for n in (2, 3)]
+    listed = [{"file": name, "sha256": sha256(three / name), "identity": "id"} for name in names]
+    assert json.loads((three / "checkpoints.json").read_text()) == listed and len(listed) == checkpoint.KEEP
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,39 @@ def test_a_state_of_an_older_version_is_passed_over(three):
     assert kept.passed_over == [f"{three / name}: its field 'identity' is missing"]
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        ({}, "its field 'nonfinite' is missing"),
+        ({"nonfinite": [], "nonfinite_steps": "2"}, "its field 'nonfinite_steps' is of type str, not int"),
+        ({"nonfinite": ["2"], "nonfinite_steps": 1}, "its header holds no steps that were not finite"),
+        ({"nonfinite": [], "nonfinite_steps": -1}, "its header is of other settings than its entry"),
+    ],
+)
+def test_a_state_that_does_not_say_which_steps_were_not_finite_is_passed_over(three, harm, reason):
+    """As an older version left it: to go on from it would report that there were none."""
+    path = three / "step000000003.safetensors"
+    about = {"identity": "id", **asdict(Progress(3))}
+    save_weights(path, state(3), {name: about[name] for name in about if "nonfinite" not in name} | harm)
+    listed = json.loads((three / "checkpoints.json").read_text())
+    (three / "checkpoints.json").write_text(json.dumps([listed[0], {**listed[1], "sha256": sha256(path)}]))
+    kept = Checkpoints(three, "id")
+    assert kept.load()[1].step == 2
+    assert kept.passed_over == [f"{path}: {reason}"]
+
+
+@pytest.mark.parametrize("count", COMPARED)
 @pytest.mark.parametrize("name", ["checkpoints.json", "step000000003.safetensors"])
 def test_damaged_states_and_lists_never_stop_a_training_nor_mislead_it(three, name, count):
-    def read() -> None:
-        found = Checkpoints(three, "id").load()
-        assert found is None or found[1] in (Progress(2, 20, 1.0), Progress(3, 30, 1.5))
+    def same(found) -> bool:
+        if found is None:
+            return True
+        tensors, progress = found
+        kept = state(progress.step)
+        whole = tensors.keys() == kept.keys() and all(torch.equal(tensors[key], kept[key]) for key in kept)
+        return whole and progress in (Progress(2, 20, 1.0), Progress(3, 30, 1.5))
 
-    assert refused(three / name, read, count, ()) == 0
+    assert refused(three / name, lambda: Checkpoints(three, "id").load(), count, (), same) == 0
 
 
 def test_a_state_may_hold_what_the_next_step_will_find(tmp_path):

@@ -14,7 +14,7 @@ from hkd.store.refusals import ArtifactError
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Trainer, train
 from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, weights_name
-from tests.fuzzed import COUNTS, refused
+from tests.fuzzed import COMPARED, COUNTS, refused
 
 METHOD, STEPS = "methods/hkd", 6
 SHARES = (0.0, 0.01, 0.5, 1.0)
@@ -177,13 +177,14 @@ def test_weights_of_another_step_are_not_taken_even_with_their_record(handed_ove
 
 
 def test_milestones_that_are_not_finite_are_not_handed_over(tmp_path):
-    milestones = Milestones(tmp_path / "kept", "x", (1,))
-    milestones.reach(1, lambda: {"student.w": torch.tensor([1.0, float("nan")])})
+    milestones = Milestones(tmp_path / "kept", "x", (1, 2))
+    for step, last in ((1, 2.0), (2, float("nan"))):
+        milestones.reach(step, lambda last=last: {"student.w": torch.tensor([1.0, last])})
     with pytest.raises(
         ArtifactError, match=r"its weights 'student.w' hold NaN or infinity, so their training diverged"
     ):
-        milestones.hand_over(tmp_path / "out", Record("train"), 1)
-    assert not (tmp_path / "out/manifest.json").exists()
+        milestones.hand_over(tmp_path / "out", Record("train"), 2)
+    assert not (tmp_path / "out").exists()  # nor is any of those before them, nor a record
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -194,9 +195,9 @@ def test_a_damaged_manifest_is_refused_in_one_line(handed_over, count):
     )
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", COMPARED)
 def test_a_damaged_list_of_milestones_on_the_way_stops_no_training(tmp_path, count):
     milestones = Milestones(tmp_path, "x", (1,))
     milestones.reach(1, lambda: {"w": torch.ones(2)})
-    read = lambda: milestones.missing(1) in ([], [1])  # noqa: E731
-    assert refused(tmp_path / "manifest.json", read, count, ()) == 0
+    same = lambda found: found in ([], [1])  # noqa: E731
+    assert refused(tmp_path / "manifest.json", lambda: milestones.missing(1), count, (), same) == 0
