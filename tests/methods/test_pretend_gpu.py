@@ -25,7 +25,7 @@ SHAPE = ImageShape(8, 3, len(shapes.CLASSES))
 AUGMENTED = {"params": {"augment": 0.12}, "network": {"augment_dim": 9}}  # as EDM is at paper scale
 SHORT = {"params": {"diffusion_steps": 6}, "sampling": {"nfe": [6], "n_samples": 4, "batch": 2}}
 CASES = {**{name: {} for name in METHODS}, "methods/edm augmented": AUGMENTED, "methods/ddpm": SHORT}
-EVERYDAY = ("ablations/abl_decoder_time", "methods/ddpm", "methods/edm augmented")
+EVERYDAY = ("methods/hkd", "methods/ddpm", "methods/edm augmented")
 # what a step draws on the host and copies: levels or times, and noise; DMD's three losses draw for themselves
 DMD = ("methods/dmd", "methods/dmd_cond", "methods/dmd_no_reg", "methods/dmd_no_reg_cond")
 DRAWN = {
@@ -94,6 +94,7 @@ def test_a_step_and_a_sample_never_wait_for_the_device(name, on_gpu):
     assert sum(sampled.values()) == 1 + run.conditional + again, sampled
 
 
+@pytest.mark.slow
 def test_what_the_device_computes_is_what_the_host_computes(on_gpu, tiny_run, build, feed):
     name = "methods/hkd"
     run = tiny_run(name)
