@@ -16,9 +16,10 @@ from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import train
 from hkd.training.milestones import Milestones, milestone_steps
 from hkd.training.nonfinite import Diverged
+from hkd.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch.testing import assert_close
 from hkd.methods.base import Method
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import train
+from hkd.training.trainer import Trainer
 
 
 class Two(Method):
@@ -27,8 +28,8 @@ class Two(Method):
         for net in (self.student, self.fake):
             nn.init.ones_(net.weight)
 
-    def losses(self, batch, *, step, generator):
-        self.drawn = torch.randn(2, generator=generator)
+    def losses(self, batch, *, step, draws):
+        self.drawn = draws.normal((2,))
         self.dropped = torch.rand(2)  # what dropout would draw
         return {"student": batch * self.student(torch.ones(1, 1)).sum(), "fake": self.fake(torch.ones(1, 1)).sum()}
 

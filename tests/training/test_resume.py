@@ -8,7 +8,8 @@ import torch
 from hkd import interrupt
 from hkd.interrupt import Interrupted
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import train
+from hkd.training.trainer import Trainer
 
 ADAM = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8}
 CASES = {
