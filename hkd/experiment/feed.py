@@ -13,19 +13,30 @@ from hkd.data.trajectories import Trajectories
 from hkd.seeding import stream, visit
 from hkd.settings.sections import Run
 
+WHOLE = slice(None)
 
-def batches(run: Run, *, images: Path, trajectories: Path | None, seed: int, to: torch.device) -> Callable[[int], Any]:
-    """Return the feed of a training: step number -> batch. A shuffled visit without end, a function of the step."""
+
+def batches(run: Run, *, images: Path, trajectories: Path | None, seed: int, to: torch.device) -> Callable[..., Any]:
+    """Return the feed of a training: step number -> batch, or (step number, slice) -> those rows of the batch.
+
+    It is a shuffled visit without end, a function of the step.
+    """
     size = run.training.batch
     if trajectories is not None:
         stored = Trajectories(trajectories)
         stored.verify()
-        return lambda step: stored.batch(visit(seed, "order", len(stored), step * size, size), to)
+
+        def some(step: int, rows: slice = WHOLE) -> Any:
+            return stored.batch(visit(seed, "order", len(stored), step * size, size)[rows], to)
+
+        return some
     data = ImageSet(images, use_labels=run.conditional)
     data.verify()
 
-    def batch(step: int) -> Any:
-        flips = stream(seed, "flip", step) if run.training.flip else None
-        return data.batch(visit(seed, "order", len(data), step * size, size), to, flip=flips)
+    def batch(step: int, rows: slice = WHOLE) -> Any:
+        # drawn for the whole batch, whichever of its rows are asked for
+        flips = torch.rand(size, generator=stream(seed, "flip", step)) < 0.5 if run.training.flip else None
+        chosen = visit(seed, "order", len(data), step * size, size)[rows]
+        return data.batch(chosen, to, mirrored=None if flips is None else flips[rows])
 
     return batch

@@ -22,11 +22,13 @@ class Method(nn.Module):
         trains: attributes that hold a network with an optimiser of its own; empty when nothing is trained.
         samples_with: attributes whose averaged weights are the artefact of a training.
         frozen: attributes that never change, so that no checkpoint keeps them.
+        whole_batch: whether the losses are not means over images, so that no part of a batch can go by itself.
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student",)
     samples_with: ClassVar[tuple[str, ...]] = ("student",)
     frozen: ClassVar[tuple[str, ...]] = ("teacher", "distance")
+    whole_batch: ClassVar[bool] = False
 
     def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return one scalar per trained network, in the order in which the networks are stepped.

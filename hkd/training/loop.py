@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +15,36 @@ from tqdm import tqdm
 from hkd import interrupt
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.training.checkpoint import Checkpoints
+from hkd.training.costs import images_that_fit, step_cost
 from hkd.training.history import History
 from hkd.training.milestones import Milestones
-from hkd.training.parts import Division, Part
+from hkd.training.parts import Division, Indivisible, Part
 from hkd.training.snapshot import Snapshots
 from hkd.training.trainer import TooLarge, Trainer
 
 Feed = Callable[..., Any]
 """Function of a step's number that returns its batch, or with a slice as second argument those of its rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """How a training is carried out on a machine; what it computes does not change by it, but for rounding.
+
+    Attributes:
+        checkpoint_seconds: longest time between two states that are written.
+        micro_batch: images that go through the networks at a time; by default as many as a GPU has room for, and on a
+            CPU the whole batch.
+        log_every: steps between two lines of the history; by default a twentieth of the training, 500 at most.
+        events: folder for TensorBoard's events, if they are wanted.
+    """
+
+    checkpoint_seconds: float = 600.0
+    micro_batch: int | None = None
+    log_every: int | None = None
+    events: Path | None = None
+
+
+AS_USUAL = Conduct()
 
 
 def train(
@@ -29,19 +53,15 @@ def train(
     checkpoints: Checkpoints,
     *,
     title: str,
-    checkpoint_seconds: float = 600.0,
     milestones: Milestones | None = None,
-    largest: int | None = None,
-    log_every: int | None = None,
+    conduct: Conduct = AS_USUAL,
 ) -> None:
     """Train to the last step, from the newest checkpoint if there is one.
 
     Args:
-        checkpoints: where states are kept; written every `checkpoint_seconds`, when asked to stop, and at the end.
+        checkpoints: where states are kept; written now and then, when asked to stop, and at the end.
         milestones: where averaged weights are kept during training; a checkpoint is not resumed when the weights of
             an earlier milestone are lost.
-        largest: images that go through the networks at a time; None for the process's whole share of a batch.
-        log_every: steps between two lines of the history; by default a twentieth of the training, 500 at most.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
@@ -51,13 +71,13 @@ def train(
     _resume(trainer, checkpoints, milestones, title)
     ranks, progress = trainer.ranks, trainer.progress
     total = trainer.settings.steps if trainer.method.trains else 0
-    division = Division(trainer.settings.batch, largest, ranks.rank, ranks.size)
-    log_every = log_every or min(max(total // 20, 1), 500)
+    division = _division(trainer, batches, conduct, title)
+    log_every = conduct.log_every or min(max(total // 20, 1), 500)
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
     saved = start
     counts = _Counts(trainer)
-    history = History(checkpoints.folder, title, total, trainer) if ranks.first else None
+    history = History(checkpoints.folder, title, total, trainer, conduct.events) if ranks.first else None
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None if ranks.first else True)
     with interrupt.graceful(), counts, bar, Snapshots(checkpoints) as snapshots:
         if milestones and ranks.first:  # step 0, before training, may be one
@@ -81,7 +101,7 @@ def train(
                     history.add(bar)
             if milestones and ranks.first:  # before the checkpoint of this step, which promises that they are there
                 milestones.reach(progress.step, trainer.averaged)
-            if ranks.first and (stop or last or now - saved > checkpoint_seconds):
+            if ranks.first and (stop or last or now - saved > conduct.checkpoint_seconds):
                 trainer.read()  # what a resumed training should know of steps that are not finite
                 snapshots.save(trainer.state(), progress)
                 saved = now
@@ -108,6 +128,29 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones |
     if not codes or codes[-1] != trainer.code:
         codes.append(trainer.code)
     trainer.ranks.wait()  # until all have read what the first will replace
+
+
+def _division(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Division:
+    """Return how the batch is cut up for this process and its device.
+
+    Raises:
+        Indivisible: it cannot be.
+    """
+    method, ranks, size = trainer.method, trainer.ranks, trainer.settings.batch
+    if method.whole_batch:
+        if ranks.size > 1:
+            raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
+        return Division(size)
+    if conduct.micro_batch or trainer.device.type == "cpu" or not method.trains or size == 1:
+        return Division(size, conduct.micro_batch, ranks.rank, ranks.size)
+    cost = step_cost(method, batches(0, slice(0, 1)), batches(0, slice(0, 2)), draws=trainer.settings.draws)
+    torch.cuda.empty_cache()
+    fits = images_that_fit(cost, method, torch.cuda.mem_get_info(trainer.device)[0])
+    found = Division(size, fits, ranks.rank, ranks.size)
+    if ranks.first:
+        per_image = f"{cost.kept / 2**20:.0f} MiB and {cost.flops / 1e9:.1f} GFLOP an image"
+        print(f"{title}: {per_image}; {len(found.rows())} parts a batch on each of {ranks.size} GPUs", file=sys.stderr)
+    return found
 
 
 def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:

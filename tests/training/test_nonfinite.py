@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from hkd.methods.base import Method
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints, Progress
-from hkd.training.loop import train
+from hkd.training.loop import Conduct, train
 from hkd.training.nonfinite import Diverged, note, zero
 from hkd.training.trainer import Trainer
 
@@ -149,7 +149,9 @@ def test_too_many_stop_the_training_with_one_line_and_its_weights_are_finite(tmp
     with pytest.raises(
         Diverged, match=r"step 7: 2 of the last 40 .*loss/student nan.*lower training.optimizer.lr"
     ) as it:
-        train(trainer, at({3: bad, 7: bad}), Checkpoints(tmp_path, "x"), title="", checkpoint_seconds=0)
+        train(
+            trainer, at({3: bad, 7: bad}), Checkpoints(tmp_path, "x"), title="", conduct=Conduct(checkpoint_seconds=0)
+        )
     assert "\n" not in str(it.value) and it.value.step == 7
     tensors, progress = Checkpoints(tmp_path, "x").load()
     assert progress.step == 7 and all(bool(torch.isfinite(value).all()) for value in tensors.values())

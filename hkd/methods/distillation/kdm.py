@@ -28,6 +28,7 @@ class KDM(Method):
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student", "discriminator")
+    whole_batch = True  # the discriminator normalises over its batch
 
     def __init__(
         self,
