@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hkd.store.lines import printable
+
 SHOWN = 80  # characters of each thing that somebody else's note says
 
 
@@ -66,7 +68,7 @@ def note() -> dict[str, Any]:
 def described(found: Mapping[str, Any]) -> str:
     """Return a note as words on one line, whoever wrote it."""
     named = (("user", "user"), ("host", "host"), ("process", "pid"), ("since", "since"))
-    words = [f"{word} {_printable(found[key])}" for word, key in named if key in found]
+    words = [f"{word} {printable(str(found[key]))[:SHOWN]}" for word, key in named if key in found]
     return ", ".join(words) or "nobody known"
 
 
@@ -119,7 +121,3 @@ def _line(path: str) -> str:
 
 def _short(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
-
-
-def _printable(value: object) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:SHOWN]

@@ -18,7 +18,6 @@ from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
-CARD_BYTES = 1 << 20
 CARD: dict[str, Any] = {
     "name": str,
     "sha256": str,
@@ -52,7 +51,7 @@ def read_card(name: str) -> dict[str, Any]:
     """
     path = SHIPPED / f"{name}.json"
     try:
-        card = bounded.parse_json(bounded.read_bytes(path, CARD_BYTES))
+        card = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
         card = bounded.check_fields(card, CARD, optional=("budget", "shape"))
         if "shape" in card:
             bounded.check_fields(card["shape"], SHAPE)
