@@ -155,11 +155,19 @@ def _division(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> 
 
 def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:
     """Yield the parts of a step's batch that this process takes."""
+    expect = getattr(batches, "expect", None)
     if division.whole:
-        yield Part(0, 1.0, batches(step))
+        part = Part(0, 1.0, batches(step))
+        if expect:
+            expect(step + 1)
+        yield part
         return
-    for rows in division.rows():
-        yield Part(rows.start, (rows.stop - rows.start) / division.batch, batches(step, rows))
+    parts = division.rows()
+    for rows, after in zip(parts, [*parts[1:], None], strict=True):
+        part = Part(rows.start, (rows.stop - rows.start) / division.batch, batches(step, rows))
+        if expect:
+            expect(*((step, after) if after else (step + 1, parts[0])))
+        yield part
 
 
 def _halved(division: Division, title: str) -> Division:
