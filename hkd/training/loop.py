@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -115,15 +116,15 @@ def train(
 def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones | None, title: str) -> None:
     """Load the newest checkpoint, if there is one that can be gone on from."""
     found = checkpoints.load()
-    remarks = [f"checkpoint passed over: {reason}" for reason in checkpoints.passed_over]
+    to = sys.stderr if trainer.ranks.first else io.StringIO()  # all find the same, one says so
+    for reason in checkpoints.passed_over:
+        print(f"checkpoint passed over: {reason}", file=to)
     if found and milestones and (lost := milestones.missing(found[1].step)):
-        remarks.append(f"checkpoint passed over: the weights of step {lost[0]} are gone")
+        print(f"checkpoint passed over: the weights of step {lost[0]} are gone", file=to)
         found = None
     if found:
         trainer.load_state(*found)
-        remarks.append(f"{title}: going on from step {trainer.progress.step}")
-    if trainer.ranks.first:
-        print(*remarks, sep="\n", end="\n" if remarks else "", file=sys.stderr)
+        print(f"{title}: going on from step {trainer.progress.step}", file=to)
     codes = trainer.progress.codes
     if not codes or codes[-1] != trainer.code:
         codes.append(trainer.code)
