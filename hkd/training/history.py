@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from hkd.settings.origins import ConfigError
 from hkd.store.atomic import write_text
 from hkd.training.trainer import Trainer
 
@@ -30,6 +31,8 @@ class History:
     Args:
         folder: of the checkpoints. title: of the run. total: steps of the whole training.
         events: folder for TensorBoard's events besides; needs the package `tensorboard`.
+    Raises:
+        ConfigError: events are wanted, and that package is missing.
     """
 
     def __init__(self, folder: Path, title: str, total: int, trainer: Trainer, events: Path | None = None) -> None:
@@ -98,7 +101,9 @@ def _event_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ModuleNotFoundError("TensorBoard's events need its package: pip install tensorboard") from None
+        raise ConfigError(
+            "--tensorboard: its package is missing; pip install tensorboard, or leave the option out"
+        ) from None
     return SummaryWriter(str(folder))
 
 
