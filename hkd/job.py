@@ -155,12 +155,16 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such device.
     """
+    import os
+
     import torch
 
     from hkd.settings.origins import ConfigError
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -175,6 +179,17 @@ def pick_device(name: str) -> torch.device:
             raise ConfigError(f"device {name}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one")
     settled(device)
     return device
+
+
+def start_together(processes: int) -> None:
+    """Start this command anew in several processes under torchrun, in place of this one, unless it is one of them."""
+    import os
+    import sys
+
+    if "WORLD_SIZE" in os.environ:
+        return
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]
+    os.execv(sys.executable, [sys.executable, *launch, *sys.argv[1:]])
 
 
 def say(remarks: Iterable[str], about: object) -> None:

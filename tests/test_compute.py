@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hkd import compute, job
 from hkd.compute import settle, switches
+from hkd.draws import StreamDraws
 from hkd.nets.precision import narrow
 from hkd.plan.stages import SAMPLE, TRAIN
 from hkd.seeding import stream
@@ -117,7 +118,7 @@ def test_bfloat16_is_within_networks_alone(name, tiny_run, build, feed, monkeypa
     narrow(method)
     seen = _watch(method, monkeypatch)
     with Types() as inside:
-        (loss,) = method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0)).values()
+        (loss,) = method.losses(feed(run)(0), step=0, draws=StreamDraws(stream(0, "train", 0))).values()
     assert "convolution" in inside.narrow() and loss.dtype == torch.float32
     assert not inside.narrow() & {"exp", "cos", "sin", "addcmul", "sum", "mean", "square", "rsqrt"}
     assert seen and set(seen) == {torch.float32}  # what comes out of the networks, latents too

@@ -14,27 +14,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from hkd.draws import MASK, philox
 from hkd.seeding import ImageStreams, address
-
-MULTIPLIERS, WEYL = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
-ROUNDS, LOW = 10, 0xFFFFFFFF
-
-
-def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> list[Tensor]:
-    """Return four random words of 32 bits for each counter.
-
-    Args:
-        counter: four words, int64 in [0, 2^32) of shapes that broadcast.
-        key: two words.
-    """
-    a, b, c, d = counter
-    k, m = key
-    for _ in range(ROUNDS):
-        # the product of two words fills 64 bits; that the highest one reads as a sign changes none of them
-        first, second = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
-        a, b, c, d = (second >> 32 & LOW) ^ b ^ k, second & LOW, (first >> 32 & LOW) ^ d ^ m, first & LOW
-        k, m = (k + WEYL[0]) & LOW, (m + WEYL[1]) & LOW
-    return [a, b, c, d]
 
 
 class DeviceStreams(ImageStreams):
@@ -42,8 +23,7 @@ class DeviceStreams(ImageStreams):
 
     def __init__(self, seed: int, indices: Iterable[int], device: torch.device, purpose: str = "device-noise") -> None:
         self._images = torch.tensor(list(indices), dtype=torch.int64).to(device)[:, None]
-        whole = address(seed, purpose)
-        self._key, self._draws = (whole & LOW, whole >> 32), 0
+        self._key, self._draws = address(seed, purpose), 0
 
     def __len__(self) -> int:
         return len(self._images)
@@ -65,9 +45,8 @@ class DeviceStreams(ImageStreams):
     def _words(self, blocks: int) -> list[Tensor]:
         """Return four words (images, blocks) each, of addresses (image, draw, block)."""
         block = torch.arange(blocks, dtype=torch.int64, device=self._images.device)[None]
-        draw = torch.full_like(block, self._draws)
         self._draws += 1
-        return philox((block, draw, self._images & LOW, self._images >> 32), self._key)
+        return philox((block, self._draws - 1, self._images & MASK, self._images >> 32), self._key)
 
 
 def _unit(words: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 from torch.optim.radam import radam
 
 from hkd.settings.sections import Optimizer, Training
+from hkd.training.nonfinite import unless
 
 Step = Callable[..., None]
 _NO_MAXIMUM = {"max_exp_avg_sqs": [], "amsgrad": False}
@@ -49,66 +50,56 @@ class Adaptive:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, skip: Tensor | None = None) -> None:
+    def step(self, skip: Tensor | bool = False) -> None:
         """Move every parameter that has a gradient.
 
         Args:
-            skip: a number without dimensions on the parameters' device; where it is 1 instead of 0, this step changes
-                nothing, moments and counts of steps neither, whatever the gradients are.
+            skip: whether parameters and moments stay as they are; a tensor where only the device knows.
         """
+        if skip is True:
+            return
         # `first` is the position of a group's first parameter in `parameters`, by which `state` is keyed
-        (beta1, beta2), first = self.settings.betas, 0
+        first = 0
         for group in self.param_groups:
             moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
             self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
             if moved:
-                states = [self.state[index] for index, _ in moved]
-                self._move([p for _, p in moved], states, group["lr"], beta1, beta2, skip)
+                self._move([p for _, p in moved], [self.state[index] for index, _ in moved], group["lr"], skip)
             first += len(group["params"])
 
     def _move(
-        self,
-        parameters: list[Tensor],
-        states: list[dict[str, Tensor]],
-        rate: float,
-        beta1: float,
-        beta2: float,
-        skip: Tensor | None,
+        self, parameters: list[Tensor], states: list[dict[str, Tensor]], rate: float, skip: Tensor | bool
     ) -> None:
         function, more = _KINDS[self.settings.name]
         ways = _ways(self.settings.name, parameters[0].device, skip)
-        gradients = [p.grad for p in parameters if p.grad is not None]
         moments = {f"{key}s": [state[key] for state in states] for key in ("exp_avg", "exp_avg_sq")}
         steps = [state["step"] for state in states]
         changed = [*parameters, *moments["exp_avgs"], *moments["exp_avg_sqs"], *steps]
-        by_hand = skip is not None and "found_inf" not in ways
-        before = [value.clone() for value in changed] if by_hand else []
-        function(
-            parameters,
-            gradients,
-            **moments,
-            state_steps=steps,
-            beta1=beta1,
-            beta2=beta2,
-            lr=rate,
-            weight_decay=self.settings.weight_decay,
-            eps=self.settings.eps,
-            maximize=False,
-            **ways,
-            **more,
-        )
-        if skip is not None:
-            for value, old in zip(changed if by_hand else [], before, strict=True):
-                value.copy_(torch.where(skip.to(value.device) > 0, old, value))
+        beta1, beta2 = self.settings.betas
+        with unless(skip if "found_inf" not in ways else False, changed):  # some forms pass a step over themselves
+            function(
+                parameters,
+                [p.grad for p in parameters if p.grad is not None],
+                **moments,
+                state_steps=steps,
+                beta1=beta1,
+                beta2=beta2,
+                lr=rate,
+                weight_decay=self.settings.weight_decay,
+                eps=self.settings.eps,
+                maximize=False,
+                **ways,
+                **more,
+            )
 
 
-def _ways(name: str, device: torch.device, skip: Tensor | None) -> dict[str, Any]:
+def _ways(name: str, device: torch.device, skip: Tensor | bool) -> dict[str, Any]:
     """Return in which of its forms torch makes the step: all are the same arithmetic, rounded differently."""
     if device.type != "cuda":
         return {"foreach": True}
     if name == "radam":
         return {"foreach": True, "capturable": True}
-    return {"fused": True} if skip is None else {"fused": True, "found_inf": skip}
+    return {"fused": True, "found_inf": skip.to(torch.float32)} if isinstance(skip, Tensor) else {"fused": True}
 
 
 def _home_of_steps(parameter: Tensor) -> torch.device:
@@ -118,6 +109,7 @@ def _home_of_steps(parameter: Tensor) -> torch.device:
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:
     return {
+        # with the one who reads it: on a GPU only the device may know whether a step is made
         "step": torch.zeros((), dtype=torch.float32, device=_home_of_steps(parameter)),
         "exp_avg": torch.zeros_like(parameter),
         "exp_avg_sq": torch.zeros_like(parameter),

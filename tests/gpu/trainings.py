@@ -16,6 +16,7 @@ from hkd.data.toy import GaussianData
 from hkd.data.trajectories import TrajectoryBatch, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
+from hkd.draws import of_step
 from hkd.experiment.build import Parts, method
 from hkd.methods.base import Method
 from hkd.methods.distances import PerceptualDistance
@@ -35,7 +36,7 @@ VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)) 
 def one_step(built: Method, optims: dict[str, Adaptive], averages: dict[str, Average], batch: Any, step: int) -> Tensor:
     """Make a step as the loop does, but for the facts that it reads, and return the first loss."""
     torch.manual_seed(address(0, "dropout", step))
-    losses = built.losses(batch, step=step, generator=stream(0, "train", step))
+    losses = built.losses(batch, step=step, draws=of_step("image", 0, step, batch=None, first=0, device=_device(built)))
     for name, loss in losses.items():
         optims[name].zero_grad()
         loss.backward()
@@ -43,6 +44,10 @@ def one_step(built: Method, optims: dict[str, Adaptive], averages: dict[str, Ave
         averages[name].update(getattr(built, name), 0.999)
     built.after_step(step + 1)
     return next(iter(losses.values())).detach()
+
+
+def _device(built: Method) -> torch.device:
+    return next(built.parameters()).device
 
 
 class SeededVGG(nn.Module):

@@ -81,7 +81,7 @@ def build(base_weights: Callable[[str], Path], perceptual: Path) -> Callable[...
 def trained(build: Callable[..., Method], feed: Callable[..., Any]) -> Callable[..., Method]:
     """Return a method after a few steps of the real training loop."""
 
-    from hkd.training.loop import Trainer  # loads tqdm, which a machine that runs the GPU tests alone need not have
+    from hkd.training.trainer import Trainer
 
     def after(run: Run, steps: int = 2) -> Method:
         trainer, batches = Trainer(build(run), run.training, seed=0), feed(run)

@@ -13,10 +13,7 @@ from hkd.data.image_set import ImageShape
 from hkd.data.kinds import shapes
 from hkd.experiment.feed import batches
 from hkd.experiment.sample import sample_images
-from hkd.seeding import stream
-from hkd.training.ema import Average
-from hkd.training.loop import Trainer
-from hkd.training.optim import Adaptive
+from hkd.training.trainer import Trainer
 from tests.pretend_gpu import GPU, OnGPU, PretendGPU
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -26,13 +23,9 @@ AUGMENTED = {"params": {"augment": 0.12}, "network": {"augment_dim": 9}}  # as E
 SHORT = {"params": {"diffusion_steps": 6}, "sampling": {"nfe": [6], "n_samples": 4, "batch": 2}}
 CASES = {**{name: {} for name in METHODS}, "methods/edm augmented": AUGMENTED, "methods/ddpm": SHORT}
 EVERYDAY = ("methods/hkd", "methods/ddpm", "methods/edm augmented")
-# what a step draws on the host and copies: levels or times, and noise; DMD's three losses draw for themselves
-DMD = ("methods/dmd", "methods/dmd_cond", "methods/dmd_no_reg", "methods/dmd_no_reg_cond")
-DRAWN = {
-    "methods/edm augmented": 4,
-    "methods/ddpm": 3,
-    **{f"methods/dmd{name}": 5 for name in ("", "_cond", "_no_reg", "_no_reg_cond")},
-}
+# what a step copies beside its batch: at most the grid of noise levels, and how likely they are; the warp of an
+# augmentation is computed on the host
+CONSTANTS = {"methods/edm augmented": 3}
 
 
 def everyday(name: str) -> object:
@@ -44,27 +37,16 @@ def steps_of(name: str, run) -> int:
     return 4 if "score_sde" in name else min(run.sampling.nfe)
 
 
-def step(method, run, batch) -> None:
-    """A step as the loop makes it, but for the facts that it reads."""
-    optims = {n: Adaptive(run.training.optimizer, method.parameter_groups(n)) for n in method.trains}
-    averages = {n: Average(getattr(method, n)) for n in method.trains}
-    for name, loss in method.losses(batch, step=1, generator=stream(0, "train", 1)).items():
-        optims[name].zero_grad()
-        loss.backward()
-        optims[name].step()
-        averages[name].update(getattr(method, name), 0.9)
-    method.after_step(2)
-
-
 @pytest.fixture
 def on_gpu(tiny_run, build, images, trajectories):
     """A method on the device, its settings, and its feed."""
 
     def made(name: str):
-        run = tiny_run(name.split()[0], **{key: dict(value) for key, value in CASES[name].items()})
+        changes = {key: dict(value) for key, value in CASES[name].items()}
+        run = tiny_run(name.split()[0], training={"draws": "image"}, **changes)
         method = copy.deepcopy(build(run)).to(GPU)  # other tests have the same teacher and distance
         stored = trajectories if run.feed.startswith("trajectories/") else None
-        return method, run, batches(run, images=images, trajectories=stored, seed=0, to=GPU)
+        return method, run, batches(run, images=images, trajectories=stored, seed=0, to=GPU, place="device")
 
     return made
 
@@ -73,13 +55,15 @@ def on_gpu(tiny_run, build, images, trajectories):
 def test_a_step_and_a_sample_never_wait_for_the_device(name, on_gpu):
     with PretendGPU() as gpu:
         method, run, feed = on_gpu(name)
-        if "augmented" in name:  # its filter is copied once for all steps
-            method.losses(feed(0), step=0, generator=stream(0, "train", 0))
-        gpu.forget()
+        trainer = Trainer(method.train(), run.training, seed=0)
         if method.trains:
-            step(method.train(), run, feed(0))
+            trainer.step(feed(0))  # the first brings to the device what stays there
+            gpu.forget()
+            trainer.step(feed(1))
         reads, copies = dict(gpu.reads), dict(gpu.copies)
-        drawn = {where: n for where, n in copies.items() if not where.startswith("hkd/data/")}
+        copied = {where: n for where, n in copies.items() if not where.startswith("hkd/data/")}
+        if method.trains:
+            assert trainer.read()["loss/" + method.trains[0]] > 0 and sum(gpu.reads.values()) <= 1
         gpu.forget()
         nfe = steps_of(name, run)
         with torch.no_grad():
@@ -87,8 +71,8 @@ def test_a_step_and_a_sample_never_wait_for_the_device(name, on_gpu):
         sampled = dict(gpu.copies)
     print(f"{name:36} step: {sum(reads.values())} reads, {copies}; sample of {nfe}: {sampled}")  # with -rP, a table
     assert not reads and not gpu.reads
-    assert sum(drawn.values()) <= DRAWN.get(name, 2), drawn
-    assert not [where for where in drawn if where.startswith(("hkd/nets", "hkd/koopman", "hkd/training"))], drawn
+    assert sum(copied.values()) <= CONSTANTS.get(name, 2), copied
+    assert not [where for where in copied if where.startswith(("hkd/nets", "hkd/koopman", "hkd/training"))], copied
     # beside the first noise and the classes, a sampler copies what it draws, and no number that the host knows
     again = {"methods/ddpm": nfe - 1, "methods/score_sde": nfe, "methods/score_sde_deep": nfe}.get(name, 0)
     assert sum(sampled.values()) == 1 + run.conditional + again, sampled
@@ -97,25 +81,15 @@ def test_a_step_and_a_sample_never_wait_for_the_device(name, on_gpu):
 @pytest.mark.slow
 def test_what_the_device_computes_is_what_the_host_computes(on_gpu, tiny_run, build, feed):
     name = "methods/hkd"
-    run = tiny_run(name)
+    run = tiny_run(name, training={"draws": "image"})
     here = build(run).train()
-    step(here, run, feed(run)(0))
+    Trainer(here, run.training, seed=0).step(feed(run)(0))
     with PretendGPU():
         there, _, on_device = on_gpu(name)
-        torch.manual_seed(0)
-        step(there.train(), run, on_device(0))
+        Trainer(there.train(), run.training, seed=0).step(on_device(0))
         found = {key: value.cpu() for key, value in there.artefact().items()}
     for key, value in here.artefact().items():  # attention alone is in other steps
         assert_close(value, found[key], rtol=1e-4, atol=1e-5)
-
-
-def test_only_the_loop_itself_reads_in_a_step_of_the_loop(on_gpu):
-    with PretendGPU() as gpu:
-        method, run, feed = on_gpu("methods/ecm")
-        trainer = Trainer(method, run.training, seed=0)
-        gpu.forget()
-        trainer.step(feed(0))
-        assert not [where for where in gpu.reads if not where.startswith("hkd/training/loop.py")], gpu.reads
 
 
 def test_it_refuses_what_a_gpu_refuses():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.func import jvp
 
+from hkd.draws import StreamDraws
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.nets.assemble import build
 from hkd.nets.compiled import compile_networks
@@ -101,7 +102,7 @@ def test_a_compiled_training_has_the_gradients_of_a_plain_one(graphs, tiny_run, 
             compile_networks(method, graphs)
         for step in range(3):
             method.zero_grad()
-            (loss,) = method.losses(feed(run)(0), step=step, generator=stream(0, "train", 0)).values()
+            (loss,) = method.losses(feed(run)(0), step=step, draws=StreamDraws(stream(0, "train", 0))).values()
             loss.backward()
         found.append([p.grad for p in method.student.parameters() if p.grad is not None])
     assert graphs.count == 2  # of the encoder, and of operators and decoder

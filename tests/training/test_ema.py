@@ -122,12 +122,12 @@ def test_an_average_is_passed_over_on_the_device_without_a_read():
             for weight in network.parameters():
                 weight.add_(1.0)
         gpu.forget()
-        told.update(network, 0.9, torch.ones((), device="cuda"))
+        told.update(network, 0.9, torch.ones((), device="cuda", dtype=torch.bool))
         assert all(
             torch.equal(a.cpu(), b.cpu()) for a, b in zip(told.values.values(), plain.values.values(), strict=True)
         )
         gpu.forget()
-        told.update(network, 0.9, torch.zeros((), device="cuda"))
+        told.update(network, 0.9, torch.zeros((), device="cuda", dtype=torch.bool))
         plain.update(network, 0.9)
         assert not gpu.reads and not gpu.copies
         for a, b in zip(told.values.values(), plain.values.values(), strict=True):

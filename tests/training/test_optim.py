@@ -164,7 +164,7 @@ def test_a_step_that_is_skipped_on_the_device_changes_nothing(name, device):
     with PretendGPU() as gpu:
         weight = nn.Parameter(torch.arange(1.0, 4.0).to(device))
         optim = Adaptive(settings, [{"params": [weight]}])
-        flags = torch.zeros((), device=device), torch.ones((), device=device)
+        flags = [torch.full((), flag, device=device) for flag in (False, True)]
         (weight * weight).sum().backward()
         optim.step(flags[0])
         before = [weight.detach().clone(), *(value.clone() for value in named_state(optim).values())]
