@@ -287,5 +287,5 @@ def test_no_gpu_searches_for_algorithms_by_the_size_of_margins(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "grid_sample", watched)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    augmented(torch.zeros(2, 3, 8, 8), 1.0, torch.Generator().manual_seed(0))
+    augmented(torch.zeros(2, 3, 8, 8), 1.0, StreamDraws(torch.Generator().manual_seed(0)))
     assert seen == [False] and torch.backends.cudnn.benchmark
