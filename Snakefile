@@ -42,6 +42,10 @@ rule all:
         rules.figures.input,
 
 
+onstart:
+    hkd.launch.begin(workflow, PLAN)
+
+
 onsuccess:
     if WORK.finished_tables():
         shell("hkd show || true")

@@ -1,4 +1,5 @@
 # What the benchmark asks for, and the one lookup that rules use. The logic is in hkd.plan and hkd.workflow.
+import hkd.launch
 import hkd.workflow
 
 PLAN = hkd.workflow.plan(config, workflow.overwrite_configfiles)
@@ -7,6 +8,7 @@ WORK = hkd.workflow.Rules(PLAN)
 # `hkd` in shell commands is the one beside this interpreter, and sees the merged benchmark
 shell.prefix(hkd.workflow.prefix(PLAN))
 hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
+hkd.launch.announce(workflow, PLAN)
 
 
 wildcard_constraints:

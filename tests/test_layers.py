@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},
+    "launch": {"plan"},
     "cli": set(),  # finds stages and studies by their files
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),

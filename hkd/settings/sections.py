@@ -327,6 +327,7 @@ class Benchmark(Section):
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
+        replace: whether other trainings may take the place of finished ones at `paper` scale.
     """
 
     benchmark: Title
@@ -340,6 +341,7 @@ class Benchmark(Section):
     extractors: Route
     extractor: str = "metric"
     rerun: Literal["code", "settings"] | None = None
+    replace: bool = False
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]

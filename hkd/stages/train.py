@@ -39,6 +39,7 @@ def train(
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
     from hkd.plan.stages import TRAIN
+    from hkd.plan.superseding import check_replacing, others
     from hkd.store.records import identity
     from hkd.store.superseded import set_aside
 
@@ -47,6 +48,7 @@ def train(
     job.check_inputs(work)
     with interrupt.only_writer(work.out().parent):
         name = identity(work.digest, work.inputs())
+        check_replacing(plan, others(work.out().parent, name))
         for moved in set_aside(work.out().parent, name):
             print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
         if plan.shipped(dataset, method):

@@ -100,3 +100,31 @@ def test_results_of_the_last_release_are_named_with_what_to_do(checkout):
     assert ran.returncode != 0
     assert "audit: made by an earlier version" in ran.stdout + ran.stderr
     assert "rename the folder to results/smoke/shapes8/ambiguity" in ran.stdout + ran.stderr
+
+
+def pretend_finished(checkout) -> None:
+    """A training of EDM by other settings, of three GPU-hours."""
+    from hkd.store.records import Record
+    from hkd.store.superseded import keep
+
+    weights = checkout / "results/smoke/shapes8/methods/edm/seed0/weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    Record("train", device="cuda").write(weights, budget={"steps": 9, "train_seconds": 10800.0})
+    keep(weights.parent, [weights], "other-1")
+    weights.unlink()
+
+
+def test_a_dry_run_says_what_it_is_about_to_supersede_and_a_real_one_asks_first(checkout):
+    pretend_finished(checkout)
+    weights = "results/smoke/shapes8/methods/edm/seed0/weights.safetensors"
+    small = "{network: {model_channels: 8, channel_mult: [1], num_blocks: 1, attn_resolutions: []}"
+    small += ", perceptual_backbone: cnn, sampling: {n_samples: 96}}"
+    paper = ["--cores", "1", "--configfile", "configs/benchmarks/smoke.yaml", "--config", "scale=paper", f"set={small}"]
+    shown = subprocess.run([*SNAKEMAKE, "-n", *paper, "--", weights], cwd=checkout, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "this run supersedes 1 finished training (3.00 GPU-hours as recorded)" in shown.stderr
+    assert "a real run stops here: results/smoke/shapes8/methods/edm/seed0: 1 finished training" in shown.stderr
+    ran = subprocess.run([*SNAKEMAKE, *paper, "--", weights], cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode != 0 and "say --config replace=true" in ran.stderr and "Traceback" not in ran.stderr
+    assert not (checkout / "results/smoke/shapes8/data").exists(), "no job has run"
