@@ -3,46 +3,73 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
+from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.plan.runs import Plan
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
+from hkd.store.refusals import ArtifactError
+
+FOLDER = Path(".snakemake")
 
 
 def announce(workflow: Any, plan: Plan) -> None:
-    """Let a dry run end with what a real one would supersede. Snakemake has no hook at the end of a dry run."""
+    """Let a dry run end with what a real one would meet. Snakemake has no hook at the end of a dry run."""
     if workflow.is_main_process:
         atexit.register(_after_dry_run, workflow, plan)
 
 
 def begin(workflow: Any, plan: Plan) -> None:
-    """Say what the jobs supersede, and stop where they may not; for `onstart`.
+    """Await the jobs of a dead workflow, and stop where finished trainings may not be superseded; for `onstart`.
 
     Raises:
         WorkflowError: Snakemake prints it without a traceback.
     """
     from snakemake.exceptions import WorkflowError
 
-    found = _superseded(workflow)
     try:
+        _meet_leftovers(workflow, plan)
+        found = _superseded(workflow)
         check_replacing(plan, found.certain)
-    except ConfigError as error:
+    except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
     if line := found.line():
         print(line, file=sys.stderr)
+    # of all executors only SLURM's has it: the name of every job that it submits
+    if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
+        leave_note(FOLDER, str(name))
+
+
+def _meet_leftovers(workflow: Any, plan: Plan) -> None:
+    """Settle what dead workflows left in the queue; then this one starts anew, for the graph has changed meanwhile."""
+    settled = False
+    for left in left_jobs(FOLDER):
+        if left.dead:
+            settle(left, plan.benchmark.leftovers)
+            settled = True
+        else:
+            print(f"{left.line()}; if it is dead, cancel them or wait, and delete {left.note}", file=sys.stderr)
+    if settled:
+        os.chdir(workflow.workdir_init)
+        sys.stdout.flush(), sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _after_dry_run(workflow: Any, plan: Plan) -> None:
     if not workflow.dryrun or workflow.dag is None:
         return
-    found = _superseded(workflow)
-    if line := found.line():
-        print(line, file=sys.stderr)
     try:
+        for left in left_jobs(FOLDER):
+            print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
+        found = _superseded(workflow)
+        if line := found.line():
+            print(line, file=sys.stderr)
         check_replacing(plan, found.certain)
-    except ConfigError as error:
+    except (ConfigError, ArtifactError) as error:
         print(f"a real run stops here: {error}", file=sys.stderr)
 
 

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"seeding", "interrupt", "owner", "settings", "store"}
+FOUNDATION = {"seeding", "interrupt", "owner", "slurm", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
 HARNESS = {"plan", "experiment", "report", "figures", "job"}
 
@@ -20,6 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "interrupt": set(),
     "owner": set(),
+    "slurm": set(),
+    "leftovers": set(),
     "store": set(),
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),
@@ -37,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},
-    "launch": {"plan"},
+    "launch": {"plan", "leftovers"},
     "cli": set(),  # finds stages and studies by their files
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),

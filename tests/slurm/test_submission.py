@@ -91,6 +91,8 @@ def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(a
     assert [job] == [found for found, *_ in cluster.jobs(state="RUNNING")], "its job runs on"
     again = checkout.submit(*LONG, "--", target(TRAINED))
     assert again.returncode == 0, again.stdout
+    assert f"job {job} of a workflow that died" in again.stdout and "waiting for them" in again.stdout
+    assert again.stdout.count("has been submitted with SLURM jobid") == 0, "its job is adopted"
     assert checkout.result(TRAINED) == trained_here
 
 
