@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from hkd import owner, slurm
-from hkd.store.refusals import ArtifactError
+from hkd.store.refusals import ArtifactError, Refused
 
 EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
 
@@ -117,7 +117,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
             except BlockingIOError:
                 check()
                 if slurm.job() and time.monotonic() - began > PATIENCE:
-                    raise ArtifactError(
+                    raise Refused(
                         f"{folder}: another writer is at work ({_holder(descriptor)}); this job leaves, so that it "
                         "holds no GPU meanwhile: run the same command again when that one has ended"
                     ) from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.plan.runs import Plan
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
@@ -32,16 +34,42 @@ def begin(workflow: Any, plan: Plan) -> None:
     from snakemake.exceptions import WorkflowError
 
     try:
+        hopeless.forget()
         _meet_leftovers(workflow, plan)
+        check_requests(workflow)
         found = _superseded(workflow)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
     if line := found.line():
         print(line, file=sys.stderr)
+    os.environ[hopeless.WORKFLOW] = hopeless.workflow()  # which jobs of a cluster inherit
     # of all executors only SLURM's has it: the name of every job that it submits
     if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
         leave_note(FOLDER, str(name))
+
+
+def check_requests(workflow: Any) -> None:
+    """Refuse a job that no partition of the profile's file takes: it would wait in the queue for ever.
+
+    Raises:
+        ConfigError: naming the job, what it asks for and the limits.
+    """
+    file = getattr(workflow.executor_settings, "partition_config", None)
+    if not file:
+        return
+    from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
+
+    partitions, silent = read_partition_file(Path(file)), logging.getLogger("hkd.partitions")
+    silent.setLevel(logging.CRITICAL)
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        if not (job.is_local or job.resources.get("slurm_partition") or get_best_partition(partitions, job, silent)):
+            named = ", ".join(f"{key}={value}" for key, value in sorted(job.wildcards_dict.items()))
+            asked = ", ".join(f"{key}={job.resources.get(key, 0)}" for key in ("gpu", "mem_mb", "runtime"))
+            raise ConfigError(
+                f"{file}: no partition takes {job.rule.name} ({named}), which asks for {asked}; raise a limit there if "
+                "the cluster has more, name a partition that does, or ask for less (resources: of the run's settings)"
+            )
 
 
 def _meet_leftovers(workflow: Any, plan: Plan) -> None:

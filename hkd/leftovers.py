@@ -7,7 +7,9 @@ write; were it submitted again meanwhile, two jobs would hold a GPU for one run.
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -44,9 +46,11 @@ class Left(NamedTuple):
 
 
 def leave_note(folder: Path, name: str) -> None:
-    """Note who we are and the name of all jobs that we submit."""
+    """Note who we are and the name of all jobs that we submit, until this process ends and has left none."""
+    note = (folder / NOTES / f"{name}.json").absolute()
     with suppress(OSError, ArtifactError):  # who cannot write here cannot lock either: Snakemake says so itself
-        write_json(folder / NOTES / f"{name}.json", {**owner.note(), "slurm": name})
+        write_json(note, {**owner.note(), "slurm": name})
+        atexit.register(_end, note, name)
 
 
 def left_jobs(folder: Path) -> list[Left]:
@@ -84,6 +88,12 @@ def settle(left: Left, way: str) -> None:
         time.sleep(POLL)
     with suppress(OSError):
         left.note.unlink(missing_ok=True)
+
+
+def _end(note: Path, name: str) -> None:
+    if shutil.which("squeue") is None or slurm.queued(name) == []:  # without its programs nothing was submitted
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
 
 
 def _notes(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -20,6 +20,12 @@ def queued(name: str) -> list[str] | None:
     return None if said is None else said.split()
 
 
+def state(number: str) -> str | None:
+    """Return the state of a job, as RUNNING; None where nobody can say."""
+    said = _said("squeue", "--noheader", "--jobs", number, "--states", "all", "--format", "%T")
+    return (said or "").strip() or None
+
+
 def cancel(jobs: Sequence[str]) -> bool:
     """Cancel jobs; return whether SLURM took it."""
     return _said("scancel", *jobs) is not None

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hkd import owner
+from hkd import hopeless, owner
 from hkd.plan.check import check, check_folders
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
@@ -96,12 +96,16 @@ class Rules:
         return self._plan.study_dataset(next(iter(own), None))
 
     def resources(self, stage: str, **fixed: Any) -> dict[str, Callable[..., int]]:
-        """Return the functions of what a job asks of the machine: its memory grows with each attempt."""
+        """Return the functions of what a job asks of the machine.
+
+        Memory grows with each attempt; time does where an attempt begins anew: others go on and lose nothing.
+        """
+        resumes = self.stages[stage].resumes
         needs = lambda wildcards: self._of(stage, wildcards, fixed).definition.needs  # noqa: E731
         return {
             "gpu": lambda wildcards: needs(wildcards).gpu,
             "mem_mb": lambda wildcards, attempt: needs(wildcards).mem_mb * attempt,
-            "runtime": lambda wildcards: needs(wildcards).minutes,
+            "runtime": lambda wildcards, attempt: needs(wildcards).minutes * (1 if resumes else attempt),
         }
 
     def finished_tables(self) -> list[str]:
@@ -143,6 +147,7 @@ def prefix(plan: Plan) -> str:
     nothing: what a job depends on is in the digest that it is given.
     """
     values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(plan.layers), "HKD_WORKFLOW_PID": str(os.getpid())}
+    values[hopeless.WORKFLOW] = hopeless.workflow()
     if not plan.gpus:
         values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())

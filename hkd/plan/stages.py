@@ -355,11 +355,11 @@ def _error_table(plan: Plan) -> Definition:
 
 
 PREPARE = Stage("prepare", _prepare_files, _prepare)
-EXTRACTOR = Stage("extractor", _extractor_files, _extractor)
-SHARD = Stage("shard", _shard_files, _shard, command="trajectories")
+EXTRACTOR = Stage("extractor", _extractor_files, _extractor, resumes=True)
+SHARD = Stage("shard", _shard_files, _shard, command="trajectories", resumes=True)
 MANIFEST = Stage("manifest", _manifest_files, _manifest, local=True, command="trajectories")
-TRAIN = Stage("train", _train_files, _train)
-SAMPLE = Stage("sample", _sample_files, _sample)
+TRAIN = Stage("train", _train_files, _train, resumes=True)
+SAMPLE = Stage("sample", _sample_files, _sample, resumes=True)
 REFERENCE = Stage("reference", _reference_files, _reference)
 FEATURES = Stage("features", _features_files, _features)
 METRICS = Stage("metrics", _metrics_files, _metrics)

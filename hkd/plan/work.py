@@ -196,6 +196,7 @@ class Stage:
         defined: plan, and the same values -> what defines it.
         local: whether it is so light that it runs beside the workflow, not as a job of a cluster.
         command: of `hkd`, that does it; the name of the stage unless given.
+        resumes: whether an attempt goes on where the last one was stopped.
     """
 
     name: str
@@ -203,6 +204,7 @@ class Stage:
     defined: Callable[..., Definition]
     local: bool = False
     command: str = ""
+    resumes: bool = False
 
     def work(self, plan: Plan, **values: Any) -> Work:
         """Return the work of one set of values."""

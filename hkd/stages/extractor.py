@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -40,7 +41,8 @@ def extractor(
         if shipped := plan.shipped(dataset, f"extractors/{role}"):
             adopt(shipped, work.out(), job.record(work))
         else:
-            _train(plan, work, dataset, role, device)
+            with requeued(work.out().parent / "checkpoints"):
+                _train(plan, work, dataset, role, device)
 
 
 def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -54,7 +55,8 @@ def train(
         if plan.shipped(dataset, method):
             _adopt(plan, work, dataset, method, seed, name)
         else:
-            _train(plan, work, dataset, method, seed, name, job.pick_device(device), checkpoint_seconds)
+            with requeued(work.out().parent / "checkpoints"):
+                _train(plan, work, dataset, method, seed, name, job.pick_device(device), checkpoint_seconds)
 
 
 def _train(

@@ -25,7 +25,6 @@ from hkd.store.superseded import (
     CHECKPOINTS,
     FINISHED,
     IDENTITY,
-    LIST_BYTES,
     SUPERSEDED,
     identities_of_states,
     identity_of,
@@ -164,9 +163,11 @@ def _read(folder: Path, place: Path, name: str) -> Training:
 
 
 def _last_state(states: Path) -> tuple[int | None, float | None]:
+    """Return step and seconds as the newest state says them; nothing of one that is damaged."""
+    newest = max(states.glob("step*.safetensors"), default=None)
     try:
-        listed = bounded.parse_json(bounded.read_bytes(states / "checkpoints.json", LIST_BYTES))
-        last = bounded.check_fields(listed[-1], {"step": int, "seconds": (int, float)})
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        about = bounded.tensors_about(newest) if newest else {}
+        last = bounded.check_fields(about, {"step": int, "seconds": (int, float)})
+    except (OSError, bounded.Damaged):
         return None, None
     return last["step"], last["seconds"]

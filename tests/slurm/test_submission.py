@@ -72,7 +72,10 @@ def went_on(checkout) -> bool:
     return "going on from step" in log
 
 
-@pytest.mark.parametrize("disturbed, submissions", [("scancel", 2), ("scontrol requeue", 1)])
+# a time limit or a preemption sends the job's processes a signal ahead, as the last one does: the job requeues itself
+@pytest.mark.parametrize(
+    "disturbed, submissions", [("scancel", 2), ("scontrol requeue", 1), ("scancel --signal=TERM", 1)]
+)
 def test_a_training_that_is_stopped_by_the_cluster_goes_on_to_the_same_weights(
     at_work, trained_here, cluster, disturbed, submissions
 ):

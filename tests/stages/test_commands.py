@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(smoke, tmp_path, monkeypatch
 
     monkeypatch.setattr("hkd.store.temporary.os.fsync", full)
     code, _, err = smoke("prepare", "shapes8")
-    assert code == 1
+    assert code == 75  # it may have space next time
     assert "the disk is full" in one_line(err)
     assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
 

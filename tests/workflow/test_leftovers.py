@@ -112,6 +112,14 @@ def test_after_waiting_the_workflow_starts_anew_where_it_was_started(queue, dead
     assert len(began) == 1
 
 
+def test_a_workflow_that_ends_takes_its_note_along_unless_jobs_are_left(queue, dead):
+    leftovers._end(dead, "run-1")
+    assert dead.exists()
+    queue.write_text("")
+    leftovers._end(dead, "run-1")
+    assert not dead.exists()
+
+
 # -- the writer's lock -----------------------------------------------------------------------------------------------
 
 
