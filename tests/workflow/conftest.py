@@ -86,7 +86,7 @@ def graph(checkout: Path, own_source: Callable[[], None], monkeypatch: pytest.Mo
 
 def copy_checkout(folder: Path) -> Path:
     """Copy what a run needs: settings, rules, profiles and the package."""
-    for name in ("configs", "rules", "profiles", "hkd"):
+    for name in ("configs", "rules", "profiles", "hkd", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     return folder

@@ -51,7 +51,10 @@ def test_the_rules_lint(checkout):
 def test_the_rules_are_formatted(root):
     pytest.importorskip("snakefmt")
     ran = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules"], cwd=root, capture_output=True, text=True
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules", "workflow"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
 
