@@ -74,11 +74,10 @@ class Rules:
 
     Args:
         environment: the file that every job sources.
-        moved: whether Snakemake lays a prefix before every relative path.
     """
 
-    def __init__(self, plan: Plan, environment: str = "", *, moved: bool = False) -> None:
-        self._plan, self.environment, self._moved = plan, environment, moved
+    def __init__(self, plan: Plan, environment: str = "") -> None:
+        self._plan, self.environment = plan, environment
         parts = {part.name: part for study in plan.studies.values() for part in study.parts}
         self.stages: dict[str, Stage] = {**STAGES, **parts}
         self.local = sorted(name for name, stage in self.stages.items() if stage.local)
@@ -102,7 +101,7 @@ class Rules:
 
     def inputs(self, stage: str, **fixed: Any) -> Callable[[Any], list[str]]:
         """Return the input function of a rule."""
-        return lambda wildcards: [self._found(path) for path in self._of(stage, wildcards, fixed).inputs()]
+        return lambda wildcards: self._of(stage, wildcards, fixed).inputs()
 
     def digest(self, stage: str, **fixed: Any) -> Callable[[Any], str]:
         """Return the function of what defines the results of a rule: another digest makes them again."""
@@ -148,11 +147,6 @@ class Rules:
             f"{self._plan.layout.figure(figure)}.pdf" for table, figure in named.items() if table in self._plan.tables
         ]
         return [*figures, *self._study_targets("figures")]
-
-    def _found(self, path: str) -> str:
-        """Return an input as Snakemake will find it: a prefix is for results, not for files of the user."""
-        own = (f"{self._plan.layout.root}/", f"{self._plan.layout.figures}/")
-        return os.path.abspath(path) if self._moved and not path.startswith(own) else path
 
     def _study_targets(self, kind: str) -> list[str]:
         names = [name for study in self._plan.studies.values() for name in getattr(study, kind)]

@@ -9,9 +9,7 @@ PREFIXED = workflow.modifier.path_modifier.replace_prefix
 PLAN = hkd.workflow.plan(
     config, workflow.overwrite_configfiles, hkd.workflow.configs(RULES), module=MODULE
 )
-WORK = hkd.workflow.Rules(
-    PLAN, hkd.workflow.environment(PLAN, PREFIXED), moved=PREFIXED("a") != "a"
-)
+WORK = hkd.workflow.Rules(PLAN, hkd.workflow.environment(PLAN, PREFIXED))
 
 hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 hkd.launch.announce(workflow, PLAN)

@@ -93,7 +93,8 @@ def test_the_path_of_a_data_set_comes_through_the_workflows_own_parser(checkout)
     command = [*SNAKEMAKE, "-n", *arguments, "--", "results/own/images/data/train/manifest.json"]
     ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "input: mine.zip" in ran.stdout + ran.stderr
+    (told,) = (checkout / ".snakemake/hkd-environments").iterdir()
+    assert '"path": "mine.zip"' in told.read_text()
 
 
 def test_results_of_the_last_release_are_named_with_what_to_do(checkout):
