@@ -120,6 +120,8 @@ def record(
     """
     from hkd.store.records import Record
 
+    definition = work.definition
+    assert inputs is None or definition.inputs.keys() - set(inputs) <= set(definition.spare), work.stage
     check_inputs(work, *(inputs or ()))
     settings = work.settings if isinstance(work.settings, dict) else {"settings": work.settings}
     read = work.inputs(*(inputs or ()))

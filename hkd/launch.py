@@ -11,7 +11,9 @@ from typing import Any
 
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
+from hkd.plan.check import absent_weights
 from hkd.plan.runs import Plan
+from hkd.plan.stages import TRAIN
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -37,6 +39,8 @@ def begin(workflow: Any, plan: Plan) -> None:
         hopeless.forget()
         _meet_leftovers(workflow, plan)
         check_requests(workflow)
+        if absent := _absent(workflow, plan):
+            raise ArtifactError("; ".join(absent))
         found = _superseded(workflow)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
@@ -93,12 +97,21 @@ def _after_dry_run(workflow: Any, plan: Plan) -> None:
     try:
         for left in left_jobs(FOLDER):
             print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
+        for line in _absent(workflow, plan):
+            print(f"a real run stops here: {line}", file=sys.stderr)
         found = _superseded(workflow)
         if line := found.line():
             print(line, file=sys.stderr)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
         print(f"a real run stops here: {error}", file=sys.stderr)
+
+
+def _absent(workflow: Any, plan: Plan) -> list[str]:
+    """Return what the trainings of the graph need of published networks and do not find."""
+    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.rule.name == TRAIN.name]
+    runs = [(job.wildcards.dataset, f"{job.wildcards.group}/{job.wildcards.method}") for job in jobs]
+    return absent_weights(plan, dict.fromkeys(runs))
 
 
 def _superseded(workflow: Any) -> Superseded:

@@ -9,14 +9,14 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hkd import owner
-from hkd.plan.check import check, check_folders
+from hkd.plan.check import check_folders, check_settings
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work
@@ -58,9 +58,9 @@ def plan(
 
     try:
         if module:
-            made = check(Plan.load(json.dumps({"inherits": DEFAULT, **config}), configs=settings))
+            made = check_settings(Plan.load(json.dumps({"inherits": DEFAULT, **config}), configs=settings))
         else:
-            made = check(Plan.of(config, [Path(file) for file in files], settings))
+            made = check_settings(Plan.of(config, [Path(file) for file in files], settings))
         check_folders(made)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
@@ -205,23 +205,23 @@ def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) ->
     folder = Path(folder)
     try:
         locks = list((folder / "locks").glob("*.lock"))
-        noted = {path: _read(path) for path in (folder / "hkd-holders").glob("*.json")}
+        noted = dict(_notes(folder / "hkd-holders"))
     except OSError:  # another user's, which we may not see: what cannot be known is not removed
         return False
-    living = {path: holder for path, holder in noted.items() if holder is not None and owner.may_live(holder)}
+    living = {path: holder for path, holder in noted.items() if holder is None or owner.may_live(holder)}
     stale = bool(locks and noted and not living)
     if stale:
         for lock in locks:
             with suppress(OSError):  # another user's: Snakemake then says that it is locked
                 lock.unlink(missing_ok=True)
         said = "; ".join(owner.described(holder) for holder in noted.values() if holder)
-        print(f"removed the lock of a workflow that was killed ({said or 'nobody known'})", file=sys.stderr)
+        print(f"removed the lock of a workflow that was killed ({said})", file=sys.stderr)
     elif locks and living:
-        said = "; ".join(owner.described(holder) for holder in living.values())
+        said = "; ".join(_described(path, holder) for path, holder in living.items())
         print(f"locks of {folder} may be held by: {said}", file=sys.stderr)
     for path, holder in noted.items():
         with suppress(OSError):  # another user's, in a checkout that is shared
-            elsewhere = holder is not None and holder["host"] not in ("", socket.gethostname())
+            elsewhere = holder is not None and holder["host"] != socket.gethostname()
             # a workflow that has just started there may not have taken its locks yet
             left = elsewhere and not locks and time.time() - path.stat().st_mtime > FORGOTTEN
             if path not in living or left:
@@ -232,15 +232,21 @@ def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) ->
     return stale
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a note; None for one that is none, and one of an unknown holder for what may not be read."""
-    try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read(MAX_NOTE_BYTES))
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return {"host": "", "pid": 0, "born": ""}  # of no machine that we know, so it may live
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) and {"host", "pid", "born"} <= found.keys() else None
+def _notes(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Yield the notes that lie in a folder; of one that cannot be read or is none, nobody knows who left it: None."""
+    for path in folder.glob("*.json"):
+        try:
+            with open(path, "rb") as file:
+                found = json.loads(file.read(MAX_NOTE_BYTES))
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except (OSError, ValueError, RecursionError):
+            found = None
+        known = isinstance(found, dict) and {"host", "pid", "born"} <= found.keys()
+        yield path, found if known else None
+
+
+def _described(path: Path, holder: Mapping[str, Any] | None) -> str:
+    if holder is None:
+        return f"whoever left {path}, which cannot be read; delete that file if no workflow runs in this folder"
+    return owner.described(holder)

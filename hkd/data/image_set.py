@@ -193,8 +193,8 @@ def write_image_set(
         digests = {IMAGES: sha256(temporary)}
         # from here to the new manifest the set has none, so nobody takes new images for those of an old manifest
         (folder / MANIFEST).unlink(missing_ok=True)
-        (folder / LABELS).unlink(missing_ok=True)
         settle_folder(folder)
+        (folder / LABELS).unlink(missing_ok=True)
     if label_dim:
         with atomic_path(folder / LABELS) as temporary, open(temporary, "wb") as file:
             np.lib.format.write_array(file, np.asarray(classes, np.int64), allow_pickle=False)

@@ -92,25 +92,53 @@ class Chain:
         return self._digests[path]
 
     def _same_inputs(self, file: Path, record: Mapping[str, Any], made: Work) -> None:
-        now, gone = {}, False
-        for path in made.inputs():
-            behind = self.maker(path)
-            if behind is None or not record_path(main_file(path)).exists():
-                gone = True  # from elsewhere, or deleted since: nothing to compare with
-            else:
-                now[path] = self._recorded(path, behind)
-        for path, digest in record["inputs"].items():
-            if digest not in now.values() and (path in now or not gone):
-                raise ArtifactError(
-                    f"{file}: was made from another {path} than the one that is there; "
-                    f"run `hkd {made.command}` again, or `snakemake --cores all {file}`"
-                )
+        """Compare the inputs in a record with those that the plan names, each with the file that lies there now."""
+        named = {self._place(path): path for path in made.inputs()}
+        spare = made.inputs(*made.definition.spare) if made.definition.spare else []
+        found = self._by_place(record["inputs"], named)
+        for place, path in named.items():
+            if place not in found and path in spare:
+                continue
+            if place not in found or self._now(path, found[place]) != found[place]:
+                raise _made_otherwise(file, path, made)
+        for place in found.keys() - named.keys():
+            raise _made_otherwise(file, place, made)
+
+    def _now(self, path: str, recorded: str) -> str:
+        """Return the digest of an input; of one from elsewhere, or deleted since, only what was recorded is known."""
+        behind = self.maker(path)
+        there = behind is not None and record_path(main_file(path)).exists()
+        return self._recorded(path, behind) if behind is not None and there else recorded
+
+    def _place(self, path: str) -> str:
+        """Return where a file lies in the results folder, which may be moved as a whole and named in several ways."""
+        return path.removeprefix(f"{self._plan.layout.root}/")
+
+    def _by_place(self, inputs: Mapping[str, str], places: Iterable[str]) -> dict[str, str]:
+        """Return recorded digests by place; a path in none of these places, or in one that is taken, stays as it is."""
+        free, found = set(places), {}
+        for path, digest in inputs.items():
+            parts = path.split("/")
+            ends = ("/".join(parts[start:]) for start in range(len(parts)))
+            place = next((end for end in ends if end in free), path)
+            free.discard(place)
+            found[place] = digest
+        return found
+
+
+def _made_otherwise(file: Path, path: str, made: Work) -> ArtifactError:
+    return ArtifactError(
+        f"{file}: was made from another {path} than the one that is there; "
+        f"run `hkd {made.command}` again, or `snakemake --cores all {file}`"
+    )
 
 
 def _same_work(file: Path, record: Mapping[str, Any], made: Work) -> None:
     """Refuse a record of another stage, other values of its wildcards or other settings."""
-    pairs = [("stage", record["stage"], made.command)]
+    pairs: list[tuple[str, Any, Any]] = [("stage", record["stage"], made.command)]
     pairs += [(name, record["of"].get(name), value) for name, value in made.of.items()]
+    if "seed" in made.of:
+        pairs.append(("seed", record["seed"], int(made.of["seed"])))
     pairs.append(("settings", record["settings_digest"], made.settings_digest))
     for name, found, asked in pairs:
         if found != asked:

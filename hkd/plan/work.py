@@ -89,6 +89,7 @@ class Definition:
         code: modules of the library that make them.
         needs: of the job.
         follows_code: whether a change of the code makes finished results again.
+        spare: names of inputs that a command by hand may do without, so that its record need not name them.
         watched: what else makes results again when it changes, but is no setting that a reader could ask for.
     """
 
@@ -97,6 +98,7 @@ class Definition:
     code: tuple[str, ...] = ()
     needs: Needs = field(default_factory=Needs)
     follows_code: bool = True
+    spare: tuple[str, ...] = ()
     watched: Any = None
 
 

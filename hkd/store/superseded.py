@@ -18,7 +18,7 @@ from hkd.store import bounded
 from hkd.store.atomic import atomic_path, write_text
 from hkd.store.records import record_path
 from hkd.store.refusals import refusal
-from hkd.store.temporary import make_folder, settle, settle_folder, unused_name
+from hkd.store.temporary import clear_leftovers, make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
 LIST_BYTES = 1 << 20
@@ -91,6 +91,7 @@ def _move(source: Path, target: Path) -> Path:
         free, number = target.with_name(f"{target.name}-{number}"), number + 1
     try:
         make_folder(free.parent)
+        clear_leftovers(free.parent)
         _rename(source, free)
         settle_folder(free.parent)
         settle_folder(source.parent)
@@ -107,9 +108,29 @@ def _rename(source: Path, target: Path) -> None:
             raise
         # a layered disk, as of a container, renames no folder of a lower layer: copied, then removed
         copied = unused_name(target)
-        shutil.copytree(source, copied, symlinks=True)
-        os.rename(copied, target)
+        try:
+            _copy(source, copied)
+            os.rename(copied, target)
+        except BaseException:
+            shutil.rmtree(copied, ignore_errors=True)
+            raise
+        settle_folder(target.parent)  # until then the source is all that a power cut is sure to leave
         shutil.rmtree(source)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder and put it on the disk; links are copied as links."""
+    os.mkdir(target)
+    for path in sorted(source.iterdir()):
+        copied = target / path.name
+        if path.is_symlink():
+            os.symlink(os.readlink(path), copied)
+        elif path.is_dir():
+            _copy(path, copied)
+        else:
+            shutil.copy2(path, copied)
+            settle(copied)
+    settle_folder(target)
 
 
 def identity_of(finished: Path) -> str | None:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -51,14 +52,15 @@ def unused_name(path: Path) -> Path:
 
 
 def clear_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove the half-written files of `name`, or of any, that killed writers of this machine left in a folder."""
+    """Remove the half-written files or folders of `name`, or of any, that killed writers of this machine left."""
     here, stem = owner.machine(), None if name is None else _stem(name)
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = NAME.fullmatch(entry.name)
             if found and found[2] == here and stem in (None, found[1]):
+                remove = _remove_abandoned_folder if entry.is_dir(follow_symlinks=False) else _remove_abandoned
                 with suppress(OSError):  # somebody else's, or gone already
-                    _remove_abandoned(Path(entry.path), found[3], int(found[4]))
+                    remove(Path(entry.path), found[3], int(found[4]))
 
 
 def settle(path: Path) -> None:
@@ -134,6 +136,16 @@ def _remove_abandoned(path: Path, session: str, pid: int) -> None:
         path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def _remove_abandoned_folder(path: Path, session: str, pid: int) -> None:
+    """Remove a copy that was cut short; no folder is locked, so its writer's number says whether that one lives."""
+    if session == owner.session():
+        abandoned = not owner.exists(pid)
+    else:
+        abandoned = time.time() - path.stat().st_ctime >= FORGOTTEN
+    if abandoned:
+        shutil.rmtree(path)
 
 
 def _stem(name: str) -> str:

@@ -30,6 +30,8 @@ PROGRESS: dict[str, Any] = {
     "teacher_evals": (int, float),
     "seconds": (int, float),
     "codes": list,
+    "nonfinite": list,
+    "nonfinite_steps": int,
 }
 
 
@@ -62,7 +64,7 @@ class Checkpoints:
         name = f"step{progress.step:09d}.safetensors"
         about = {"identity": self.identity, **asdict(progress)}
         save_weights(self.folder / name, tensors, about, finite=False)  # the step after this one finds what is not
-        entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity, **asdict(progress)}
+        entry = {"file": name, "sha256": sha256(self.folder / name), "identity": self.identity}
         refused = set(self._refused)  # damaged or of other settings: they must not push a whole state off the list
         entries = [e for e in self._entries() if e["file"] != name and e["file"] not in refused]
         entries = [*entries, entry][-KEEP:]
@@ -99,6 +101,8 @@ class Checkpoints:
             raise bounded.Damaged("its header is of other settings than its entry")
         if not all(isinstance(code, str) for code in found["codes"]):
             raise bounded.Damaged("its header holds no digests of code")
+        if not all(type(step) is int for step in found["nonfinite"]):
+            raise bounded.Damaged("its header holds no steps that were not finite")
         return tensors, Progress(**{name: found[name] for name in asdict(Progress())})
 
     def _pass_over(self, path: Path, why: str) -> None:

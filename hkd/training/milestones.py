@@ -70,14 +70,15 @@ class Milestones:
         The manifest comes last.
 
         Raises:
-            ArtifactError: weights on the way hold NaN or infinity.
+            ArtifactError: weights on the way hold NaN or infinity; then nothing is put anywhere.
         """
+        for step in self.steps:
+            load_weights(self.folder / weights_name(step))  # refuses what is not finite
         written = []
         for step in self.steps:
             path = folder / weights_name(step)
             link_or_copy(self.folder / path.name, path)
             record.write(path, step=step, steps=total)
-            load_weights(path)  # refuses what is not finite
             written.append(path)
         digests = [sha256(path) for path in written]
         write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps), "sha256": digests})

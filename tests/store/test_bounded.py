@@ -48,6 +48,10 @@ HOSTILE = {
     "NaN": (b'{"a": NaN}', "NaN where a number should be"),
     "infinity": (b"[-Infinity]", "-Infinity where a number should be"),
     "one key twice": (b'{"a": {"sha256": "x", "sha256": "y"}}', "the key 'sha256' stands twice"),
+    "one key of very many twice": (
+        json.dumps(dict.fromkeys(range(50_000), 0))[:-1].encode() + b', "49999": 0}',
+        "the key '49999' stands twice",
+    ),
     "other text": ("ä".encode("latin1"), "not UTF-8"),
     "UTF-16": ("{}".encode("utf-16"), "not UTF-8"),
     "nothing": (b"", "not valid JSON"),

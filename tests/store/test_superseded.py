@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from hkd.settings.origins import digest
-from hkd.store import superseded
+from hkd.store import superseded, temporary
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import sha256, write_json
 from hkd.store.records import Record
+from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import keep, set_aside
+from hkd.store.temporary import unused_name
 from hkd.training.checkpoint import Checkpoints, Progress
 
 
@@ -83,19 +85,62 @@ def test_a_folder_without_a_training_has_nothing_to_set_aside(tmp_path):
     assert set_aside(tmp_path, "new") == []
 
 
-def test_a_disk_that_renames_no_folder_gets_a_copy(run, monkeypatch):
-    real, content = os.rename, sha256(run / "weights.safetensors")
+@pytest.fixture
+def layered(run, monkeypatch):
+    """A disk that does not rename what lies in the run's folder."""
+    real = os.rename
 
-    def layered(source, target):
+    def rename(source, target):
         if source in (run / "finished", run / "checkpoints"):
             raise OSError(18, "Invalid cross-device link")
         real(source, target)
 
-    monkeypatch.setattr(superseded.os, "rename", layered)
+    monkeypatch.setattr(superseded.os, "rename", rename)
+
+
+def test_a_disk_that_renames_no_folder_gets_a_copy(run, layered):
+    content = sha256(run / "weights.safetensors")
+    (run / "finished/deep").mkdir()
+    (run / "finished/deep/link").symlink_to("../identity")
     set_aside(run, "new")
     home = run / "superseded" / digest("old")
     assert sha256(home / "weights.safetensors") == content and (home / "checkpoints/checkpoints.json").exists()
+    assert os.readlink(home / "deep/link") == "../identity"
     assert not (run / "finished").exists() and not (run / "checkpoints").exists()
+
+
+def test_a_copy_that_the_disk_has_no_room_for_leaves_all_as_it_was(run, layered, monkeypatch):
+    def full(source, target):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(superseded.shutil, "copy2", full)
+    with pytest.raises(ArtifactError, match="the disk is full"):
+        set_aside(run, "new")
+    assert (run / "finished/weights.safetensors").exists() and not list((run / "superseded").iterdir())
+
+
+def test_a_copy_that_was_cut_short_by_a_kill_is_removed_by_the_next(run, monkeypatch, dead_process):
+    (run / "superseded").mkdir()
+    for pid in (dead_process, os.getppid()):
+        with monkeypatch.context() as other:
+            other.setattr(temporary.os, "getpid", lambda pid=pid: pid)
+            left = unused_name(run / "superseded" / digest("old"))
+        (left / "deep").mkdir(parents=True)
+    set_aside(run, "new")
+    (stays,) = (path for path in (run / "superseded").iterdir() if path.name != digest("old"))
+    assert stays == left  # its writer lives
+
+
+@pytest.mark.parametrize(("forgotten", "stays"), [(86400.0, True), (-1.0, False)])
+def test_a_copy_of_an_earlier_start_goes_once_it_was_left_alone(run, monkeypatch, forgotten, stays):
+    with monkeypatch.context() as before:
+        before.setattr(temporary.owner, "session", lambda: "0" * 8)
+        left = unused_name(run / "superseded/old")
+    left.mkdir(parents=True)
+    monkeypatch.setattr(temporary, "FORGOTTEN", forgotten)
+    set_aside(run, "new")
+    assert left.exists() is stays
 
 
 def test_a_second_name_replaces_an_earlier_file_and_leaves_nothing_beside_it(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -118,10 +119,10 @@ def test_leftovers_of_a_killed_writer_are_removed(three):
     assert not list(three.glob(".*tmp"))
 
 
-def test_the_list_is_plain_json(three):
-    entries = json.loads((three / "checkpoints.json").read_text())
-    assert [entry["step"] for entry in entries] == [2, 3] and len(entries) == checkpoint.KEEP
-    assert all(entry["identity"] == "id" and len(entry["sha256"]) == 64 for entry in entries)
+def test_the_list_is_plain_json_and_says_no_more_than_which_states_there_are(three):
+    names = [f"step{n:09d}.safetensors" for n in (2, 3)]
+    listed = [{"file": name, "sha256": sha256(three / name), "identity": "id"} for name in names]
+    assert json.loads((three / "checkpoints.json").read_text()) == listed and len(listed) == checkpoint.KEEP
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,27 @@ def test_a_state_of_an_older_version_is_passed_over(three):
     kept = Checkpoints(three, "id")
     assert kept.load() is None
     assert kept.passed_over == [f"{three / name}: its field 'identity' is missing"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        ({}, "its field 'nonfinite' is missing"),
+        ({"nonfinite": [], "nonfinite_steps": "2"}, "its field 'nonfinite_steps' is of type str, not int"),
+        ({"nonfinite": ["2"], "nonfinite_steps": 1}, "its header holds no steps that were not finite"),
+        ({"nonfinite": [], "nonfinite_steps": -1}, "its header is of other settings than its entry"),
+    ],
+)
+def test_a_state_that_does_not_say_which_steps_were_not_finite_is_passed_over(three, harm, reason):
+    """As an older version left it: to go on from it would report that there were none."""
+    path = three / "step000000003.safetensors"
+    about = {"identity": "id", **asdict(Progress(3))}
+    save_weights(path, state(3), {name: about[name] for name in about if "nonfinite" not in name} | harm)
+    listed = json.loads((three / "checkpoints.json").read_text())
+    (three / "checkpoints.json").write_text(json.dumps([listed[0], {**listed[1], "sha256": sha256(path)}]))
+    kept = Checkpoints(three, "id")
+    assert kept.load()[1].step == 2
+    assert kept.passed_over == [f"{path}: {reason}"]
 
 
 @pytest.mark.parametrize("count", COUNTS)

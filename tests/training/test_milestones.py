@@ -177,13 +177,14 @@ def test_weights_of_another_step_are_not_taken_even_with_their_record(handed_ove
 
 
 def test_milestones_that_are_not_finite_are_not_handed_over(tmp_path):
-    milestones = Milestones(tmp_path / "kept", "x", (1,))
-    milestones.reach(1, lambda: {"student.w": torch.tensor([1.0, float("nan")])})
+    milestones = Milestones(tmp_path / "kept", "x", (1, 2))
+    for step, last in ((1, 2.0), (2, float("nan"))):
+        milestones.reach(step, lambda last=last: {"student.w": torch.tensor([1.0, last])})
     with pytest.raises(
         ArtifactError, match=r"its weights 'student.w' hold NaN or infinity, so their training diverged"
     ):
-        milestones.hand_over(tmp_path / "out", Record("train"), 1)
-    assert not (tmp_path / "out/manifest.json").exists()
+        milestones.hand_over(tmp_path / "out", Record("train"), 2)
+    assert not (tmp_path / "out").exists()  # nor is any of those before them, nor a record
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -18,9 +18,11 @@ from hkd.plan.runs import Plan
 from hkd.plan.stages import TABLE, TRAJECTORY_ERROR
 from hkd.plan.work import Work
 from hkd.store.records import main_file, record_path
+from tests.recorded import resealed
 
 SMOKE = "configs/benchmarks/smoke.yaml"
 POSITIONAL = ("dataset", "method", "role", "trajectories", "table")
+RESEALED = {"stage": "other", "of": {}, "seed": 9, "settings_digest": "0" * 16, "inputs": {}}
 EDITS = {"seed": 9, "settings_digest": "0" * 16, "n": 1, "route": "shipped", "diverged_at": 1}
 Run = Callable[[Work], tuple[int, str]]
 
@@ -118,16 +120,17 @@ def test_damage_and_edits_are_found_by_every_command_that_reads_a_file(run):
         if not asked:
             continue  # known by its digest in a manifest alone: nobody takes facts from its record
         known = json.loads(record.read_text())
-        for key, value in {
-            "seed": 9,
-            "settings_digest": "0" * 16,
-            "n": 1,
-            "route": "shipped",
-            "diverged_at": 1,
-        }.items():
+        for key, value in EDITS.items():
             with restored(record):
                 record.write_text(json.dumps({**known, key: value}))
                 assert str(record) in refused(run, asked[0], f"another {key} in {record}")
+                tried += 1
+        for key, value in RESEALED.items():
+            if not (known["of"].get("seed") if key == "seed" else known[key]):
+                continue  # of a file of all seeds, and one that is made from nothing
+            with restored(record):
+                resealed(name, **{key: value})
+                assert f"{file}: " in refused(run, asked[0], f"another {key} in {record}, sealed again")
                 tried += 1
     assert tried > 250
 

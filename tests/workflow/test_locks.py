@@ -121,9 +121,20 @@ def test_a_lock_without_any_note_is_not_ours_to_remove(locked):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"pid": 3}', "\x00"])
-def test_a_note_that_cannot_be_read_names_nobody(locked, text):
+def test_a_note_that_is_none_is_of_somebody_who_may_live(locked, dead_process, capsys, text):
     folder, note = locked
-    note(1).write_text(text)
+    note(dead_process)
+    left = note(1)
+    left.write_text(text)
+    os.utime(left, (time.time() - 2 * FORGOTTEN,) * 2)
+    assert not clear_stale_lock(folder)
+    assert locks(folder) == 2 and left.exists()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"whoever left {left}, which cannot be read; delete that file if no workflow runs in this folder" in said
+    left.unlink()
+    note(dead_process)
+    for other in (folder / "hkd-holders").glob(f"*-{os.getpid()}.json"):
+        other.unlink()  # this process has noted itself
     assert clear_stale_lock(folder)
 
 

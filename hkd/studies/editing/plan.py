@@ -78,6 +78,7 @@ def _edited(plan: Plan, dataset: str, method: str, seed: int | str) -> Definitio
             "config": run.config,
             "perceptual": plan.layout.extractor(dataset, "perceptual"),
         },
+        spare=("images", "config", "perceptual"),
         # on which run the figure is drawn, and how many rows it has, change no array
         settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
         code=("hkd.studies.editing.edits", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),

@@ -67,6 +67,7 @@ def _restored(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
             "config": run.config,
             "perceptual": plan.layout.extractor(dataset, "perceptual"),
         },
+        spare=("images", "config", "perceptual"),
         # on which run the figure is drawn, and how many rows it has, change no array
         settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
         code=("hkd.studies.inpainting.restoration", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),

@@ -53,6 +53,7 @@ def _states(plan: Plan, dataset: str, method: str, seed: int | str) -> Definitio
             "weights": run.weights,
             "config": run.config,
         },
+        spare=("teacher", "config"),
         settings={
             # on which run the figure is drawn, and how many rows it has, change no array
             **study.model_dump(exclude={"dataset", "run", "shown"}),

@@ -60,12 +60,11 @@ def test_a_curve_is_of_images_in_one_step_at_the_size_of_the_study(call, plan, i
 def measured(plan) -> Plan:
     """Made-up curves of all methods; every training spent what is due, and the set that it reads besides."""
     on = budgets.dataset(plan)
+    for name in dict.fromkeys(name for method in budgets.runs(plan) for name in budgets.behind(plan, method).sets):
+        write_json(plan.layout.trajectories(on, name).manifest, {"network_evals": 100})
     for method in budgets.runs(plan):
-        behind = budgets.behind(plan, method)
-        for base in behind.runs:
+        for base in budgets.behind(plan, method).runs:
             record_cost(plan, plan.base_weights(on, base), network_evals=1000)
-        for name in behind.sets:
-            write_json(plan.layout.trajectories(on, name).manifest, {"network_evals": 100})
         spend(plan, method, EVALUATIONS)
         curve = {"method": method, "seed": 0, "n": 96, "steps": 8, "parameters": 7}
         points = [{"step": step, "fdn": 100.0 / step, "fd": 1.0} for step in (4, 8)]
