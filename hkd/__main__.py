@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import traceback
+from contextlib import suppress
 
 from hkd import hopeless, interrupt
 
@@ -34,8 +36,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _run()
-    except Exception:  # a fault of ours, or of the machine: its exit code is not that of wrong settings
+    except Exception as error:  # a fault of ours, or of the machine: its exit code is not that of wrong settings
         traceback.print_exc()
+        _show_beyond_log(f"{type(error).__name__}: {error}")
         code = FAULT
     sys.exit(code)
 
@@ -97,7 +100,15 @@ def _command() -> int:
 def _tell(message: str, code: int = HOPELESS) -> int:
     for line in message.splitlines():
         print(f"hkd: {line}", file=sys.stderr)
+    _show_beyond_log(message)
     return code
+
+
+def _show_beyond_log(message: str) -> None:
+    """Print the reason of a job's failure where its workflow is watched, before all that Snakemake says of it."""
+    with suppress(OSError):
+        if "HKD_WORKFLOW_PID" in os.environ and stat.S_ISREG(os.fstat(2).st_mode):
+            print(f"hkd: {message}\n     log: {os.readlink('/proc/self/fd/2')}", flush=True)
 
 
 def _spoken() -> tuple[type[Exception], ...]:

@@ -7,6 +7,7 @@ in `hkd.studies.{study}.plan`. A stage names the modules of the library that it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,11 @@ def _shard_files(
 
 
 def _shard(plan: Plan, dataset: str, trajectories: str, shard: int | str = 0) -> Definition:
+    return _any_shard(plan, dataset, trajectories)
+
+
+@lru_cache(maxsize=64)  # there are thousands of one set, and all are defined alike
+def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
     return Definition(
         inputs={"teacher": plan.base_weights(dataset, plan.trajectory_set(dataset, trajectories).teacher)},
         settings=_set_settings(plan, dataset, trajectories),

@@ -101,6 +101,11 @@ class Definition:
     spare: tuple[str, ...] = ()
     watched: Any = None
 
+    @cached_property
+    def settings_digest(self) -> str:
+        """What names the settings."""
+        return digest(self.settings)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -139,10 +144,10 @@ class Work:
         """Values that the results depend on."""
         return self.definition.settings
 
-    @cached_property
+    @property
     def settings_digest(self) -> str:
         """What names those values."""
-        return digest(self.definition.settings)
+        return self.definition.settings_digest
 
     @cached_property
     def code(self) -> str:

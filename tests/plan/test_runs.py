@@ -658,3 +658,17 @@ def test_a_feed_that_a_method_cannot_use_is_refused_with_the_key(feed):
 def test_a_network_that_the_weights_of_its_base_do_not_fit_is_refused_with_the_key(typed):
     line = refused_by_check(f"methods.hkd.{typed}")
     assert line.startswith(f"--config: methods.hkd.{typed.partition('=')[0]} = ") and "methods/edm (init)" in line
+
+
+def test_a_set_of_thousands_of_shards_is_resolved_once(monkeypatch):
+    from hkd.settings.merge import Resolver
+
+    plan = plan_of("smoke")
+    resolved = []
+    real = Resolver.trajectory_set
+    monkeypatch.setattr(
+        Resolver, "trajectory_set", lambda self, *names: (resolved.append(names), real(self, *names))[1]
+    )
+    works = [SHARD.work(plan, dataset="shapes8", trajectories="edm-heun", shard=number) for number in range(20)]
+    assert len({work.digest for work in works}) == 1 and len({work.out() for work in works}) == 20
+    assert resolved.count(("shapes8", "edm-heun")) == 1

@@ -59,6 +59,7 @@ def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         for cached in (
             source.module_file,
             signatures._tree,
+            code.code_digest,
             code.closure,
             code._text,
             code._module_digest,

@@ -173,3 +173,14 @@ def test_a_fault_of_ours_prints_its_traceback_and_has_a_code_of_its_own():
     code = "from hkd import __main__ as m\nm._run = lambda: 1 / 0\nm.main()"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 70 and "ZeroDivisionError" in ran.stderr
+
+
+def test_a_job_that_fails_says_why_first_and_then_where_its_log_is(tmp_path):
+    log = tmp_path / "train.log"
+    environment = {**os.environ, "HKD_WORKFLOW_PID": str(os.getpid())}
+    command = [sys.executable, "-m", "hkd", "fetch", "nonsense"]
+    with log.open("w") as errors:
+        ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, timeout=60)
+    first, second = ran.stdout.splitlines()
+    assert ran.returncode == 1 and first == log.read_text().strip() and "nonsense" in first
+    assert second.strip() == f"log: {log}"
