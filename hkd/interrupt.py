@@ -108,7 +108,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     told = began + 1.0
-    descriptor = _lock_file(folder / ".writer.lock")
+    descriptor = lock_file(folder / ".writer.lock")
     try:
         while True:
             try:
@@ -118,11 +118,11 @@ def only_writer(folder: Path | str) -> Iterator[None]:
                 check()
                 if slurm.job() and time.monotonic() - began > PATIENCE:
                     raise Refused(
-                        f"{folder}: another writer is at work ({_holder(descriptor)}); this job leaves, so that it "
+                        f"{folder}: another writer is at work ({holder(descriptor)}); this job leaves, so that it "
                         "holds no GPU meanwhile: run the same command again when that one has ended"
                     ) from None
                 if time.monotonic() > told:
-                    print(f"{folder}: waiting for another writer to finish ({_holder(descriptor)})", file=sys.stderr)
+                    print(f"{folder}: waiting for another writer to finish ({holder(descriptor)})", file=sys.stderr)
                     told = math.inf
                 time.sleep(0.2)
         with suppress(OSError):  # of another user, or on a full disk: it holds all the same
@@ -133,7 +133,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock_file(path: Path) -> int:
+def lock_file(path: Path) -> int:
     """Return the descriptor of a lock; another user's, which we may not write, is held as well by reading it."""
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -158,7 +158,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         ) from None
 
 
-def _holder(descriptor: int) -> str:
+def holder(descriptor: int) -> str:
     """Return in words what the holder of a lock wrote into it."""
     try:
         found = json.loads(os.pread(descriptor, 4096, 0))

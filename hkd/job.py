@@ -134,9 +134,15 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such device.
     """
-    import torch
-
+    from hkd import devices
     from hkd.settings.origins import ConfigError
+
+    if name != "cpu":
+        try:
+            devices.claim()  # before CUDA starts
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hkd import owner
+from hkd import devices, owner
 from hkd.plan.check import check_folders, check_settings
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
@@ -177,6 +177,8 @@ def environment(plan: Plan, prefixed: Callable[[str], str] = str) -> str:
     if roots["results"] != plan.benchmark.results:
         handed = Layers(dict(handed.values), dict(handed.origins)).put(from_mapping(roots, "the module's prefix"))
     values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(handed), "HKD_CONFIGS": str(plan.configs)}
+    if plan.gpus and (found := devices.present()):
+        values |= {"HKD_DEVICES": found, "HKD_GPUS": str(plan.gpus)}
     if not plan.gpus:
         values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "settings", "store"}
+FOUNDATION = {"seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "devices", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
 HARNESS = {"plan", "experiment", "report", "figures", "job"}
 
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slurm": set(),
     "requeue": set(),
     "hopeless": set(),
+    "devices": set(),
     "leftovers": set(),
     "store": set(),
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch

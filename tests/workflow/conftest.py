@@ -101,13 +101,13 @@ class Workflow:
         self.results = folder / "results/smoke"
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *targets: str) -> subprocess.Popen[str]:
+    def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own, as a terminal does."""
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "configs/benchmarks/smoke.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "HKD_CHECKPOINT_SECONDS": "0.5"}
         with (self.folder / "log").open("a") as log:
             process = subprocess.Popen(
-                [*command, "--", *targets],
+                [*command, *options, "--", *targets],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,

@@ -25,7 +25,7 @@ def test_the_default_profile_has_harmless_switches_only(root):
     assert keys <= {"rerun-incomplete", "show-failed-logs", "scheduler", "keep-going"}
 
 
-@pytest.mark.parametrize("name", ["default", "local", "slurm"])
+@pytest.mark.parametrize("name", ["default", "local", "gpu", "slurm"])
 def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("the executor plugin of SLURM is not installed")
@@ -35,7 +35,7 @@ def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     assert "rule train:" in out and "rule metrics:" in out
 
 
-@pytest.mark.parametrize("name", ["local", "slurm"])
+@pytest.mark.parametrize("name", ["local", "gpu", "slurm"])
 def test_a_profile_names_no_setting_of_a_run(root, name):
     text = (root / f"profiles/{name}/config.yaml").read_text()
     assert "configfile" not in yaml.safe_load(text)
