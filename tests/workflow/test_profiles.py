@@ -132,3 +132,23 @@ def test_a_dry_run_says_what_it_is_about_to_supersede_and_a_real_one_asks_first(
     ran = subprocess.run([*SNAKEMAKE, *paper, "--", weights], cwd=checkout, capture_output=True, text=True)
     assert ran.returncode != 0 and "say --config replace=true" in ran.stderr and "Traceback" not in ran.stderr
     assert not (checkout / "results/smoke/shapes8/data").exists(), "no job has run"
+
+
+def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsys, monkeypatch):
+    from types import SimpleNamespace
+
+    from snakemake.exceptions import WorkflowError
+
+    from hkd import launch
+
+    monkeypatch.chdir(tmp_path)
+    plan = smoke_plan(set={"perceptual_backbone": "piq-vgg", "weights_folder": str(tmp_path)})
+    wildcards = SimpleNamespace(dataset="shapes8", group="methods", method="hkd")
+    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=wildcards, params=SimpleNamespace())
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job, job])
+    workflow = SimpleNamespace(dryrun=True, dag=dag, executor_settings=None)
+    launch._after_dry_run(workflow, plan)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a real run stops here: ") and "run `hkd fetch lpips-vgg`" in line
+    with pytest.raises(WorkflowError, match="hkd fetch lpips-vgg"):
+        launch.begin(workflow, plan)
