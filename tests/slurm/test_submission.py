@@ -9,11 +9,13 @@ import time
 
 import pytest
 
+from tests.slurm.conftest import Checkout
+
 pytestmark = pytest.mark.slurm
 
 NETWORK = "shapes8/extractors/metric/weights.safetensors"
 TRAINED = "shapes8/methods/edm/seed0/weights.safetensors"
-LONG = ("--config", "gpus=1", "set={training: {steps: 3000}}")  # a minute or more, so that it can be met at work
+LONG = ("--config", "gpus=1", "set={training: {steps: 1500}}")  # half a minute or more, so that it can be met at work
 
 
 def target(path: str) -> str:
@@ -28,10 +30,10 @@ def wait_for(condition, what: str, seconds: float = 300.0):
     return found
 
 
-@pytest.fixture
-def trained_here(new_checkout):
+@pytest.fixture(scope="module")
+def trained_here(cluster, tmp_path_factory):
     """The weights of a training that nothing disturbed."""
-    checkout = new_checkout()
+    checkout = Checkout(tmp_path_factory.mktemp("runs"), cluster)
     ran = checkout.local(*LONG, "--", target(TRAINED))
     assert ran.returncode == 0, ran.stdout
     return checkout.result(TRAINED)
