@@ -61,7 +61,7 @@ class Commands:
 
     def __init__(self, only: str | None = None) -> None:
         self.only = only
-        self.names: set[str] = {"figure", "config"}
+        self.names: set[str] = set()
         self.app = typer.Typer(
             name="hkd",
             cls=_Grouped,
@@ -93,6 +93,7 @@ class Commands:
         self._config.command(name)(command)
 
     def _section(self, name: str, about: str, group: str) -> typer.Typer:
+        self.names.add(name)
         made = typer.Typer(help=f"{about}.", no_args_is_help=True, rich_markup_mode=None)
         if self.only in (None, name):
             self.app.add_typer(made, name=name, short_help=about, rich_help_panel=group)

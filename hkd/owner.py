@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd import slurm
+from hkd.store.lines import printable
 
 SHOWN = 80  # characters of each thing that somebody else's note says
 
@@ -70,7 +71,7 @@ def note() -> dict[str, Any]:
 def described(found: Mapping[str, Any]) -> str:
     """Return a note as words on one line, whoever wrote it."""
     named = (("user", "user"), ("host", "host"), ("process", "pid"), ("job", "job"), ("since", "since"))
-    words = [f"{word} {_printable(found[key])}" for word, key in named if key in found]
+    words = [f"{word} {printable(str(found[key]))[:SHOWN]}" for word, key in named if key in found]
     return ", ".join(words) or "nobody known"
 
 
@@ -123,7 +124,3 @@ def _line(path: str) -> str:
 
 def _short(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
-
-
-def _printable(value: object) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(value))[:SHOWN]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from hkd.settings.origins import check, to_yaml
 from hkd.settings.sections import Run
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import sha256, write_json, write_text
+from tests.mutations import seen
+from tests.trust import compares, copies
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
@@ -41,6 +43,16 @@ NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_r
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Hold every test that passes to its name, which says how many damaged files it reads, and whether it compares."""
+    before = seen.copy()
+    yield
+    said = copies(item.nodeid)
+    found = {key: seen[key] - before[key] for key in ("given", "compared")}
+    assert found == {"given": said, "compared": said if compares(item.nodeid) else 0}, "use COUNTS of tests/fuzzed.py"
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
+
+seen: Counter[str] = Counter()  # copies of this process: how many were `given`, and how many of them `compared`
 
 
 def mutations(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
@@ -13,6 +16,7 @@ def mutations(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
         changed = bytearray(content)
         for _ in range(draw.randint(1, 4)):
             changed = draw.choice(CHANGES)(draw, changed)
+        seen["given"] += 1
         yield bytes(changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -141,6 +142,27 @@ def test_paths_are_spelled_in_one_place():
             assert not found, f"hkd.{module} spells {found}"
 
 
+ROW = re.compile(r"^\| `(\w+)/` \| (.*) \|$", re.MULTILINE)
+
+
+def test_the_page_on_how_the_project_is_built_names_every_module():
+    """Of stages and studies, which say themselves what they are, it says that there is one for each."""
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = {package: set(re.findall(r"`(\w+)`", said)) for package, said in ROW.findall(page)}
+    packages = {path.parent.name for path in FILES if path.parent.parent == PACKAGE} - {"stages", "studies"}
+    for package in sorted(packages):
+        there = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
+        assert there - rows[package] == set(), f"name them in the row of {package}/ in docs/architecture.md"
+
+
+def test_the_page_names_no_module_that_is_not_there():
+    page = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    for package, said in ROW.findall(page):
+        if package not in ("stages", "studies"):
+            for name in re.findall(r"`(\w+)`(?! section)", said):
+                assert (PACKAGE / package / f"{name}.py").is_file(), f"docs/architecture.md: {package}/{name}"
+
+
 # -- commands compute nothing ------------------------------------------------------------------------------------------
 
 COMMANDS = sorted(
@@ -224,3 +246,17 @@ def test_pictures_are_opened_in_one_place():
 
 def test_no_matrix_root_is_ever_taken_by_us():
     assert not [path for path in FILES if "sqrtm" in calls(path)]
+
+
+@pytest.mark.parametrize(
+    ("written", "homes"),
+    [
+        # a setting is refused for what does not print, and a file is called after what does: neither is a message
+        ("isprintable()", {"store/lines.py", "settings/sections.py", "stages/distance.py"}),
+        ('glob("*.yaml")', {"settings/origins.py", "studies/comparison/claims.py"}),  # claims: as files, not names
+        ("MAX_FILE_BYTES =", {"data/formats.py"}),
+        ("SHORT_JSON_BYTES =", {"store/bounded.py"}),
+    ],
+)
+def test_what_many_need_has_one_home(written, homes):
+    assert {path.relative_to(PACKAGE).as_posix() for path in FILES if written in path.read_text()} == homes

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs/trust.md"
 START, END = "<!-- table:start -->\n", "<!-- table:end -->"
 SOME = 500  # changed copies of a file that a default test reads; those of the full set read more
-COUNTS = {"500": SOME, "some": SOME, "10000": 10_000, "20000": 20_000, "many": 20_000}  # as names of tests say them
+# how the names of tests say it (tests/fuzzed.py); "same": every value that was read is compared with the good one
+COUNTED = re.compile(r"[\[-](\d+)-(read|same)\]$")
+UNKNOWN, NOTHING_DAMAGED = "cannot be known", "–"
 
 ATTACKS = {
     "pickles of CIFAR-10: calls, state, nesting, bombs": ("tests/data/test_plain_pickles.py",),
@@ -21,10 +23,21 @@ ATTACKS = {
         "tests/data/test_formats.py",
         "tests/data/test_structure.py",
     ),
-    "single pictures, masks and arrays of users": ("tests/data/test_pictures.py",),
+    "single pictures, masks and arrays of users": ("tests/data/test_pictures.py", "tests/data/test_picture_arrays.py"),
     "folders and zips: names, links, copies, bombs": ("tests/data/test_picture_files.py", "tests/data/test_sources.py"),
     "labels and class folders": ("tests/data/test_picture_labels.py", "tests/stages/test_own_images.py"),
     "array files of other programs": ("tests/data/test_foreign.py",),
+    "prepared sets and trajectories": ("tests/data/test_image_set.py", "tests/data/test_trajectories.py"),
+    "statistics, features and networks of scores": (
+        "tests/metrics/test_references.py",
+        "tests/metrics/features/test_cache.py",
+        "tests/experiment/test_networks.py",
+    ),
+    "cards of shipped weights, and released weights": (
+        "tests/stages/test_ship.py",
+        "tests/studies/fingerprint/test_readings.py",
+    ),
+    "scores and tables that are compared": ("tests/studies/comparison/test_gathered.py",),
     "settings: YAML, numbers, names": ("tests/settings/test_yaml_text.py", "tests/settings/test_ranges.py"),
     "targets and annotations of methods": ("tests/settings/test_signatures.py",),
     "names that reach a shell": ("tests/workflow/test_shell_names.py",),
@@ -46,7 +59,7 @@ ATTACKS = {
         "tests/store/test_power_loss.py",
         "tests/store/test_temporary.py",
     ),
-    "servers: endless, dripping, leading round": ("tests/stages/test_fetch.py",),
+    "servers: endless, dripping, redirects in a loop": ("tests/stages/test_fetch.py",),
     "locks, dead parents, other users": ("tests/workflow/test_locks.py",),
     "steps that are not finite": ("tests/training/test_nonfinite.py",),
     "kills at any moment of a whole run (full set)": ("tests/workflow/test_kill.py",),
@@ -67,8 +80,24 @@ def collected() -> dict[str, list[str]]:
 
 def copies(test: str) -> int:
     """Return how many changed copies of a file a test reads, by its name; 0 for any other test."""
-    said = re.findall(r"[\[-](\w+)(?=[\]-])", test)
-    return max((COUNTS[word] for word in said if word in COUNTS), default=0)
+    said = COUNTED.search(test)
+    return int(said[1]) if said else 0
+
+
+def compares(test: str) -> bool:
+    """Whether a test compares what it reads of changed copies with the good value, by its name."""
+    said = COUNTED.search(test)
+    return bool(said and said[2] == "same")
+
+
+def silent(tests: list[str]) -> str:
+    """Return how many wrong values the tests let pass: 0 of those that they compare, and nobody knows of the others."""
+    damaged = {same: sum(copies(t) == SOME for t in tests if compares(t) is same) * SOME for same in (True, False)}
+    if damaged[True] and damaged[False]:
+        return f"0 of {damaged[True]:,}, else {UNKNOWN}"
+    if damaged[False]:
+        return UNKNOWN
+    return "0" if damaged[True] else NOTHING_DAMAGED
 
 
 def table() -> str:
@@ -79,9 +108,11 @@ def table() -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for attack, files in ATTACKS.items():
-        read = [copies(test) for file in files for test in found[file]]
+        tests = [test for file in files for test in found[file]]
+        read = [copies(test) for test in tests]
         cases, some, many = read.count(0), read.count(SOME) * SOME, sum(number for number in read if number > SOME)
-        lines.append(f"| {attack} | {cases} | {some:,} | {many:,} | 0 | 0 | 0 | {', '.join(f'`{f}`' for f in files)} |")
+        named = ", ".join(f"`{file}`" for file in files)
+        lines.append(f"| {attack} | {cases} | {some:,} | {many:,} | 0 | 0 | {silent(tests)} | {named} |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,6 @@ all bytes: a flipped bit is found wherever it is.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import struct
 import tarfile
@@ -22,6 +21,8 @@ from numpy.typing import NDArray
 
 from hkd.data import DataError
 from hkd.data.plain_pickles import Array, ForbiddenError, PickleError, load
+from hkd.store.atomic import sha256
+from hkd.store.lines import printable, reason
 
 BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # without the test batch, as in EDM's zip
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -81,7 +82,7 @@ def read_cifar10(path: Path) -> CifarTraining:
 
 
 def _read_members(path: Path) -> tuple[dict[str, bytes], str]:
-    """Return the content of the batches by name, and the SHA-256 of the archive, which was read to its end."""
+    """Return the content of the batches by name, and the SHA-256 of the archive."""
     try:
         with open(path, "rb") as file:
             compressed = file.read(len(GZIP)) == GZIP
@@ -92,12 +93,13 @@ def _read_members(path: Path) -> tuple[dict[str, bytes], str]:
             while piece := stream.read(PIECE):
                 if piece.strip(b"\0"):
                     raise DataError(f"{path}: damaged, more than zeros follow its last member; {REMEDY}")
-            return found, source.digest.hexdigest()
+            return found, sha256(path)
     except DataError:
         raise
     except DAMAGE as error:
-        said = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: truncated or not a tar archive ({said}); download it again: {REMEDY}") from None
+        raise DataError(
+            f"{path}: truncated or not a tar archive ({reason(error)}); download it again: {REMEDY}"
+        ) from None
 
 
 def _walk(stream: _Bounded, path: Path) -> dict[str, bytes]:
@@ -114,12 +116,12 @@ def _walk(stream: _Bounded, path: Path) -> dict[str, bytes]:
             if number > MAX_MEMBERS:
                 raise DataError(f"{path}: more than {MAX_MEMBERS} members, which no archive of CIFAR-10 has; {REMEDY}")
             if not 0 <= member.size <= MAX_MEMBER_BYTES:
-                shown = "".join(c if c.isprintable() else "?" for c in name[:80])
+                shown = printable(name)[:80]
                 raise DataError(f"{path}, {shown}: {member.size:,} bytes, more than any CIFAR-10 batch has; {REMEDY}")
             if name not in BATCHES:
                 continue
             if name in found or not member.isfile():
-                raise DataError(f"{path}, {name}: stands there twice or is no file; {REMEDY}")
+                raise DataError(f"{path}, {name}: occurs twice or is not a file; {REMEDY}")
             file = archive.extractfile(member)
             found[name] = file.read() if file else b""
     if pictures and not found:
@@ -128,11 +130,10 @@ def _walk(stream: _Bounded, path: Path) -> dict[str, bytes]:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that may not give more than an archive of CIFAR-10 has; it keeps the digest of what it gave."""
+    """A stream that may not give more than an archive of CIFAR-10 has."""
 
     def __init__(self, stream: BinaryIO | gzip.GzipFile, path: Path) -> None:
         self._stream, self._path, self._given = stream, path, 0
-        self.digest = hashlib.sha256()
 
     def readable(self) -> bool:
         return True
@@ -141,8 +142,9 @@ class _Bounded(io.RawIOBase):
         piece = self._stream.read(PIECE if size is None or size < 0 else size)
         self._given += len(piece)
         if self._given > MAX_ARCHIVE_BYTES:
-            raise DataError(f"{self._path}: more than {MAX_ARCHIVE_BYTES:,} bytes, which CIFAR-10 has not; {REMEDY}")
-        self.digest.update(piece)
+            raise DataError(
+                f"{self._path}: more than {MAX_ARCHIVE_BYTES:,} bytes, which CIFAR-10 does not have; {REMEDY}"
+            )
         return piece
 
 
@@ -173,5 +175,5 @@ def _entry(batch: dict[Any, Any], name: str, where: str) -> Any:
     """Return what a batch says of a name, which Python 2 wrote as bytes and Python 3 as text."""
     found = [batch[key] for key in (name, name.encode()) if key in batch]
     if len(found) > 1:
-        raise DataError(f"{where}: {name!r} stands there twice; {REMEDY}")
+        raise DataError(f"{where}: {name!r} occurs twice; {REMEDY}")
     return found[0] if found else None

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hkd.data import DataError, printable
+from hkd.data import DataError
 from hkd.data.containers import check_kind, find_pictures, is_single_picture, is_tar, is_zip
 from hkd.data.decoding import channels_first, decode, size
 from hkd.data.picture_files import ARRAYS, PictureFiles
 from hkd.data.picture_zip import FREE_BYTES, MAX_RATIO
 from hkd.store import bounded
+from hkd.store.lines import printable
 
 IMAGE_KEYS = ("images", "arr_0")
 ACCEPTED = "a folder or zip of pictures, an .npz or an .npy"

@@ -34,6 +34,7 @@ REFUSED = {
 SUFFIXES: frozenset[str] = frozenset(name for names in (*READ.values(), *REFUSED.values()) for name in names)
 EXPECTED = ", ".join(READ)
 HEAD = 16  # bytes that tell a format
+MAX_FILE_BYTES = 256 << 20  # of one picture, packed as it is
 
 BEGINNINGS: dict[str, re.Pattern[bytes]] = {
     name: re.compile(beginning, re.DOTALL)

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from hkd.data import DataError, printable
+from hkd.data import DataError
 from hkd.data.file_names import text_of
 from hkd.data.formats import EXPECTED, SUFFIXES, is_picture
+from hkd.store.lines import printable
 
 LABEL_FILE = "dataset.json"
-MAX_FILE_BYTES = 256 << 20
 HEAD_BYTES = 64
 KINDS_SHOWN = 6
 # Folders and files beside dotted ones that systems, viewers and network drives make
@@ -141,7 +141,7 @@ class PictureFiles(ABC):
         """Return the content of one file.
 
         Raises:
-            DataError: it cannot be read, or has more than MAX_FILE_BYTES.
+            DataError: it cannot be read, or has more than formats.MAX_FILE_BYTES.
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from hkd.data import DataError
+from hkd.data import DataError, formats
 from hkd.data import picture_files as rule
 from hkd.data.file_names import native, text_of
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
@@ -20,9 +20,9 @@ class FolderPictures(PictureFiles):
     kind = "folder"
 
     def read(self, name: str) -> bytes:
-        content = self._start(name, rule.MAX_FILE_BYTES + 1)
-        if len(content) > rule.MAX_FILE_BYTES:
-            raise DataError(f"{self.where(name)}: more than {rule.MAX_FILE_BYTES:,} bytes; remove it")
+        content = self._start(name, formats.MAX_FILE_BYTES + 1)
+        if len(content) > formats.MAX_FILE_BYTES:
+            raise DataError(f"{self.where(name)}: more than {formats.MAX_FILE_BYTES:,} bytes; remove it")
         return content
 
     @property

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from hkd.data import DataError, shortened
+from hkd.data import DataError
 from hkd.data.picture_files import PictureFiles
 from hkd.data.split_names import splits_among
+from hkd.store.lines import first_names
 
 MAX_CLASSES = 1 << 16
 MAX_LABEL_BYTES = 128 << 20  # ImageNet's 1.3 million entries take some 50
@@ -148,7 +149,7 @@ class _Twice(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Twice("a key stands twice")
+        raise _Twice("a key occurs twice")
     return found
 
 
@@ -208,7 +209,7 @@ def _folder_labels(files: PictureFiles) -> Labels:
     _check_classes(files, shared[:level], names)
     _refuse_empty(files, shared, set(names) if deeper else None)
     number = {name: k for k, name in enumerate(names)}
-    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {shortened(names)}"] if level else []
+    said = [f"{len(names)} classes, the folders in {'/'.join(shared)}: {first_names(names)}"] if level else []
     return Labels([number[folder] for folder in folders], len(names), names, tuple(said))
 
 
@@ -222,7 +223,7 @@ def _check_classes(files: PictureFiles, shared: Sequence[str], names: Sequence[s
     if splits:
         first = "/".join([*shared, splits[0]])
         raise DataError(
-            f"{files.where('')}: its folders {shortened(splits)} look like splits, not classes; "
+            f"{files.where('')}: its folders {first_names(splits)} look like splits, not classes; "
             f"give one of them as the source, such as {files.where('')}/{first} "
             "(of a zip: unpacked, or packed by itself), or give classes other names"
         )
@@ -283,7 +284,7 @@ def _with_split_remark(labels: Labels, names: Sequence[str]) -> Labels:
     splits = splits_among(sorted({at[len(shared)] for at in parts if len(at) > len(shared)}))
     if not splits:
         return labels
-    said = f"the folders {shortened(splits)} look like splits, and are read as one set"
+    said = f"the folders {first_names(splits)} look like splits, and are read as one set"
     return Labels(labels.numbers, labels.label_dim, labels.names, (*labels.remarks, said))
 
 
@@ -295,7 +296,7 @@ def _shared(paths: Sequence[list[str]]) -> list[str]:
 
 
 def _called(numbers: Sequence[int], labels: Labels) -> str:
-    return shortened([labels.names[k] if labels.names else str(k) for k in numbers])
+    return first_names([labels.names[k] if labels.names else str(k) for k in numbers])
 
 
 def _short(value: object) -> str:

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from hkd.data import DataError
-from hkd.data import picture_files as rule
+from hkd.data import DataError, formats
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
+from hkd.store.zip_directory import check_directory
 
 MAX_MEMBERS = 8 << 20
 MAX_RATIO = 200  # of all bytes to those of the zip: packed pictures hardly shrink again
@@ -44,15 +44,16 @@ class ZipPictures(PictureFiles):
 
     def read(self, name: str) -> bytes:
         info = self._infos[name]
-        if info.file_size > rule.MAX_FILE_BYTES:
+        if info.file_size > formats.MAX_FILE_BYTES:
             raise DataError(
-                f"{self.where(name)}: {info.file_size:,} bytes, more than {rule.MAX_FILE_BYTES:,}; remove it"
+                f"{self.where(name)}: {info.file_size:,} bytes, more than {formats.MAX_FILE_BYTES:,}; remove it"
             )
         return self._start(name, info.file_size + 1)
 
     def _members(self) -> Iterator[str]:
         try:
             self._archive = zipfile.ZipFile(self.path)
+            check_directory(self._archive, self.path)
         except ZIP_ERRORS as error:
             raise DataError(f"{self.path}: truncated or not a zip ({error}); copy or download it again") from None
         self._infos: dict[str, zipfile.ZipInfo] = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hkd.data import DataError
+from hkd.data import DataError, formats
 from hkd.data.decoding import described, is_opaque, on_background, opened
 from hkd.data.image_set import to_unit_range
 from hkd.data.structure import grey_step
@@ -22,7 +22,6 @@ from hkd.store import bounded
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")  # channels that become grey or colour unchanged
-MAX_FILE_BYTES = 256 << 20
 LOWEST = -0.1  # floats of which none is below are taken for a picture in [0, 1], whose sharpened edges go beyond a bit
 HALF_RANGE = (
     "for x in [0, 1] save np.clip(2 * x - 1, -1, 1), or np.uint8(np.rint(255 * np.clip(x, 0, 1))); "
@@ -95,7 +94,7 @@ def _content(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"{path}: not a file; name a picture")
         with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(formats.MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; name a picture") from None
     except DataError:
@@ -103,8 +102,8 @@ def _content(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}); name a picture that you may read") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise DataError(f"{path}: more than {MAX_FILE_BYTES:,} bytes; make it smaller")
+    if len(content) > formats.MAX_FILE_BYTES:
+        raise DataError(f"{path}: more than {formats.MAX_FILE_BYTES:,} bytes; make it smaller")
     return content
 
 

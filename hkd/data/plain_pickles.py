@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hkd.store.lines import one_line
+
 MAX_OPERATIONS = 1 << 17  # a batch of CIFAR-10 has thirty thousand, and ninety as Python 3 writes it
 MAX_DEPTH = 8  # one has four: the shape in the state of the array in the dictionary
 MAX_MEMO = 1 << 20
@@ -160,14 +162,14 @@ class _Machine:
             if type(key) not in (str, bytes, int):
                 raise PickleError("a key that is neither text nor number")
             if key in target:
-                raise PickleError("a key that stands there twice")
+                raise PickleError("a key that occurs twice")
             target[key] = value
             target.depth = max(target.depth, 1 + _depth(value))
         _bounded(target)
 
     def name(self, found: str) -> None:
         if found not in NAMES:
-            raise ForbiddenError("".join(c if c.isprintable() else "?" for c in found[:80]).replace(" ", "."))
+            raise ForbiddenError(one_line(found, 80).replace(" ", "."))
         self.push(_Word(NAMES[found]))
 
     def reduce(self) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hkd.data import DataError as DataError
-from hkd.data import cifar, printable
+from hkd.data import cifar
 from hkd.data.containers import ACCEPTED, check_kind, find_pictures, is_single_picture, is_tar, is_zip, other_tar
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
 from hkd.data.file_names import text_of
@@ -27,6 +27,7 @@ from hkd.data.picture_files import ARRAYS, LABEL_FILE
 from hkd.data.picture_labels import empty_classes, picture_labels
 from hkd.seeding import permutation
 from hkd.store.atomic import atomic_path
+from hkd.store.lines import printable
 
 Item = tuple[NDArray[np.uint8], int | None]
 

@@ -38,7 +38,7 @@ def check_png(content: bytes) -> int:
         if critical and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise ValueError(f"chunk {kind.decode('latin-1')} differs from its checksum")
         if (kind == b"IHDR") != (start == 8):
-            raise ValueError("its header is not where it begins, or stands twice")
+            raise ValueError("its header is not where it begins, or occurs twice")
         parts[kind in PIXEL_CHUNKS] += 1
         if parts[0] > MAX_PARTS or parts[1] > MAX_PIXEL_CHUNKS:
             raise ValueError(f"more than {MAX_PARTS:,} chunks beside its pixels, or {MAX_PIXEL_CHUNKS:,} of them")

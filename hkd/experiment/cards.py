@@ -46,8 +46,7 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
         "cpu_seconds": record["cpu_seconds"],
         "quality": record.get("quality") or _quality(plan, dataset, what),
     }
-    if "budget" in record:
-        made["budget"] = record["budget"]
+    made |= {key: record[key] for key in ("checkpoint", "budget") if key in record}
     if group != "extractors":
         made["shape"] = _shape(plan, dataset)
     return weights, made

@@ -10,6 +10,7 @@ import torch
 from hkd.nets.cnn import FeatureCNN
 from hkd.store import bounded
 from hkd.store.artifacts import load_weights, weights_about
+from hkd.store.lines import reason
 from hkd.store.refusals import ArtifactError
 
 FACTS: dict[str, Any] = {"network": dict, "name": str}
@@ -60,5 +61,4 @@ def network_facts(weights: Path) -> dict[str, Any]:
 
 
 def _damaged(weights: Path, error: Exception) -> ArtifactError:
-    reason = " ".join(str(error).split())[:200]
-    return ArtifactError(f"{weights}: not a feature network ({reason}); delete it and run `hkd extractor` again")
+    return ArtifactError(f"{weights}: not a feature network ({reason(error)}); delete it and run `hkd extractor` again")

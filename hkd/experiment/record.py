@@ -12,6 +12,7 @@ from hkd.settings.origins import check, digest, from_mapping, read_yaml
 from hkd.settings.sections import PARTS, Run
 from hkd.settings.signatures import constructor_arguments
 from hkd.store import bounded
+from hkd.store.lines import one_line
 from hkd.store.records import check_digest, read_record, record_path
 from hkd.store.refusals import ArtifactError
 
@@ -45,8 +46,9 @@ def read_run(path: Path) -> tuple[Run, ImageShape, Mapping[str, Any]]:
         run = check(Run, from_mapping(values["run"], str(path)))
         known = constructor_arguments(run.target).keys() - PARTS
     except (ValueError, RecursionError) as error:  # ConfigError and Damaged, and what YAML makes of odd scalars
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"{path}: of another version ({reason}); delete {path.parent} and train again") from None
+        raise ArtifactError(
+            f"{path}: of another version ({one_line(str(error), 1000)}); delete {path.parent} and train again"
+        ) from None
     if odd := sorted(run.params.keys() ^ known):
         raise ArtifactError(
             f"{path}: of another version (params.{odd[0]} is {'not known' if odd[0] in run.params else 'missing'}); "

@@ -63,9 +63,12 @@ def permuted(index: BandIndex, generator: torch.Generator) -> BandIndex:
 def matched(
     index: BandIndex, energies: Sequence[Tensor | None], generator: torch.Generator, tolerance: float = 0.02
 ) -> BandIndex:
-    """Return shuffled bands whose sizes and, as far as modes allow, energies are those of `index` inside every latent.
+    """Return shuffled bands with the sizes of `index` inside every latent, and its energies as far as exchanges reach.
 
     A band that carries more energy changes more of an image whatever its modes mean; this null has the same of both.
+    Modes are exchanged between two bands until every band is within `tolerance`, or no exchange that is tried brings
+    two nearer. No exchange raises the sum of squared differences. Where one band holds the strongest modes alone, none
+    but itself has its energy, and the null keeps a difference.
 
     Args:
         energies: (modes...) of every latent, not negative; None for one without bands.
@@ -234,7 +237,10 @@ def _band_energies(band: Tensor, energy: Tensor) -> Tensor:
 def _balanced(
     band: Tensor, energy: Tensor, wanted: Tensor, generator: torch.Generator, tolerance: float, rounds: int = 60
 ) -> Tensor:
-    """Return bands (modes,) of the same sizes whose energies are moved towards those wanted, by exchanging modes."""
+    """Return bands (modes,) of the same sizes, after at most `rounds` exchanges of modes, one between two bands each.
+
+    It ends as soon as every band's energy is within `tolerance` of the one wanted, relative to that.
+    """
     band, energy, wanted = band.clone(), energy.to(band.device), wanted.to(band.device)
     for _ in range(rounds):
         own = _band_energies(band, energy)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hkd.settings.merge import RUN_GROUPS, Resolver
-from hkd.settings.origins import ConfigError, Layers, nearest, read_yaml, shortened
+from hkd.settings.names import known_runs
+from hkd.settings.origins import ConfigError, Layers, nearest, read_yaml, stems
+from hkd.store.lines import shortened
 
 BASE = re.compile(r"[a-z0-9_]+/[a-z0-9_]+(@[0-9]{1,9})?", re.ASCII)
 TRAJECTORIES = "trajectories/"
@@ -92,7 +94,7 @@ class Bases:
             self._check_kind(feed, method, layers)
         if feed.startswith(TRAJECTORIES):
             name = feed.removeprefix(TRAJECTORIES)
-            known = _stems(self._configs / "trajectories")
+            known = stems(self._configs / "trajectories")
             if name not in known:
                 near = nearest(name, known)
                 raise _refused(layers, "feed", feed, f"there are no trajectories '{name}'. {near}")
@@ -116,7 +118,7 @@ class Bases:
 
     def _existing(self, dataset: str, found: Named) -> str:
         """Return the name of the run that a base names, without its seed."""
-        known = [f"{group}/{stem}" for group in RUN_GROUPS for stem in _stems(self._configs / group)]
+        known = known_runs(self._configs)
         if not BASE.fullmatch(found.base):
             raise found.refused(f"expected a run, as group/name or group/name@seed. {_near(found.base, known)}")
         name = named_base(found.base)[0]
@@ -150,7 +152,3 @@ def _near(name: str, known: list[str]) -> str:
 
 def _refused(layers: Layers, key: str, value: str, why: str) -> ConfigError:
     return ConfigError(f"{layers.origin((key,))}: {layers.typed((key,))} = {shortened(repr(value))}: {why}")
-
-
-def _stems(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml"))

@@ -9,8 +9,9 @@ from pathlib import Path
 from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.settings.merge import RUN_GROUPS
-from hkd.settings.origins import ConfigError, nearest, shortened
+from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.settings.sections import Run
+from hkd.store.lines import shortened
 from hkd.store.published import present
 from hkd.store.refusals import ArtifactError
 
@@ -46,8 +47,8 @@ def check_settings(plan: Plan) -> Plan:
             if row.method:
                 _check_run(plan, table.dataset, row.method, plan.run(table.dataset, row.method))
         if "set_trajectories" in plan.layers.values:
-            for file in sorted((plan.configs / "trajectories").glob("*.yaml")):
-                plan.trajectory_set(table.dataset, file.stem)
+            for own in stems(plan.configs / "trajectories"):
+                plan.trajectory_set(table.dataset, own)
     for study in plan.studies.values():
         study.check(plan)
     return plan
@@ -68,10 +69,9 @@ def _check_names(plan: Plan) -> None:
     """Refuse names in the benchmark that mean nothing: a mistyped row would silently not run."""
     benchmark = plan.benchmark
     _check_files(plan)
-    methods = [path.stem for group in RUN_GROUPS for path in (plan.configs / group).glob("*.yaml")]
+    methods = [stem for group in RUN_GROUPS for stem in stems(plan.configs / group)]
     for section, folder in (("trajectories", "trajectories"), ("studies", "studies"), ("data", "datasets")):
-        known = [path.stem for path in (plan.configs / folder).glob("*.yaml")]
-        _refuse_unknown(plan, section, known)
+        _refuse_unknown(plan, section, stems(plan.configs / folder))
     _refuse_unknown(plan, "methods", methods)
     for study in plan.studies.values():
         for file, model in study.sections.items():
@@ -99,7 +99,7 @@ def _check_files(plan: Plan) -> None:
     ]
     keys += [(("tables", name, "dataset"), table.dataset, "datasets") for name, table in plan.tables.items()]
     for key, name, folder in keys:
-        known = sorted(path.stem for path in (plan.configs / folder).glob("*.yaml"))
+        known = stems(plan.configs / folder)
         if name not in known:
             where = f"{plan.layers.origin(key)}: {'.'.join(key)} = {shortened(repr(name))}"
             raise ConfigError(f"{where}: there is no such file in {plan.configs / folder}. {nearest(name, known)}")

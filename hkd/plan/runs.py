@@ -128,6 +128,11 @@ class Plan:
             self._sets[dataset, name] = found
         return self._sets[dataset, name]
 
+    def learned_from(self, dataset: str, method: str) -> dict[str, Any]:
+        """Return the settings of the trajectories that a run learns from, as JSON values; none if from images."""
+        kind, _, name = self.run(dataset, method).feed.partition("/")
+        return self.trajectory_set(dataset, name).model_dump(mode="json") if kind == "trajectories" else {}
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def run(self, dataset: str, method: str) -> Run:

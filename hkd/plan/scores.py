@@ -8,7 +8,7 @@ from typing import Any
 from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, column, scores_of, split_view, views_of
-from hkd.settings.origins import ConfigError, check, nearest, read_yaml
+from hkd.settings.origins import ConfigError, check, nearest, read_yaml, stems
 from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS
 
@@ -82,7 +82,7 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
         ConfigError: there is no such file, or it describes a network that the workflow trains.
     """
     path = plan.configs / f"extractors/{name}.yaml"
-    known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+    known = stems(path.parent)
     if name not in known:
         raise ConfigError(f"extractor '{name}': no {path}. {nearest(name, known)}")
     return check(PublishedExtractor, read_yaml(path))

@@ -20,7 +20,7 @@ import yaml
 from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
-from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml
+from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml, stems
 from hkd.settings.ranges import network_problems, problems
 from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
@@ -127,7 +127,7 @@ class Resolver:
 
     def _check_sections(self, file: Layers) -> None:
         """Refuse a scale or a data set that does not exist: its section would silently never apply."""
-        datasets = [path.stem for path in (self._configs / "datasets").glob("*.yaml")]
+        datasets = stems(self._configs / "datasets")
         for section, known in (("scales", list(get_args(Scale))), ("per_dataset", datasets)):
             for key in file.pick(section).values:
                 if key not in known:

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hkd.settings.merge import BENCHMARKS, CONFIGS, RUN_GROUPS
-from hkd.settings.origins import ConfigError, nearest, shortened
+from hkd.settings.origins import ConfigError, nearest, stems
+from hkd.store.lines import shortened
 from hkd.store.source import PACKAGE
 
 
@@ -38,6 +39,11 @@ def check_trajectories(name: str, configs: Path = CONFIGS) -> str:
     return _file(name, "set of trajectories", configs / "trajectories", configs)
 
 
+def known_runs(configs: Path) -> list[str]:
+    """Return the methods and ablations that have a settings file, as group/name."""
+    return [f"{group}/{stem}" for group in RUN_GROUPS for stem in stems(configs / group)]
+
+
 def check_method(name: str, configs: Path = CONFIGS) -> str:
     """Return the name of a method, as group/name.
 
@@ -46,7 +52,7 @@ def check_method(name: str, configs: Path = CONFIGS) -> str:
     """
     check_checkout(configs)
     group, sign, own = name.partition("/")
-    known = [f"{group}/{stem}" for group in RUN_GROUPS for stem in _stems(configs / group)]
+    known = known_runs(configs)
     if not sign:
         same = [full for full in known if full.rpartition("/")[2] == name]
         close = same or get_close_matches(f"methods/{name}", known, n=1)
@@ -70,20 +76,16 @@ def check_benchmark(source: str, configs: Path = CONFIGS) -> None:
     check_checkout(configs)
     if source.lstrip().startswith("{") or "\0" in source or len(source) > 200 or Path(source).exists():
         return
-    if close := get_close_matches(Path(source).stem, _stems(configs / BENCHMARKS), n=1):
+    if close := get_close_matches(Path(source).stem, stems(configs / BENCHMARKS), n=1):
         meant = configs / BENCHMARKS / f"{close[0]}.yaml"
         raise ConfigError(f"benchmark {source}: no such settings file. Did you mean '{meant}'?")
 
 
 def _file(name: str, what: str, folder: Path, configs: Path, prefix: str = "") -> str:
     check_checkout(configs)
-    known = _stems(folder)
+    known = stems(folder)
     if name not in known:
         close = get_close_matches(name, known, n=4)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else nearest(name, known)
         raise ConfigError(f"no {what} '{prefix}{shortened(name)}'. {hint}")
     return name
-
-
-def _stems(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml"))

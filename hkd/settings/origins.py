@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import core_schema
 
 from hkd.settings.yaml_text import LARGEST, TextError, check_bounds, parse, plain, read_text
+from hkd.store.lines import shortened
 
 KeyPath = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -170,9 +171,14 @@ def read_yaml(path: Path) -> Layers:
     return Layers(_copy(parsed.values), dict(parsed.origins))
 
 
+def stems(folder: Path) -> list[str]:
+    """Return the names of the settings files of a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
 def _beside(path: Path) -> str:
     try:
-        names = [found.stem for found in path.parent.glob("*.yaml")]
+        names = stems(path.parent)
     except OSError:
         names = []
     near = get_close_matches(path.stem, names, n=1)
@@ -274,12 +280,6 @@ def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _represented)
-
-
-def shortened(text: str, length: int = 120) -> str:
-    """Return text as one line of an error can hold it: nothing unprintable, the middle left out where it is long."""
-    text = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
-    return text if len(text) <= length else f"{text[: length // 2]}…{text[-length // 3 :]}"
 
 
 def _explain(problem: Any, model: type[BaseModel], layers: Layers) -> str:

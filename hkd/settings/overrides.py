@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hkd.settings.origins import ConfigError, Layers, from_mapping, shortened
+from hkd.settings.origins import ConfigError, Layers, from_mapping
 from hkd.settings.yaml_text import TextError, parse
+from hkd.store.lines import shortened
 
 PATHS = re.compile(r"source|results|figures|data\.[^.]+\.path|(set|methods\.[^.]+)\.weights_folder")
 

@@ -30,7 +30,6 @@ def distance(
     device: job.DeviceOption = "auto",
 ) -> None:
     """Score images from elsewhere against the built reference, in the columns of the benchmark's tables."""
-    from hkd.data import printable
     from hkd.data.file_names import native, text_of
     from hkd.data.foreign import load_images
     from hkd.data.image_set import check_size, image_shape
@@ -42,6 +41,7 @@ def distance(
     from hkd.plan.scores import bar, extractor_files, nominal, scores
     from hkd.store.artifacts import read_arrays
     from hkd.store.atomic import write_json
+    from hkd.store.lines import printable
     from hkd.store.records import Record
 
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))

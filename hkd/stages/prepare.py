@@ -53,8 +53,8 @@ def prepare(
 
 def _classes(names: Sequence[str], remarks: Sequence[str]) -> list[str]:
     """Return a line that names the classes, unless a remark has: folders may be none of what a reader means."""
-    from hkd.data import printable, shortened
+    from hkd.store.lines import first_names, printable
 
-    named = printable(shortened(names))
+    named = printable(first_names(names))
     count = "1 class" if len(names) == 1 else f"{len(names):,} classes"
     return [f"{count}: {named}"] if names and not any(line.endswith(f": {named}") for line in remarks) else []

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hkd.store.records import Record
     from hkd.training.milestones import Milestones
 
+LAST = "last"
+"""Which weights of a training are handed over: those after its last step, whatever they score."""
+
 
 def register(cli: Commands) -> None:
     """Add this file's command."""
@@ -96,6 +99,8 @@ def _train(
     facts = {
         "route": plan.route(dataset, method),
         "start": start and start._asdict(),
+        "trajectories": plan.learned_from(dataset, method),
+        "checkpoint": LAST,
         "budget": found.budget,
         "diverged_at": found.diverged_at,
         "nonfinite_steps": found.nonfinite_steps,
@@ -116,6 +121,7 @@ def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: s
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     kept = Milestones(work.out().parent, "", ())  # nobody kept any
     facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None, "codes": []}
+    facts |= {"checkpoint": card["checkpoint"]} if "checkpoint" in card else {}
     _finish(plan, work, dataset, method, name, (state, state), kept, ImageShape(**card["shape"]), record, facts)
 
 

@@ -18,10 +18,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hkd.store.lines import reason
+from hkd.store.zip_directory import check_directory
+
 if TYPE_CHECKING:
     import numpy as np
 
 JSON_BYTES = 64 << 20  # no file of this project comes near
+SHORT_JSON_BYTES = 1 << 20  # lists of states and milestones, cards, records of parts
 JSON_DEPTH = 64
 DIGITS = 40  # of a whole number: a digest has no digits to read, and a count of nanoseconds has 19
 ARRAY_HEADER = 10_000  # bytes that describe an array; names of columns are not read
@@ -103,7 +107,7 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         counts = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counts.items() if count > 1)
-        raise Damaged(f"the key {twice!r} stands twice")
+        raise Damaged(f"the key {twice!r} occurs twice")
     return found
 
 
@@ -193,12 +197,13 @@ def read_npz(
         most: bytes of all arrays that are read, together.
         wanted: whether to read the array of a name.
     Raises:
-        Damaged: a member is no array of numbers or text, stands twice, or states a size that it does not have.
+        Damaged: a member is no array of numbers or text, occurs twice, or states a size that it does not have.
         FileNotFoundError: there is none.
     """
     found, left = {}, most
     try:
         with zipfile.ZipFile(_plain(path)) as archive:
+            check_directory(archive, path)
             for member in _members(archive, Path(path).stat().st_size):
                 name = member.filename.removesuffix(".npy")
                 if wanted(name):
@@ -210,7 +215,7 @@ def read_npz(
     except (FileNotFoundError, Damaged):
         raise
     except DAMAGES as error:
-        raise Damaged(f"unreadable ({_reason(error)})") from None
+        raise Damaged(f"unreadable ({reason(error)})") from None
     return found
 
 
@@ -238,7 +243,7 @@ def _members(archive: zipfile.ZipFile, length: int) -> list[zipfile.ZipInfo]:
     names: set[str] = set()
     for member in members:
         if member.filename in names:
-            raise Damaged(f"the array {member.filename!r} stands twice")
+            raise Damaged(f"the array {member.filename!r} occurs twice")
         names.add(member.filename)
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Damaged(f"{member.filename!r} is compressed in a way that numpy does not write")
@@ -263,10 +268,6 @@ def _array(name: str, file: IO[bytes], size: int) -> np.ndarray:
     return values.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 def read_tensors(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the tensors of a safetensors file, on the CPU, and the facts `about` it that its header holds.
 
@@ -283,7 +284,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     except FileNotFoundError:
         raise
     except (SafetensorError, AttributeError, *DAMAGES) as error:
-        raise Damaged(f"not a readable safetensors file ({_reason(error)})") from None
+        raise Damaged(f"not a readable safetensors file ({reason(error)})") from None
 
 
 def tensors_about(path: Path | str) -> dict[str, Any]:

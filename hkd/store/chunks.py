@@ -14,8 +14,6 @@ from hkd.store.records import record_path
 from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import clear_leftovers
 
-RECORD_BYTES = 1 << 20
-
 
 def in_parts(
     folder: Path,
@@ -64,7 +62,7 @@ def _path(folder: Path, identity: str, first: int) -> Path:
 def _whole(part: Path, count: int) -> Arrays | None:
     """Return a finished part of `count` items, or None when it is missing, damaged or of another number."""
     try:
-        about = bounded.parse_json(bounded.read_bytes(record_path(part), RECORD_BYTES))
+        about = bounded.parse_json(bounded.read_bytes(record_path(part), bounded.SHORT_JSON_BYTES))
         if not part.is_file() or bounded.check_fields(about, {"sha256": str})["sha256"] != sha256(part):
             return None
         arrays = bounded.read_npz(part)

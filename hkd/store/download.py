@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from hkd.store.atomic import atomic_path, sha256
+from hkd.store.lines import one_line
 from hkd.store.published import WeightFile, verified
 from hkd.store.refusals import ArtifactError
 
@@ -91,7 +92,7 @@ def _ask(url: str, deadline: _Deadline) -> tuple[Any, str]:
         ArtifactError: this is no address of the web, or it leads from an encrypted one to another.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise ArtifactError(f"{_shown(url)}: no address to fetch from, expected https://…; {ELSEWHERE}")
+        raise ArtifactError(f"{one_line(url)}: no address to fetch from, expected https://…; {ELSEWHERE}")
     request = urllib.request.Request(url, headers={"User-Agent": "hkd"})
     try:
         return _opener(deadline).open(request, timeout=PATIENCE), url
@@ -102,7 +103,7 @@ def _ask(url: str, deadline: _Deadline) -> tuple[Any, str]:
             raise
     target = urljoin(url, target)
     if urlsplit(url).scheme == "https" != urlsplit(target).scheme:
-        raise ArtifactError(f"{_shown(url)}: leads to {_shown(target)}, expected https://…; {ELSEWHERE}")
+        raise ArtifactError(f"{one_line(url)}: leads to {one_line(target)}, expected https://…; {ELSEWHERE}")
     return None, target
 
 
@@ -197,7 +198,7 @@ class _Deadline:
         try:
             yield
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = self._late() if self._passed else _shown(str(getattr(error, "reason", error)) or repr(error))
+            reason = self._late() if self._passed else one_line(str(getattr(error, "reason", error)) or repr(error))
             raise ArtifactError(f"{self._url}: not reachable ({reason}); {ELSEWHERE}") from None
         if self._passed:
             raise ArtifactError(f"{self._url}: not reachable ({self._late()}); {ELSEWHERE}")
@@ -219,8 +220,3 @@ class _Deadline:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _shown(text: str) -> str:
-    """Return what a server said as one short printable line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:200]

@@ -92,10 +92,6 @@ class RunFiles(Folder):
         """Generated images."""
         return self.of(f"samples/nfe{nfe}.npz")
 
-    def sample_parts(self, nfe: int) -> str:
-        """Folder of the images that are finished before all are."""
-        return self.of(f"samples/nfe{nfe}.parts")
-
     def features(self, nfe: int | str = NFE) -> str:
         """Features of the generated images."""
         return self.of(f"features/nfe{nfe}.npz")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from hkd.store.lines import printable
+
 
 class ArtifactError(RuntimeError):
     """A file that a stage needs is missing, damaged or cannot be written. The message names the remedy."""
@@ -18,7 +20,7 @@ FULL = "the disk is full; free some space and run the same command again"
 CHANGED = "it or its folder is not there, or no more; see that both are, and run the same command again"
 MANY = "too many files are open; raise the limit (ulimit -n), or end other programs"
 BUSY = "another program uses it; end that program and run the same command again"
-LINKS = "its links lead round in a circle, or a link stands where none may; remove the link"
+LINKS = "a link that leads back to itself, or one where none may be; remove the link"
 NO_LOCKS = "the disk does not know what is asked of it, such as locks; choose a folder on another disk"
 
 REMEDIES = {
@@ -54,7 +56,7 @@ def refusal(error: OSError, path: Path | str, doing: str = "write") -> ArtifactE
     Args:
         doing: what was tried: `write`, or another verb where nothing need be written.
     """
-    shown = "".join(c if c.isprintable() else "?" for c in str(path))
+    shown = printable(str(path))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = f"make {Path(shown).parent} writable" if doing == "write" else "change its permissions"
         return ArtifactError(f"{shown}: cannot {doing} here ({error.strerror}); {remedy}")

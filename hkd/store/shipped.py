@@ -18,7 +18,6 @@ from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
-CARD_BYTES = 1 << 20
 CARD: dict[str, Any] = {
     "name": str,
     "sha256": str,
@@ -26,6 +25,7 @@ CARD: dict[str, Any] = {
     "trained_sha256": str,
     "budget": dict,
     "shape": dict,
+    "checkpoint": str,
 }
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 
@@ -45,15 +45,15 @@ def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_card(name: str) -> dict[str, Any]:
-    """Return the card of shipped weights; of those of a run it also holds `budget` and `shape`.
+    """Return the card of shipped weights; of those of a run it also holds `budget`, `shape` and `checkpoint`.
 
     Raises:
         ArtifactError: it is missing, damaged, or lacks what a card says.
     """
     path = SHIPPED / f"{name}.json"
     try:
-        card = bounded.parse_json(bounded.read_bytes(path, CARD_BYTES))
-        card = bounded.check_fields(card, CARD, optional=("budget", "shape"))
+        card = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
+        card = bounded.check_fields(card, CARD, optional=("budget", "shape", "checkpoint"))
         if "shape" in card:
             bounded.check_fields(card["shape"], SHAPE)
         bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))

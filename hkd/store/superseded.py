@@ -21,7 +21,6 @@ from hkd.store.refusals import refusal
 from hkd.store.temporary import clear_leftovers, make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
-LIST_BYTES = 1 << 20
 MAX_IDENTITY_BYTES = 4096
 FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
 
@@ -145,7 +144,7 @@ def identity_of(finished: Path) -> str | None:
 def identities_of_states(folder: Path) -> list[str]:
     """Return the identities of the states in a folder, in order; one that cannot be read has an unknown one."""
     try:
-        entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", LIST_BYTES))
+        entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", bounded.SHORT_JSON_BYTES))
     except FileNotFoundError:
         return []
     except (ValueError, RecursionError):

@@ -20,7 +20,6 @@ from hkd.store.atomic import sha256, write_json
 from hkd.store.temporary import clear_leftovers
 
 KEEP = 2
-LIST_BYTES = 1 << 20
 STATE_NAME = re.compile(r"step[0-9]{9,12}\.safetensors")
 ENTRY: dict[str, Any] = {"file": str, "sha256": str, "identity": str}
 PROGRESS: dict[str, Any] = {
@@ -113,7 +112,7 @@ class Checkpoints:
         """Return what the list says, entry by entry; what is no entry is passed over."""
         path = self.folder / "checkpoints.json"
         try:
-            listed = bounded.parse_json(bounded.read_bytes(path, LIST_BYTES))
+            listed = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
         except FileNotFoundError:
             return []
         except bounded.Damaged:

@@ -21,7 +21,6 @@ from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"
-LIST_BYTES = 1 << 20
 FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list}
 
 
@@ -92,7 +91,7 @@ class Milestones:
 
     def _kept(self) -> dict[str, Any]:
         try:
-            kept = bounded.parse_json(bounded.read_bytes(self.folder / MANIFEST, LIST_BYTES))
+            kept = bounded.parse_json(bounded.read_bytes(self.folder / MANIFEST, bounded.SHORT_JSON_BYTES))
         except (FileNotFoundError, bounded.Damaged):
             return {}
         return kept if isinstance(kept, dict) else {}

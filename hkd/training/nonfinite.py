@@ -34,7 +34,7 @@ def note(progress: Progress, total: int, facts: Mapping[str, float]) -> None:
         total: steps of the whole training.
         facts: losses and norms of the step, for the message.
     Raises:
-        Diverged: it is more than the hundredth part of the last `WINDOW` steps, and not the only one.
+        Diverged: of the last `WINDOW` steps, more than a hundredth were like it, and it is not the only one.
     """
     step, window = progress.step, min(total, WINDOW)
     progress.nonfinite = [*(k for k in progress.nonfinite if k > step - window), step]

@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin, features
 
 from hkd.data import decoding
 from hkd.data.decoding import DataError, decode, encode_png
+from tests.fuzzed import COMPARED, COUNTS, tried
 from tests.mutations import mutations
 
 WHITE, HIDDEN, SHOWN = (255, 255, 255), (255, 0, 255), (10, 20, 30)
@@ -440,8 +441,20 @@ FUZZED: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=avif if name == "AVIF" else ()) for name in FUZZED])
+@pytest.mark.parametrize("count", COMPARED)
+@pytest.mark.parametrize("name", ["PNG", "palette PNG"])
+def test_a_damaged_png_is_the_same_picture_or_one_line(name, count, capfd):
+    content = FUZZED[name]()
+    good = decode(content, "a", True).tobytes()
+    read = lambda changed: decode(changed, "a", True).tobytes()  # noqa: E731
+    assert tried(content, read, count, DataError, lambda found: found == good) > count // 4
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=avif if name == "AVIF" else ()) for name in FUZZED if "PNG" not in name]
+)
 def test_a_damaged_picture_is_a_picture_or_one_line(name, count, capfd):
     refused = 0
     for content in mutations(FUZZED[name](), count):

@@ -70,5 +70,5 @@ def test_what_pillow_would_show_is_not_advised(tmp_path, bits):
 def test_a_png_has_one_header_at_its_beginning():
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 4, 0, 0, 0, 0))
     for before in (header, chunk(b"CgBI", bytes(4))):
-        with pytest.raises(DataError, match="its header is not where it begins, or stands twice"):
+        with pytest.raises(DataError, match="its header is not where it begins, or occurs twice"):
             decode(packed(levels(4), 4, None, before), "a.png", True)

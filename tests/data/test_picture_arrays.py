@@ -13,6 +13,7 @@ from PIL import Image
 from hkd.data import pictures
 from hkd.data.pictures import DataError, read_picture
 from tests.data.test_pictures import COLOURS, GREY, SIDE, read, refusal
+from tests.fuzzed import COUNTS
 from tests.mutations import mutations
 
 
@@ -165,7 +166,7 @@ def test_a_header_that_claims_what_is_not_there_is_refused(tmp_path, content):
     refusal(read_picture, tmp_path / "a.npy", channels=3)
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("array", [COLOURS, np.float32(COLOURS / 127.5 - 1)], ids=["bytes", "floats"])
 def test_a_damaged_array_is_a_picture_or_one_line(monkeypatch, array, count):
     buffer = io.BytesIO()

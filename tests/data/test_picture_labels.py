@@ -10,6 +10,7 @@ import pytest
 from hkd.data import DataError, picture_labels
 from hkd.data.sources import Source, open_source
 from tests.data.pictures_made import BLUE, GREEN, RED, Files, folder, packed
+from tests.fuzzed import COUNTS
 from tests.mutations import mutations
 
 NAMES = ("00000/a.png", "00000/b.png", "00001/c.png")
@@ -100,7 +101,7 @@ def test_a_label_file_among_copies_is_none(kept):
         (listed(0, [1], 1), "label [1] of"),
         (b'{"labels": [["00000/a.png", NaN]]}', "NaN is no class number"),
         (b'{"labels": [["00000/a.png", -Infinity]]}', "-Infinity is no class number"),
-        (b'{"labels": null, "labels": []}', "a key stands twice"),
+        (b'{"labels": null, "labels": []}', "a key occurs twice"),
         (b'{"labels": [["00000/a.png", ' + b"9" * 5000 + b"]]}", "expected"),
         (b'{"labels": {"00000/a.png": 1}}', "expected"),
         (b'{"labels": ["ab", "cd"]}', "expected"),
@@ -344,7 +345,7 @@ def test_deep_paths_are_read_in_time(tmp_path):
     assert open_source(path, class_folders=True).label_dim == 20
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 def test_mutated_label_files_are_read_or_refused(tmp_path, count):
     path = folder(tmp_path / "set", PICTURES)
     good = 0

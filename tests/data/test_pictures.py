@@ -12,8 +12,9 @@ import torch
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
-from hkd.data import pictures
+from hkd.data import formats, pictures
 from hkd.data.pictures import DataError, read_mask, read_picture
+from tests.fuzzed import COUNTS
 from tests.mutations import mutations
 
 SIDE = 8
@@ -139,7 +140,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
 
 
 def test_a_file_that_is_too_long_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(formats, "MAX_FILE_BYTES", 100)
     path = saved(tmp_path / "a.bmp", Image.fromarray(COLOURS))
     assert "more than 100 bytes" in refusal(read_picture, path, channels=3)
 
@@ -201,7 +202,7 @@ def test_a_mask_is_turned_as_its_picture_is(tmp_path):
     assert_array_equal(ImageOps.exif_transpose(Image.open(path)), PAINTED.T)
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 def test_a_damaged_mask_is_a_mask_or_one_line(tmp_path, monkeypatch, count):
     for content in mutations(saved(tmp_path / "m.bmp", Image.fromarray(PAINTED)).read_bytes(), count):
         monkeypatch.setattr(pictures, "_content", lambda path, content=content: content)

@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from hkd.data import picture_files
+from hkd.data import formats
 from hkd.data.decoding import encode_png
 from hkd.data.sources import DataError, open_source, shuffled_subset, write_edm_zip
 
@@ -213,7 +213,7 @@ def test_an_image_that_claims_too_many_pixels_is_not_decoded(packed, side, messa
 
 
 def test_a_file_that_is_too_long_is_not_read(packed, monkeypatch):
-    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(formats, "MAX_FILE_BYTES", 100)
     assert f"{NAMES[0]}: " in refusal(packed(usual()))
 
 

@@ -17,7 +17,7 @@ from hkd.seeding import stream
 from hkd.store.atomic import sha256
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
-from tests.fuzzed import COUNTS, refused
+from tests.fuzzed import COMPARED, COUNTS, refused
 
 SIGMAS = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
 
@@ -232,14 +232,24 @@ def test_a_manifest_of_what_no_set_has_is_refused_in_one_line(stored, change):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", ["manifest.json", "shard1.npy"])
-def test_a_damaged_set_is_refused_in_one_line(stored, name, count):
-    def read() -> None:
-        opened = Trajectories(stored)
-        opened.verify()
+def verified(folder) -> np.ndarray:
+    """The states of all trajectories, after their digests were compared."""
+    opened = Trajectories(folder)
+    opened.verify()
+    batch = opened.batch(np.arange(len(opened)))
+    return np.stack([batch.state(k).numpy() for k in range(len(batch.sigmas))])
 
-    assert refused(stored / name, read, count, ArtifactError) > count // 4
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_damaged_manifest_is_refused_in_one_line(stored, count):
+    assert refused(stored / "manifest.json", lambda: Trajectories(stored).verify(), count, ArtifactError) > count // 4
+
+
+@pytest.mark.parametrize("count", COMPARED)
+def test_a_damaged_shard_is_read_as_it_was_or_refused(stored, count):
+    good = verified(stored)
+    read = lambda: verified(stored)  # noqa: E731
+    assert refused(stored / "shard1.npy", read, count, ArtifactError, lambda x: np.array_equal(x, good)) > count // 4
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

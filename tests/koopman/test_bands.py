@@ -175,6 +175,38 @@ def test_a_matched_null_keeps_size_and_energy_of_every_band_and_little_else(make
     assert all(torch.equal(a, b) for a, b in zip(again, null, strict=True))
 
 
+def squares(band, energy, wanted):
+    """Sum of squared differences of three bands' energies from those wanted."""
+    return sum((float(energy[band == k].sum()) - wanted[k]) ** 2 for k in range(3))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_matched_null_has_the_energies_within_the_tolerance_where_bands_overlap(factor, seed):
+    draw = torch.Generator().manual_seed(seed)
+    band = torch.arange(300) % 3
+    energy = -torch.rand(300, generator=draw, dtype=torch.float64).log() * torch.where(band == 2, factor, 1)
+    (found,) = matched([band], [energy], draw, tolerance=0.02)
+    for k in range(3):
+        own = float(energy[band == k].sum())
+        assert abs(float(energy[found == k].sum()) - own) <= 0.02 * own
+    assert found.bincount().tolist() == [100, 100, 100] and float((found != band).float().mean()) > 0.2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_matched_null_is_never_further_from_the_energies_than_the_bare_one(seed):
+    """The strongest third is a band: no other modes have its energy."""
+    energy = -torch.rand(60, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).log()
+    band = energy.argsort().argsort() // 20
+    wanted = [float(energy[band == k].sum()) for k in range(3)]
+    (found,), (bare,) = (
+        made(*what, torch.Generator().manual_seed(seed))
+        for made, what in ((matched, ([band], [energy])), (permuted, ([band],)))
+    )
+    assert squares(found, energy, wanted) < 0.1 * squares(bare, energy, wanted)
+    assert found.bincount().tolist() == [20, 20, 20]
+
+
 def test_latents_without_bands_have_none_under_a_matched_null():
     band, energy = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 2.0, 3.0, 4.0])
     found = matched([None, band], [None, energy], torch.Generator().manual_seed(0))

@@ -15,10 +15,8 @@ from hkd.settings.overrides import from_arguments
 from hkd.settings.sections import Run
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import DEEPEST, MOST_BYTES, TextError, check_bounds, from_json, parse
+from tests.fuzzed import COUNTS
 from tests.mutations import mutations
-
-COUNTS = (pytest.param(500), pytest.param(20_000, marks=pytest.mark.slow))
-
 
 # -- plain values ------------------------------------------------------------------------------------------------------
 

@@ -204,7 +204,7 @@ def test_a_run_keeps_raw_and_averaged_weights_and_a_student_says_from_which_it_s
     runs = tmp_path / "results/shapes8/methods"
     names = [runs / f"{name}/seed0/weights.safetensors.record.json" for name in ("edm_ve", "pd")]
     base, student = (json.loads(path.read_text()) for path in names)
-    assert (base["start"], base["nonfinite_steps"]) == (None, 0)
+    assert (base["start"], base["nonfinite_steps"], base["checkpoint"], base["trajectories"]) == (None, 0, "last", {})
     assert student["start"] == {"base": "methods/edm_ve", "weights": "raw", "source": "raw"}
     raw, averaged = (load_weights(runs / f"edm_ve/seed0/{name}.safetensors") for name in ("raw", "weights"))
     assert raw.keys() == averaged.keys()

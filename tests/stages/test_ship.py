@@ -84,3 +84,10 @@ def test_a_card_of_other_fields_is_refused(card, change, expected):
     card.write_text(json.dumps({**json.loads(card.read_text()), **change}))
     with pytest.raises(ArtifactError, match=f"tiny.json: {expected}; restore it from the repository"):
         shipped.read_card("tiny")
+
+
+def test_shipped_runs_are_the_last_of_their_steps_and_their_cards_say_so():
+    cards = [shipped.read_card(path.stem) for path in shipped.SHIPPED.glob("*.json")]
+    runs = [card for card in cards if "budget" in card]
+    assert runs and {card["checkpoint"] for card in runs} == {"last"}
+    assert all(card["budget"]["steps"] == card["recipe"]["training"]["steps"] for card in runs)

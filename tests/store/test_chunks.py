@@ -8,7 +8,7 @@ import pytest
 from hkd.store.chunks import _whole, clear, in_parts
 from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import unused_name
-from tests.fuzzed import COUNTS, refused
+from tests.fuzzed import COMPARED, refused
 
 
 class Stopped(Exception):
@@ -135,17 +135,14 @@ def test_parts_that_do_not_fit_together_are_said(tmp_path):
         in_parts(tmp_path, "a", 6, 3, mixed, nothing)
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", COMPARED)
 @pytest.mark.parametrize("name", ["a-00000000.npz", "a-00000000.npz.record.json"])
 def test_damaged_parts_and_their_records_are_made_again(tmp_path, name, count):
     in_parts(tmp_path, "a", 2, 2, Maker(), nothing)
     part = tmp_path / "a-00000000.npz"
 
-    def read() -> None:
-        found = _whole(part, 2)
-        assert found is None or found["x"].tolist() == [0, 1]
-
-    assert refused(tmp_path / name, read, count, ()) == 0
+    same = lambda found: found is None or found["x"].tolist() == [0, 1]  # noqa: E731
+    assert refused(tmp_path / name, lambda: _whole(part, 2), count, (), same) == 0
     assert _whole(part, 2) is not None
 
 

@@ -186,7 +186,7 @@ def test_who_may_hold_the_locks_is_said(locked, capsys):
     note_of(folder, user="anna\x1b[31m", host=socket.gethostname(), since="2026-01-02 03:04:05 UTC")
     clear_stale_lock(folder)
     said = capsys.readouterr().err
-    assert "may be held by: user anna?[31m, host" in said and f"process {os.getppid()}, since 2026-01-02" in said
+    assert "may be held by: user anna\\x1b[31m, host" in said and f"process {os.getppid()}, since 2026-01-02" in said
 
 
 def test_notes_and_locks_of_another_user_that_may_not_be_deleted_stop_nobody(locked, dead_process, monkeypatch):

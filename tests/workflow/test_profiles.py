@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -57,6 +58,12 @@ def test_the_rules_are_formatted(root):
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_comparison_that_fails_after_a_run_is_one_line_and_fails_nothing(root):
+    (said,) = re.findall(r'"(hkd compare \|\| .*)"', (root / "Snakefile").read_text())
+    ran = subprocess.run(["sh", "-c", f"hkd() {{ return 1; }}; {said}"], capture_output=True, text=True)
+    assert ran.returncode == 0 and len(ran.stderr.splitlines()) == 1 and "no verdicts" in ran.stderr
 
 
 def test_a_wrong_config_stops_snakemake_with_one_line(checkout):

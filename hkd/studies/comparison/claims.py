@@ -48,6 +48,11 @@ class Claim:
         """number, ordering or statement."""
         return self.said.kind
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Ids of the claims whose measurements it rests on: lower and higher of an ordering, of others itself."""
+        return (self.said.lower, self.said.higher) if isinstance(self.said, Ordering) else (self.id,)
+
 
 def read_claims(configs: Path, rules: Comparison) -> dict[str, Claim]:
     """Return every claim of configs/claims, by id, in the order of files and lines.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,8 @@ def verify(
 ) -> None:
     """Sample and score finished weights again, without training, and judge one claim by that.
 
-    Leaves with 0 reproduced or better, 1 worse, 2 inconclusive or a toy, 3 not comparable, not run or not usable.
+    Leaves with 0 reproduced or better, 1 worse, 2 inconclusive or a toy, 3 not comparable, not run or not usable:
+    whatever fails is 3. A mistyped option is 2, as everywhere, with the usage on stderr and before anything is read.
     """
     from hkd.data import DataError
     from hkd.diffusion.adaptive import SolveError
@@ -78,17 +80,14 @@ def verify(
     from hkd.settings.origins import ConfigError
     from hkd.store.refusals import ArtifactError
 
+    spoken = (ConfigError, ArtifactError, DataError, MetricError, SolveError, OSError)
     try:
         code = _verified(claim, weights, strict, bypass, job.plan(benchmark, config), device)
-    except (
-        ConfigError,
-        ArtifactError,
-        DataError,
-        MetricError,
-        SolveError,
-        OSError,
-    ) as error:  # 1 would read as `worse`
-        typer.echo(f"hkd: {error}", err=True)
+    except Exception as error:  # 1, with which Python ends on an error, would read as `worse`
+        if isinstance(error, spoken):
+            typer.echo(f"hkd: {error}", err=True)
+        else:  # a fault of ours, or of a library: say where
+            traceback.print_exc()
         code = NOT_USABLE
     raise typer.Exit(code)
 

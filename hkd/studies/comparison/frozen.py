@@ -16,16 +16,20 @@ from typing import Any
 
 from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
-from hkd.settings.origins import ConfigError, digest
+from hkd.settings.origins import ConfigError, Section, digest
+from hkd.settings.sections import Run
 from hkd.store.atomic import write_json
 from hkd.studies.comparison.claims import Claim
+from hkd.studies.comparison.gathered import LEARNED
 from hkd.studies.comparison.rules import Comparison
 from hkd.studies.comparison.said import Number, Ordering
 
 FILE = "claims/frozen.json"
 HKD = "hkd.methods.hkd.HKD"
-READ = ("network", "params", "training", "perceptual", "perceptual_backbone", "perceptual_resize", "init", "feed")
-FED = "trajectories"  # kind of a `feed`, and the key under which a reading holds the settings of that set
+READ = (
+    *("network", "params", "training", "perceptual", "perceptual_backbone", "perceptual_resize"),
+    *("init", "init_weights", "feed"),
+)
 NO_READING = ("milestones",)  # when quality is looked at, which changes no weight
 
 
@@ -48,9 +52,8 @@ class Frozen:
 
     def changed_of(self, claim: Claim, claims: Mapping[str, Claim]) -> list[str]:
         """Return what has changed of all that a claim rests on: the rules, itself, its sides, and their runs."""
-        said = claim.said
-        sides = [claims[side] for side in (said.lower, said.higher)] if isinstance(said, Ordering) else []
-        starts = ["rules", *(start for one in (claim, *sides) for start in self._rests_on(one))]
+        every = dict.fromkeys((claim.id, *claim.sides))
+        starts = ["rules", *(start for name in every for start in self._rests_on(claims[name]))]
         return [path for path in self.changed if any(f"{path}.".startswith(f"{start}.") for start in starts)]
 
     def _rests_on(self, claim: Claim) -> list[str]:
@@ -86,12 +89,12 @@ def content(plan: Plan, claims: Mapping[str, Claim], rules: Comparison) -> dict[
     )
     readings, lengths = {}, {}
     for dataset, run in runs:
-        values = full.run_layers(dataset, str(run)).values
+        values = full.run(dataset, str(run)).model_dump(mode="json")  # as the record of a training has them
         lengths[f"{dataset}/{run}"] = values["training"]["steps"] * values["training"]["batch"]
         if values["target"] == HKD:
-            reading = {key: values[key] for key in READ if key in values}
+            reading = {key: values[key] for key in READ}
             reading["training"] = {k: v for k, v in values["training"].items() if k not in NO_READING}
-            reading[FED] = _fed(full, dataset, str(values["feed"]))
+            reading[LEARNED] = full.learned_from(dataset, str(run))
             readings[f"{dataset}/{run}"] = reading
     judged_by = rules.model_dump(mode="json", exclude={"dataset", "selected"})
     frozen = {
@@ -134,19 +137,26 @@ def read_frozen(configs: Path, now: Mapping[str, Any]) -> Frozen:
 
 
 def differences(reading: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """Return where the settings of a run depart from a frozen reading."""
-    own = dict(_leaves(json.loads(json.dumps(settings))))
+    """Return where the settings of a run, as its record has them, depart from a frozen reading or do not say.
+
+    What a record of an older version leaves out was at its default.
+    """
+    own, left_out = (dict(_leaves(json.loads(json.dumps(one)))) for one in (settings, dict(_defaults(Run))))
+    known = {**left_out, **own}
     return [
-        f"{path} = {own[path]!r}, frozen {value!r}"
+        f"{path} = {own[path]!r}, frozen {value!r}" if path in own else f"{path} not recorded, frozen {value!r}"
         for path, value in _leaves(reading)
-        if path in own and own[path] != value
+        if path not in known or known[path] != value
     ]
 
 
-def _fed(plan: Plan, dataset: str, feed: str) -> dict[str, Any]:
-    """Return the settings of the trajectories that a run learns from; none where it learns from images."""
-    kind, _, name = feed.partition("/")
-    return plan.trajectory_set(dataset, name).model_dump(mode="json") if kind == FED else {}
+def _defaults(section: type[Section], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every key that may be left out of a section, or of one within it."""
+    for name, field in section.model_fields.items():
+        if not field.is_required():
+            yield ".".join((*path, name)), field.default
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _defaults(field.annotation, (*path, name))
 
 
 def _printed(configs: Path, claims: Mapping[str, Claim]) -> dict[str, Any]:

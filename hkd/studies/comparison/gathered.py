@@ -20,6 +20,7 @@ from hkd.store.records import check_digest, record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.said import Cell
 
+LEARNED = "trajectories"  # key of a training's record: the settings of the set that it learned from
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
 
 
@@ -45,6 +46,7 @@ class Found:
         missing: files that are not there; refused: one line on each that is there and was not used.
         unrecorded: files without a record beside them, whose origin nobody can check.
         selected: why checkpoint or keys were chosen by the score, where a record says so.
+        checkpoints: which checkpoint the weights of each training are, as its record says; "" where it does not.
         settings: of each training, as its record has them; codes: which versions of the code trained.
         files: all that were read.
     """
@@ -54,6 +56,7 @@ class Found:
     refused: tuple[str, ...] = ()
     unrecorded: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
+    checkpoints: tuple[tuple[str, str], ...] = ()
     settings: tuple[Mapping[str, Any], ...] = ()
     codes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -71,7 +74,8 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
     """Return what was measured of a run, from its metrics files and the records of its weights."""
     import pandas as pd
 
-    lines, missing, refused, unrecorded, selected, settings, read = [], [], [], [], [], [], []
+    lines, missing, refused, unrecorded = [], [], [], []
+    selected, kept, settings, read = [], [], [], []
     for file in files:
         if not file.metrics.exists():
             missing.append(str(file.metrics))
@@ -87,9 +91,11 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             unrecorded.append(str(file.metrics))
         if file.weights.exists() and not file.given and not record_path(file.weights).exists():
             unrecorded.append(str(file.weights))  # of unknown training
-        if text := _selected(about):
-            selected.append(f"{file.weights}: {text}")
-        settings.append(about.get("settings", {}))
+        if about.get("selected"):
+            selected.append(f"{file.weights}: chosen by the score ({about['selected']})")
+        if about:
+            kept.append((str(file.weights), str(about.get("checkpoint") or "")))
+        settings.append(_settings(about))
         lines.append(line)
         read.append(str(file.metrics))
     if len(lines) > 1:
@@ -98,7 +104,7 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
         except ReportError as error:
             refused.append(str(error))
     codes = dict.fromkeys(code for line in lines for code in line["codes"])
-    facts = (lines, missing, refused, unrecorded, selected, settings, codes, read)
+    facts = (lines, missing, refused, unrecorded, selected, kept, settings, codes, read)
     return Found(*(tuple(fact) for fact in facts))
 
 
@@ -154,11 +160,10 @@ def _record(weights: Path) -> Mapping[str, Any]:
     return found
 
 
-def _selected(about: Mapping[str, Any]) -> str:
-    if about.get("selected"):
-        return f"chosen by the score ({about['selected']})"
-    kept = about.get("checkpoint", "last")
-    return "" if kept == "last" else f"checkpoint '{kept}', not the last"
+def _settings(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a training, with those of the trajectories that it learned from; none if not recorded."""
+    learned = {LEARNED: about[LEARNED]} if LEARNED in about else {}
+    return {**about["settings"], **learned} if about.get("settings") else {}
 
 
 def _value(path: Path, cell: Cell) -> dict[str, Any]:

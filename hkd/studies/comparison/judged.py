@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from hkd.report.collect import ReportError
 from hkd.report.compare import Paper, why_not
-from hkd.report.orderings import Paired, paired
+from hkd.report.orderings import paired
 from hkd.report.verdicts import EXACT, Comparison, Measured, Printed, Spread, Verdict, compare
 from hkd.settings.columns import of_ranges
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen, differences
 from hkd.studies.comparison.gathered import Found, numbers
+from hkd.studies.comparison.line import Line, Mark
 from hkd.studies.comparison.pairs import SCORE, of_cells, of_runs
 from hkd.studies.comparison.rules import Comparison as Rules
 from hkd.studies.comparison.said import Number, Ordering, Statement
@@ -28,34 +29,6 @@ from hkd.studies.comparison.said import Number, Ordering, Statement
 BOOTSTRAP = "fid_bootstrap"
 RANGES = of_ranges(SCORE, "sd")
 FULL = "paper"  # the scale at which a run is no toy
-
-
-@dataclass(frozen=True)
-class Line:
-    """A claim with its verdict.
-
-    Attributes:
-        found: what was measured, of an ordering first the lower.
-        dataset: on which; scale: of the runs.
-        reasons: why it does not compare, or is a toy; gaps: what is missing or refused.
-        marks: what a reader must know of runs or claim: selected, no record, changed since frozen.
-        number, order: the arithmetic behind the verdict; lower: mean of an ordering's lower side. decision: of a study.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    found: tuple[Found, ...] = ()
-    dataset: str = ""
-    scale: str = ""
-    reasons: tuple[str, ...] = ()
-    gaps: str = ""
-    marks: tuple[str, ...] = ()
-    number: Comparison | None = None
-    order: Paired | None = None
-    lower: float | None = None
-    decision: str = ""
-    seeds: int = 0
-    notes: tuple[str, ...] = field(default=())
 
 
 class Judge:
@@ -102,22 +75,26 @@ class Judge:
         if isinstance(said, Number):
             line = self._number(claim, said)
         elif isinstance(said, Ordering):
-            line = self._ordering(claim, claims[said.lower], claims[said.higher])
+            line = self._ordering(claim, *(claims[side] for side in claim.sides))
         else:
             line = self._statement(claim, said)
         changed = self._frozen.changed_of(claim, claims)
-        marks = [f"not as frozen: {', '.join(changed)}"] if changed else []
-        marks += [f"selected: {text}" for found in line.found for text in found.selected]
-        for name in self._runs(claim, claims):
-            marks += [f"selected: {self._rules.selected[name]}"] if name in self._rules.selected else []
+        marks = [Mark.NOT_FROZEN.of(", ".join(changed))] if changed else []
+        marks += [Mark.SELECTED.of(text) for found in line.found for text in found.selected]
+        marks += [mark for found in line.found for mark in self._chosen(found)]
+        for name in (claims[side].run for side in claim.sides):
+            marks += [Mark.SELECTED.of(self._rules.selected[name])] if name in self._rules.selected else []
         marks += [f"{found.lines[0]['title']}: {_versions(found)}" for found in line.found if len(found.codes) > 1]
-        marks += [f"no record: {path}" for found in line.found for path in found.unrecorded]
+        marks += [Mark.NO_RECORD.of(path) for found in line.found for path in found.unrecorded]
         return replace(line, marks=tuple(dict.fromkeys(marks)))
 
-    def _runs(self, claim: Claim, claims: Mapping[str, Claim]) -> list[str]:
-        said = claim.said
-        sides = [claims[said.lower], claims[said.higher]] if isinstance(said, Ordering) else [claim]
-        return [str(side.run) for side in sides if side.run]
+    def _chosen(self, found: Found) -> list[str]:
+        """Return the marks of weights that are not, or are not known to be, the checkpoint that counts."""
+        rule, others = self._rules.checkpoint, [one for one in found.checkpoints if one[1] != self._rules.checkpoint]
+        return [
+            Mark.SELECTED.of(f"{path}: checkpoint '{kept}', not the {rule}") if kept else Mark.NO_CHECKPOINT.of(path)
+            for path, kept in others
+        ]
 
     # -- numbers -------------------------------------------------------------------------------------------------------
 
@@ -162,7 +139,7 @@ class Judge:
             values = numbers(row["cell"], f"{row['file']}, {cell.column}")
         except ReportError as error:
             return replace(line, verdict=Verdict.INCOMPLETE, gaps=str(error))
-        hard = [f"{cell.quantity}, not {said.quantity}"] if cell.quantity not in ("", said.quantity) else []
+        hard = [*_other_quantity(line)]
         hard += [f"{k} is '{row[k]}', not {v}" for k, v in cell.must.items() if v.lower() not in str(row[k]).lower()]
         if said.quantity == "FID" and line.dataset != said.reported:
             hard.append(f"data set '{line.dataset}', not '{said.reported}'")
@@ -176,11 +153,11 @@ class Judge:
         return self._against(claim, said, Measured(values, _draw(found.lines), int(found.lines[0]["n_generated"])))
 
     def _against(self, claim: Claim, said: Number, measured: Measured) -> Comparison:
-        rules, value = self._rules, float(claim.value or 0)
-        freedom = rules.laboratories.freedom
-        lab = Spread(rules.laboratories.relative * value, EXACT if freedom is None else freedom)
+        value, labs, lab = float(claim.value or 0), self._rules.laboratories, Spread()
+        if said.quantity in labs.quantities:
+            lab = Spread(labs.relative * value, EXACT if labs.freedom is None else labs.freedom)
         printed = Printed(value, said.rounding, said.minimum_of)
-        return compare(measured, printed, float(claim.margin or 0), lab, rules.confidence)
+        return compare(measured, printed, float(claim.margin or 0), lab, self._rules.confidence)
 
     def _reasons(self, claim: Claim, said: Number, found: Found) -> tuple[list[str], list[str]]:
         """Return why a run does not compare with a printed number: whatever its training, and by its training."""
@@ -199,8 +176,8 @@ class Judge:
         reading = self._frozen.reading(said.reported, run)
         if reading and first["scale"] == FULL and first["route"] == "train":
             settings = found.settings[0]
-            training += [f"another reading of HKD: {text}" for text in differences(reading, settings)]
-            training += [] if settings else ["the settings of its training are not recorded"]
+            departs = [f"another reading of HKD: {text}" for text in differences(reading, settings)]
+            training += departs if settings else ["the settings of its training are not recorded"]
         return hard, training
 
     # -- orderings -----------------------------------------------------------------------------------------------------
@@ -221,18 +198,18 @@ class Judge:
             pairs = of_runs([side.found[0] for side in sides], 1 + self._rules.equal_budget)
         toy = [side.scale for side in sides if side.scale != FULL]
         # two toys must only be like each other; at the paper's scale each must be comparable by itself
-        own = [] if toy else [f"{side.claim.id}: {text}" for side in sides for text in side.reasons]
         # stages of one study in one quantity, FDn, are in an order, though neither compares with a printed FID
-        own = [text for text in own if not text.endswith("FDn, not FID")]
+        alone = [(side.claim.id, text) for side in sides for text in side.reasons if text not in _other_quantity(side)]
+        own = [] if toy else [f"{name}: {text}" for name, text in alone]
         hard = [*pairs.reasons, *(pairs.unequal if toy else []), *own]
         training = [f"scale '{toy[0]}', not the paper's"] if toy else []
         if not pairs.values:
             return replace(line, verdict=Verdict.NOT_COMPARABLE, reasons=(*hard, *training))
         order = paired(pairs.differences, self._rules.confidence, self._rules.power)
-        verdict, mean = _allowed(order.verdict, hard, training, line.scale), pairs.lower
-        return replace(
-            line, verdict=verdict, reasons=(*hard, *training), order=order, lower=mean, seeds=len(pairs.values)
-        )
+        told = Verdict.INCONCLUSIVE if pairs.unfit else order.verdict
+        verdict, reasons = _allowed(told, hard, training, line.scale), (*hard, *pairs.unfit, *training)
+        line = replace(line, verdict=verdict, reasons=reasons, unfit=pairs.unfit)
+        return replace(line, order=order, lower=pairs.lower, seeds=len(pairs.values))
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -259,6 +236,14 @@ def _allowed(verdict: Verdict, hard: Sequence[str], training: Sequence[str], sca
     if hard or (training and scale == FULL):
         return Verdict.NOT_COMPARABLE
     return verdict.at_toy_scale() if training else verdict
+
+
+def _other_quantity(line: Line) -> tuple[str, ...]:
+    """Return the reason why a study's cell does not compare with the printed number, where that is another quantity."""
+    said = line.claim.said
+    if not isinstance(said, Number) or not said.cell or said.cell.quantity in ("", said.quantity):
+        return ()
+    return (f"{said.cell.quantity}, not {said.quantity}",)
 
 
 def _absent(claim: Claim, found: Found) -> str:

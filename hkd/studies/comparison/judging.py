@@ -16,8 +16,9 @@ from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
 from hkd.studies.comparison.gathered import Found, RunFile, of_cell, of_run
 from hkd.studies.comparison.judged import Judge
+from hkd.studies.comparison.line import Mark
 from hkd.studies.comparison.rules import Comparison
-from hkd.studies.comparison.said import Number, Ordering, Statement
+from hkd.studies.comparison.said import Number, Statement
 
 Metrics = Callable[[RunFiles, int], str]
 
@@ -69,8 +70,7 @@ def run_files(
 
 def numbers_of(claim: Claim, claims: Mapping[str, Claim]) -> list[Claim]:
     """Return the numbers of a claim that runs answer: itself, or both sides of an ordering; none of a study's."""
-    said = claim.said
-    sides = [claims[said.lower], claims[said.higher]] if isinstance(said, Ordering) else [claim]
+    sides = [claims[name] for name in claim.sides]
     return [side for side in sides if isinstance(side.said, Number) and side.run and not side.said.cell]
 
 
@@ -88,8 +88,8 @@ def bypasses(plan: Plan, claims: Mapping[str, Claim]) -> dict[str, str]:
             try:
                 content: Any = read_json(path, "verify")
             except ArtifactError as error:
-                found[name] = f"bypasses nothing: {error}"
+                found[name] = Mark.NO_BYPASS.of(str(error))
                 continue
             if isinstance(content, dict) and content.get("bypass"):
-                found[name] = f"bypassed: {content['bypass']}"
+                found[name] = Mark.BYPASSED.of(content["bypass"])
     return found

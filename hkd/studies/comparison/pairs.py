@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from hkd.studies.comparison.gathered import Found, numbers
 SCORE = "fid_own"
 COMMON = column("fid_common")
 TOO_FEW = "is not above the feature dimension"  # of `uncertainty.why_estimate`: such a distance says nothing
+WEAK = "below the bar of"  # of `scoring.weakness`: nor does one through features that see too little
 Line = Mapping[str, Any]
 
 
@@ -24,11 +25,13 @@ class Pairs:
     Attributes:
         values: (lower, higher), as the claim calls them; none where there is no reason to subtract them.
         reasons: against any order. unequal: against one of toys, whose trainings differ in length.
+        unfit: why the scores can decide none, however many there are.
     """
 
     values: tuple[tuple[float, float], ...] = ()
     reasons: tuple[str, ...] = ()
     unequal: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
 
     @property
     def differences(self) -> list[float]:
@@ -56,9 +59,10 @@ def of_runs(found: Sequence[Found], at_most: float) -> Pairs:
     if mixed := list(dict.fromkeys(text for pair in pairs for text in _mixed(pair, n))):
         return Pairs(reasons=tuple(mixed))
     measured = [[score(line, COMMON, n) for line in pair] for pair in pairs]
-    few = any(TOO_FEW in text for pair in measured for _, protocol in pair for text in protocol.get("estimate", ()))
-    reasons = (f"too few images: generated n = {n} {TOO_FEW}",) if few else ()
-    return Pairs(tuple((one, other) for (one, _), (other, _) in measured), reasons, _unequal(pairs, at_most))
+    doubts = dict.fromkeys(t for pair in measured for _, protocol in pair for t in protocol.get("estimate", ()))
+    reasons = (f"too few images: generated n = {n} {TOO_FEW}",) if any(TOO_FEW in text for text in doubts) else ()
+    values = tuple((one, other) for (one, _), (other, _) in measured)
+    return Pairs(values, reasons, _unequal(pairs, at_most), _unfit(doubts))
 
 
 def of_cells(found: Sequence[Found]) -> Pairs:
@@ -66,7 +70,13 @@ def of_cells(found: Sequence[Found]) -> Pairs:
     low, high = (numbers(side.lines[0]["cell"], str(side.lines[0]["file"])) for side in found)
     if len(low) != len(high):
         return Pairs(reasons=(f"{len(low)} and {len(high)} seeds",))
-    return Pairs(tuple(zip(low, high, strict=True)))
+    notes = dict.fromkeys(text for side in found for text in str(side.lines[0].get("note") or "").split("; "))
+    return Pairs(tuple(zip(low, high, strict=True)), unfit=_unfit(notes))
+
+
+def _unfit(doubts: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the doubts about scores that are of a feature network below its bar."""
+    return tuple(text for text in doubts if WEAK in text)
 
 
 def _mixed(pair: Sequence[Line], n: int) -> list[str]:

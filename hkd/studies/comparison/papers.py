@@ -13,13 +13,16 @@ from hkd.report.markdown import aligned
 from hkd.report.view import ESTIMATE, MISSING, number, whole
 from hkd.settings.columns import SCORES
 from hkd.studies.comparison.gathered import numbers
-from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.said import Number
 from hkd.studies.comparison.table import quote
 
 DISTANCES = ("distance", "library")  # kinds of scores that are a Fréchet distance under some protocol
 BEFORE = ("category", "method", "nfe", "n", "seeds")
-AFTER = ("reported", "reported_sd", "verdict", "train_images", "reported_train_images", "claim", "frozen")
+AFTER = (
+    *("reported", "reported_sd", "verdict", "marks"),
+    *("train_images", "reported_train_images", "network_evals", "claim", "frozen"),
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def _cells(line: Line, table: PaperTable, frozen: str) -> dict[str, Any]:
         "reported": claim.value,
         "reported_sd": "" if claim.printed_sd is None else claim.printed_sd,
         "verdict": str(line.verdict),
-        "train_images": "" if (spent := _trained(line)) is None else round(spent),
+        "marks": "; ".join(line.marks),
+        "train_images": "" if (spent := _spent(line, "train_images")) is None else round(spent),
+        "network_evals": "" if (evals := _spent(line, "network_evals")) is None else round(evals),
         "reported_train_images": "" if claim.train_images is None else claim.train_images,
         "claim": claim.id,
         "frozen": frozen,
@@ -116,7 +121,8 @@ def _columns(table: PaperTable) -> list[str]:
 
 
 def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
-    headers = ["Method", "NFE", "n", *table.protocols.values(), "Reported", "Verdict", "Training images", "of source"]
+    after = ["Reported", "Verdict", "Training images", "of source", "Network evaluations"]
+    headers = ["Method", "NFE", "n", *table.protocols.values(), *after]
     sections: list[tuple[str, list[list[str]]]] = []
     for line in table.lines:
         if not sections or sections[-1][0] != line.claim.category:
@@ -129,9 +135,10 @@ def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]
                 whole(_first(line).get("n_generated")),
                 *(_estimate(line, key) + _spread(scores.get(key)) for key in table.protocols),
                 quote(line).partition(" ")[2],
-                str(line.verdict),
-                whole(_trained(line)),
+                line.told,
+                whole(_spent(line, "train_images")),
                 whole(line.claim.train_images),
+                whole(_spent(line, "network_evals")),
             ]
         )
     return headers, sections
@@ -148,9 +155,9 @@ def _first(line: Line) -> Mapping[str, Any]:
     return line.found[0].lines[0] if line.found and line.found[0].lines else {}
 
 
-def _trained(line: Line) -> float | None:
-    """Return the mean number of images that the trainings saw, where it is known."""
-    spent = [one.get("train_images") for found in line.found for one in found.lines]
+def _spent(line: Line, key: str) -> float | None:
+    """Return the mean of what the trainings cost, images that they saw or evaluations, where it is known."""
+    spent = [one.get(key) for found in line.found for one in found.lines]
     known = [float(value) for value in spent if value is not None]
     return statistics.fmean(known) if known else None
 

@@ -7,6 +7,7 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.plan.study import Study
 from hkd.plan.work import Definition, Files, Stage
+from hkd.settings.names import known_runs
 from hkd.settings.origins import ConfigError, canonical, digest, nearest, read_yaml
 from hkd.store.paths import Layout
 from hkd.studies.comparison.claims import Claim, read_claims
@@ -17,8 +18,6 @@ from hkd.studies.comparison.said import Number
 NAME = "comparison"
 PAPER_TABLES = (1, 2, 3, 4, 5, 6)
 SUFFIXES = {"csv": "csv", "markdown": "md", "latex": "tex"}
-
-RUNS = ("methods", "ablations")
 
 
 def settings(plan: Plan) -> Comparison:
@@ -35,8 +34,7 @@ def claims(plan: Plan) -> dict[str, Claim]:
     rules = settings(plan)
     for name in rules.selected:
         if not (plan.configs / f"{name}.yaml").is_file():
-            runs = [f"{kind}/{path.stem}" for kind in RUNS for path in (plan.configs / kind).glob("*.yaml")]
-            raise ConfigError(f"studies.{NAME}.selected: no run '{name}'. {nearest(name, runs)}")
+            raise ConfigError(f"studies.{NAME}.selected: no run '{name}'. {nearest(name, known_runs(plan.configs))}")
     return read_claims(plan.configs, rules)
 
 

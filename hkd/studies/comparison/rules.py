@@ -26,6 +26,7 @@ class Laboratories(Section):
 
     Attributes:
         relative: standard deviation of the log ratio of two laboratories' numbers, one seed of each.
+        quantities: that it was estimated of. It says nothing of others: two devices differ in seconds by no such law.
         freedom: degrees of freedom that it was estimated with; None: it is taken as known.
         interval: of `relative`, 95 %, for the reader.
         pairs: what it was estimated from, as (one laboratory's, the other's), by method.
@@ -33,6 +34,7 @@ class Laboratories(Section):
 
     relative: Annotated[float, Field(ge=0)]
     freedom: Positive | None
+    quantities: tuple[str, ...]
     interval: tuple[Rate, Rate] | None = None
     pairs: dict[str, tuple[Rate, Rate]] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
+from hkd.report.verdicts import Comparison as Numbers
 from hkd.report.view import MISSING, number, whole
-from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.line import Line, Mark
 from hkd.studies.comparison.rules import Comparison
 from hkd.studies.comparison.said import Number, Ordering, Statement
 
@@ -100,19 +102,38 @@ def resolved_by(line: Line) -> str:
     """Return what would resolve an open claim, if mean and spread stayed as they are; empty for all others."""
     if line.verdict not in OPEN:
         return ""
+    if line.unfit:
+        return "a feature network above its bar, whatever the number of seeds"
+    if _has_no_interval(line):
+        return "a second seed, before anything can be said"
     if line.order:
-        if line.order.half is None:
-            return "a second seed, before anything can be said"
         return "no number of seeds: both are equal" if line.order.seeds is None else f"{line.order.seeds:,} seeds"
-    if line.number is None:
-        return ""
-    needs = line.number.needs
+    return _ways(line.number) if line.number else ""
+
+
+def _has_no_interval(line: Line) -> bool:
+    """Whether a claim rests on one seed, with no other spread that would hold it."""
+    if line.order:
+        return line.order.half is None
+    return line.number is not None and math.isinf(line.number.half)
+
+
+def _ways(made: Numbers) -> str:
+    """Return how many seeds, or images, would resolve a number; if none do, what is left of the interval, and why."""
+    needs, band = made.needs, made.band
     ways = [f"{needs.seeds:,} seeds"] if needs.seeds else []
-    ways += [f"{needs.images:,} images" if needs.images else ""]
-    if text := " or ".join(way for way in ways if way):
-        return text
-    left = f"± {number(needs.floor)} is left, mostly between laboratories" if needs.floor else "nothing is known of it"
-    return f"no number of seeds or images: {left}; the margin is {number(line.number.margin)}"
+    ways += [f"{needs.images:,} images"] if needs.images else []
+    if ways:
+        return " or ".join(ways)
+    parts = {"between laboratories": band.lab, "of one evaluation": band.draw, "of the printed rounding": band.rounding}
+    largest = max(parts, key=lambda name: _variance(parts[name]))
+    alone = "seeds alone, or of images alone" if band.draw else "seeds"
+    left = f"± {number(needs.floor)} is left, most of it {largest}"
+    return f"no number of {alone}: {left}; the margin is {number(made.margin)}"
+
+
+def _variance(spread: Spread | None) -> float:
+    return 0.0 if spread is None else spread.sd**2
 
 
 def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
@@ -153,7 +174,7 @@ def summary(lines: Sequence[Line]) -> str:
     counted = [line for line in lines if not (isinstance(line.claim.said, Number) and line.claim.said.same_as)]
     by_verdict = Counter(line.verdict for line in counted)
     parts = [f"{count} {verdict}{_would(counted, verdict)}" for verdict in Verdict if (count := by_verdict[verdict])]
-    marked = sum(1 for line in counted if any(mark.startswith("selected") for mark in line.marks))
+    marked = sum(1 for line in counted if line.has(Mark.SELECTED))
     claims = "claim" if len(counted) == 1 else "claims"
     return f"{len(counted)} {claims}: {', '.join(parts)}" + (f"; {marked} selected" if marked else "")
 
@@ -164,11 +185,13 @@ def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     mine = [line for line in lines if line.verdict is verdict and (line.number or line.order)]
     if not mine:  # statements, which a study answers
         return ""
-    alone = [line for line in mine if line.order and line.order.half is None]
-    seeds = sorted(n for line in mine if line not in alone and (n := _seeds(line)))
+    unfit = [line for line in mine if line.unfit]
+    alone = [line for line in mine if not line.unfit and _has_no_interval(line)]
+    seeds = sorted(n for line in mine if line not in alone and line not in unfit and (n := _seeds(line)))
     parts = [f"{_span(seeds)} seeds would resolve {'them' if len(seeds) == len(mine) else len(seeds)}"] if seeds else []
     parts += [f"{len(alone)} of one seed, which has no interval"] if alone else []
-    never = len(mine) - len(alone) - len(seeds)
+    parts += [f"{len(unfit)} through a feature network below its bar"] if unfit else []
+    never = len(mine) - len(alone) - len(unfit) - len(seeds)
     parts += [f"{never} by no number of seeds"] if never else []
     return f" ({'; '.join(parts)})"
 
@@ -239,9 +262,8 @@ def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]
 def _row(line: Line) -> list[str]:
     """Return the cells of one claim in text: id, quote, reproduced, difference, margin, seeds, verdict, resolved by."""
     said, made, order = line.claim.said, line.number, line.order
-    marked = " (selected)" if any(mark.startswith("selected") for mark in line.marks) else ""
-    verdict, seeds = f"{line.verdict}{marked}", whole(line.seeds or None)
-    head, tail = [line.claim.id, quote(line)], [seeds, verdict, resolved_by(line) or MISSING]
+    seeds = whole(line.seeds or None)
+    head, tail = [line.claim.id, quote(line)], [seeds, line.told, resolved_by(line) or MISSING]
     if isinstance(said, Statement):
         return [*head, line.decision or MISSING, "", "", *tail]
     if isinstance(said, Ordering):
@@ -288,8 +310,8 @@ def about(frozen: str, changed: Sequence[str], rules: Comparison, benchmark: str
     interval = f" (95 %: {lab.interval[0]:g} to {lab.interval[1]:g})" if lab.interval else ""
     text = [
         f"Benchmark {benchmark}. Claims, margins, rules and readings of HKD: frozen as {frozen}; checkpoint: "
-        f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed number{interval}. "
-        "docs/claims.md says how to read a verdict.",
+        f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed "
+        f"{', '.join(lab.quantities)}{interval}. docs/claims.md says how to read a verdict.",
         f"Intervals are {100 * rules.confidence:g} % for one claim by itself: of many true ones, a few fall "
         "outside theirs.",
     ]

@@ -18,8 +18,8 @@ from hkd.store.paths import RunFiles
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.claims import Claim
-from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.judging import numbers_of, run_files, stands_for
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.pairs import SCORE
 from hkd.studies.comparison.table import cells
 

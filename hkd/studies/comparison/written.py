@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hkd.report.csv import to_csv
-from hkd.studies.comparison.judged import Line
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.papers import csv_text, latex_text, markdown_text, paper_table
 from hkd.studies.comparison.table import COLUMNS, cells, latex, markdown
 

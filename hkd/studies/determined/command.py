@@ -27,27 +27,22 @@ def known_rates(
     """Fit operators to Gaussian data of known rates, and compare their spectra as those of networks are compared."""
     from tqdm import tqdm
 
-    from hkd.koopman.timemap import TimeMap
     from hkd.store.atomic import write_json
-    from hkd.studies.determined.courses import every_pair, lines
-    from hkd.studies.determined.known_rates import Known, fit_of, fitted
+    from hkd.studies.determined.known_rates import Known, controlled
     from hkd.studies.determined.plan import CONTROLS, KNOWN, settings
 
     plan = job.plan(benchmark, config)
     work, study = KNOWN.work(plan).expect(expect_digest), settings(plan)
     record, about = job.record(work), study.gaussian
-    known = Known(**about.model_dump(exclude={"seeds"}))
-    levels = dict(work.settings["time"])
-    time = TimeMap(levels.pop("time_map"), **levels)
-    found: dict[str, Any] = {"lines": [], "fits": {}}
-    for kind, free in CONTROLS.items():
-        trainings = [
-            fitted(known, time, seed, free=free)
-            for seed in tqdm(range(about.seeds), desc=kind, unit="fit", disable=None)
-        ]
-        courses = {seed: (known.kept, course) for seed, (course, _) in enumerate(trainings)}
-        found["lines"].extend(lines(every_pair(kind, courses), courses, orders=study.orders, draws=study.draws))
-        found["fits"][kind] = fit_of(known, time, trainings)
+    found = controlled(
+        Known(**about.model_dump(exclude={"seeds"})),
+        work.settings["time"],
+        CONTROLS,
+        seeds=about.seeds,
+        orders=study.orders,
+        draws=study.draws,
+        watch=lambda seeds, kind: tqdm(seeds, desc=kind, unit="fit", disable=None),
+    )
     write_json(work.out(), found)
     record.write(work.out())
 

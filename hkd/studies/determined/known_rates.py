@@ -11,7 +11,7 @@ With one that may move latents by a rate of its own, only the difference of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ from torch import Tensor
 from hkd.data.toy import GaussianData
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.koopman.operator import KoopmanOperator
-from hkd.koopman.spectrum import rank_correlation
+from hkd.koopman.spectrum import OrderBy, rank_correlation
 from hkd.koopman.timemap import TimeMap
 from hkd.seeding import stream
+from hkd.studies.determined.courses import every_pair, lines
 
 SIGMA_DATA, LEVELS, LEVEL = 0.5, 18, "gaussian"
 
@@ -134,6 +135,32 @@ def fitted(known: Known, time: TimeMap, seed: int, *, free: bool) -> tuple[list[
         if number + 1 in known.kept:
             course.append(fit.spectrum())
     return course, fit.exponents()
+
+
+def controlled(
+    known: Known,
+    time: Mapping[str, Any],
+    controls: Mapping[str, bool],
+    *,
+    seeds: int,
+    orders: Sequence[OrderBy],
+    draws: int,
+    watch: Callable[[Iterable[int], str], Iterable[int]],
+) -> dict[str, Any]:
+    """Return `lines`, every comparison of two trainings of one kind, and `fits`, how well each kind fits the data.
+
+    Args:
+        time: `time_map` and the levels of the noise. controls: kind -> whether its encoder has a rate of its own.
+        watch: passes on the seeds of a kind.
+    """
+    mapped = TimeMap(time["time_map"], **{key: value for key, value in time.items() if key != "time_map"})
+    found: dict[str, Any] = {"lines": [], "fits": {}}
+    for kind, free in controls.items():
+        trainings = [fitted(known, mapped, seed, free=free) for seed in watch(range(seeds), kind)]
+        courses = {seed: (known.kept, course) for seed, (course, _) in enumerate(trainings)}
+        found["lines"].extend(lines(every_pair(kind, courses), courses, orders=orders, draws=draws))
+        found["fits"][kind] = fit_of(known, mapped, trainings)
+    return found
 
 
 def fit_of(known: Known, time: TimeMap, trainings: Sequence[tuple[list[dict[str, Tensor]], Tensor]]) -> dict[str, Any]:

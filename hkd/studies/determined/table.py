@@ -17,6 +17,7 @@ COLUMNS = (
     "last_step",
     "last",
     "sd",
+    "rise_sd",
     "null",
     "decision",
 )
@@ -26,24 +27,29 @@ class Decision(StrEnum):
     """What agreement over training says of the spectrum, in the words of the table."""
 
     NOT_RUN = "not run"
+    ONE = "not run: needs 2 comparisons"
     DETERMINED = "determined"
     RISES = "determined in part"
     FALLS = "a common start"
     NOT_DETERMINED = "not determined"
 
 
-def decision(first: float, last: float, null: float, *, above: float) -> Decision:
+def decision(first: float, last: float, null: float, *, spread: float | None, above: float) -> Decision:
     """Return what follows from the mean agreement after the first steps and at the end.
 
     What data determine, training brings about: agreement that is there from the first steps and does not grow says
-    where both began. A first agreement that is nan, of operators without an order, counts as none.
+    where both began. It grows if the mean rise is beyond the standard deviation of single ones; not of their mean, for
+    comparisons share trainings and are not independent.
 
     Args:
         null: what chance reaches at the end. above: agreement from which spectra count as the same.
+        spread: standard deviation of the rise over comparisons; None of one.
     """
     if not last > null:
         return Decision.NOT_DETERMINED
-    if first >= last:
+    if spread is None:
+        return Decision.ONE
+    if not last - first > spread:
         return Decision.FALLS
     return Decision.DETERMINED if last >= above else Decision.RISES
 
@@ -66,9 +72,10 @@ def _summary(lines: Sequence[Mapping[str, Any]], above: float) -> dict[str, Any]
     if not ends:
         return {"comparisons": 0, "decision": str(Decision.NOT_RUN)}
     last, null = ([line[key][-1] for line in ends] for key in ("agreement", "null"))
-    begun = [line["agreement"][0] for line in ends if line["agreement"][0] is not None]
-    first = statistics.mean(begun) if begun else 0.0
-    mean = statistics.mean(last)
+    begun = [line["agreement"][0] or 0.0 for line in ends]  # operators without an order agree in none
+    first, mean = statistics.mean(begun), statistics.mean(last)
+    rises = [end - start for end, start in zip(last, begun, strict=True)]
+    spread = statistics.stdev(rises) if len(rises) > 1 else None
     return {
         "comparisons": len(ends),
         "first_step": ends[0]["steps"][0],
@@ -76,8 +83,9 @@ def _summary(lines: Sequence[Mapping[str, Any]], above: float) -> dict[str, Any]
         "last_step": ends[0]["steps"][-1],
         "last": f"{mean:.3f}",
         "sd": f"{statistics.stdev(last):.3f}" if len(last) > 1 else "",
+        "rise_sd": "" if spread is None else f"{spread:.3f}",
         "null": f"{statistics.mean(null):.3f}",
-        "decision": str(decision(first, mean, statistics.mean(null), above=above)),
+        "decision": str(decision(first, mean, statistics.mean(null), spread=spread, above=above)),
     }
 
 
@@ -93,8 +101,11 @@ def verdict(found: Sequence[Mapping[str, Any]], *, control: str, free: str, orde
     kinds = list(dict.fromkeys(row["kind"] for row in found))
     of = {kind: {row["decision"] for row in found if (row["kind"], row["order_by"]) == (kind, order)} for kind in kinds}
     asked = [kind for kind in kinds if kind not in (control, free)]
-    missing = [kind for kind in asked if of[kind] == {Decision.NOT_RUN}]
-    if missing:
+
+    def unknown(kind: str) -> bool:
+        return of[kind] == {Decision.NOT_RUN} or (Decision.ONE in of[kind] and Decision.DETERMINED not in of[kind])
+
+    if missing := [kind for kind in kinds if kind != free and unknown(kind)]:
         return f"{Decision.NOT_RUN}: {', '.join(missing)}"
     if Decision.DETERMINED not in of.get(control, set()):
         return f"{Decision.NOT_RUN}: at this length the measure does not see that known rates are determined"
@@ -123,7 +134,8 @@ def text(found: Sequence[Mapping[str, Any]], facts: Mapping[str, Mapping[str, An
         if row["comparisons"]:
             head += (
                 f" ({row['first']} after {row['first_step']} steps, {row['last']} after {row['last_step']}, "
-                f"95 % of its null {row['null']}; {row['comparisons']} comparisons)"
+                f"standard deviation of the rise {row['rise_sd'] or 'not known'}, 95 % of its null {row['null']}; "
+                f"{row['comparisons']} comparisons)"
             )
         parts.append(f"{head}.")
     return "\n\n".join(parts[: 1 + len(facts)]) + "\n\n" + "\n".join(parts[1 + len(facts) :]) + "\n"

@@ -12,11 +12,16 @@ import yaml
 from scipy import stats
 
 from hkd.plan.runs import Plan
+from hkd.plan.study import find
 from hkd.report.verdicts import Verdict
 from hkd.settings.origins import ConfigError
+from hkd.store.paths import DATASET, METHOD, SEED
 from hkd.studies.comparison.claims import claim_of, listed, read_claims
 from hkd.studies.comparison.plan import claims, frozen, settings
 from hkd.studies.comparison.said import Number, Ordering, Statement
+from hkd.studies.editing import time_verdict
+from hkd.studies.interpretability import evidence
+from tests.studies.interpretability import case
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 EMBEDDED = str(CONFIGS / "benchmarks/embedded.yaml")
@@ -57,6 +62,47 @@ def test_every_number_of_the_paper_is_a_claim_in_its_order(known, file, table, k
 )  # fmt: skip
 def test_sources_that_differ_are_claims_of_their_own(known, name, value):
     assert known[name].value == value and known[name].said.cite.source != "hkd" and known[name].note
+
+
+def written() -> dict[str, set[str]]:
+    """The words that studies write, by quantity (none: the time of an edit), from inputs that deserve each of them."""
+    errors = [case.closure(size, size) for size in (0.0, 1.0)]
+    swaps = [case.factors(special=size) for size in (1.0, 0.0)]
+    rows = [row for one in errors for row in evidence.closure_rows("", "", [one], case.STUDY.rules)]
+    for seeds in (swaps[:1], swaps[1:], swaps):
+        rows += evidence.factor_rows("", "", "alpha", seeds, case.STUDY.rules)
+    found = {"": {time_verdict.verdict(*one) for one in ((0.0, 0.0), (0.0, 1.0), (1.0, 1.0))}}
+    for row in rows:
+        found.setdefault(row.quantity.text, set()).add(str(row.decision))
+    return found
+
+
+def test_every_statement_is_answered_by_words_that_its_study_writes_of_that_quantity(known):
+    statements, words = [claim.said for claim in known.values() if isinstance(claim.said, Statement)], written()
+    for said in statements:
+        counted = {*said.agrees, *said.disagrees}
+        assert counted <= words[said.cell.where.get("quantity", "")], said.quote
+        assert said.agrees and not {*said.agrees} & {*said.disagrees}
+    assert len(statements) == 4
+
+
+def test_a_statement_that_nothing_can_disagree_with_says_why(known):
+    one_sided = [c.id for c in known.values() if isinstance(c.said, Statement) and not c.said.disagrees]
+    assert one_sided == ["w-accessible", "w-bands"]
+    assert all("against it" in known[name].note for name in one_sided)
+
+
+def test_every_cell_lies_in_a_file_that_some_part_of_a_study_leaves(plan, known):
+    """Only of latency there is no study yet: its table is announced in table6.yaml."""
+    parts = [part for study in find().values() for part in study.parts]
+    left = {path for part in parts for path in part.files(plan.layout).outputs.values()}
+    fill = {"{dataset}": DATASET, "methods/hkd/seed0": f"{METHOD}/seed{SEED}"}
+    for claim in known.values():
+        if cell := getattr(claim.said, "cell", None):
+            file = cell.file
+            for name, value in fill.items():
+                file = file.replace(name, value)
+            assert plan.layout.top.of(file) in left or file == "table6.csv", claim.id
 
 
 def test_every_claim_says_where_it_stands_and_how_it_was_rounded(known):

@@ -121,6 +121,24 @@ def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protoco
     assert r"447.13" in (folder / "table5.tex").read_text() and "epoch 53" in (folder / "table5.md").read_text()
 
 
+def test_tables_1_to_6_carry_budget_and_marks_of_every_row(tree, hkd):
+    made = tree(seeds=2)
+    made.plant("methods/kd", 1, [9.3, 9.42], KD_IMAGES)
+    made.trained("methods/kd", 0, selected="best of 20 by FID")
+    made.trained("methods/kd", 1)
+    (_, unrecorded) = made.plant("methods/pd", 1, [8.34, 8.4], 384_000_000)
+    record_path(unrecorded).unlink()
+    assert hkd("compare", *made.options())[0] == 0
+    with (made.root / "comparison/table1.csv").open(newline="") as file:
+        rows = {row["claim"]: row for row in csv.DictReader(file)}
+    assert rows["t1-kd"]["marks"].endswith("seed0/weights.safetensors: chosen by the score (best of 20 by FID)")
+    assert rows["t1-kd"]["network_evals"] == "1000"
+    assert rows["t1-pd"]["marks"] == f"no record: {unrecorded}" and rows["t1-ddpm"]["marks"] == ""
+    for end in ("md", "tex"):
+        text = " ".join((made.root / f"comparison/table1.{end}").read_text().split())
+        assert "reproduced (selected)" in text and "reproduced (no record)" in text and "Network evaluations" in text
+
+
 def test_the_comparison_is_the_same_twice_and_has_a_record_of_what_it_read(tree, hkd):
     made = tree()
     (path,) = made.plant("methods/kd", 1, [KD], KD_IMAGES)
@@ -319,6 +337,36 @@ def test_strictly_a_mark_is_not_usable(tree, hkd, monkeypatch):
 def test_what_cannot_be_verified_is_one_line_and_not_called_worse(tree, hkd, words, said):
     code, _, err = hkd("verify", *words, *tree().options())
     assert code == 3 and said in err and len([line for line in err.splitlines() if line.startswith("hkd:")]) == 1
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory"), ValueError("odd"), KeyError("fid_own")])
+def test_whatever_fails_is_not_called_worse(tree, hkd, monkeypatch, failure):
+    made = tree()
+    made.trained("methods/kd", 0)
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("hkd.studies.comparison.verifying.remeasure", fail)
+    code, _, err = hkd("verify", "t1-kd", "--device", "cpu", *made.options())
+    assert code == 3 and err.splitlines()[-1] == f"{type(failure).__name__}: {failure}"
+
+
+def test_a_request_to_stop_is_no_verdict(tree, hkd, monkeypatch):
+    made = tree()
+    made.trained("methods/kd", 0)
+
+    def stop(*_: object, **__: object) -> None:
+        raise interrupt.Interrupted
+
+    monkeypatch.setattr("hkd.studies.comparison.verifying.remeasure", stop)
+    assert hkd("verify", "t1-kd", "--device", "cpu", *made.options())[0] == interrupt.EXIT_CODE
+
+
+def test_a_mistyped_option_leaves_with_2_and_measures_nothing(tree, hkd):
+    made = tree()
+    code, _, err = hkd("verify", "t1-kd", "--strct", *made.options())
+    assert code == 2 and "--strct" in err and not (made.root / "verified").exists()
 
 
 def test_the_claims_are_listed_and_frozen(tree, hkd, tmp_path, root, monkeypatch):

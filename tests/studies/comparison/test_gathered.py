@@ -11,9 +11,8 @@ from hkd.store.records import record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
 from hkd.studies.comparison.said import Cell
+from tests.fuzzed import COUNTS
 from tests.mutations import mutations
-
-COUNTS = [500, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.ci])]
 
 
 @pytest.fixture

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hkd.metrics.scores.uncertainty import why_estimate
+from hkd.metrics.scoring import weakness
 from hkd.report.verdicts import Verdict
 from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
+from hkd.studies.comparison.pairs import TOO_FEW, WEAK
+from hkd.studies.comparison.table import resolved_by, summary
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
 KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03
@@ -64,7 +68,7 @@ def test_a_lead_of_eight_hundredths_is_open_whatever_the_number_of_seeds(tree):
 
 @pytest.mark.parametrize("spread, verdict", [(0.1, Verdict.REPRODUCED), (0.6, Verdict.INCONCLUSIVE)])
 def test_the_spread_of_seeds_decides_where_laboratories_do_not_differ(tree, spread, verdict):
-    """KD with laboratories alike to 1 %: three seeds of spread 0.1 leave ± 0.34, of 0.6 ± 1.5; the margin is 0.234."""
+    """ECM, laboratories alike to 0.1 %: three seeds 0.025 apart leave ± 0.06, 0.15 apart ± 0.37; the margin is 0.15."""
     made = tree(seeds=3, studies={"comparison": {"laboratories": {"relative": 0.001, "freedom": None}}})
     made.plant("methods/ecm", 1, [3.60 - spread / 4, 3.60, 3.60 + spread / 4], ECM_IMAGES)
     line = made.judged("t1-ecm")
@@ -171,12 +175,54 @@ def test_hkd_is_judged_by_the_frozen_reading_and_length(tree):
     assert "1,000,000 training images, not 12,800,000" in made.judged("t3-hkd").reasons
 
 
+@pytest.mark.parametrize(
+    "path, frozen",
+    [("params.lambda2", 1.0), ("training.ema.decay", 0.9999), ("init", "'methods/edm'"), ("trajectories.steps", 18)],
+)
+def test_what_a_record_does_not_say_is_not_the_frozen_reading(tree, path, frozen):
+    made = tree()
+    made.plant("methods/hkd", 1, [3.30], 12_800_000)
+    settings = reading(made)
+    *folders, key = path.split(".")
+    node = settings
+    for name in folders:
+        node = node[name]
+    del node[key]
+    made.trained("methods/hkd", 0, settings=settings)
+    line = made.judged("t3-hkd")
+    assert line.verdict is Verdict.NOT_COMPARABLE
+    assert line.reasons == (f"another reading of HKD: {path} not recorded, frozen {frozen}",)
+
+
+def test_a_key_that_a_record_may_leave_out_was_at_its_default(tree):
+    made = tree()
+    made.plant("methods/hkd", 1, [3.30], 12_800_000)
+    settings = reading(made)
+    del settings["init_weights"], settings["training"]["nonfinite"]
+    made.trained("methods/hkd", 0, settings=settings)
+    assert not made.judged("t3-hkd").reasons
+    made.trained("methods/hkd", 0, settings={**settings, "init_weights": "raw"})
+    reasons = made.judged("t3-hkd").reasons
+    assert reasons == ("another reading of HKD: init_weights = 'raw', frozen 'averaged'",)
+
+
 @pytest.mark.parametrize("facts", [{"selected": "lowest FID of ten"}, {"checkpoint": "best"}])
 def test_a_run_that_chose_by_the_score_is_marked_selected(tree, facts):
     made = tree()
     made.plant("methods/kd", 1, [KD], KD_IMAGES)
     made.trained("methods/kd", 0, **facts)
     assert any(mark.startswith("selected") for mark in made.judged("t1-kd").marks)
+
+
+@pytest.mark.parametrize("kept", [None, ""])
+def test_a_record_that_does_not_say_which_checkpoint_is_marked(tree, kept):
+    made = tree()
+    made.plant("methods/kd", 1, [KD], KD_IMAGES)
+    made.trained("methods/kd", 0)
+    assert not made.judged("t1-kd").marks
+    made.trained("methods/kd", 0, checkpoint=kept)
+    weights = made.plan.layout.run("cifar10", "methods/kd", 0).weights
+    assert made.judged("t1-kd").marks == (f"checkpoint not recorded: {weights}",)
 
 
 def test_a_benchmark_can_own_up_to_a_selection(tree):
@@ -316,6 +362,36 @@ def test_a_distance_of_fewer_images_than_features_orders_nothing(tree):
     assert made.judged("o-hkd-dmd").verdict is Verdict.NOT_COMPARABLE
 
 
+def test_a_network_below_its_bar_orders_nothing_and_says_so(tree):
+    """The scores lie far apart, but through features that see too little."""
+    made = tree("embedded", seeds=3)
+    weak = weakness("FD-tiny", 0.4, "classes", 0.6)
+    scores = {"methods/hkd": [10.0, 11.0, 10.5], "methods/dmd": [50.0, 51.0, 50.4]}
+    for run, values in scores.items():
+        made.plant(run, 1, values, protocol={"estimate": ["generated n = 1000 is below the nominal 2000"]})
+    assert made.judged("o-hkd-dmd").verdict is Verdict.TOY_AGREES, "few images are an estimate, and in order"
+    made.plant("methods/hkd", 1, scores["methods/hkd"], protocol={"estimate": [weak]})
+    line = made.judged("o-hkd-dmd")
+    assert line.verdict is Verdict.TOY_UNRESOLVED and line.order.verdict is Verdict.REPRODUCED
+    assert weak in line.reasons
+    assert resolved_by(line) == "a feature network above its bar, whatever the number of seeds"
+    assert "1 toy: unresolved (1 through a feature network below its bar)" in summary([line])
+
+
+def test_stages_measured_through_a_network_below_its_bar_are_in_no_order(tree):
+    made = tree("embedded")
+    weak = weakness("FD-tiny", 0.4, "classes", 0.6)
+    lines = [{"epoch": "before training", "values": "400 410 405"}, {"epoch": "0", "values": "380 391 384"}]
+    made.study("table5.csv", [{**line, "note": f"an estimate: {weak}; five trainings"} for line in lines])
+    line = made.judged("o-first-epoch")
+    assert line.verdict is Verdict.TOY_UNRESOLVED and line.reasons[0] == f"an estimate: {weak}"
+
+
+def test_the_doubts_that_are_looked_for_are_those_that_measuring_writes():
+    assert WEAK in weakness("FD-tiny", 0.4, "classes", 0.6)
+    assert all(TOO_FEW in text for text in why_estimate(64, 64, dim=64)) and len(why_estimate(64, 64, dim=64)) == 2
+
+
 def test_half_an_ordering_is_not_run_or_incomplete(tree):
     made = tree("embedded", seeds=2)
     made.plant("methods/hkd", 1, [10.0, 11.0])
@@ -333,10 +409,10 @@ STATE = "decoded latents against the state, largest relative error over times"
     "scale, decision, verdict",
     [
         ("embedded", "accessible", Verdict.TOY_AGREES),
-        ("embedded", "not accessible", Verdict.TOY_DISAGREES),
+        ("embedded", "not accessible", Verdict.TOY_UNRESOLVED),
         ("embedded", "not run: needs 2 seeds", Verdict.TOY_UNRESOLVED),
         ("paper", "accessible", Verdict.REPRODUCED),
-        ("paper", "not accessible", Verdict.WORSE),
+        ("paper", "not accessible", Verdict.INCONCLUSIVE),
     ],
 )
 def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
@@ -358,7 +434,7 @@ def test_no_evidence_of_bands_is_none_against_them(tree):
     [
         ("run,quantity\nmethods/hkd,x\n", "has no column 'decision'"),
         (f'run,quantity,decision\nmethods/hkd,"{STATE}",a\nmethods/hkd,"{STATE}",b\n', "2 lines with"),
-        ("\xff\xfe", ""),
+        ("\xff\xfe", "unreadable"),
     ],
 )
 def test_a_study_that_cannot_be_read_is_incomplete(tree, text, gap):
@@ -385,6 +461,30 @@ def test_a_study_of_latency_fills_table_6_without_a_change_of_code(tree):
     assert made.judged("t6-hkd").reasons == ("device is 'H100', not V100",)
     made.study("table6.csv", seconds("soon"))
     assert made.judged("t6-hkd").verdict is Verdict.INCOMPLETE
+
+
+def test_seconds_have_no_spread_between_laboratories(tree):
+    """The pairs of laboratories are of FID. Of one measurement of seconds nothing is known; of three, their spread."""
+    made = tree()
+    made.study("table6.csv", seconds("0.031"))
+    one = made.judged("t6-hkd")
+    assert one.number.band.lab.sd == 0 and math.isinf(one.number.half)
+    assert resolved_by(one) == "a second seed, before anything can be said"
+    made.study("table6.csv", seconds("0.031 0.032 0.030"))
+    three = made.judged("t6-hkd").number
+    assert three.band.sd == pytest.approx(math.hypot(0.001 / 3**0.5, 0.01 / 12**0.5))
+    left = "no number of seeds: ± 0.00566 is left, most of it of the printed rounding; the margin is 0.003"
+    assert resolved_by(made.judged("t6-hkd")) == left
+
+
+def test_what_would_resolve_a_number_names_what_is_left(tree):
+    made = tree(seeds=3)
+    made.plant("methods/rf2pp", 1, [3.38, 3.40, 3.36], 409_600_000)
+    left = "no number of seeds: ± 0.968 is left, most of it between laboratories; the margin is 0.04"
+    assert resolved_by(made.judged("t1-rf2pp")) == left
+    made.plant("methods/rf2pp", 1, [3.38, 3.40, 3.36], 409_600_000, scores={"fid_bootstrap": 0.9})
+    text = resolved_by(made.judged("t1-rf2pp"))
+    assert text.startswith("no number of seeds alone, or of images alone: ±") and "most of it of one evaluation" in text
 
 
 def test_stages_of_a_training_are_ordered_seed_by_seed(tree):

@@ -15,8 +15,8 @@ from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen
-from hkd.studies.comparison.judged import Line
 from hkd.studies.comparison.judging import judge_of
+from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.plan import claims, frozen, settings
 
 EXACT = {"scale": "paper", "data_kind": "images", "extractor": "FID", "n_generated": 50_000, "n_reference": 50_000}
@@ -80,8 +80,9 @@ class Tree:
         """Write weights that are none, and their record."""
         path = Path(self.plan.layout.run(self.dataset, run, seed).weights)
         write_text(path, "")
-        settings = facts.pop("settings", {})
-        Record("train", settings).write(path, **facts)
+        settings = dict(facts.pop("settings", {}))
+        facts |= {"trajectories": settings.pop("trajectories")} if settings else {}  # as `hkd train` records them
+        Record("train", settings).write(path, **{"checkpoint": "last", **facts})
 
     def study(self, file: str, lines: Sequence[dict[str, Any]]) -> Path:
         """Write the table of a study, with its record."""

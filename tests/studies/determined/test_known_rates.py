@@ -9,16 +9,12 @@ import torch
 from torch.testing import assert_close
 
 from hkd.koopman.timemap import TimeMap
-from hkd.studies.determined.courses import lines
+from hkd.studies.determined.courses import every_pair, lines
 from hkd.studies.determined.known_rates import LEVEL, Known, fit_of, fitted, true_exponents, variances
 from hkd.studies.determined.table import Decision, rows
 
 KNOWN = Known(channels=4, resolution=3, variance=(0.05, 4.0), kept=(5, 240), start=1.0, lr=0.08, batch=24)
 TIME = TimeMap("rho", sigma_min=0.002, sigma_max=80.0)
-
-
-def trainings(free):
-    return [fitted(KNOWN, TIME, seed, free=free) for seed in range(2)]
 
 
 def test_the_true_exponent_is_the_growth_of_the_scaled_state():
@@ -34,10 +30,10 @@ def decided():
     """Decisions and fits of both arms, from the measures of the study."""
     found = {}
     for free in (False, True):
-        both = trainings(free)
-        courses = {seed: (KNOWN.kept, course) for seed, (course, _) in enumerate(both)}
-        measured = lines([("control", 0, 1)], courses, orders=["alpha"], draws=100)
-        found[free] = rows(measured, ["control"], ["alpha"], above=0.9), fit_of(KNOWN, TIME, both), both
+        every = [fitted(KNOWN, TIME, seed, free=free) for seed in range(3)]
+        courses = {seed: (KNOWN.kept, course) for seed, (course, _) in enumerate(every)}
+        measured = lines(every_pair("control", courses), courses, orders=["alpha"], draws=100)
+        found[free] = rows(measured, ["control"], ["alpha"], above=0.9), fit_of(KNOWN, TIME, every), every[:2]
     return found
 
 

@@ -14,12 +14,11 @@ from hkd.studies.editing.editing_time import levels_of, over_time
 from hkd.studies.editing.time_verdict import MATTERS, NO_EDIT, VOID, verdict
 
 EPS, T = 0.002, 80.0
-CASES = random.Random(0)
 
 
-def a_time():
+def a_time(draw):
     """A noise level, uniform in its logarithm."""
-    return math.exp(CASES.uniform(math.log(EPS), math.log(T)))
+    return math.exp(draw.uniform(math.log(EPS), math.log(T)))
 
 
 def edited(net, noise, mid, *, region="lower_half", ratio=0.9, order="alpha", band=2, image=None):
@@ -36,22 +35,22 @@ def edited(net, noise, mid, *, region="lower_half", ratio=0.9, order="alpha", ba
 @pytest.mark.parametrize("time_map", ["rho", "log_sigma"])
 @pytest.mark.parametrize("case", range(12))
 def test_edits_towards_generated_references_agree_whenever_they_are_made(make_net, noise, time_map, case):
-    net = make_net(time_map=time_map)
+    net, draw = make_net(time_map=time_map), random.Random(f"{time_map} {case}")
     asked = {
-        "region": CASES.choice(REGIONS),
-        "ratio": CASES.uniform(0.1, 1.0),
-        "order": CASES.choice(["alpha", "abs_alpha", "abs_eig"]),
-        "band": CASES.choice([0, 1, 2, None]),
+        "region": draw.choice(REGIONS),
+        "ratio": draw.uniform(0.1, 1.0),
+        "order": draw.choice(["alpha", "abs_alpha", "abs_eig"]),
+        "band": draw.choice([0, 1, 2, None]),
     }
-    first, second = (edited(net, noise, a_time(), **asked) for _ in range(2))
+    first, second = (edited(net, noise, a_time(draw), **asked) for _ in range(2))
     assert_close(first, second, rtol=0, atol=1e-5)
     assert float((first - edited(net, noise, T, **{**asked, "ratio": 0.0})).abs().max()) > 1e-3  # something is edited
 
 
 @pytest.mark.parametrize("case", range(4))
 def test_edits_towards_references_that_are_encoded_depend_on_the_time(make_net, noise, case):
-    net = make_net()
-    early, late = (edited(net, noise, mid, image=noise.clamp(-1, 1)) for mid in (CASES.uniform(20, T), 0.1))
+    net, draw = make_net(), random.Random(case)
+    early, late = (edited(net, noise, mid, image=noise.clamp(-1, 1)) for mid in (draw.uniform(20, T), 0.1))
     assert float((early - late).abs().max()) > 1e-2
 
 

@@ -14,6 +14,8 @@ from hkd.metrics.features.extract import extract
 from hkd.store.refusals import ArtifactError
 from hkd.studies.fingerprint import readings
 from hkd.studies.fingerprint.readings import Reading, released_weights, score, weights_of_run
+from tests.fuzzed import COUNTS
+from tests.mutations import mutations
 
 SHAPE, CPU = ImageShape(8, 3, 0), torch.device("cpu")
 
@@ -100,10 +102,8 @@ def test_weights_of_another_network_are_named(scored, teacher):
         scored(weights=state)
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 def test_a_damaged_file_reads_fine_or_is_refused_in_one_line(tmp_path, count):
-    from tests.mutations import mutations
-
     whole, path = tmp_path / "whole.safetensors", tmp_path / "damaged.safetensors"
     save_file({"model.enc.weight": torch.ones(4, 4), "model.dec.bias": torch.zeros(3)}, whole)
     for damaged in mutations(whole.read_bytes(), count=count):
