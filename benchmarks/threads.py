@@ -17,6 +17,7 @@ import time
 
 JOB = """
 import torch
+from hkd.draws import StreamDraws
 from hkd.nets.presets import NetworkConfig, build
 from hkd.methods.multistep.edm import EDM
 from hkd.data.image_set import ImageBatch
@@ -27,7 +28,7 @@ edm = EDM(student=build(network, resolution=16, channels=3, label_dim=0), p_mean
 optimizer = torch.optim.Adam(edm.parameters(), lr=1e-3)
 batch = ImageBatch(torch.randn(64, 3, 16, 16).clamp(-1, 1), None)
 for step in range({steps}):
-    loss = edm.losses(batch, step=step, generator=torch.Generator().manual_seed(step))["student"]
+    loss = edm.losses(batch, step=step, draws=StreamDraws(torch.Generator().manual_seed(step)))["student"]
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -62,6 +62,11 @@ def claim() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_held)
 
 
+def claimed() -> bool:
+    """Return whether this process sees only devices that it has taken for itself."""
+    return bool(_held)
+
+
 def release() -> None:
     """Free the devices that this process holds."""
     while _held:

@@ -44,8 +44,8 @@ def install() -> None:
         Interrupted: that workflow is gone already.
         ValueError: what the environment says of it is no process number.
     """
-    signal.signal(signal.SIGINT, _handle)
-    signal.signal(signal.SIGTERM, _handle)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _handle)
     if workflow := os.environ.get("HKD_WORKFLOW_PID"):
         if not workflow.isascii() or not workflow.isdigit() or int(workflow[:20]) == 0:
             raise ValueError(f"HKD_WORKFLOW_PID: '{workflow[:40]}' is no process number; unset it")
@@ -168,6 +168,8 @@ def holder(descriptor: int) -> str:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
+    if _stop.is_set() and number != signal.SIGINT and "WORLD_SIZE" in os.environ:
+        return  # of processes that were started together, each hears a scheduler and the one that started them
     if _stop.is_set():  # asked twice: leave at once, without saving
         os._exit(128 + number)
     _stop.set()

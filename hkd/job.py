@@ -134,6 +134,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such device.
     """
+    import os
+
     from hkd import devices
     from hkd.settings.origins import ConfigError
 
@@ -146,6 +148,8 @@ def pick_device(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ and not devices.claimed():  # of several processes each has its own
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -159,6 +163,18 @@ def pick_device(name: str) -> torch.device:
         if (device.index or 0) >= count:
             raise ConfigError(f"device {name}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one")
     return device
+
+
+def start_together(processes: int) -> None:
+    """Start this command anew in several processes under torchrun, in place of this one, unless it is one of them."""
+    import os
+    import sys
+
+    if "WORLD_SIZE" in os.environ:
+        return
+    os.environ["HKD_GPUS"] = "1"  # each takes one
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]
+    os.execv(sys.executable, [sys.executable, *launch, *sys.argv[1:]])
 
 
 def say(remarks: Iterable[str], about: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "devices", "settings", "store"}
+FOUNDATION = {"draws", "seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "devices", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
 HARNESS = {"plan", "experiment", "report", "figures", "job"}
 
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "koopman": {"nets"},
     "diffusion": {"nets"},
+    "draws": set(),
     "methods": {"nets", "koopman", "diffusion", "data.image_set", "data.trajectories", "data.tasks"},  # the batch types
     "training": {"methods.base", "methods.evaluations"},
     "report": set(),

@@ -106,13 +106,12 @@ class ImageSet:
         self,
         indices: Sequence[int] | np.ndarray | Tensor,
         device: torch.device | str = "cpu",
-        flip: torch.Generator | None = None,
+        mirrored: Tensor | None = None,
     ) -> ImageBatch:
-        """Return the images at `indices`, in that order; with a CPU generator, each is mirrored half the time."""
+        """Return the images at `indices`, in that order; mirrored where `mirrored` (B,), bool, on the CPU, says so."""
         chosen = np.asarray(indices, np.int64)
         clean = to_unit_range(torch.from_numpy(self.pixels[chosen]))
-        if flip is not None:
-            mirrored = torch.rand(len(chosen), generator=flip) < 0.5
+        if mirrored is not None:
             clean = torch.where(mirrored[:, None, None, None], clean.flip(-1), clean)
         return ImageBatch(clean.to(device), self.labels(chosen, device))
 

@@ -28,11 +28,12 @@ class TrajectoryBatch:
     """Some trajectories of a set; states are read when they are asked for.
 
     Attributes:
+        rows: stored states (S, C, H, W) of each trajectory, float16, or of all as a tensor on the device.
         sigmas: (S,) float64, descending, the last one 0.
         labels: (B, label_dim) one-hot, or None.
     """
 
-    rows: list[np.ndarray]
+    rows: list[np.ndarray] | Tensor
     sigmas: Tensor
     scales: Tensor
     labels: Tensor | None
@@ -43,10 +44,20 @@ class TrajectoryBatch:
 
     def state(self, k: int | Tensor) -> Tensor:
         """Return the states number k (one for all, or a number per trajectory), float32 (B, C, H, W)."""
+        if isinstance(self.rows, Tensor):
+            return self._gathered(self.rows, k)
         index = torch.as_tensor(k).expand(len(self.rows)).tolist()
         stored = np.stack([row[i] for row, i in zip(self.rows, index, strict=True)])
         scale = self.scales[index].to(torch.float32)[:, None, None, None]
         return (torch.from_numpy(stored).to(torch.float32) * scale).to(self.device)
+
+    def _gathered(self, rows: Tensor, k: int | Tensor) -> Tensor:
+        if isinstance(k, int):  # one number, which is known without asking the device
+            return rows[:, k].to(torch.float32) * float(self.scales[k].to(torch.float32))
+        scale = self.scales[k].to(torch.float32)[:, None, None, None].to(self.device, non_blocking=True)
+        index = k.expand(len(rows)).to(self.device, non_blocking=True)
+        each = torch.arange(len(rows), device=self.device)
+        return rows[each, index].to(torch.float32) * scale
 
     def at(self, sigma: Tensor) -> Tensor:
         """Return the states at noise levels (B,) within [sigma_eps, sigma_max], float32 (B, C, H, W).
@@ -126,8 +137,8 @@ class Trajectories:
         self.sigmas = torch.tensor(self.manifest["sigmas"], dtype=torch.float64)
         self.scales = state_scales(self.sigmas, self.manifest["sigma_data"])
         self.label_dim: int = self.manifest["label_dim"]
-        self._shards, self._labels = shards.open_set(self.folder, self.manifest)
-        self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
+        self.shards, self._labels = shards.open_set(self.folder, self.manifest)
+        self._starts = np.cumsum([0] + [len(shard) for shard in self.shards])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -138,13 +149,25 @@ class Trajectories:
 
     def batch(self, indices: np.ndarray, device: torch.device | str = "cpu") -> TrajectoryBatch:
         """Return the trajectories at `indices`, in that order."""
-        shard = np.searchsorted(self._starts, indices, side="right") - 1
-        rows = [self._shards[s][i - self._starts[s]] for s, i in zip(shard, indices, strict=True)]
+        return self.batch_of([self.row(int(i)) for i in indices], indices, torch.device(device))
+
+    def row(self, index: int) -> np.ndarray:
+        """Return the stored states (S, C, H, W) of one trajectory, float16, memory-mapped."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.shards[shard][index - self._starts[shard]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all stored states."""
+        return sum(shard.nbytes for shard in self.shards)
+
+    def batch_of(self, rows: list[np.ndarray] | Tensor, indices: np.ndarray, device: torch.device) -> TrajectoryBatch:
+        """Return the batch of trajectories whose stored states are at hand already."""
         labels = None
         if self._labels is not None:
             classes = torch.from_numpy(self._labels[indices]).to(torch.int64)
             labels = torch.nn.functional.one_hot(classes, self.label_dim).to(device, torch.float32)
-        return TrajectoryBatch(rows, self.sigmas, self.scales, labels, torch.device(device))
+        return TrajectoryBatch(rows, self.sigmas, self.scales, labels, device)
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

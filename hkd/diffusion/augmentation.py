@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 
 LABEL_DIM = 9
 # Constants of the source's pipe, like its filter below. A setting chooses how often the pipe acts, not what it does.
@@ -81,7 +82,7 @@ class Transform(NamedTuple):
         return axes @ _turn(angle) * grow[:, None, None], shift
 
 
-def draw(count: int, probability: float, generator: torch.Generator) -> Transform:
+def draw(count: int, probability: float, draws: Draws) -> Transform:
     """Return transforms of `count` images, on the CPU.
 
     Half of the images are mirrored left and right, whatever the probability. Each of mirror top and bottom, scale,
@@ -89,14 +90,14 @@ def draw(count: int, probability: float, generator: torch.Generator) -> Transfor
 
     Args:
         probability: in [0, 1].
-        generator: on the CPU.
+        draws: of these images.
     """
 
     def uniform() -> Tensor:
-        return torch.rand(count, generator=generator)
+        return draws.uniform((count,))
 
     def normal() -> Tensor:
-        return torch.randn(count, generator=generator)
+        return draws.normal((count,))
 
     def coin() -> Tensor:
         return (uniform() < 0.5).float()
@@ -133,15 +134,15 @@ def transformed(images: Tensor, transform: Transform) -> Tensor:
     return _halved(F.grid_sample(doubled, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
 
 
-def augmented(images: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def augmented(images: Tensor, probability: float, draws: Draws) -> tuple[Tensor, Tensor]:
     """Return images (B, C, H, W) after random transforms, and their labels (B, 9) as in `Transform.labels`.
 
     Args:
         images: in [-1, 1], on any device; resampling may overshoot that range a little.
         probability: of each operation but the left-right mirror, in [0, 1].
-        generator: on the CPU; all that is random comes from it.
+        draws: of these images; all that is random comes from it.
     """
-    transform = draw(len(images), probability, generator)
+    transform = draw(len(images), probability, draws.host)  # the size of its padding is decided on the host
     return transformed(images, transform), transform.labels().to(images)
 
 

@@ -16,7 +16,8 @@ from hkd.nets.cnn import FeatureCNN
 from hkd.settings.sections import Data, Ema, Extractor, Optimizer, Training
 from hkd.store.artifacts import read_json
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import train
+from hkd.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.shards import labels_path, write_shard
+from hkd.data.shards import labels_path, open_set, read_manifest, write_shard
 from hkd.data.trajectories import state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
@@ -18,7 +18,7 @@ from hkd.experiment.record import read_run
 from hkd.experiment.sample import classes
 from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
-from hkd.seeding import ImageStreams
+from hkd.seeding import ImageStreams, permutation
 from hkd.settings.sections import TrajectorySet
 from hkd.store.atomic import sha256
 from hkd.store.chunks import Arrays
@@ -96,6 +96,15 @@ class ShardSolver:
             )
         return {"states": stored.numpy(), **numbers}
 
+    def differences(self, shard: np.ndarray, numbers: Iterable[int]) -> list[float]:
+        """Return how far stored trajectories lie from those that are solved anew, in standard deviations of a state.
+
+        Args:
+            shard: the stored states (n, S, C, H, W), scaled. numbers: of trajectories in it.
+        """
+        again = ((number, self.states(number, 1)["states"][0]) for number in numbers)
+        return [float(np.abs(shard[number].astype(np.float32) - found).max()) for number, found in again]
+
     def write(self, path: Path, arrays: Arrays) -> dict[str, object]:
         """Write a whole shard, and return what its record says of it."""
         labels = arrays.get("labels")
@@ -108,6 +117,22 @@ class ShardSolver:
             "sigma_data": self._sigma_data,
             "label_dim": self._shape.label_dim if self._run.conditional else 0,
         }
+
+
+def solved_again(spec: TrajectorySet, folder: Path, weights: Path, to: torch.device, count: int) -> list[float]:
+    """Return how far some trajectories of a finished set, drawn at random, lie from those that are solved anew.
+
+    Raises:
+        ArtifactError: the set or the teacher is absent or damaged.
+    """
+    shards, _ = open_set(folder, read_manifest(folder))
+    size = spec.count // spec.shards
+    drawn = sorted(int(i) for i in permutation(spec.seed, "trajectories-check", 0, spec.count)[:count])
+    found = []
+    for number, shard in enumerate(shards):
+        inside = [i - number * size for i in drawn if i // size == number]
+        found += ShardSolver(spec, number, weights, to).differences(shard, inside) if inside else []
+    return found
 
 
 def counted(make: Callable[[int, int], Arrays], tick: Callable[[int], object]) -> Callable[[int, int], Arrays]:

@@ -16,9 +16,11 @@ from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import AS_USUAL, Conduct, train
 from hkd.training.milestones import Milestones, milestone_steps
 from hkd.training.nonfinite import Diverged
+from hkd.training.ranks import ALONE, Ranks
+from hkd.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,15 @@ def train_run(
     seed: int,
     code: str,
     title: str,
-    checkpoint_seconds: float,
+    conduct: Conduct = AS_USUAL,
+    ranks: Ranks = ALONE,
     may_diverge: bool = False,
 ) -> Trained:
     """Return a run that was trained, going on from its newest checkpoint.
 
     Args:
         code: digest of the code that makes the steps from here on.
+        ranks: the processes that train together; each must be given the same arguments.
         may_diverge: whether a training that ends because too many steps are not finite has its last weights as result.
     Raises:
         Diverged: too many steps are not finite, and that is no result.
@@ -86,12 +90,12 @@ def train_run(
     start = parts(sources.init, sources.teacher, sources.distance)
     built = method(run, shape, seed=seed, parts=start).to(to)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
-    trainer = Trainer(built, run.training, seed=seed, code=code)
+    trainer = Trainer(built, run.training, seed=seed, code=code, ranks=ranks)
     kept = milestone_steps(run.training) if built.trains else ()
     milestones = Milestones(checkpoints.folder / "milestones", checkpoints.identity, kept)
     diverged_at = None
     try:
-        train(trainer, feed, checkpoints, title=title, checkpoint_seconds=checkpoint_seconds, milestones=milestones)
+        train(trainer, feed, checkpoints, title=title, milestones=milestones, conduct=conduct)
     except Diverged as error:
         if not may_diverge:
             raise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
+from hkd.draws import Draws
 from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 
@@ -22,19 +22,21 @@ class Method(nn.Module):
         trains: attributes that hold a network with an optimiser of its own; empty when nothing is trained.
         samples_with: attributes whose averaged weights are the artefact of a training.
         frozen: attributes that never change, so that no checkpoint keeps them.
+        whole_batch: whether the losses are not means over images, so that no part of a batch can go by itself.
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student",)
     samples_with: ClassVar[tuple[str, ...]] = ("student",)
     frozen: ClassVar[tuple[str, ...]] = ("teacher", "distance")
+    whole_batch: ClassVar[bool] = False
 
-    def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return one scalar per trained network, in the order in which the networks are stepped.
 
         Args:
             batch: what the method's feed yields (`ImageBatch` or `TrajectoryBatch`), on the training device.
             step: optimiser steps made so far.
-            generator: CPU stream of this step; draw from it, then move to the device.
+            draws: random numbers of this step for the images of the batch, on the CPU or on its device.
         """
         raise TypeError(f"{type(self).__name__} trains nothing")
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hkd.data.tasks import ExtractorBatch
+from hkd.draws import Draws
 from hkd.methods.base import Method
 
 
@@ -21,7 +22,7 @@ class ExtractorTraining(Method):
         super().__init__()
         self.student = student
 
-    def losses(self, batch: ExtractorBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ExtractorBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return one loss, the sum over all heads."""
         outputs = self.student(batch.levels)
         terms = [_error(outputs[name], answer) for name, answer in batch.answers.items()]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.draws import Draws
 from hkd.koopman.choices import KoopmanSettings, check_choices
 from hkd.koopman.closure_loss import latent_gap
 from hkd.koopman.hierarchy import HKDNet, Latents
@@ -87,11 +88,11 @@ class HKD(Method):
             if weight and not times.n_intermediate:
                 raise ValueError(f"{key}: {weight:g} needs intermediate states; set n_intermediate above 0")
 
-    def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """L_t-consist + L_recon (section 3.4), from one batched pass over T and the intermediate times."""
         target = batch.near_clean if self.loss.target_state == "x_eps" else batch.clean
         features = self.distance.features(target) if self.distance is not None else None
-        states, levels = self.states(batch, generator)
+        states, levels = self.states(batch, draws)
         count, x = len(states), torch.cat(states)
         labels = None if batch.labels is None else batch.labels.repeat(count, 1)
         sigma = torch.cat(levels).to(x) if count > 1 else self.sigma_max  # a shared number is cheaper
@@ -102,9 +103,9 @@ class HKD(Method):
             loss = loss + self.penalties(states, levels, latents, batch.labels)
         return {"student": loss}
 
-    def states(self, batch: TrajectoryBatch, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
+    def states(self, batch: TrajectoryBatch, draws: Draws) -> tuple[list[Tensor], list[Tensor]]:
         """Return x_T and the intermediate states, each (B, C, H, W), and their noise levels, each (B,)."""
-        drawn = [self.times.state(batch, generator) for _ in range(self.times.n_intermediate)]
+        drawn = [self.times.state(batch, draws) for _ in range(self.times.n_intermediate)]
         states = [batch.state(0), *(state for state, _ in drawn)]
         levels = [torch.full((len(batch),), self.sigma_max), *(level for _, level in drawn)]
         return states, levels

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.draws import Draws
 from hkd.koopman.choices import check_choices
 
 P_MEAN, P_STD = -1.2, 1.2
@@ -48,18 +49,20 @@ class TimeLaw:
     def __post_init__(self) -> None:
         check_choices(self)
 
-    def state(self, batch: TrajectoryBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def state(self, batch: TrajectoryBatch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return one intermediate state per trajectory, at its own time or a shared one, and the noise levels (B,)."""
-        count = len(batch) if self.time_draw == "per_sample" else 1
-        u = torch.rand(count, generator=generator, dtype=torch.float64)
+        # on the host, where stored states are picked
+        draws, count = (draws, len(batch)) if self.time_draw == "per_sample" else (draws.whole, 1)
+        draws = draws.host
+        u = draws.uniform((count,), dtype=torch.float64)
         if self.time_states == "interp":
-            sigma = self.levels(u, generator).expand(len(batch))
+            sigma = self.levels(u, draws).expand(len(batch))
             return batch.at(sigma), sigma.to(torch.float32)
         grid = batch.sigmas[:-1]
         k = self.points(u, grid).expand(len(batch))
         return batch.state(k), grid[k].to(torch.float32)
 
-    def levels(self, u: Tensor, generator: torch.Generator) -> Tensor:
+    def levels(self, u: Tensor, draws: Draws) -> Tensor:
         """Return noise levels in [eps, T] of the law `time_dist` from uniform numbers u, float64 (B,)."""
         low = self.sigma_min if self.time_support == "eps_to_T" else 0.0
         high, eps = self.sigma_max, self.sigma_min
@@ -71,7 +74,7 @@ class TimeLaw:
         elif self.time_dist == "uniform_log":
             sigma = eps * (high / eps) ** u
         else:
-            sigma = (P_MEAN + P_STD * torch.randn(len(u), generator=generator, dtype=torch.float64)).exp()
+            sigma = (P_MEAN + P_STD * draws.normal((len(u),), dtype=torch.float64)).exp()
         return sigma.clamp(eps, high)
 
     def points(self, u: Tensor, grid: Tensor) -> Tensor:

@@ -156,8 +156,9 @@ def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
     settings = {key: value for key, value in run.model_dump().items() if key not in NOT_TRAINING}
     if not run.training.milestones:
         del settings["training"]["milestones"]
-    if run.training.nonfinite == "skip":
-        del settings["training"]["nonfinite"]
+    for key, default in (("nonfinite", "skip"), ("draws", "stream")):
+        if settings["training"][key] == default:
+            del settings["training"][key]
     if run.init_weights == "averaged":
         del settings["init_weights"]
     if weights := plan.backbone(run):

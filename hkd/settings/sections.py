@@ -140,7 +140,8 @@ class Training(Section):
 
     `nonfinite`: what becomes of a step whose loss or gradient is not finite: `skip` passes it over, `zero` makes it
     with 0 in place of NaN and ±1e5 in place of ±infinity in the gradient. More than 1 % of such steps among the last
-    1,000 (or all, of a shorter training; one is let pass) end it.
+    1,000 (or all, of a shorter training; one is let pass) end it. `draws`: where random numbers come from: one
+    sequential `stream` for a step's batch, or an address of its own for every number of every `image`.
     """
 
     steps: Steps
@@ -153,6 +154,7 @@ class Training(Section):
     ema: Ema
     flip: bool
     nonfinite: Literal["zero", "skip"] = "skip"
+    draws: Literal["stream", "image"] = "stream"
     milestones: tuple[Fraction, ...] = ()
 
     @model_validator(mode="after")

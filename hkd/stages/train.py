@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from hkd.plan.runs import Plan
     from hkd.plan.work import Work
     from hkd.store.records import Record
+    from hkd.training.loop import Conduct
     from hkd.training.milestones import Milestones
+    from hkd.training.ranks import Ranks
 
 LAST = "last"
 """Which weights of a training are handed over: those after its last step, whatever they score."""
@@ -35,35 +38,70 @@ def train(
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
     device: job.DeviceOption = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own, under torchrun.")
+    ] = 1,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images that go through the networks at a time. [default: what a GPU has room for]"),
+    ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(envvar="HKD_CHECKPOINT_SECONDS", help="Longest time between two checkpoints.")
-    ] = 60.0,
+    ] = 600.0,
+    log_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two lines of history.jsonl. [default: a twentieth]")
+    ] = None,
+    events: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's events beside them.")] = False,
     expect_digest: job.DigestOption = None,
     expect_code: job.CodeOption = None,
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
+    if processes > 1:
+        job.start_together(processes)
     from hkd.plan.stages import TRAIN
-    from hkd.plan.superseding import check_replacing, others
     from hkd.store.records import identity
-    from hkd.store.superseded import set_aside
 
     plan = job.plan(benchmark, config)
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
-    with interrupt.only_writer(work.out().parent):
-        name = identity(work.digest, work.inputs())
-        check_replacing(plan, others(work.out().parent, name))
-        for moved in set_aside(work.out().parent, name):
-            print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
-        if plan.shipped(dataset, method):
+    name, folder = identity(work.digest, work.inputs()), work.out().parent
+    if plan.shipped(dataset, method):
+        with interrupt.only_writer(folder):
+            _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
-        else:
-            with requeued(work.out().parent / "checkpoints"):
-                _train(plan, work, dataset, method, seed, name, job.pick_device(device), checkpoint_seconds)
+        return
+    from hkd.training.loop import Conduct
+    from hkd.training.ranks import of_environment
+
+    ranks = of_environment()
+    conduct = Conduct(
+        checkpoint_seconds=checkpoint_seconds,
+        micro_batch=micro_batch,
+        log_every=log_every,
+        events=folder / "checkpoints" / "events" if events else None,
+    )
+    # the folder first, the device then: who waits for another writer should hold no GPU
+    with interrupt.only_writer(folder) if ranks.first else nullcontext():
+        to = job.pick_device(device)
+        with ranks.joined(to), requeued(folder / "checkpoints") if ranks.first else nullcontext():
+            if ranks.first:
+                _set_aside(plan, folder, name, method)
+            ranks.wait()  # until what others made is out of the way
+            _train(plan, work, dataset, method, seed, name, to, conduct, ranks)
+
+
+def _set_aside(plan: Plan, folder: Path, name: str, method: str) -> None:
+    """Move what others made out of the way, if that was asked for where it must be."""
+    from hkd.plan.superseding import check_replacing, others
+    from hkd.store.superseded import set_aside
+
+    check_replacing(plan, others(folder, name))
+    for moved in set_aside(folder, name):
+        print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
 
 
 def _train(
-    plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str, to: Any, checkpoint_seconds: float
+    plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str, to: Any, conduct: Conduct, ranks: Ranks
 ) -> None:
     from hkd.experiment.perceptual import perceptual
     from hkd.experiment.train import Sources, train_run
@@ -90,9 +128,12 @@ def _train(
         seed=seed,
         code=work.code,
         title=f"{method} seed {seed}",
-        checkpoint_seconds=checkpoint_seconds,
+        conduct=conduct,
+        ranks=ranks,
         may_diverge=plan.may_diverge(method),
     )
+    if not ranks.first:
+        return
     if found.diverged_at is not None:
         print(f"{method} seed {seed}: diverged at step {found.diverged_at}, which is its result", file=sys.stderr)
     start = plan.start(dataset, method)
@@ -102,6 +143,7 @@ def _train(
         "trajectories": plan.learned_from(dataset, method),
         "checkpoint": LAST,
         "budget": found.budget,
+        "processes": ranks.size,
         "diverged_at": found.diverged_at,
         "nonfinite_steps": found.nonfinite_steps,
         "codes": found.codes,

@@ -27,18 +27,26 @@ def trajectories(
     shard: Annotated[
         int | None, typer.Option(help="Solve this shard; without it, check all shards and list them.")
     ] = None,
+    check: Annotated[
+        int | None, typer.Option(min=1, help="Solve this many of the finished set again, and say how far they differ.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Of --check: the largest difference, in standard deviations of a state.")
+    ] = 5e-3,
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
     device: job.DeviceOption = "auto",
     expect_digest: job.DigestOption = None,
 ) -> None:
-    """Solve one shard of a set of teacher trajectories, or write the manifest of the finished shards."""
+    """Solve one shard of a set of teacher trajectories, or list or check the finished shards."""
     from hkd.plan.stages import MANIFEST, SHARD
     from hkd.settings.origins import ConfigError
 
     plan = job.plan(benchmark, config)
     shards = plan.trajectory_set(dataset, name).shards
-    if shard is None:
+    if check is not None:
+        _check(plan, dataset, name, check, tolerance, device)
+    elif shard is None:
         _manifest(plan, MANIFEST.work(plan, dataset=dataset, trajectories=name).expect(expect_digest), dataset, name)
     elif 0 <= shard < shards:
         work = SHARD.work(plan, dataset=dataset, trajectories=name, shard=shard).expect(expect_digest)
@@ -69,6 +77,23 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
         facts = solver.write(work.out(), arrays)
     record.write(work.out(), **facts)
     clear(parts)
+
+
+def _check(plan: Plan, dataset: str, name: str, count: int, tolerance: float, device: str) -> None:
+    from hkd.experiment.solve import solved_again
+    from hkd.plan.stages import MANIFEST, SHARD
+
+    spec = plan.trajectory_set(dataset, name)
+    work = SHARD.work(plan, dataset=dataset, trajectories=name, shard=0)
+    folder = MANIFEST.work(plan, dataset=dataset, trajectories=name).out().parent
+    found = solved_again(spec, folder, work.input("teacher"), job.pick_device(device), count)
+    far = sum(gap > tolerance for gap in found)
+    typer.echo(f"{folder}: {len(found)} of {spec.count} solved again, largest difference {max(found):.2g}")
+    if far:
+        typer.echo(
+            f"{folder}: {far} of them differ by more than {tolerance:g}: other weights, or a damaged file", err=True
+        )
+        raise typer.Exit(1)
 
 
 def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hkd.settings.sections import Ema
+from hkd.training.nonfinite import unless
 
 
 def ema_decay(settings: Ema, *, step: int, batch: int) -> float:
@@ -47,11 +48,17 @@ class Average:
         self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
 
     @torch.no_grad()
-    def update(self, network: nn.Module, decay: float) -> None:
-        """Move towards the network: ema = decay · ema + (1 - decay) · weights."""
-        # one fused operation over all tensors: a loop would launch one kernel per tensor
+    def update(self, network: nn.Module, decay: float, skip: Tensor | bool = False) -> None:
+        """Move towards the network: ema = decay · ema + (1 - decay) · weights.
+
+        Args:
+            skip: whether the average stays as it is; a tensor where only the device knows.
+        """
         current = dict(network.named_parameters())
-        torch._foreach_lerp_(list(self.values.values()), [current[name].detach() for name in self.values], 1.0 - decay)
+        averages, weights = list(self.values.values()), [current[name].detach() for name in self.values]
+        with unless(skip, averages):
+            # one fused operation over all tensors: a loop would launch one kernel per tensor
+            torch._foreach_lerp_(averages, weights, 1.0 - decay)
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
         """Return the network's state dict with averaged parameters."""

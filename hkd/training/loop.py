@@ -1,240 +1,209 @@
-"""The training loop that all methods share."""
+"""The training loop that all methods share: from the newest checkpoint to the last step."""
 
 from __future__ import annotations
 
-import json
-import math
+import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from hkd import interrupt
-from hkd.methods.base import Method
 from hkd.methods.evaluations import EvaluationCounter, networks
-from hkd.seeding import address, stream
-from hkd.settings.sections import Training
-from hkd.store.atomic import write_text
-from hkd.training import nonfinite
-from hkd.training.checkpoint import Checkpoints, Progress
-from hkd.training.ema import Average, ema_decay
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.costs import images_that_fit, step_cost
+from hkd.training.history import History
 from hkd.training.milestones import Milestones
-from hkd.training.optim import Adaptive, load_named_state, named_state, set_learning_rate
+from hkd.training.parts import Division, Indivisible, Part
+from hkd.training.snapshot import Snapshots
+from hkd.training.trainer import TooLarge, Trainer
+
+Feed = Callable[..., Any]
+"""Function of a step's number that returns its batch, or with a slice as second argument those of its rows."""
 
 
-class Trainer:
-    """The state of a training: weights, averages, optimisers, and the step reached.
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """How a training is carried out on a machine; what it computes does not change by it, but for rounding.
 
-    Step k draws from the streams (seed, ..., k) alone, so a training that was stopped and resumed makes the same
-    steps as one that ran through, to the bit on one CPU thread.
+    Attributes:
+        checkpoint_seconds: longest time between two states that are written.
+        micro_batch: images that go through the networks at a time; by default as many as a GPU has room for, and on a
+            CPU the whole batch.
+        log_every: steps between two lines of the history; by default a twentieth of the training, 500 at most.
+        events: folder for TensorBoard's events, if they are wanted.
     """
 
-    def __init__(self, method: Method, settings: Training, *, seed: int, code: str = "") -> None:
-        self.method = method
-        self.settings = settings
-        self.seed = seed
-        self.code = code
-        self.progress = Progress()
-        self.averages = {name: Average(getattr(method, name)) for name in method.trains}
-        self.optimizers = self._fresh_optimizers()
+    checkpoint_seconds: float = 600.0
+    micro_batch: int | None = None
+    log_every: int | None = None
+    events: Path | None = None
 
-    def state(self) -> dict[str, Tensor]:
-        """Return every tensor that a resumed training needs."""
-        tensors = {f"method/{k}": v for k, v in self.method.training_state().items()}
-        for name in self.method.trains:
-            tensors |= {f"ema/{name}/{k}": v for k, v in self.averages[name].values.items()}
-            tensors |= {f"optim/{name}/{k}": v for k, v in named_state(self.optimizers[name]).items()}
-        return tensors
 
-    def load_state(self, tensors: dict[str, Tensor], progress: Progress) -> None:
-        """Go on from a state that `state` returned."""
-        self.method.load_training_state(_below("method/", tensors))
-        for name in self.method.trains:
-            for key, value in _below(f"ema/{name}/", tensors).items():
-                self.averages[name].values[key].copy_(value)
-            load_named_state(self.optimizers[name], _below(f"optim/{name}/", tensors))
-        self.progress = progress
-
-    def step(self, batch: Any) -> dict[str, float]:
-        """Make one optimiser step of every trained network and return losses, gradient norms and learning rate.
-
-        A network whose loss or gradient is not finite is passed over, or stepped with zeros in its gradient, as
-        `training.nonfinite` says; a gradient that is too large to have a norm is passed over in either case.
-
-        Raises:
-            Diverged: there were too many such steps.
-        """
-        step = self.progress.step
-        # dropout draws from torch's global generator, which is therefore set anew in every step
-        torch.manual_seed(address(self.seed, "dropout", step))
-        losses = self.method.losses(batch, step=step, generator=stream(self.seed, "train", step))
-        facts: dict[str, float] = {}
-        peak = self.settings.optimizer.lr * self.method.rate_factor(step)
-        made, finite = [], True
-        for name, loss in losses.items():
-            optim = self.optimizers[name]
-            rate = set_learning_rate(optim, self.settings, step, peak)
-            optim.zero_grad()
-            loss.backward()
-            gradients = [p.grad for p in getattr(self.method, name).parameters() if p.grad is not None]
-            norm = _norm(gradients)
-            facts |= {f"loss/{name}": loss.detach().item(), f"grad_norm/{name}": norm.item(), "lr": rate}
-            if not (math.isfinite(facts[f"loss/{name}"]) and math.isfinite(facts[f"grad_norm/{name}"])):
-                if finite:  # the step counts once, however many networks it has
-                    nonfinite.note(self.progress, self.settings.steps, facts)
-                finite = False
-                if self.settings.nonfinite == "skip":
-                    continue
-                nonfinite.zero(gradients)
-                norm = _norm(gradients)
-                if not math.isfinite(norm.item()):  # finite, but too large to be squared
-                    continue
-            _clip(gradients, norm, self.settings.clip)
-            optim.step()
-            made.append(name)
-        decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
-        for name in made:
-            self.averages[name].update(getattr(self.method, name), decay)
-        self.progress.step += 1
-        self.method.after_step(self.progress.step)
-        if self.method.forgets(self.progress.step):
-            self.optimizers = self._fresh_optimizers()
-        return facts
-
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the weights for sampling: the method's artefact with averages in place of current weights."""
-        state = dict(self.method.artefact())
-        for name, average in self.averages.items():
-            if name in self.method.samples_with:
-                network = getattr(self.method, name)
-                state |= {f"{name}.{key}": value for key, value in average.state(network).items()}
-        return state
-
-    def _fresh_optimizers(self) -> dict[str, Adaptive]:
-        settings, groups = self.settings.optimizer, self.method.parameter_groups
-        return {name: Adaptive(settings, groups(name)) for name in self.method.trains}
+AS_USUAL = Conduct()
 
 
 def train(
     trainer: Trainer,
-    batches: Callable[[int], Any],
+    batches: Feed,
     checkpoints: Checkpoints,
     *,
     title: str,
-    checkpoint_seconds: float = 60.0,
     milestones: Milestones | None = None,
+    conduct: Conduct = AS_USUAL,
 ) -> None:
     """Train to the last step, from the newest checkpoint if there is one.
 
     Args:
-        batches: function of a step's number that returns its batch.
-        checkpoints: where states are kept; written every `checkpoint_seconds`, when asked to stop, and at the end.
+        checkpoints: where states are kept; written now and then, when asked to stop, and at the end.
         milestones: where averaged weights are kept during training; a checkpoint is not resumed when the weights of
             an earlier milestone are lost.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
         Diverged: the loss or its gradient is not finite in too many steps.
+        Indivisible: the batch cannot be cut up for these processes, or a device cannot hold a single image.
     """
-    found = checkpoints.load()
-    for reason in checkpoints.passed_over:
-        print(f"checkpoint passed over: {reason}", file=sys.stderr)
-    if found and milestones and (lost := milestones.missing(found[1].step)):
-        print(f"checkpoint passed over: the weights of step {lost[0]} are gone", file=sys.stderr)
-        found = None
-    if found:
-        trainer.load_state(*found)
-        print(f"{title}: going on from step {trainer.progress.step}", file=sys.stderr)
-    total, progress = trainer.settings.steps if trainer.method.trains else 0, trainer.progress
-    if not progress.codes or progress.codes[-1] != trainer.code:
-        progress.codes.append(trainer.code)
+    _resume(trainer, checkpoints, milestones, title)
+    ranks, progress = trainer.ranks, trainer.progress
+    total = trainer.settings.steps if trainer.method.trains else 0
+    division = _division(trainer, batches, conduct, title)
+    log_every = conduct.log_every or min(max(total // 20, 1), 500)
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
     saved = start
-    history = _History(checkpoints.folder / "history.jsonl", progress.step)
-    counter = EvaluationCounter(networks(trainer.method), progress.network_evals)
-    of_teacher = EvaluationCounter(networks(trainer.method, ("teacher",)), progress.teacher_evals)
-    bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None)
-    with interrupt.graceful(), counter, of_teacher, bar:
-        if milestones:  # step 0, before training, may be one
+    counts = _Counts(trainer)
+    history = History(checkpoints.folder, title, total, trainer, conduct.events) if ranks.first else None
+    bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None if ranks.first else True)
+    with interrupt.graceful(), counts, bar, Snapshots(checkpoints) as snapshots:
+        if milestones and ranks.first:  # step 0, before training, may be one
             milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
-            before_step = progress.nonfinite_steps
-            facts = trainer.step(batches(progress.step))
-            if progress.nonfinite_steps > before_step:
-                tqdm.write(f"{title}: {_told(progress.step - 1, facts, trainer.settings)}", file=sys.stderr)
+            try:
+                trainer.step_in_parts(_parts(batches, progress.step, division))
+            except TooLarge:
+                counts.forget()
+                division = _halved(division, title)
+                continue
             bar.update()
-            if milestones:  # before the checkpoint of this step, which promises that they are there
-                milestones.reach(progress.step, trainer.averaged)
+            counts.take()
             now = time.monotonic()
-            progress.network_evals, progress.teacher_evals = counter.counted, of_teacher.counted
             progress.seconds = before + now - start
-            if progress.step % max(total // 20, 1) == 0 or progress.step == total:
-                history.add(title, progress, total, facts | trainer.method.diagnostics())
-            if interrupt.requested() or now - saved > checkpoint_seconds or progress.step == total:
-                checkpoints.save(trainer.state(), progress)
+            last = progress.step == total
+            stop = trainer.asked_to_stop or (ranks.size == 1 and interrupt.requested())
+            if history:
+                history.remark()
+                if progress.step % log_every == 0 or last:
+                    history.add(bar)
+            if milestones and ranks.first:  # before the checkpoint of this step, which promises that they are there
+                milestones.reach(progress.step, trainer.averaged)
+            if ranks.first and (stop or last or now - saved > conduct.checkpoint_seconds):
+                trainer.read()  # what a resumed training should know of steps that are not finite
+                snapshots.save(trainer.state(), progress)
                 saved = now
-            if progress.step < total:
-                interrupt.check()
+            if stop and not last:
+                snapshots.finish()
+                ranks.wait()  # a process that left now would have the one that saves killed
+                raise interrupt.Interrupted
     trainer.method.eval()
 
 
-class _History:
-    """Losses over time, in a file beside the checkpoints: one line per twentieth of the training."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        # lines beyond the checkpoint belong to steps that will be made again
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        kept = [line for line in lines if _step_of(line) <= step]
-        write_text(path, "".join(f"{line}\n" for line in kept))
-
-    def add(self, title: str, progress: Progress, total: int, facts: dict[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            line = {key: value if math.isfinite(value) else None for key, value in facts.items()}
-            file.write(json.dumps({"step": progress.step, **line}) + "\n")
-        shown = "  ".join(f"{key} {value:.4g}" for key, value in facts.items())
-        tqdm.write(f"{title}: step {progress.step}/{total}  {progress.seconds:.0f} s  {shown}", file=sys.stderr)
-
-
-def _told(step: int, facts: dict[str, float], settings: Training) -> str:
-    """Return what happened in a step that is not finite."""
-    found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
-    done = {"skip": "passed over", "zero": "made with zeros for what is not finite, if a norm was left"}[
-        settings.nonfinite
-    ]
-    return f"step {step} is not finite ({found}): {done}"
+def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones | None, title: str) -> None:
+    """Load the newest checkpoint, if there is one that can be gone on from."""
+    found = checkpoints.load()
+    to = sys.stderr if trainer.ranks.first else io.StringIO()  # all find the same, one says so
+    for reason in checkpoints.passed_over:
+        print(f"checkpoint passed over: {reason}", file=to)
+    if found and milestones and (lost := milestones.missing(found[1].step)):
+        print(f"checkpoint passed over: the weights of step {lost[0]} are gone", file=to)
+        found = None
+    if found:
+        trainer.load_state(*found)
+        print(f"{title}: going on from step {trainer.progress.step}", file=to)
+    codes = trainer.progress.codes
+    if not codes or codes[-1] != trainer.code:
+        codes.append(trainer.code)
+    trainer.ranks.wait()  # until all have read what the first will replace
 
 
-def _step_of(line: str) -> float:
-    """Return the step of a line of the history, or infinity for a line that is cut short."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return math.inf  # cut short when the training was killed
+def _division(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Division:
+    """Return how the batch is cut up for this process and its device.
 
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names start with `prefix`, without it."""
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _norm(gradients: list[Tensor]) -> Tensor:
-    """Return the norm of all gradients together, as torch.nn.utils.clip_grad_norm_ computes it."""
-    if not gradients:
-        return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-
-
-def _clip(gradients: list[Tensor], norm: Tensor, limit: float | None) -> None:
-    """Scale gradients of a norm down to a norm of `limit`, if there is one, as clip_grad_norm_ does.
-
-    That function takes the norm and scales in one go, and would leave nothing of a gradient that is not finite.
+    Raises:
+        Indivisible: it cannot be.
     """
-    if limit and gradients:
-        torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
+    method, ranks, size = trainer.method, trainer.ranks, trainer.settings.batch
+    if method.whole_batch:
+        if ranks.size > 1:
+            raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
+        return Division(size)
+    if conduct.micro_batch or trainer.device.type == "cpu" or not method.trains or size == 1:
+        return Division(size, conduct.micro_batch, ranks.rank, ranks.size)
+    cost = step_cost(method, batches(0, slice(0, 1)), batches(0, slice(0, 2)), draws=trainer.settings.draws)
+    torch.cuda.empty_cache()
+    fits = images_that_fit(cost, method, torch.cuda.mem_get_info(trainer.device)[0])
+    found = Division(size, fits, ranks.rank, ranks.size)
+    if ranks.first:
+        per_image = f"{cost.kept / 2**20:.0f} MiB and {cost.flops / 1e9:.1f} GFLOP an image"
+        print(f"{title}: {per_image}; {len(found.rows())} parts a batch on each of {ranks.size} GPUs", file=sys.stderr)
+    return found
+
+
+def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:
+    """Yield the parts of a step's batch that this process takes."""
+    expect = getattr(batches, "expect", None)
+    if division.whole:
+        part = Part(0, 1.0, batches(step))
+        if expect:
+            expect(step + 1)
+        yield part
+        return
+    parts = division.rows()
+    for rows, after in zip(parts, [*parts[1:], None], strict=True):
+        part = Part(rows.start, (rows.stop - rows.start) / division.batch, batches(step, rows))
+        if expect:
+            expect(*((step, after) if after else (step + 1, parts[0])))
+        yield part
+
+
+def _halved(division: Division, title: str) -> Division:
+    torch.cuda.empty_cache()
+    smaller = division.halved()
+    print(f"{title}: out of memory; parts of {smaller.largest} images from here on", file=sys.stderr)
+    return smaller
+
+
+class _Counts:
+    """The evaluations of networks that a training has made, by all processes and over all attempts."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._progress, self._ranks = trainer.progress, trainer.ranks
+        self._before = trainer.progress.network_evals, trainer.progress.teacher_evals
+        self._all = EvaluationCounter(networks(trainer.method))
+        self._of_teacher = EvaluationCounter(networks(trainer.method, ("teacher",)))
+        self._taken = 0, 0
+
+    def __enter__(self) -> _Counts:
+        self._all.__enter__()
+        self._of_teacher.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._of_teacher.__exit__(*error)
+        self._all.__exit__(*error)
+
+    def take(self) -> None:
+        """Put down what was counted; every process evaluates as many images as this one."""
+        self._taken = self._all.counted, self._of_teacher.counted
+        self._progress.network_evals, self._progress.teacher_evals = (
+            before + counted * self._ranks.size for before, counted in zip(self._before, self._taken, strict=True)
+        )
+
+    def forget(self) -> None:
+        """Forget the evaluations of a step that was not made."""
+        self._all.counted, self._of_teacher.counted = self._taken

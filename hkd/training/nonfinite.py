@@ -8,7 +8,8 @@ meets the same ones. More than one in a hundred of them end a training: it diver
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -27,16 +28,17 @@ class Diverged(RuntimeError):
         self.step = step
 
 
-def note(progress: Progress, total: int, facts: Mapping[str, float]) -> None:
-    """Count the step that is being made as one that is not finite.
+def note(progress: Progress, step: int, total: int, facts: Mapping[str, float]) -> None:
+    """Count a step as one that is not finite.
 
     Args:
+        step: its number, counted from 0.
         total: steps of the whole training.
         facts: losses and norms of the step, for the message.
     Raises:
         Diverged: of the last `WINDOW` steps, more than a hundredth were like it, and it is not the only one.
     """
-    step, window = progress.step, min(total, WINDOW)
+    window = min(total, WINDOW)
     progress.nonfinite = [*(k for k in progress.nonfinite if k > step - window), step]
     progress.nonfinite_steps += 1
     if len(progress.nonfinite) > max(1, window // 100):
@@ -49,3 +51,15 @@ def zero(gradients: Sequence[Tensor]) -> None:
     """Put 0 in place of NaN, and ±1e5 in place of ±infinity. Source: the official codes of EDM, ECT and KDM."""
     for gradient in gradients:
         torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
+
+
+@contextmanager
+def unless(skip: Tensor | bool, tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Undo what the block does to tensors if `skip` is a tensor that turns out true, without waiting for its value."""
+    if not isinstance(skip, Tensor):
+        yield
+        return
+    before = [tensor.clone() for tensor in tensors]
+    yield
+    for tensor, old in zip(tensors, before, strict=True):
+        torch.where(skip, old, tensor, out=tensor)

@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 from torch.optim.radam import radam
 
 from hkd.settings.sections import Optimizer, Training
+from hkd.training.nonfinite import unless
 
 Step = Callable[..., None]
 _NO_MAXIMUM = {"max_exp_avg_sqs": [], "amsgrad": False}
@@ -46,14 +47,26 @@ class Adaptive:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
+    def step(self, skip: Tensor | bool = False) -> None:
+        """Move every parameter that has a gradient.
+
+        Args:
+            skip: whether parameters and moments stay as they are; a tensor where only the device knows.
+        """
+        if skip is True:
+            return
+        moved = [(index, p) for index, p in enumerate(self.parameters) if p.grad is not None]
+        self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
+        moments = [value for index, _ in moved for value in self.state[index].values()]
+        with unless(skip, [*(p for _, p in moved), *moments]):
+            self._move()
+
+    def _move(self) -> None:
         function, more = _KINDS[self.settings.name]
         # `first` is the position of a group's first parameter in `parameters`, by which `state` is keyed
         (beta1, beta2), first = self.settings.betas, 0
         for group in self.param_groups:
             moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
-            self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
             states = [self.state[index] for index, _ in moved]
             function(
                 [p for _, p in moved],
@@ -68,6 +81,7 @@ class Adaptive:
                 eps=self.settings.eps,
                 maximize=False,
                 foreach=True,
+                capturable=states[0]["step"].device.type != "cpu" if states else False,
                 **more,
             )
             first += len(group["params"])
@@ -75,7 +89,8 @@ class Adaptive:
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:
     return {
-        "step": torch.tensor(0.0),
+        # beside its parameter, because only the device may know whether a step is made
+        "step": torch.zeros((), device=parameter.device),
         "exp_avg": torch.zeros_like(parameter),
         "exp_avg_sq": torch.zeros_like(parameter),
     }
@@ -121,6 +136,4 @@ def load_named_state(optim: Adaptive, state: dict[str, Tensor]) -> None:
     parameters, optim.state = optim.parameters, {}
     for name, value in state.items():
         index, key = name.split(".", 1)
-        # torch keeps the count of steps on the CPU, so that reading it does not wait for a device
-        to = "cpu" if key == "step" else parameters[int(index)].device
-        optim.state.setdefault(int(index), {})[key] = value.to(to, copy=True)
+        optim.state.setdefault(int(index), {})[key] = value.to(parameters[int(index)].device, copy=True)

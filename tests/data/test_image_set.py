@@ -93,11 +93,10 @@ def test_labels_can_be_absent_or_ignored(folder, tmp_path):
 def test_each_image_is_mirrored_or_not(folder):
     images, order = ImageSet(folder), [k % COUNT for k in range(600)]
     plain = images.batch(order).clean
-    first, second = (images.batch(order, flip=torch.Generator().manual_seed(7)).clean for _ in range(2))
-    assert_close(first, second, rtol=0, atol=0)
-    mirrored = (first != plain).flatten(1).any(1)
-    assert_close(first[mirrored], plain[mirrored].flip(-1), rtol=0, atol=0)
-    assert 240 < mirrored.sum() < 360
+    chosen = torch.arange(600) % 3 == 0
+    found = images.batch(order, mirrored=chosen).clean
+    assert_close(found[chosen], plain[chosen].flip(-1), rtol=0, atol=0)
+    assert_close(found[~chosen], plain[~chosen], rtol=0, atol=0)
 
 
 def test_a_long_set_is_written_in_little_memory(tmp_path):

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch.testing import assert_close
 
 from hkd.diffusion.augmentation import SYM6, Transform, augmented, draw, transformed
+from hkd.draws import StreamDraws
 from hkd.seeding import stream
 
 SIZE = 16
@@ -214,7 +215,7 @@ def test_beyond_one_reflection_images_are_zero():
 def test_an_image_does_not_depend_on_those_beside_it(shape):
     """From hardly warped, with hardly a margin when alone, to as far as any."""
     strength = torch.tensor([0.01, 0.05, 0.2, 0.5, 1.0])
-    images, drawn = noise(*shape), draw(5, 1.0, stream(3, "transforms"))
+    images, drawn = noise(*shape), draw(5, 1.0, StreamDraws(stream(3, "transforms")))
     drawn = Transform(*drawn[:2], *(value * strength for value in drawn[2:]))
     alone = [transformed(images[i : i + 1], Transform(*(value[i : i + 1] for value in drawn))) for i in range(5)]
     assert_close(transformed(images, drawn), torch.cat(alone), rtol=0, atol=1e-9)
@@ -225,7 +226,7 @@ def test_an_image_does_not_depend_on_those_beside_it(shape):
 
 def test_labels_are_drawn_as_often_and_as_wide_as_stated():
     count, p = 40_000, 0.12
-    labels = draw(count, p, stream(0, "transforms")).labels()
+    labels = draw(count, p, StreamDraws(stream(0, "transforms"))).labels()
     assert labels.shape == (count, 9) and labels.dtype == torch.float32
     shares = (labels != 0).double().mean(dim=0).tolist()
     # the sine of the frame is 0 for half of the stretches; a mirror that is kept is none half of the time
@@ -240,7 +241,7 @@ def test_labels_are_drawn_as_often_and_as_wide_as_stated():
 
 
 def test_angles_are_uniform_on_the_circle():
-    drawn = draw(40_000, 1.0, stream(0, "transforms"))
+    drawn = draw(40_000, 1.0, StreamDraws(stream(0, "transforms")))
     for angle in (drawn.angle, drawn.frame[drawn.frame != 0]):
         assert -math.pi <= float(angle.min()) < -3.13 and 3.13 < float(angle.max()) <= math.pi
         assert float(angle.std()) == pytest.approx(math.pi / math.sqrt(3), abs=0.02)
@@ -248,29 +249,30 @@ def test_angles_are_uniform_on_the_circle():
 
 
 def test_at_probability_zero_only_the_mirror_acts():
-    drawn = draw(1_000, 0.0, stream(0, "transforms"))
+    drawn = draw(1_000, 0.0, StreamDraws(stream(0, "transforms")))
     assert not drawn.labels()[:, 1:].any()
     assert 400 < int(drawn.xflip.sum()) < 600
     images = noise(1_000, 1, 4, 4)
-    found, labels = augmented(images, 0.0, stream(0, "transforms"))
+    found, labels = augmented(images, 0.0, StreamDraws(stream(0, "transforms")))
     assert torch.equal(labels[:, 0], drawn.xflip.double())
     assert_close(found, torch.where(drawn.xflip[:, None, None, None] > 0, images.flip(3), images), rtol=0, atol=1e-8)
 
 
 def test_the_generator_decides_everything_whatever_the_probability():
     images = noise(6, 3, SIZE, SIZE).float()
-    one, other = stream(1, "transforms"), stream(1, "transforms")
+    generators = stream(1, "transforms"), stream(1, "transforms")
+    one, other = map(StreamDraws, generators)
     first, second = augmented(images, 0.5, one), augmented(images, 0.5, other)
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
     again = augmented(images, 0.5, one)
     assert not torch.equal(first[1], again[1])
     draw(6, 0.0, other)
-    assert torch.equal(one.get_state(), other.get_state())  # as many numbers, kept or not
+    assert torch.equal(*(generator.get_state() for generator in generators))  # as many numbers, kept or not
 
 
 def test_images_stay_on_their_device():
     """The device without memory refuses tensors of any other, so that nothing can have stayed behind."""
     images = torch.empty(4, 3, SIZE, SIZE, device="meta")
-    found, labels = augmented(images, 0.5, stream(0, "transforms"))
+    found, labels = augmented(images, 0.5, StreamDraws(stream(0, "transforms")))
     assert found.device.type == labels.device.type == "meta"
     assert found.shape == images.shape and found.dtype == labels.dtype == torch.float32

@@ -24,7 +24,7 @@ from hkd.settings.origins import to_yaml
 from hkd.settings.sections import Run
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import write_text
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 
 SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 

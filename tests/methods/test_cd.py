@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.consistency.cd import CD, heun_step
 from hkd.methods.evaluations import EvaluationCounter
 from hkd.seeding import stream
@@ -43,20 +44,19 @@ def test_the_exact_consistency_function_has_no_loss_in_the_limit_of_a_fine_grid(
     batch = ImageBatch(gaussian.sample(64, stream(0, "y")).float(), None)
 
     def loss(points):
-        return float(
-            distilled(exact, gaussian, points).losses(batch, step=0, generator=stream(0, "l"))["student"].detach()
-        )
+        found = distilled(exact, gaussian, points).losses(batch, step=0, draws=StreamDraws(stream(0, "l")))
+        return float(found["student"].detach())
 
     assert loss(160) < 1e-2 * loss(10) < 1.0
     identity = distilled(Function(lambda x, t, labels: x), gaussian, 160)
-    assert float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"]) > 100 * loss(160)
+    assert float(identity.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))["student"]) > 100 * loss(160)
 
 
 def test_every_interval_weighs_one_whatever_its_gap():
     """A teacher of images that are all zero steps from x to x s/t, so that the loss of the identity is known."""
     identity = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x), 18)
     batch = ImageBatch(torch.zeros(64, 3, 8, 8), None)
-    found = float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"].detach())
+    found = float(identity.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     generator, grid = stream(0, "l"), identity.grid(18)
     n = torch.randint(17, (64,), generator=generator)
     noise = torch.randn(batch.clean.shape, generator=generator).double()
@@ -68,7 +68,7 @@ def test_the_cleaner_point_lies_on_the_teachers_trajectory_and_not_on_the_images
     """A teacher of images that are all one, where the data are zero: its step leads from x to 1 + (x - 1) s/t."""
     identity = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x + 1), 18)
     batch = ImageBatch(torch.zeros(64, 3, 8, 8), None)
-    found = float(identity.losses(batch, step=0, generator=stream(0, "l"))["student"].detach())
+    found = float(identity.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     generator, grid = stream(0, "l"), identity.grid(18)[:, None, None, None]
     n = torch.randint(17, (64,), generator=generator)
     x = grid[n + 1] * torch.randn(batch.clean.shape, generator=generator).double()
@@ -80,7 +80,7 @@ def test_the_target_is_the_student_itself_and_no_average_of_it(gaussian):
     method = distilled(Function(lambda x, t, labels: x), Function(lambda x, t, labels: 0 * x), 18)
     assert [name for name, _ in method.named_children()] == ["student", "teacher", "distance"]
     with EvaluationCounter([method.student]) as counter, EvaluationCounter([method.teacher]) as of_teacher:
-        method.losses(ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, generator=stream(0, "l"))
+        method.losses(ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, draws=StreamDraws(stream(0, "l")))
     assert (counter.counted, of_teacher.counted) == (8, 8)
 
 
@@ -92,7 +92,7 @@ def test_gradients_flow_through_the_noisier_point_only(gaussian):
         return x
 
     distilled(Function(f), gaussian, 18).losses(
-        ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, generator=stream(0, "l")
+        ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, draws=StreamDraws(stream(0, "l"))
     )
     assert seen == [True, False]
 

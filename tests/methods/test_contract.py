@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from hkd.data.image_set import ImageShape
 from hkd.data.kinds import shapes
+from hkd.draws import StreamDraws
 from hkd.experiment import finished
 from hkd.experiment.record import read_run, run_document
 from hkd.experiment.sample import sample_images
@@ -22,7 +23,7 @@ from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import load_weights, save_weights
 from hkd.store.atomic import write_text
 from hkd.store.refusals import ArtifactError
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablations") for path in CONFIGS.glob(f"{g}/*"))
@@ -82,7 +83,7 @@ def test_a_step_has_one_finite_loss_per_trained_network_and_every_pass_is_counte
         pytest.skip("trains nothing")
     method.train()
     with EvaluationCounter(networks(method)) as counter:
-        losses = method.losses(feed(run)(0), step=0, generator=stream(0, "train", 0))
+        losses = method.losses(feed(run)(0), step=0, draws=StreamDraws(stream(0, "train", 0)))
     assert counter.counted == PASSES.get(name, 1) * run.training.batch
     assert tuple(losses) == method.trains
     for loss in losses.values():
@@ -98,7 +99,7 @@ def test_a_loss_is_a_function_of_batch_step_and_stream(name, made, feed):
             pytest.skip("trains nothing")
         method.train()
         torch.manual_seed(4)  # as the loop does, for dropout
-        losses = method.losses(feed(run)(0), step=1, generator=stream(0, "train", 1))
+        losses = method.losses(feed(run)(0), step=1, draws=StreamDraws(stream(0, "train", 1)))
         found.append({key: float(loss.detach()) for key, loss in losses.items()})
     assert found[0] == found[1]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.draws import StreamDraws
 from hkd.methods.consistency.ct import CT, grid_points, target_decay
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
@@ -50,16 +51,16 @@ def test_what_the_decay_divides_by_is_one_of_two(root):
 def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):
     image = single_image.clean[:1]
     exact = Function(lambda x, t, labels: image + (x - image) * (0.002 / t)[:, None, None, None])
-    loss = trainer_of(exact).losses(single_image, step=400, generator=stream(0, "l"))["student"]
+    loss = trainer_of(exact).losses(single_image, step=400, draws=StreamDraws(stream(0, "l")))["student"]
     assert float(loss) < 1e-10  # fails unless both points share image and noise
     identity = trainer_of(Function(lambda x, t, labels: x))
-    assert float(identity.losses(single_image, step=400, generator=stream(0, "l"))["student"]) > 1e-2
+    assert float(identity.losses(single_image, step=400, draws=StreamDraws(stream(0, "l")))["student"]) > 1e-2
 
 
 def test_every_interval_weighs_one_whatever_its_gap(single_image):
     """With ECM's or iCT's weight, one over the gap, the wide intervals would not dominate as they do here."""
     identity, step = trainer_of(Function(lambda x, t, labels: x)), 400
-    found = float(identity.losses(single_image, step=step, generator=stream(0, "l"))["student"].detach())
+    found = float(identity.losses(single_image, step=step, draws=StreamDraws(stream(0, "l")))["student"].detach())
     generator, grid = stream(0, "l"), identity.grid(grid_points(step, 800, **LAW))
     n = torch.randint(len(grid) - 1, (16,), generator=generator)
     noise = torch.randn(single_image.clean.shape, generator=generator).double()
@@ -85,11 +86,13 @@ def test_the_target_is_a_running_average_with_the_decay_of_its_step(tiny_run, bu
 def test_the_target_network_makes_the_target(tiny_run, build, feed):
     run = tiny_run("methods/ct")
     method, batch = build(run), feed(run)(0)
-    same = float(method.losses(batch, step=3, generator=stream(0, "l"))["student"])
+    same = float(method.losses(batch, step=3, draws=StreamDraws(stream(0, "l")))["student"])
     with torch.no_grad():
         for p in method.target.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=stream(0, "p", p.numel())))
-    assert float(method.losses(batch, step=3, generator=stream(0, "l"))["student"]) != pytest.approx(same, rel=1e-3)
+    assert float(method.losses(batch, step=3, draws=StreamDraws(stream(0, "l")))["student"]) != pytest.approx(
+        same, rel=1e-3
+    )
 
 
 def test_a_resumed_training_keeps_its_target(tiny_run, trained, build):

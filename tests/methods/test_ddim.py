@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from hkd.diffusion.samplers import euler_states, last
 from hkd.methods.multistep.ddim import DDIM, subsequence
 from hkd.seeding import ImageStreams, stream
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 from tests.methods.stand_ins import Function
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.multistep.ddpm import DDPM
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function
@@ -40,7 +41,7 @@ def test_the_schedule_is_linear_and_ends_in_noise():
 
 def test_the_loss_of_the_exact_noise_is_its_conditional_variance(gaussian):
     method, clean = chain(exact(gaussian, 1000)), gaussian.sample(4096, stream(0, "y")).float()
-    loss = float(method.losses(ImageBatch(clean, None), step=0, generator=stream(0, "l"))["student"].detach())
+    loss = float(method.losses(ImageBatch(clean, None), step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     variance = gaussian.variance[..., None]
     expected = float((method.alpha_bars * variance / (method.alpha_bars * variance + 1 - method.alpha_bars)).mean())
     assert loss == pytest.approx(expected, rel=0.02)

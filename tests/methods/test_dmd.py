@@ -11,9 +11,10 @@ from torch.testing import assert_close
 from hkd.data.image_set import ImageBatch
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories
+from hkd.draws import StreamDraws
 from hkd.methods.distillation.dmd import DMD, noised_at
 from hkd.seeding import stream
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 from tests.methods.stand_ins import Function, Squared
 
 SETTINGS = {
@@ -40,15 +41,15 @@ def test_the_gradient_is_zero_when_fake_and_real_agree(gaussian):
     method = matched(nn.Identity(), gaussian)
     method.fake = gaussian
     image = made().requires_grad_()
-    method.matching(image, None, stream(0, "l")).backward()
+    method.matching(image, None, StreamDraws(stream(0, "l"))).backward()
     assert float(image.grad.abs().max()) == 0.0
 
 
 def test_the_gradient_is_the_normalised_difference_of_the_denoisers(gaussian):
     method, image = matched(nn.Identity(), gaussian), made().requires_grad_()
     method.fake = GaussianData(gaussian.mean - 0.2, gaussian.variance)
-    method.matching(image, None, stream(0, "l")).backward()
-    noised, sigma = noised_at(method.matched, image.detach(), stream(0, "l"))
+    method.matching(image, None, StreamDraws(stream(0, "l"))).backward()
+    noised, sigma = noised_at(method.matched, image.detach(), StreamDraws(stream(0, "l")))
     real, fake = gaussian(noised, sigma), method.fake(noised, sigma)
     size = torch.stack([(a - b).abs().mean() for a, b in zip(image.detach(), real, strict=True)])
     assert_close(image.grad * image.numel(), (fake - real) / size[:, None, None, None])
@@ -60,7 +61,7 @@ def test_following_the_gradient_moves_a_generator_to_the_data(gaussian):
     for step in range(60):
         fake.fake = GaussianData(gaussian.mean + shift, gaussian.variance)
         images = gaussian.sample(64, stream(0, "g", step)) + shift
-        shift = shift - 0.1 * fake.direction(images, None, stream(0, "d", step)).mean(dim=0)
+        shift = shift - 0.1 * fake.direction(images, None, StreamDraws(stream(0, "d", step))).mean(dim=0)
     assert float(shift.abs().mean()) < 0.1
 
 
@@ -78,9 +79,9 @@ def test_each_loss_draws_from_its_own_levels(gaussian):
         return Function(lambda x, sigma, labels: seen.setdefault(name, sigma) is None or torch.zeros_like(x))
 
     method.teacher, method.fake = watched("matching"), watched("other")
-    method.matching(image, None, stream(0, "l"))
+    method.matching(image, None, StreamDraws(stream(0, "l")))
     method.fake = watched("fake")
-    method.denoising(image, None, stream(0, "f"))
+    method.denoising(image, None, StreamDraws(stream(0, "f")))
     lowest, highest = (float((0.002 ** (1 / 7) + k / 999 * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7) for k in (20, 980))
     assert (float(seen["matching"].min()), float(seen["matching"].max())) == pytest.approx((lowest, highest), rel=1e-4)
     assert (float(seen["fake"].min()), float(seen["fake"].max())) == pytest.approx((0.002, 80.0), rel=1e-4)
@@ -89,7 +90,7 @@ def test_each_loss_draws_from_its_own_levels(gaussian):
 def test_the_fake_denoisers_loss_has_edms_weight(gaussian):
     method, image = matched(nn.Identity(), gaussian), made(4096)[:, :, :2, :2]
     method.fake = Function(lambda x, sigma, labels: torch.zeros_like(x))
-    loss = float(method.denoising(image, None, stream(0, "l")).detach())
+    loss = float(method.denoising(image, None, StreamDraws(stream(0, "l"))).detach())
     sigma = method.sigmas.double()[torch.randint(1000, (4096,), generator=stream(0, "l"))]
     expected = ((sigma**-2 + 4) * image.double().square().mean(dim=(1, 2, 3))).mean()
     assert loss == pytest.approx(float(expected), rel=1e-5)
@@ -98,7 +99,7 @@ def test_the_fake_denoisers_loss_has_edms_weight(gaussian):
 def test_each_network_has_gradients_of_its_own_loss_only(tiny_run, build, feed):
     run = tiny_run("methods/dmd")
     method = build(run)
-    losses = method.losses(feed(run)(0), step=0, generator=stream(0, "l"))
+    losses = method.losses(feed(run)(0), step=0, draws=StreamDraws(stream(0, "l")))
     losses["student"].backward()
     assert all(p.grad is None for p in method.fake.parameters())
     student = [p.grad.clone() for p in method.student.parameters() if p.grad is not None]
@@ -130,10 +131,10 @@ def assert_close_not(network, other):
 def test_without_regression_no_pairs_are_needed_and_with_it_they_are(gaussian):
     batch = ImageBatch(made(), None)
     student = Function(lambda x, sigma, labels: x / 80)
-    losses = matched(student, gaussian, regression_weight=0.0).losses(batch, step=0, generator=stream(0, "l"))
+    losses = matched(student, gaussian, regression_weight=0.0).losses(batch, step=0, draws=StreamDraws(stream(0, "l")))
     assert losses.keys() == {"student", "fake"}
     with pytest.raises(ValueError, match="set `feed: trajectories"):
-        matched(student, gaussian).losses(batch, step=0, generator=stream(0, "l"))
+        matched(student, gaussian).losses(batch, step=0, draws=StreamDraws(stream(0, "l")))
 
 
 def test_the_regression_is_the_perceptual_distance_to_the_image_of_the_same_noise(gaussian, trajectories):

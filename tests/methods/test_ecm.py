@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.consistency.ecm import ECM, nearer_level
 from hkd.methods.consistency.objective import consistency_pair
 from hkd.seeding import stream
@@ -95,7 +96,9 @@ def ecm(student: nn.Module, **changes) -> ECM:
 @pytest.mark.parametrize("c", [0.0, 0.03])
 def test_the_loss_is_the_distance_over_the_gap(step, stage, c):
     clean = torch.rand((16, 3, 8, 8), generator=stream(0, "clean")) * 2 - 1
-    found = ecm(Scale(), c=c).losses(ImageBatch(clean, None), step=step, generator=stream(0, "train", 5))["student"]
+    found = ecm(Scale(), c=c).losses(ImageBatch(clean, None), step=step, draws=StreamDraws(stream(0, "train", 5)))[
+        "student"
+    ]
     generator = stream(0, "train", 5)
     t = (-1.1 + 2.0 * torch.randn(16, generator=generator)).exp()
     noise = torch.randn(clean.shape, generator=generator)
@@ -118,12 +121,12 @@ def test_where_r_is_zero_the_target_is_the_clean_image():
             return clean.clone().requires_grad_()
 
     method = ecm(Perfect(), p_mean=-5.0, p_std=0.1)
-    assert float(method.losses(ImageBatch(clean, None), step=0, generator=stream(0, "t", 0))["student"]) < 1e-4
+    assert float(method.losses(ImageBatch(clean, None), step=0, draws=StreamDraws(stream(0, "t", 0)))["student"]) < 1e-4
 
 
 def test_the_loss_is_finite_though_the_target_is_evaluated_at_zero(tuned, points):
     batch = ImageBatch(points[0].clamp(-1, 1), None)
-    value = tuned.losses(batch, step=0, generator=stream(0, "train", 0))["student"]
+    value = tuned.losses(batch, step=0, draws=StreamDraws(stream(0, "train", 0)))["student"]
     value.backward()
     assert bool(torch.isfinite(value)) and all(
         bool(torch.isfinite(p.grad).all()) for p in tuned.parameters() if p.grad is not None

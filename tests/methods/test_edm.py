@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch, ImageShape
 from hkd.diffusion.augmentation import augmented
+from hkd.draws import StreamDraws
 from hkd.experiment import build as experiment
 from hkd.experiment.sample import sample_images
 from hkd.methods.multistep.edm import EDM, log_normal
@@ -40,7 +41,7 @@ def batch(images):
 
 def loss(function, batch: ImageBatch) -> float:
     method = EDM(student=Stub(function), **EDM_PARAMS)
-    return float(method.losses(batch, step=0, generator=stream(0, "train", 0))["student"])
+    return float(method.losses(batch, step=0, draws=StreamDraws(stream(0, "train", 0)))["student"])
 
 
 def drawn(batch: ImageBatch, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,7 +69,7 @@ def test_the_weight_undoes_the_output_scale():
 
 
 def test_noise_levels_are_log_normal():
-    levels = log_normal(40_000, -1.2, 1.2, stream(0, "x")).log()
+    levels = log_normal(40_000, -1.2, 1.2, StreamDraws(stream(0, "x"))).log()
     assert float(levels.mean()) == pytest.approx(-1.2, abs=0.03)
     assert float(levels.std()) == pytest.approx(1.2, abs=0.03)
 
@@ -76,10 +77,10 @@ def test_noise_levels_are_log_normal():
 def test_an_augmented_image_is_the_target_and_the_network_is_told_how(batch):
     generator, after = stream(0, "train", 0), stream(0, "train", 0)
     sigma, noise = drawn(batch, after)
-    clean, transforms = augmented(batch.clean, 0.5, after)
+    clean, transforms = augmented(batch.clean, 0.5, StreamDraws(after))
     student = Stub(lambda x, sigma: clean, augment_dim=9)
     method = EDM(student=student, **EDM_PARAMS | {"augment": 0.5})
-    assert float(method.losses(batch, step=0, generator=generator)["student"]) == 0.0
+    assert float(method.losses(batch, step=0, draws=StreamDraws(generator))["student"]) == 0.0
     assert_close(student.x, clean + sigma[:, None, None, None] * noise)
     labels, told = student.told
     assert labels is None and told.shape == (8, 9) and torch.equal(told, transforms)
@@ -91,7 +92,7 @@ def test_without_augmentation_nothing_is_drawn_for_it_and_nothing_told(batch):
     generator, after = stream(0, "train", 0), stream(0, "train", 0)
     sigma, noise = drawn(batch, after)
     student = Stub(lambda x, sigma: x)
-    EDM(student=student, **EDM_PARAMS).losses(batch, step=0, generator=generator)
+    EDM(student=student, **EDM_PARAMS).losses(batch, step=0, draws=StreamDraws(generator))
     assert torch.equal(student.x, batch.clean + sigma[:, None, None, None] * noise)
     assert student.told == (None,)
     assert torch.equal(generator.get_state(), after.get_state())
@@ -110,7 +111,7 @@ def test_a_real_network_uses_augmentation_labels(tiny_run, batch):
     method = experiment.method(run, ImageShape(8, 3, 0), seed=0, parts=None)
     for index, value in enumerate(method.student.parameters()):
         nn.init.normal_(value, std=0.1, generator=stream(0, "weights", index))
-    method.losses(batch, step=0, generator=stream(0, "train", 0))["student"].backward()
+    method.losses(batch, step=0, draws=StreamDraws(stream(0, "train", 0)))["student"].backward()
     felt = method.student.model.map_augment.weight.grad.abs().amax(dim=0)
     assert felt.shape == (9,) and bool((felt > 0).all())
 

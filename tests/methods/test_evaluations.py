@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hkd.draws import StreamDraws
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
@@ -25,6 +26,6 @@ def test_every_training_evaluates_its_own_networks_equally_often(method, tiny_ru
             EvaluationCounter(networks(made)) as everything,
             EvaluationCounter(networks(made, ("teacher",))) as teacher,
         ):
-            made.losses(batch, step=step, generator=stream(0, "train", step))
+            made.losses(batch, step=step, draws=StreamDraws(stream(0, "train", step)))
         own = (everything.counted - teacher.counted) / tiny.training.batch
         assert own * run.training.batch * run.training.steps == pytest.approx(STUDY.evaluations, rel=0.02)

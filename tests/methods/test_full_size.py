@@ -18,7 +18,7 @@ from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import write_text
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hkd.data.trajectories import Trajectories
+from hkd.draws import StreamDraws
 from hkd.koopman.closure_loss import closure_loss
 from hkd.methods.hkd import LossSettings
 from hkd.seeding import stream
@@ -45,7 +46,7 @@ def batch(trajectories):
 
 def loss(method, batch, step: int = 1) -> float:
     with torch.no_grad():
-        return float(method.losses(batch, step=step, generator=stream(0, "train", step))["student"])
+        return float(method.losses(batch, step=step, draws=StreamDraws(stream(0, "train", step)))["student"])
 
 
 def fingerprint(method, batch) -> str:
@@ -210,7 +211,7 @@ def test_a_start_at_random_has_the_spread_that_was_asked_for(tiny_run, build):
 
 def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_state(make, batch):
     method = make(closure_weight=0.5, n_intermediate=1)
-    x, sigma = method.times.state(batch, stream(0, "train", 1))
+    x, sigma = method.times.state(batch, StreamDraws(stream(0, "train", 1)))
     with torch.no_grad():
         gap = closure_loss(method.student, batch.state(0), 80.0, x, sigma)
     without = loss(make(n_intermediate=1), batch)
@@ -219,7 +220,7 @@ def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_sta
 
 def test_the_state_term_vanishes_for_a_decoder_that_returns_the_state(make, batch, monkeypatch):
     method = make(state_weight=1.0, n_intermediate=2, decoder_sigma="latent_time")
-    generator = stream(0, "train", 1)
+    generator = StreamDraws(stream(0, "train", 1))
     drawn = [method.times.state(batch, generator) for _ in range(2)]
     decode, told = method.student.decode, []
 

@@ -16,6 +16,7 @@ import torch
 
 from hkd.data.image_set import ImageShape
 from hkd.data.trajectories import Trajectories
+from hkd.draws import StreamDraws
 from hkd.experiment import build as experiment
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.plan.runs import Plan
@@ -25,7 +26,7 @@ from hkd.settings.sections import Ema, Optimizer, Run, Training
 from hkd.settings.signatures import constructor_arguments
 from hkd.store.atomic import sha256
 from hkd.store.published import BACKBONES, WEIGHTS
-from hkd.training.loop import Trainer
+from hkd.training.trainer import Trainer
 
 BASE = {
     "time_map": "rho",
@@ -80,7 +81,7 @@ def test_no_two_values_of_a_choice_do_the_same(key, tiny_run, build, batch):
         for index, generator in enumerate(method.student.koopman_parameters()):
             size = 0.3 / method.student.time.span  # in sigma-time rates count 80 times as much
             generator.copy_(size * torch.randn(generator.shape, generator=stream(0, "rates", index)))
-        losses = [float(method.losses(batch, step=2, generator=stream(0, "t"))["student"])]
+        losses = [float(method.losses(batch, step=2, draws=StreamDraws(stream(0, "t")))["student"])]
         noise = torch.randn((2, 3, 8, 8), generator=stream(0, "n"))
         images = method.sample(noise, labels=None, nfe=1, streams=None)
         between = method.student.trajectory(80.0 * noise, [3.3])
@@ -208,7 +209,7 @@ def test_the_perceptual_ablation_has_no_pixel_loss(tiny_run, build, batch):
     with torch.no_grad():
         image = method.student(batch.state(0), 80.0)
         expected = method.loss.lambda2 * method.distance(image, method.distance.features(batch.near_clean)).mean()
-        found = method.losses(batch, step=1, generator=stream(0, "t"))["student"]
+        found = method.losses(batch, step=1, draws=StreamDraws(stream(0, "t")))["student"]
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.draws import StreamDraws
 from hkd.koopman.spectrum import agreement, spectra
 from hkd.seeding import stream
 
@@ -55,7 +56,7 @@ def test_the_loss_is_the_same_too(method, tiny_run, feed):
     batch, other = feed(tiny_run("methods/hkd"))(0), copy.deepcopy(method)
     other.student = gauged(method.student)
     with torch.no_grad():
-        ours, theirs = (one.losses(batch, step=0, generator=stream(0, "times")) for one in (method, other))
+        ours, theirs = (one.losses(batch, step=0, draws=StreamDraws(stream(0, "times"))) for one in (method, other))
     assert_close(theirs["student"], ours["student"], rtol=1e-4, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.consistency.ict import ICT, grid_points, level_probabilities
 from hkd.methods.distances import pseudo_huber
 from hkd.seeding import stream
@@ -51,7 +52,7 @@ def test_the_huber_norm_is_one_number_per_image():
 def test_the_loss_is_the_huber_norm_over_the_gap():
     batch = ImageBatch(torch.zeros(512, 3, 8, 8), None)
     shift = Function(lambda x, t, labels: x * 0 + t[:, None, None, None])  # f(t) - f(s) = t - s everywhere
-    loss = float(model(shift).losses(batch, step=0, generator=stream(0, "l"))["student"])
+    loss = float(model(shift).losses(batch, step=0, draws=StreamDraws(stream(0, "l")))["student"])
     c = 0.00054 * math.sqrt(192)
     grid = model(shift).grid(11)
     gaps, p = grid.diff(), level_probabilities(grid, **LAW)
@@ -62,12 +63,12 @@ def test_the_loss_is_the_huber_norm_over_the_gap():
 def test_on_a_single_image_the_exact_consistency_function_has_no_loss(single_image):
     image = single_image.clean[:1]
     exact = Function(lambda x, t, labels: image + (x - image) * (0.002 / t)[:, None, None, None])
-    assert float(model(exact).losses(single_image, step=200000, generator=stream(0, "l"))["student"]) < 1e-4
+    assert float(model(exact).losses(single_image, step=200000, draws=StreamDraws(stream(0, "l")))["student"]) < 1e-4
 
 
 def test_both_passes_share_the_dropout_mask():
     dropout = Function(lambda x, t, labels: torch.nn.functional.dropout(torch.ones_like(x), 0.5))
-    loss = model(dropout).losses(ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, generator=stream(0, "l"))
+    loss = model(dropout).losses(ImageBatch(torch.zeros(4, 3, 8, 8), None), step=0, draws=StreamDraws(stream(0, "l")))
     assert float(loss["student"]) == 0.0
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.draws import StreamDraws
 from hkd.experiment import finished
 from hkd.methods.distillation.kd import KD
 from hkd.seeding import ImageStreams, stream
@@ -23,11 +24,11 @@ def pairs(tmp_path_factory, write_trajectories):
 
 def test_the_loss_is_the_absolute_residual_summed_over_pixels(pairs):
     half = KD(student=Function(lambda x, t, labels: 0.5 * x), time=999.0)
-    loss = half.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()
+    loss = half.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach()
     expected = (0.5 * pairs.noise - pairs.clean).abs().flatten(1).sum(dim=1).mean()
     assert_close(loss, expected)
     perfect = KD(student=Function(lambda x, t, labels: pairs.noise - pairs.clean), time=999.0)
-    assert float(perfect.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
+    assert float(perfect.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach()) < 1e-3
 
 
 def test_targets_are_cut_off_at_the_range_of_bytes(pairs, tmp_path, write_trajectories):
@@ -35,7 +36,7 @@ def test_targets_are_cut_off_at_the_range_of_bytes(pairs, tmp_path, write_trajec
     wild = write_trajectories(tmp_path, states, torch.tensor([1.0, 0.0]).double()).batch(np.arange(8))
     assert float(wild.clean.abs().max()) > 1.5
     method = KD(student=Function(lambda x, t, labels: wild.noise - wild.clean.clamp(-1, 1)), time=999.0)
-    assert float(method.losses(wild, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-3
+    assert float(method.losses(wild, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach()) < 1e-3
 
 
 def test_the_network_is_evaluated_at_one_time_with_unit_noise(draw):
@@ -53,7 +54,7 @@ def test_the_student_starts_as_ddpm_and_trains(tiny_run, build, base_weights, pa
     method = build(tiny_run("methods/kd"))
     ddpm = finished.base(base_weights("methods/ddpm"))
     assert_close(method.student.state_dict(), ddpm.student.state_dict())
-    loss = method.losses(pairs, step=0, generator=stream(0, "l"))["student"]
+    loss = method.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"]
     loss.backward()
     assert all(p.grad is not None for p in method.student.parameters())
 

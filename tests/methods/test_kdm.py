@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.draws import StreamDraws
 from hkd.nets.assemble import build
 from hkd.nets.kdm import Discriminator, KDMNet
 from hkd.nets.presets import NetworkConfig
@@ -68,7 +69,7 @@ def test_the_loss_is_the_sum_of_its_terms(tiny_run, build, feed):
     method, batch = build(run).eval(), feed(run)(0)
     method.distance = Squared()
     method.latent_noise = 0.0
-    found = method.losses(batch, step=0, generator=stream(0, "l"))
+    found = method.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))
     net = method.student
     with torch.no_grad():
         z0 = net.encode_clean(batch.clean)
@@ -86,7 +87,9 @@ def test_the_loss_is_the_sum_of_its_terms(tiny_run, build, feed):
 def test_noise_on_the_latents_is_drawn_from_the_steps_stream(tiny_run, build, feed):
     run = tiny_run("methods/kdm")
     method, batch = build(run).eval(), feed(run)(0)
-    losses = [float(method.losses(batch, step=0, generator=stream(0, "l", i))["student"].detach()) for i in (0, 0, 1)]
+    losses = [
+        float(method.losses(batch, step=0, draws=StreamDraws(stream(0, "l", i)))["student"].detach()) for i in (0, 0, 1)
+    ]
     assert losses[0] == losses[1] != losses[2]
 
 

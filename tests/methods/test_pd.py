@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.distillation.pd import PD, Stage, stages, truncated_snr
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function
@@ -59,7 +60,9 @@ def test_the_loss_carries_the_weight():
     wrong = Function(lambda x, t, labels: torch.ones_like(x))
     method = halving(wrong, total=10, first=4, steps=2)
     method.teacher = Function(lambda x, t, labels: torch.zeros_like(x)).requires_grad_(False)
-    loss = method.losses(ImageBatch(torch.zeros(4096, 3, 2, 2), None), step=0, generator=stream(0, "l"))["student"]
+    loss = method.losses(ImageBatch(torch.zeros(4096, 3, 2, 2), None), step=0, draws=StreamDraws(stream(0, "l")))[
+        "student"
+    ]
     levels = method.levels(torch.arange(4), 4)
     assert_close(levels[0].item(), 80.0)
     assert float(loss.detach()) == pytest.approx(float(truncated_snr(levels).mean()), rel=0.02)
@@ -86,7 +89,7 @@ def test_the_student_starts_raw_and_its_first_teacher_is_the_averaged_base():
 
 
 def test_the_student_becomes_the_teacher_at_each_stage_and_only_then(tiny_run, build, feed):
-    from hkd.training.loop import Trainer
+    from hkd.training.trainer import Trainer
 
     run = tiny_run("methods/pd", params={"first_segments": 2, "stage_steps": 1}, training={"warmup_steps": 0})
     trainer, batches = Trainer(build(run), run.training, seed=0), feed(run)

@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.image_set import ImageBatch
+from hkd.draws import StreamDraws
 from hkd.methods.flow.rectified import RectifiedFlow
 from hkd.methods.flow.reflow import FlowDistillation, Reflow
 from hkd.seeding import ImageStreams, stream
@@ -54,7 +55,7 @@ def test_eulers_method_converges_to_the_adaptive_solution(gaussian, draw):
 def test_the_loss_of_the_exact_velocity_is_its_conditional_variance(gaussian):
     method, batch = RectifiedFlow(student=exact(gaussian), **SETTINGS), None
     batch = ImageBatch(gaussian.sample(4096, stream(0, "y")).float(), None)
-    loss = float(method.losses(batch, step=0, generator=stream(0, "l"))["student"].detach())
+    loss = float(method.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     t, v = torch.linspace(1e-3, 1, 2001).double(), gaussian.variance[..., None]
     spread = v / (t**2 * v + (1 - t) ** 2)  # variance of x - z_0 given z_t
     assert loss == pytest.approx(float(spread.mean()), rel=0.03)
@@ -76,10 +77,14 @@ def test_reflow_lowers_the_transport_cost_and_straightens(gaussian, pairs):
     assert float(coupled) < 0.7 * float(independent)
     line = Function(lambda x, t, labels: pairs.clean - pairs.noise)  # along the pairs' own lines the loss vanishes
     assert (
-        float(Reflow(student=line, **SETTINGS).losses(pairs, step=0, generator=stream(0, "l"))["student"].detach())
+        float(
+            Reflow(student=line, **SETTINGS)
+            .losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"]
+            .detach()
+        )
         < 1e-10
     )
-    loss = RectifiedFlow(student=line, **SETTINGS).losses(pairs, step=0, generator=stream(0, "l"))["student"]
+    loss = RectifiedFlow(student=line, **SETTINGS).losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"]
     assert float(loss.detach()) > 0.5  # the 1-flow draws its own noise
 
 
@@ -87,13 +92,13 @@ def test_distillation_compares_the_jump_from_pure_noise(pairs):
     seen = []
     jump = Function(lambda x, t, labels: seen.append((x, t)) or pairs.clean - pairs.noise)
     method = FlowDistillation(student=jump, distance=Squared(), **SETTINGS)
-    loss = method.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()
+    loss = method.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach()
     assert float(loss) < 1e-9
     assert_close(seen[0][0], pairs.noise)
     assert_close(seen[0][1], torch.full((64,), 0.999))
     still = FlowDistillation(student=Function(lambda x, t, labels: 0 * x), distance=Squared(), **SETTINGS)
     expected = (pairs.noise - pairs.clean).square().sum(dim=(1, 2, 3)).mean()  # the stand-in sums over pixels
-    assert_close(still.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach(), expected)
+    assert_close(still.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach(), expected)
 
 
 @pytest.mark.parametrize("name", ["flow1", "flow2", "flow3", "rf1", "rf2", "rf3"])

@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
+from hkd.draws import StreamDraws
 from hkd.methods.flow.rf2pp import RF2PlusPlus, u_shaped
 from hkd.seeding import ImageStreams, stream
 from tests.methods.stand_ins import Function, Squared
@@ -36,14 +37,14 @@ def test_a_perfect_denoiser_of_the_pairs_has_no_loss(pairs):
     assert float(pairs.clean.abs().max()) > 1  # where bytes, which the source stores, have an end
     image = pairs.clean.clamp(-1, 1)
     perfect = RF2PlusPlus(student=Function(lambda x, sigma, labels: image), distance=Squared(), **SETTINGS)
-    assert float(perfect.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach()) < 1e-6
+    assert float(perfect.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach()) < 1e-6
 
 
 def test_the_loss_is_that_of_configuration_f(pairs):
     shift = 0.01
     off = Function(lambda x, sigma, labels: pairs.clean.clamp(-1, 1) + shift)
     method = RF2PlusPlus(student=off, distance=Squared(), t_margin=0.2, t_rate=4.0, huber=0.00054)
-    loss = float(method.losses(pairs, step=0, generator=stream(0, "l"))["student"].detach())
+    loss = float(method.losses(pairs, step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     u = torch.rand((2, 16), generator=stream(0, "l"), dtype=torch.float64)
     t = 0.2 + 0.6 * u_shaped(u[0], u[1] < 0.5, 4.0)
     d = 192

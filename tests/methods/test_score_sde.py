@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from hkd.data.image_set import ImageBatch
 from hkd.data.toy import GaussianData
 from hkd.diffusion.schedules import exploding_sigmas
+from hkd.draws import StreamDraws
 from hkd.methods.multistep.score_sde import ScoreSDE
 from hkd.seeding import stream
 from tests.methods.stand_ins import Function
@@ -48,7 +49,7 @@ def test_the_noise_ladder_is_geometric():
 def test_the_loss_of_the_exact_score_is_known(unit_range):
     clean = 2 * unit_range.sample(2048, stream(0, "y")).float() - 1
     method = model(exact(unit_range))
-    loss = float(method.losses(ImageBatch(clean, None), step=0, generator=stream(0, "l"))["student"].detach())
+    loss = float(method.losses(ImageBatch(clean, None), step=0, draws=StreamDraws(stream(0, "l")))["student"].detach())
     sigma = method.sigma(torch.linspace(0, 1, 4001).double())
     expected = float(0.5 * 192 * (0.03 / (0.03 + sigma**2)).mean())  # half the variance of n given x, summed
     assert loss == pytest.approx(expected, rel=0.03)
@@ -65,7 +66,7 @@ def test_one_step_is_the_posterior_mean_of_the_state(unit_range, sigma):
 
 def test_the_loss_of_a_zero_network_is_half_the_number_of_pixels():
     method = model(Function(lambda x, log_sigma, labels: torch.zeros_like(x)))
-    loss = method.losses(ImageBatch(torch.zeros(512, 3, 8, 8), None), step=0, generator=stream(0, "l"))
+    loss = method.losses(ImageBatch(torch.zeros(512, 3, 8, 8), None), step=0, draws=StreamDraws(stream(0, "l")))
     assert float(loss["student"].detach()) == pytest.approx(96, rel=0.02)
 
 

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
+from hkd.draws import StreamDraws
 from hkd.methods.times import TimeLaw, grid_weights
 from hkd.seeding import stream
 
@@ -53,7 +54,7 @@ def test_log_normal_weighs_most_where_images_form():
 def test_log_normal_times_are_those_of_edms_training():
     """ln sigma ~ N(-1.2, 1.2²), between the points of the grid and, weighed by their stretch, on them."""
     u = torch.rand(20_000, generator=stream(0, "u"), dtype=torch.float64)
-    drawn = law(time_dist="lognormal").levels(u, stream(0, "x")).log()
+    drawn = law(time_dist="lognormal").levels(u, StreamDraws(stream(0, "x"))).log()
     assert float(drawn.mean()) == pytest.approx(-1.2, abs=0.04) and float(drawn.std()) == pytest.approx(1.2, abs=0.03)
     fine = edm_sigmas(400, sigma_min=EPS, sigma_max=T, rho=7.0)[:-1]
     weights, log = grid_weights(fine, "lognormal"), fine[1:].log()
@@ -65,7 +66,7 @@ def test_log_normal_times_are_those_of_edms_training():
 @pytest.mark.parametrize("name", LAWS)
 def test_points_are_drawn_as_often_as_their_weights_say(batch, name):
     times = law(time_states="grid", time_dist=name)
-    counts, generator, total = torch.zeros(18), stream(0, "draws"), 0
+    counts, generator, total = torch.zeros(18), StreamDraws(stream(0, "draws")), 0
     lookup = {float(value): k for k, value in enumerate(GRID.float())}
     for _ in range(400):
         _, sigma = times.state(batch, generator)
@@ -81,7 +82,7 @@ def test_points_are_drawn_as_often_as_their_weights_say(batch, name):
 
 @pytest.mark.parametrize("states", ["grid", "interp"])
 def test_an_intermediate_state_lies_on_its_own_trajectory(batch, gaussian, states):
-    state, sigma = law(time_states=states).state(batch, stream(0, "x"))
+    state, sigma = law(time_states=states).state(batch, StreamDraws(stream(0, "x")))
     truth = gaussian.solution(batch.state(0), T, sigma.double()).float()
     scale = (sigma**2 + 0.25).sqrt()[:, None, None, None]
     assert float(((state - truth) / scale).abs().mean()) < 0.02  # the stored ones are Heun's
@@ -90,8 +91,8 @@ def test_an_intermediate_state_lies_on_its_own_trajectory(batch, gaussian, state
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("states", ["grid", "interp"])
 def test_a_batch_shares_its_times_or_not(batch, states, name):
-    many = law(time_states=states, time_dist=name).state(batch, stream(0, "x"))[1]
-    one = law(time_states=states, time_dist=name, time_draw="per_batch").state(batch, stream(0, "x"))[1]
+    many = law(time_states=states, time_dist=name).state(batch, StreamDraws(stream(0, "x")))[1]
+    one = law(time_states=states, time_dist=name, time_draw="per_batch").state(batch, StreamDraws(stream(0, "x")))[1]
     assert one.shape == many.shape == (6,)
     assert len(set(one.tolist())) == 1 < len(set(many.tolist()))
 
@@ -102,7 +103,7 @@ def test_a_batch_shares_its_times_or_not(batch, states, name):
 )
 def test_times_are_uniform_in_their_own_variable(name, of):
     u = torch.linspace(0, 1, 11, dtype=torch.float64)
-    sigma = law(time_dist=name).levels(u, stream(0, "x"))
+    sigma = law(time_dist=name).levels(u, StreamDraws(stream(0, "x")))
     steps = of(sigma).diff()
     assert_close(steps, steps.mean().expand(10), rtol=1e-6, atol=1e-9)
     assert_close(sigma[[0, -1]], torch.tensor([EPS, T]).double())
@@ -111,7 +112,7 @@ def test_times_are_uniform_in_their_own_variable(name, of):
 @pytest.mark.parametrize("name", ["uniform_t", "uniform_index"])
 def test_times_below_eps_are_eps(name):
     u = torch.linspace(0, 1e-6, 3, dtype=torch.float64)
-    assert bool((law(time_dist=name, time_support="zero_to_T").levels(u, stream(0, "x")) == EPS).all())
+    assert bool((law(time_dist=name, time_support="zero_to_T").levels(u, StreamDraws(stream(0, "x"))) == EPS).all())
 
 
 def test_a_law_that_is_not_known_is_refused():

@@ -230,11 +230,11 @@ NO_OPS = {
     "comment": ("koopman/evolution.py", "def evolve(", "# closed form\ndef evolve("),
     "message of an error": ("koopman/choices.py", "is not one of", "is none of"),
     "line of a log": ("training/loop.py", "checkpoint passed over", "checkpoint not used"),
-    "type hint": ("training/loop.py", "def step(self, batch: Any) -> dict[str, float]:", "def step(self, batch):"),
+    "type hint": ("training/trainer.py", "def step(self, batch: Any) -> dict[str, float]:", "def step(self, batch):"),
     "another preset's network": ("nets/kdm.py", "nn.LeakyReLU(0.2)", "nn.LeakyReLU(0.1)"),
     "settings of no run": ("settings/origins.py", "width=110", "width=100"),
     "writing of files": ("store/atomic.py", "1 << 20", "1 << 21"),
-    "command": ("stages/train.py", "checkpoint_seconds: float\n", "checkpoint_seconds: int\n"),
+    "command": ("stages/train.py", "] = 600.0", "] = 60.0"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from hkd.methods.base import Method
+from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import Conduct, train
+from hkd.training.trainer import Trainer
 
 
 class Two(Method):
@@ -27,8 +30,8 @@ class Two(Method):
         for net in (self.student, self.fake):
             nn.init.ones_(net.weight)
 
-    def losses(self, batch, *, step, generator):
-        self.drawn = torch.randn(2, generator=generator)
+    def losses(self, batch, *, step, draws):
+        self.drawn = draws.normal((2,))
         self.dropped = torch.rand(2)  # what dropout would draw
         return {"student": batch * self.student(torch.ones(1, 1)).sum(), "fake": self.fake(torch.ones(1, 1)).sum()}
 
@@ -119,3 +122,30 @@ def test_network_evaluations_are_counted_image_by_image(tmp_path, tiny_run, buil
         trainer = Trainer(build(run), run.training, seed=0)
         train(trainer, feed(run), Checkpoints(tmp_path / method, "x"), title=method)
         assert trainer.progress.network_evals == per_image * run.training.steps * run.training.batch
+
+
+def test_events_are_written_where_they_are_wanted_or_refused_in_one_line(tmp_path):
+    conduct = Conduct(events=tmp_path / "events", log_every=10)
+    trainer = Trainer(Two(), settings(), seed=0)
+    if find_spec("tensorboard") is None:
+        with pytest.raises(ConfigError, match="pip install tensorboard"):
+            train(trainer, lambda step: 1.0, Checkpoints(tmp_path, "x"), title="", conduct=conduct)
+    else:
+        train(trainer, lambda step: 1.0, Checkpoints(tmp_path, "x"), title="", conduct=conduct)
+        assert list((tmp_path / "events").iterdir())
+
+
+def test_a_line_has_speed_memory_time_left_and_the_mean_loss_since_the_line_before(tmp_path):
+    conduct = Conduct(log_every=10)
+    train(
+        Trainer(Two(), settings(), seed=0),
+        lambda step: float(step % 10),
+        Checkpoints(tmp_path, "x"),
+        title="",
+        conduct=conduct,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    assert all(line["images_per_second"] > 0 and line["memory_gib"] > 0 for line in lines)
+    assert lines[-1]["seconds_left"] == 0 < lines[0]["seconds_left"]
+    assert lines[0]["mean/loss/student"] < lines[0]["loss/student"]  # the batches grow from line to line

@@ -12,8 +12,9 @@ from hkd.store.atomic import sha256
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import train
 from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, weights_name
+from hkd.training.trainer import Trainer
 from tests.fuzzed import COMPARED, COUNTS, refused
 
 METHOD, STEPS = "methods/hkd", 6

@@ -13,8 +13,9 @@ from torch.testing import assert_close
 from hkd.methods.base import Method
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints, Progress
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import Conduct, train
 from hkd.training.nonfinite import Diverged, note, zero
+from hkd.training.trainer import Trainer
 
 NAN, INF = math.nan, math.inf
 
@@ -30,7 +31,7 @@ class Pair(Method):
         for net in (self.student, self.fake):
             nn.init.ones_(net.weight)
 
-    def losses(self, batch, *, step, generator):
+    def losses(self, batch, *, step, draws):
         one, two, other = (torch.tensor(value) for value in batch)
         first, second = self.student.weight[0]
         return {"student": one * first + two * second, "fake": other * self.fake.weight.sum()}
@@ -110,7 +111,7 @@ def test_a_gradient_too_large_for_its_norm_makes_no_step():
 
 @pytest.mark.parametrize("clip", [None, 0.5, 100.0])
 def test_the_norm_and_the_clipping_of_a_finite_gradient_are_torchs_to_the_bit(clip):
-    from hkd.training.loop import _clip, _norm
+    from hkd.training.trainer import _clip, _norm
 
     generator = torch.Generator().manual_seed(0)
     weights = [nn.Parameter(torch.zeros(shape)) for shape in ((7, 5), (3,), (2, 3, 4, 4))]
@@ -127,21 +128,18 @@ def test_the_norm_and_the_clipping_of_a_finite_gradient_are_torchs_to_the_bit(cl
 def test_one_step_in_a_hundred_of_the_last_thousand_is_survived(total, allowed):
     progress = Progress()
     for k in range(allowed):
-        progress.step = 3 * k
-        note(progress, total, {})
-    progress.step = min(total, 1000) - 1
+        note(progress, 3 * k, total, {})
     with pytest.raises(
         Diverged, match=rf"{allowed + 1} of the last {min(total, 1000):,} steps were not finite \(x nan\)"
     ):
-        note(progress, total, {"x": NAN, "y": 1.0})
+        note(progress, min(total, 1000) - 1, total, {"x": NAN, "y": 1.0})
     assert progress.nonfinite_steps == allowed + 1
 
 
 def test_steps_further_back_than_a_thousand_do_not_count():
     progress = Progress()
     for step in range(0, 100000, 100):  # one in a hundred, for ever: ten among any thousand
-        progress.step = step
-        note(progress, 800000, {})
+        note(progress, step, 800000, {})
     assert progress.nonfinite_steps == 1000 and len(progress.nonfinite) == 10
 
 
@@ -151,7 +149,9 @@ def test_too_many_stop_the_training_with_one_line_and_its_weights_are_finite(tmp
     with pytest.raises(
         Diverged, match=r"step 7: 2 of the last 40 .*loss/student nan.*lower training.optimizer.lr"
     ) as it:
-        train(trainer, at({3: bad, 7: bad}), Checkpoints(tmp_path, "x"), title="", checkpoint_seconds=0)
+        train(
+            trainer, at({3: bad, 7: bad}), Checkpoints(tmp_path, "x"), title="", conduct=Conduct(checkpoint_seconds=0)
+        )
     assert "\n" not in str(it.value) and it.value.step == 7
     tensors, progress = Checkpoints(tmp_path, "x").load()
     assert progress.step == 7 and all(bool(torch.isfinite(value).all()) for value in tensors.values())

@@ -8,7 +8,8 @@ import torch
 from hkd import interrupt
 from hkd.interrupt import Interrupted
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import Trainer, train
+from hkd.training.loop import Conduct, train
+from hkd.training.trainer import Trainer
 
 ADAM = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8}
 CASES = {
@@ -98,7 +99,7 @@ def test_the_kill_of_a_process_loses_only_what_came_after_the_last_checkpoint(tr
 
     first, batches = trainer("edm adam")
     with pytest.raises(Killed):
-        train(first, killing, Checkpoints(tmp_path / "cut", "x"), title="cut", checkpoint_seconds=0)
+        train(first, killing, Checkpoints(tmp_path / "cut", "x"), title="cut", conduct=Conduct(checkpoint_seconds=0))
     second, batches = trainer("edm adam")
     asked = []
     train(second, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path / "cut", "x"), title="cut")

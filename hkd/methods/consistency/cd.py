@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.consistency.objective import ConsistencyModel, consistency_pair
 from hkd.methods.distances import PerceptualDistance, perceptual_loss
 
@@ -38,13 +39,13 @@ class CD(ConsistencyModel):
         self.distance = distance
         self.points = points
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return d(f(x_t, t), sg f(x_s, s)), where Heun's method on the teacher's ODE takes x_t to x_s."""
         clean, labels = batch.clean, batch.labels
-        n = torch.randint(self.points - 1, (len(clean),), generator=generator)
-        grid = self.grid(self.points)
+        n = draws.integers(self.points - 1, len(clean))
+        grid = self.grid(self.points).to(n.device)
         t, s = grid[n + 1].to(clean), grid[n].to(clean)
-        x = clean + per_image(t) * torch.randn(clean.shape, generator=generator).to(clean)
+        x = clean + per_image(t) * draws.normal(clean.shape).to(clean)
         nearer = heun_step(lambda x, sigma: self.teacher(x, sigma, labels), x, t, s)
 
         def f(x: Tensor, sigma: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.consistency.objective import ConsistencyModel, consistency_pair
 from hkd.methods.distances import PerceptualDistance, perceptual_loss
 
@@ -44,14 +45,14 @@ class CT(ConsistencyModel):
         self.s0, self.s1, self.mu0 = s0, s1, mu0
         self.decay_over = decay_over
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return d(f(y + t z, t), f⁻(y + s z, s)) for t and s neighbours on the grid, all pairs equally likely."""
         clean, labels = batch.clean, batch.labels
         points = grid_points(step, self.total_steps, s0=self.s0, s1=self.s1)
-        n = torch.randint(points - 1, (len(clean),), generator=generator)
-        grid = self.grid(points)
+        n = draws.integers(points - 1, len(clean))
+        grid = self.grid(points).to(n.device)
         t, s = grid[n + 1].to(clean), grid[n].to(clean)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
         prediction, target = consistency_pair(
             lambda x, sigma: self.student(x, sigma, labels),
             lambda x, sigma: self.target(x, sigma, labels),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.consistency.objective import consistency_pair
 from hkd.methods.distances import pseudo_huber
@@ -49,15 +50,15 @@ class ECM(Method):
         self.sigma_max = sigma_max
         self.evaluation_sigma_min = evaluation_sigma_min
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the distance between f at t and f at r, divided by t - r.
 
         Where r = 0 the target is the clean image itself, as in the loss of a diffusion model.
         """
         clean = batch.clean
-        t = log_normal(len(clean), self.p_mean, self.p_std, generator).to(clean)
+        t = log_normal(len(clean), self.p_mean, self.p_std, draws).to(clean)
         r = nearer_level(t, stage=step // self.stage_steps, q=self.q, k=self.k, b=self.b)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
 
         def f(x: Tensor, sigma: Tensor) -> Tensor:
             return self.student(x, sigma, batch.labels)

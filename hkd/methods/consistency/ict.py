@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.consistency.objective import ConsistencyModel, consistency_pair
 from hkd.methods.distances import pseudo_huber
 
@@ -44,14 +45,15 @@ class ICT(ConsistencyModel):
         self.p_std = p_std
         self.huber = huber
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the Huber norm of f(y + t z, t) - sg f(y + s z, s) over the whole image, divided by t - s."""
         clean = batch.clean
         grid = self.grid(grid_points(step, self.total_steps, s0=self.s0, s1=self.s1))
         weights = level_probabilities(grid, self.p_mean, self.p_std)
-        n = torch.multinomial(weights, len(clean), replacement=True, generator=generator)
+        n = draws.choices(weights, len(clean))
+        grid = grid.to(n.device)
         t, s = grid[n + 1].to(clean), grid[n].to(clean)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
 
         def f(x: Tensor, sigma: Tensor) -> Tensor:
             return self.student(x, sigma, batch.labels)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hkd.data.image_set import ImageBatch
 from hkd.data.trajectories import TrajectoryBatch
 from hkd.diffusion.schedules import edm_sigmas, per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import PerceptualDistance, perceptual_loss
 from hkd.seeding import ImageStreams
@@ -55,46 +56,44 @@ class DMD(Method):
         self.sigmas = grid.to(torch.float32)
         self.matched = self.sigmas[round(lowest * levels) : round(highest * levels) + 1]
 
-    def losses(
-        self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch | ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the generator's loss, matching plus regression, and the fake denoiser's, its error on images of G."""
         like, labels = batch.clean, batch.labels
-        image = self.generate(torch.randn(like.shape, generator=generator).to(like), labels)
-        loss = self.matching(image, labels, generator)
+        image = self.generate(draws.normal(like.shape).to(like), labels)
+        loss = self.matching(image, labels, draws)
         if self.regression_weight:
             loss = loss + self.regression_weight * self.regression(batch)
-        return {"student": loss, "fake": self.denoising(image.detach(), labels, generator)}
+        return {"student": loss, "fake": self.denoising(image.detach(), labels, draws)}
 
     def generate(self, noise: Tensor, labels: Tensor | None) -> Tensor:
         """Return G(z) for unit noise z."""
         return self.student(self.sigma_max * noise, self.sigma_max, labels)
 
-    def matching(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+    def matching(self, image: Tensor, labels: Tensor | None, draws: Draws) -> Tensor:
         """Return the loss of distribution matching: half the squared error of x to sg(x - grad).
 
         Its gradient with respect to x is `grad` divided by the number of values.
         """
-        grad = self.direction(image.detach(), labels, generator)
+        grad = self.direction(image.detach(), labels, draws)
         return 0.5 * (image - (image - grad).detach()).square().mean()
 
     @torch.no_grad()
-    def direction(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+    def direction(self, image: Tensor, labels: Tensor | None, draws: Draws) -> Tensor:
         """Return the direction of the matching (Eq. 7 and 8): (D_fake - D_real) / mean |x - D_real|.
 
         The denoisers are evaluated at noised images, the mean is taken over each image.
         """
-        noised, sigma = noised_at(self.matched, image, generator)
+        noised, sigma = noised_at(self.matched, image, draws)
         real, fake = self.teacher(noised, sigma, labels), self.fake(noised, sigma, labels)
         size = (image - real).abs().mean(dim=(1, 2, 3), keepdim=True)
         return (fake - real) / size.clamp(min=1e-8)
 
-    def denoising(self, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+    def denoising(self, image: Tensor, labels: Tensor | None, draws: Draws) -> Tensor:
         """Return the fake denoiser's error with EDM's weight sigma^-2 + sigma_data^-2, averaged over pixels (Eq. 6).
 
         It learns on all levels of the grid, as in Algorithm 1.
         """
-        noised, sigma = noised_at(self.sigmas, image, generator)
+        noised, sigma = noised_at(self.sigmas, image, draws)
         error = (self.fake(noised, sigma, labels) - image).square().mean(dim=(1, 2, 3))
         return ((sigma**-2 + self.sigma_data**-2) * error).mean()
 
@@ -129,14 +128,13 @@ class DMDRegressionOnly(DMD):
         """Load EDM into the generator."""
         self.student.load_state_dict(state)
 
-    def losses(
-        self, batch: TrajectoryBatch | ImageBatch, *, step: int, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch | ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the weighted perceptual distance to the teacher's images."""
         return {"student": self.regression_weight * self.regression(batch)}
 
 
-def noised_at(levels: Tensor, image: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def noised_at(levels: Tensor, image: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Return images (B, C, H, W) with noise of some of the levels (N,), all equally likely, and those levels (B,)."""
-    sigma = levels[torch.randint(len(levels), (len(image),), generator=generator)].to(image)
-    return image + per_image(sigma) * torch.randn(image.shape, generator=generator).to(image), sigma
+    index = draws.integers(len(levels), len(image))
+    sigma = levels.to(index.device)[index].to(image)
+    return image + per_image(sigma) * draws.normal(image.shape).to(image), sigma

@@ -5,10 +5,10 @@ Source: Luhman and Luhman (2021), "Knowledge Distillation in Iterative Generativ
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -20,7 +20,7 @@ class KD(Method):
         super().__init__()
         self.student, self.time = student, time
 
-    def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the absolute error, summed over pixels and averaged over the batch.
 
         This is the loss of the CIFAR-10 code; the paper prints squares. Targets are cut off at -1 and 1, because those

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import PerceptualDistance, perceptual_loss
 from hkd.nets.kdm import Discriminator, KDMNet
@@ -27,6 +28,7 @@ class KDM(Method):
     """
 
     trains: ClassVar[tuple[str, ...]] = ("student", "discriminator")
+    whole_batch = True  # the discriminator normalises over its batch
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class KDM(Method):
             torch.default_generator.manual_seed(address(0, "discriminator"))
             self.discriminator = Discriminator(student.img_resolution, student.img_channels, discriminator_width)
 
-    def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the losses of network and discriminator.
 
         The network's is |z_0 - K z_T|² + rec(D(z_0), x_0) + rec(D(K z_T), x_0) + the adversarial term. Both losses
@@ -59,7 +61,7 @@ class KDM(Method):
         net = self.student
         z0 = net.encode_clean(image, labels)
         zT = net.encode_noise(batch.noise * self.sigma_max, self.time(image), labels)
-        jitter = self.latent_noise * torch.randn((2, *z0.shape), generator=generator).to(z0)
+        jitter = self.latent_noise * draws.normal((2, *z0.shape), images=1).to(z0)
         pushed = net.evolve(zT + jitter[0], labels)
         made = net.decode(pushed, labels)
         loss = (z0 - pushed).square().mean()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -62,12 +63,12 @@ class PD(Method):
         """Return the stage to which optimiser step `step` belongs, counted from 0."""
         return next((stage for stage in self.stages if step < stage.end), self.stages[-1])
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the squared error of the student's image to the teacher's target, times max(1 / t², 1)."""
         clean, segments = batch.clean, self.stage(step).segments
-        i = torch.randint(segments, (len(clean),), generator=generator)
+        i = draws.integers(segments, len(clean))
         t, middle, s = (self.levels(i + shift, segments).to(clean.device) for shift in (0.0, 0.5, 1.0))
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
         x = clean + per_image(t).to(clean) * noise
         target = self.target(x, t, middle, s, batch.labels)
         error = (self.student(x, t.to(clean), batch.labels) - target).square().mean(dim=(1, 2, 3))

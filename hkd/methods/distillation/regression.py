@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from hkd.data.trajectories import TrajectoryBatch
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import PerceptualDistance
 from hkd.seeding import ImageStreams
@@ -37,7 +37,7 @@ class Regression(Method):
         self.lambda2 = lambda2
         self.target_state = target_state
 
-    def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the mean squared error, plus `lambda2` times the perceptual distance where there is one."""
         target = batch.near_clean if self.target_state == "x_eps" else batch.clean
         image = self.student(batch.state(0), self.sigma_max, batch.labels)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hkd.diffusion.adaptive import rk45
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -29,14 +30,14 @@ class RectifiedFlow(Method):
         self.rtol = rtol
         self.atol = atol
 
-    def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the squared error of the velocity between images and fresh noise (Eq. 1)."""
-        noise = torch.randn(batch.clean.shape, generator=generator).to(batch.clean)
-        return {"student": self.error(noise, batch.clean, batch.labels, generator)}
+        noise = draws.normal(batch.clean.shape).to(batch.clean)
+        return {"student": self.error(noise, batch.clean, batch.labels, draws)}
 
-    def error(self, noise: Tensor, image: Tensor, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+    def error(self, noise: Tensor, image: Tensor, labels: Tensor | None, draws: Draws) -> Tensor:
         """Return (v(z_t, t) - (x - z_0))² at uniform times, averaged over pixels."""
-        t = (self.t_min + (1 - self.t_min) * torch.rand(len(image), generator=generator)).to(image)
+        t = (self.t_min + (1 - self.t_min) * draws.uniform((len(image),))).to(image)
         state = per_image(t) * image + per_image(1 - t) * noise
         return (self.velocity(state, t, labels) - (image - noise)).square().mean()
 

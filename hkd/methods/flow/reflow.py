@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from hkd.draws import Draws
 from hkd.methods.base import refuse_nfe
 from hkd.methods.distances import PerceptualDistance, perceptual_loss
 from hkd.methods.flow.rectified import RectifiedFlow
@@ -19,9 +19,9 @@ from hkd.seeding import ImageStreams
 class Reflow(RectifiedFlow):
     """The k-flow: the loss of the 1-flow, between the noises and the images of the flow before it."""
 
-    def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the squared error of the velocity along the lines between the pairs."""
-        return {"student": self.error(batch.noise, batch.clean, batch.labels, generator)}
+        return {"student": self.error(batch.noise, batch.clean, batch.labels, draws)}
 
 
 class FlowDistillation(RectifiedFlow):
@@ -33,7 +33,7 @@ class FlowDistillation(RectifiedFlow):
         super().__init__(student=student, t_min=t_min, rtol=rtol, atol=atol)
         self.distance = distance
 
-    def losses(self, batch: Any, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the perceptual distance of z_0 + v(z_0, t_min) to the flow's image."""
         return {"student": perceptual_loss(self.distance, self.jump(batch.noise, batch.labels), batch.clean)}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hkd.data.trajectories import TrajectoryBatch
 from hkd.diffusion.schedules import per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import PerceptualDistance, pseudo_huber
 from hkd.seeding import ImageStreams
@@ -41,7 +42,7 @@ class RF2PlusPlus(Method):
         self.t_rate = t_rate
         self.huber = huber
 
-    def losses(self, batch: TrajectoryBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: TrajectoryBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return (1 - t) Huber(v, z - x) / d + perceptual(D, x) / t, averaged over the batch (Table 1, row F).
 
         Images are cut off at -1 and 1, because those of the official code are stored as bytes.
@@ -49,7 +50,7 @@ class RF2PlusPlus(Method):
         if self.distance is None:
             raise ValueError("this loss has a perceptual part: set `perceptual: true` in the method's config")
         image, noise = batch.clean.clamp(-1, 1), batch.noise
-        u = torch.rand((2, len(image)), generator=generator, dtype=torch.float64)
+        u = draws.uniform((2, len(image)), images=1, dtype=torch.float64)
         t = (self.t_margin + (1 - 2 * self.t_margin) * u_shaped(u[0], u[1] < 0.5, self.t_rate)).to(image)
         state = per_image(1 - t) * image + per_image(t) * noise
         denoised = self.denoised(state, t, batch.labels)

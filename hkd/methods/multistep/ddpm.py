@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import linear_betas, per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -29,12 +30,12 @@ class DDPM(Method):
         self.betas = linear_betas(diffusion_steps, first=beta_first, last=beta_last)
         self.alpha_bars = (1 - self.betas).cumprod(0)
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the mean squared error of the noise, all steps equally likely and of weight 1 (Eq. 14)."""
         clean = batch.clean
-        t = torch.randint(len(self.betas), (len(clean),), generator=generator)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
-        abar = per_image(self.alpha_bars[t]).to(clean)
+        t = draws.integers(len(self.betas), len(clean))
+        noise = draws.normal(clean.shape).to(clean)
+        abar = per_image(self.alpha_bars.to(t.device)[t]).to(clean)
         error = self.noise(abar.sqrt() * clean + (1 - abar).sqrt() * noise, t, batch.labels) - noise
         return {"student": error.square().mean()}
 

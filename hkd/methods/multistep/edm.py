@@ -12,6 +12,7 @@ from hkd.data.image_set import ImageBatch
 from hkd.diffusion.augmentation import LABEL_DIM, augmented
 from hkd.diffusion.samplers import heun_states, last
 from hkd.diffusion.schedules import edm_sigmas, per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -45,17 +46,17 @@ class EDM(Method):
         self.sigma_min, self.sigma_max, self.rho = sigma_min, sigma_max, rho
         self.augment = _checked(augment, student)
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return the weighted denoising error, summed over pixels, averaged over the batch (Eq. 2 and Table 1).
 
         With augmentation the clean image is the augmented one, and the network is told its transform (Appendix F.2).
         """
         clean = batch.clean
         conditions: tuple[Tensor | None, ...] = (batch.labels,)
-        sigma = log_normal(len(clean), self.p_mean, self.p_std, generator).to(clean)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        sigma = log_normal(len(clean), self.p_mean, self.p_std, draws).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
         if self.augment:  # drawn last, so that levels and noise are those of a training without augmentation
-            clean, told = augmented(clean, self.augment, generator)
+            clean, told = augmented(clean, self.augment, draws)
             conditions = (batch.labels, told)
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
         denoised = self.student(clean + per_image(sigma) * noise, sigma, *conditions)
@@ -74,9 +75,9 @@ class EDM(Method):
         return last(heun_states(denoiser, sigmas[0] * noise.to(torch.float64), sigmas))
 
 
-def log_normal(n: int, mean: float, std: float, generator: torch.Generator) -> Tensor:
+def log_normal(n: int, mean: float, std: float, draws: Draws) -> Tensor:
     """Return n noise levels with ln sigma ~ N(mean, std^2), on the CPU."""
-    return (mean + std * torch.randn(n, generator=generator)).exp()
+    return (mean + std * draws.normal((n,))).exp()
 
 
 def _checked(augment: float, student: nn.Module) -> float:

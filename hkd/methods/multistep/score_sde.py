@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hkd.data.image_set import ImageBatch
 from hkd.diffusion.schedules import exploding_sigmas, per_image
+from hkd.draws import Draws
 from hkd.methods.base import Method, refuse_nfe
 from hkd.seeding import ImageStreams
 
@@ -41,12 +42,12 @@ class ScoreSDE(Method):
         self.sigma_min, self.sigma_max, self.t_min = sigma_min, sigma_max, t_min
         self.snr, self.corrector_norms = snr, corrector_norms
 
-    def losses(self, batch: ImageBatch, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, batch: ImageBatch, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return |sigma s(x + sigma n, sigma) + n|² / 2, summed over pixels (Eq. 7 with lambda = sigma²)."""
         clean = (batch.clean + 1) / 2
-        t = self.t_min + (1 - self.t_min) * torch.rand(len(clean), generator=generator)
+        t = self.t_min + (1 - self.t_min) * draws.uniform((len(clean),))
         sigma = self.sigma(t).to(clean)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = draws.normal(clean.shape).to(clean)
         score = self.score(clean + per_image(sigma) * noise, sigma, batch.labels)
         error = (per_image(sigma) * score + noise).square().sum(dim=(1, 2, 3))
         return {"student": 0.5 * error.mean()}

@@ -1,0 +1,64 @@
+"""Trajectories that no device holds whole: read ahead of the training by a thread, in the order of the file.
+
+While a batch is being trained on, the next one is read into memory that a GPU can be fed from, one of two buffers in
+turn. Rows are read in ascending order, so that a disk is read forwards, and handed out in the order asked for.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hkd.data.trajectories import Trajectories, TrajectoryBatch
+
+
+class TrajectoriesAhead:
+    """Batches of a set, read in advance where somebody says which will be wanted next."""
+
+    def __init__(self, stored: Trajectories, device: torch.device) -> None:
+        self._stored, self._device = stored, device
+        self._buffers: list[Tensor | None] = [None, None]
+        self._free: list[torch.cuda.Event | None] = [None, None]  # when the copy out of a buffer is over
+        self._turn = 0
+        self._reader = ThreadPoolExecutor(1, "trajectories")
+        self._next: tuple[bytes, int, Future[Tensor]] | None = None
+
+    def expect(self, indices: np.ndarray) -> None:
+        """Start to read the trajectories that the next call of `batch` will ask for."""
+        if self._next is None:
+            turn, self._turn = self._turn, 1 - self._turn
+            self._next = (indices.tobytes(), turn, self._reader.submit(self._read, indices, turn))
+
+    def batch(self, indices: np.ndarray) -> TrajectoryBatch:
+        """Return the trajectories at `indices`, in that order: those expected, or read now."""
+        self.expect(indices)
+        assert self._next is not None
+        known, turn, future = self._next
+        self._next = None
+        rows = future.result()
+        if known != indices.tobytes():  # something else was expected: what was read is of no use
+            return self.batch(indices)
+        states = rows.to(self._device, non_blocking=True)
+        if self._device.type == "cuda":
+            self._free[turn] = torch.cuda.Event()
+            self._free[turn].record()  # type: ignore[union-attr]
+        elif states.data_ptr() == rows.data_ptr():
+            states = states.clone()  # the buffer will be written over
+        return self._stored.batch_of(states, indices, self._device)
+
+    def _read(self, indices: np.ndarray, turn: int) -> Tensor:
+        """Return the stored states of trajectories, in one of the two buffers."""
+        if (copied := self._free[turn]) is not None:
+            copied.synchronize()
+        buffer, shape = self._buffers[turn], (len(indices), *self._stored.shards[0].shape[1:])
+        if buffer is None or len(buffer) < len(indices):
+            buffer = torch.empty(shape, dtype=torch.float16, pin_memory=self._device.type == "cuda")
+            self._buffers[turn] = buffer
+        rows = buffer[: len(indices)]
+        target = rows.numpy()
+        for position in np.argsort(indices, kind="stable"):
+            target[position] = self._stored.row(int(indices[position]))
+        return rows

@@ -1,0 +1,134 @@
+"""A batch in parts has the gradient of the whole, for every method."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hkd.data.image_set import ImageBatch
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.costs import images_that_fit, step_cost
+from hkd.training.loop import Conduct, train
+from hkd.training.parts import Division, Indivisible, Part
+from hkd.training.trainer import TooLarge, Trainer
+
+BATCH = 8
+
+
+@given(batch=st.integers(1, 600), ranks=st.integers(1, 9), largest=st.none() | st.integers(1, 700))
+def test_the_parts_of_all_processes_are_the_batch_once(batch, ranks, largest):
+    if batch % ranks:
+        with pytest.raises(Indivisible, match=rf"training.batch {batch} .* {ranks} processes; start \d"):
+            Division(batch, largest, 0, ranks)
+        return
+    rows = [part for rank in range(ranks) for part in Division(batch, largest, rank, ranks).rows()]
+    assert [index for part in rows for index in range(batch)[part]] == list(range(batch))
+    sizes = [part.stop - part.start for part in rows]
+    assert max(sizes) <= (largest or batch) and min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+
+
+def test_a_part_is_halved_down_to_one_image():
+    division, sizes = Division(12), []
+    while True:
+        sizes.append(max(rows.stop - rows.start for rows in division.rows()))
+        try:
+            division = division.halved()
+        except Indivisible as error:
+            assert "single image" in str(error)
+            break
+    assert sizes == [12, 6, 3, 1]
+
+
+def test_parts_drop_out_different_values(tiny_run, build, feed):
+    """Else a batch of one image, repeated, would have one mask."""
+    run = tiny_run("methods/edm", training={"batch": BATCH}, network={"dropout": 0.5})
+    trainer, masks = Trainer(build(run), run.training, seed=0), []
+    trainer.method.losses = lambda batch, step, draws: (  # type: ignore[method-assign]
+        masks.append(torch.rand(4)),
+        {"student": sum(p.sum() for p in trainer.method.student.parameters())},
+    )[1]
+    trainer._gradients([Part(0, 0.5, None), Part(4, 0.5, None)], 1)
+    trainer._gradients([Part(0, 1.0, None)], 1)
+    assert not torch.equal(masks[0], masks[1]) and torch.equal(masks[0], masks[2])
+
+
+def test_a_device_without_room_gets_smaller_parts_and_the_step_is_made_once(tiny_run, build, feed, tmp_path, capsys):
+    run = tiny_run("methods/edm", training={"batch": BATCH, "steps": 3}, network={"dropout": 0.0})
+    batches, sizes = feed(run), []
+
+    def narrow(step: int, rows: slice = slice(0, BATCH)):
+        sizes.append(rows.stop - rows.start)
+        if sizes[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batches(step, rows)
+
+    cut, whole = (Trainer(build(run), run.training, seed=0) for _ in range(2))
+    train(cut, narrow, Checkpoints(tmp_path / "cut", "x"), title="t")
+    train(whole, batches, Checkpoints(tmp_path / "whole", "x"), title="t")
+    assert sizes == [8, 4] + 4 * [2] * 3
+    assert "t: out of memory; parts of 2 images from here on" in capsys.readouterr().err
+    assert cut.progress.network_evals == whole.progress.network_evals == 3 * BATCH
+    for name, value in whole.averaged().items():
+        assert_close(cut.averaged()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_device_that_holds_no_image_is_said_in_one_line(tiny_run, build, tmp_path):
+    run = tiny_run("methods/edm", training={"batch": 2})
+
+    def never(step: int, rows: slice | None = None):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(Indivisible, match="cannot hold a single image"):
+        train(Trainer(build(run), run.training, seed=0), never, Checkpoints(tmp_path, "x"), title="t")
+
+
+def test_a_method_whose_loss_needs_the_whole_batch_gets_it(tiny_run, build, feed, tmp_path):
+    run = tiny_run("methods/kdm", training={"steps": 1})
+    batches, seen = feed(run), []
+
+    def watched(step: int, rows: slice = slice(None)):
+        seen.append(rows)
+        return batches(step, rows)
+
+    conduct = Conduct(micro_batch=1)
+    train(Trainer(build(run), run.training, seed=0), watched, Checkpoints(tmp_path, "x"), title="t", conduct=conduct)
+    assert seen == [slice(None)]
+
+
+def test_bytes_and_operations_are_proportional_to_images_and_known_without_memory(tiny_run, build, feed):
+    run = tiny_run("methods/edm", training={"batch": 16})
+    method, batches = build(run).train(), feed(run)
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    few, many = (step_cost(method, batches(0, slice(0, n)), batches(0, slice(0, m))) for n, m in ((1, 2), (5, 16)))
+    assert many.kept == pytest.approx(few.kept, rel=0.03) and many.flops == pytest.approx(few.flops, rel=0.01)
+    assert few.kept > 0 and few.flops > 0
+    nowhere = [ImageBatch(torch.empty(n, 3, 8, 8, device="meta"), None) for n in (1, 2)]
+    assert step_cost(build(run).train().to("meta"), *nowhere) == few
+    assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
+    assert all(p.grad is None for p in method.parameters())
+
+
+def test_a_step_is_not_made_where_there_is_no_room(tiny_run, build):
+    run = tiny_run("methods/edm")
+    trainer = Trainer(build(run), run.training, seed=0)
+
+    def none():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+
+    with pytest.raises(TooLarge):
+        trainer.step_in_parts(none())
+    assert trainer.progress.step == 0 and all(p.grad is None for p in trainer.method.parameters())
+
+
+def test_what_fits_is_what_is_left_beside_weights_and_moments(tiny_run, build, feed):
+    run = tiny_run("methods/edm", training={"batch": 4})
+    method = build(run).train()
+    cost = step_cost(method, feed(run)(0, slice(0, 1)), feed(run)(0))
+    trained = 4 * sum(p.numel() for p in method.student.parameters())
+    assert images_that_fit(cost, method, 0) == 1
+    free = int((7 * trained + 1.3 * (10.5 * cost.kept + cost.fixed)) / 0.9)
+    assert images_that_fit(cost, method, free) == 10

@@ -1,0 +1,75 @@
+"""A training of a small network, for `test_ranks`: FOLDER STEPS MICRO_BATCH [CHECKPOINT_SECONDS]; 16 images a step."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hkd import interrupt
+from hkd.draws import Draws
+from hkd.methods.base import Method
+from hkd.settings.sections import Ema, Optimizer, Training
+from hkd.training.checkpoint import Checkpoints
+from hkd.training.loop import Conduct, train
+from hkd.training.ranks import of_environment
+from hkd.training.trainer import Trainer
+
+BATCH, BAD = 16, 2
+
+
+class Denoiser(Method):
+    """A linear denoiser of points; in one step its loss is not finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.student = nn.Linear(6, 6)
+
+    def losses(self, batch: torch.Tensor, *, step: int, draws: Draws) -> dict[str, torch.Tensor]:
+        noisy = batch + draws.normal(batch.shape)
+        error = (self.student(noisy) - batch).square().mean()
+        return {"student": error * (float("nan") if step == BAD else 1.0)}
+
+
+def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
+    interrupt.install()
+    folder.mkdir(parents=True, exist_ok=True)
+    ranks = of_environment()
+    (folder / f"rank{ranks.rank}.pid").write_text(str(os.getpid()))
+    settings = Training(
+        steps=steps,
+        batch=BATCH,
+        optimizer=Optimizer(name="adam", lr=0.01, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0),
+        warmup_steps=0,
+        schedule="constant",
+        final_lr=1.0,
+        clip=1.0,
+        ema=Ema(kind="constant", decay=0.9),
+        flip=False,
+        draws="image",
+    )
+
+    def feed(step: int, rows: slice = slice(None)) -> Any:
+        time.sleep(0.05 if seconds < 1 else 0)
+        return torch.sin(torch.arange(BATCH * 6, dtype=torch.float32).view(BATCH, 6) + step)[rows]
+
+    with ranks.joined(torch.device("cpu")):
+        trainer = Trainer(Denoiser(), settings, seed=0, ranks=ranks)
+        conduct = Conduct(micro_batch=micro, checkpoint_seconds=seconds)
+        train(trainer, feed, Checkpoints(folder, "x"), title="t", conduct=conduct)
+        if ranks.first:
+            torch.save(trainer.state(), folder / "weights.pt")
+            progress = trainer.progress
+            facts = {"network_evals": progress.network_evals, "nonfinite": progress.nonfinite}
+            (folder / "progress.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:]))
