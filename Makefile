@@ -86,13 +86,13 @@ lint: $(VENV)/.installed-test  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile rules workflow
 
 weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv

@@ -157,13 +157,19 @@ def pick_device(name: str) -> torch.device:
     """
     import os
 
-    import torch
-
+    from hkd import devices
     from hkd.settings.origins import ConfigError
+
+    if name != "cpu":
+        try:
+            devices.claim()  # before CUDA starts
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
+    if name == "cuda" and "LOCAL_RANK" in os.environ and not devices.claimed():  # of several processes each has its own
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
@@ -188,6 +194,7 @@ def start_together(processes: int) -> None:
 
     if "WORLD_SIZE" in os.environ:
         return
+    os.environ["HKD_GPUS"] = "1"  # each takes one
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]
     os.execv(sys.executable, [sys.executable, *launch, *sys.argv[1:]])
 

@@ -333,6 +333,8 @@ class Benchmark(Section):
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
         compute: precision and ways of computing; see `Compute`.
+        replace: whether other trainings may take the place of finished ones at `paper` scale.
+        leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
     """
 
     benchmark: Title
@@ -346,6 +348,8 @@ class Benchmark(Section):
     extractors: Route
     extractor: str = "metric"
     rerun: Literal["code", "settings"] | None = None
+    replace: bool = False
+    leftovers: Literal["wait", "cancel"] = "wait"
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]
