@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-slurm test-slurm-ci test-all coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -66,6 +66,11 @@ test-ci: $(VENV)/.installed-test  ## of the longer proofs, one of each kind (a q
 test-slow: $(VENV)/.installed-test  ## all longer proofs: full-size networks, kill and resume, end to end
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
 
+# installs nothing: PYTHON is that of any environment with torch >= 2.4, numpy, pydantic, pyyaml, safetensors, typer,
+# pillow and pytest
+test-gpu:  ## what only a GPU can show (ten minutes, one card); see docs/gpu.md
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m pytest -m gpu -rs tests/gpu
+
 test-slurm: $(VENV)/.installed-slurm  ## submission to a one-node SLURM here; needs Debian's slurm-wlm and munge
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slurm -rs
 
@@ -81,13 +86,13 @@ lint: $(VENV)/.installed-test  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile rules workflow
 
 weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv

@@ -2,8 +2,16 @@
 # rules/studies/; a new study is found by its file.
 from pathlib import Path
 
+from snakemake.utils import min_version
 
-configfile: "configs/benchmarks/embedded.yaml"
+min_version("9.19")
+
+
+# beside this file, wherever the workflow runs
+configfile:
+    workflow.current_basedir.join("configs/benchmarks/embedded.yaml").get_path_or_uri(
+        secret_free=True
+    )
 
 
 # used with `--sdm apptainer` only; container/hkd.def says how to build it
@@ -42,10 +50,15 @@ rule all:
         rules.figures.input,
 
 
+onstart:
+    hkd.launch.begin(workflow, PLAN)
+
+
 onsuccess:
     if WORK.finished_tables():
-        shell("hkd show || true")
+        shell(". {WORK.environment:q}; hkd show || true")
         # a finished run ends with what it says of the printed numbers
         shell(
-            "hkd compare || echo 'hkd compare failed, and the run has no verdicts; run it by hand' >&2"
+            ". {WORK.environment:q}; hkd compare"
+            " || echo 'hkd compare failed, and the run has no verdicts; run it by hand' >&2"
         )

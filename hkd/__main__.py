@@ -1,12 +1,22 @@
-"""The `hkd` command: turns mistakes into one line each, and a request to stop into exit code 85."""
+"""The `hkd` command: turns mistakes into one line each, and every end into an exit code that says what to do.
+
+0: done. 1: settings or inputs are wrong, so that the same command fails again. 2: the command line is wrong. 70: a
+fault of ours, with its traceback. 75: the system refused, and may not next time. 85: stopped on request; what is
+finished is saved.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
+import traceback
+from contextlib import suppress
 
-from hkd import interrupt
+from hkd import hopeless, interrupt
+
+HOPELESS, FAULT, TRY_AGAIN = 1, 70, 75  # exit codes
 
 SPOKEN = (  # errors that speak to the user, by the module that they are in
     ("hkd.settings.origins", "ConfigError"),
@@ -24,10 +34,18 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without a character shows its number
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    try:
+        code = _run()
+    except Exception as error:  # a fault of ours, or of the machine: its exit code is not that of wrong settings
+        traceback.print_exc()
+        _show_beyond_log(f"{type(error).__name__}: {error}")
+        code = FAULT
+    sys.exit(code)
 
 
 def _run() -> int:
+    if (words := hopeless.said(sys.argv)) is not None:
+        return _tell(words)
     try:
         try:
             interrupt.install()  # before the slow imports: a signal during start-up must not be lost
@@ -64,6 +82,11 @@ def _command() -> int:
     except (ValueError, RuntimeError) as error:
         if not isinstance(error, _spoken()):
             raise
+        from hkd.store.refusals import Refused
+
+        if isinstance(error, Refused):
+            return _tell(str(error), TRY_AGAIN)
+        hopeless.remember(sys.argv, str(error))
         return _tell(str(error))
     except OSError as error:
         from hkd.store.refusals import refusal
@@ -71,13 +94,21 @@ def _command() -> int:
         refused = refusal(error, error.filename or "output", "open")
         if refused is None:
             raise
-        return _tell(str(refused))
+        return _tell(str(refused), TRY_AGAIN)
 
 
-def _tell(message: str) -> int:
+def _tell(message: str, code: int = HOPELESS) -> int:
     for line in message.splitlines():
         print(f"hkd: {line}", file=sys.stderr)
-    return 1
+    _show_beyond_log(message)
+    return code
+
+
+def _show_beyond_log(message: str) -> None:
+    """Print the reason of a job's failure where its workflow is watched, before all that Snakemake says of it."""
+    with suppress(OSError):
+        if "HKD_WORKFLOW_PID" in os.environ and stat.S_ISREG(os.fstat(2).st_mode):
+            print(f"hkd: {message}\n     log: {os.readlink('/proc/self/fd/2')}", flush=True)
 
 
 def _spoken() -> tuple[type[Exception], ...]:

@@ -13,7 +13,18 @@ from typer.core import TyperGroup
 GROUPS = ("stages", "look and edit", "compare and report", "your own images", "maintain")
 STAGES = (  # in the order in which the workflow runs them
     *("prepare", "extractor", "trajectories", "train", "sample", "reference", "features", "metrics"),
-    *("trajectory_error", "table", "figure", "distance", "reference_distance", "config", "fetch", "ports", "ship"),
+    *(
+        "trajectory_error",
+        "table",
+        "figure",
+        "distance",
+        "reference_distance",
+        "config",
+        "fetch",
+        "ports",
+        "records",
+        "ship",
+    ),
 )
 STUDIES = Path(__file__).resolve().parent / "studies"
 WIDTH = 100  # columns of help, so that every command keeps one line

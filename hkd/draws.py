@@ -175,8 +175,8 @@ class ImageDraws(Draws):
         if self._first is None:  # no image has a number of its own: the blocks are counted through
             block = torch.arange(count * blocks, device=self._device).view(count, blocks)
             return philox((block, ALL_IMAGES, self._step, call), self._key)
-        image = (self._first + torch.arange(count, device=self._device))[:, None].expand(count, blocks)
-        block = torch.arange(blocks, device=self._device).expand(count, blocks)
+        image = (self._first + torch.arange(count, device=self._device))[:, None]
+        block = torch.arange(blocks, device=self._device)
         return philox((block, image, self._step, call), self._key)
 
 
@@ -186,18 +186,17 @@ def philox(counter: Sequence[Tensor | int], key: int) -> list[Tensor]:
     Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
 
     Args:
-        counter: four words below 2^32, int64 tensors of one shape or numbers.
+        counter: four words below 2^32, int64 tensors of shapes that broadcast, or numbers.
         key: two words, the lower one first.
     """
-    shape = next(word for word in counter if isinstance(word, Tensor))
-    c = [word if isinstance(word, Tensor) else torch.full_like(shape, word) for word in counter]
-    low, high = key & MASK, (key >> 32) & MASK
+    a, b, c, d = counter
+    low, high = key & MASK, key >> 32 & MASK
     for _ in range(ROUNDS):
         # int64 products wrap around, which leaves all 64 bits of the product of two words as they should be
-        left, right = c[0] * MULTIPLIERS[0], c[2] * MULTIPLIERS[1]
-        c = [((right >> 32) & MASK) ^ c[1] ^ low, right & MASK, ((left >> 32) & MASK) ^ c[3] ^ high, left & MASK]
+        left, right = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a, b, c, d = (right >> 32 & MASK) ^ b ^ low, right & MASK, (left >> 32 & MASK) ^ d ^ high, left & MASK
         low, high = (low + WEYL[0]) & MASK, (high + WEYL[1]) & MASK
-    return c
+    return [torch.as_tensor(word) for word in (a, b, c, d)]
 
 
 def _box_muller(u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

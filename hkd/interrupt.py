@@ -22,9 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from hkd import owner
+from hkd import owner, slurm
+from hkd.store.refusals import ArtifactError, Refused
 
 EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
+
+PATIENCE = 60.0  # seconds that a job of a cluster waits for another writer of its folder
 
 _stop = threading.Event()
 _graceful = 0
@@ -96,20 +99,30 @@ def only_writer(folder: Path | str) -> Iterator[None]:
     """Hold `folder` for this process alone; wait while another writer, such as an orphaned job, still holds it.
 
     The kernel drops the lock with its holder, so a killed holder never blocks the next one. The file says who holds it.
+    A job of a cluster waits for a minute only, as long as an attempt of its own may take to end: it would hold a GPU.
+
+    Raises:
+        ArtifactError: another writer works on, or the disk has no locks and HKD_LOCKS is not `off`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    told = time.monotonic() + 1.0
-    descriptor = _lock_file(folder / ".writer.lock")
+    began = time.monotonic()
+    told = began + 1.0
+    descriptor = lock_file(folder / ".writer.lock")
     try:
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(descriptor, folder)
                 break
             except BlockingIOError:
                 check()
+                if slurm.job() and time.monotonic() - began > PATIENCE:
+                    raise Refused(
+                        f"{folder}: another writer is at work ({holder(descriptor)}); this job leaves, so that it "
+                        "holds no GPU meanwhile: run the same command again when that one has ended"
+                    ) from None
                 if time.monotonic() > told:
-                    print(f"{folder}: waiting for another writer to finish ({_holder(descriptor)})", file=sys.stderr)
+                    print(f"{folder}: waiting for another writer to finish ({holder(descriptor)})", file=sys.stderr)
                     told = math.inf
                 time.sleep(0.2)
         with suppress(OSError):  # of another user, or on a full disk: it holds all the same
@@ -120,7 +133,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock_file(path: Path) -> int:
+def lock_file(path: Path) -> int:
     """Return the descriptor of a lock; another user's, which we may not write, is held as well by reading it."""
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -129,7 +142,23 @@ def _lock_file(path: Path) -> int:
         return os.open(path, os.O_RDONLY | flags)
 
 
-def _holder(descriptor: int) -> str:
+def _lock(descriptor: int, folder: Path) -> None:
+    """Take the lock of an open file; with HKD_LOCKS=off only if the disk has any."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if os.environ.get("HKD_LOCKS") == "off":
+            return
+        raise ArtifactError(
+            f"{folder}: its disk has no locks ({error.strerror}), so nothing would stop a second writer; mount it with "
+            "them (Lustre: -o flock), put results on another disk (results=PATH), or set HKD_LOCKS=off and see to it "
+            "that nothing runs twice"
+        ) from None
+
+
+def holder(descriptor: int) -> str:
     """Return in words what the holder of a lock wrote into it."""
     try:
         found = json.loads(os.pread(descriptor, 4096, 0))

@@ -5,6 +5,7 @@ Loads nothing but the parser, so that `hkd --help` answers at once; plan, arrays
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from hkd.plan.runs import Plan
     from hkd.plan.work import Work
+    from hkd.settings.numerics import Compute
     from hkd.store.records import Record
 
 
@@ -113,6 +115,8 @@ def record(
 ) -> Record:
     """Return the record of a piece of work, whose clock starts now, once its inputs are found to be whole and right.
 
+    From here on torch computes as the benchmark's `compute` says.
+
     Args:
         inputs: names of those that are read, where a command by hand needs fewer than the workflow's job.
     Raises:
@@ -125,24 +129,47 @@ def record(
     check_inputs(work, *(inputs or ()))
     settings = work.settings if isinstance(work.settings, dict) else {"settings": work.settings}
     read = work.inputs(*(inputs or ()))
-    return Record(work.command, settings, work.settings_digest, seed, read, str(device), work.code, work.of)
+    compute = settled(device, work.plan.benchmark.compute, training=work.command == "train")
+    made_by = work.command, settings, work.settings_digest
+    return Record(*made_by, seed, read, str(device), work.code, work.of, compute)
+
+
+def settled(device: object, compute: Compute | None = None, *, training: bool = False) -> dict[str, Any]:
+    """Have torch compute on a device as settings say, by default in float32, and return what a record says of it.
+
+    A command that has not loaded torch computes nothing with it, and its record says nothing.
+    """
+    if "torch" not in sys.modules:
+        return {}
+    import torch
+
+    from hkd.compute import settle
+    from hkd.settings.numerics import Compute
+
+    return settle(compute or Compute(), torch.device(str(device)), training=training)
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device: `auto` is a GPU when there is one, else the CPU.
+    """Return the device: `auto` is a GPU when there is one, else the CPU; torch computes in float32 from here on.
 
     Raises:
         ConfigError: there is no such device.
     """
     import os
 
-    import torch
-
+    from hkd import devices
     from hkd.settings.origins import ConfigError
+
+    if name != "cpu":
+        try:
+            devices.claim()  # before CUDA starts
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes, each with a GPU of its own
+    if name == "cuda" and "LOCAL_RANK" in os.environ and not devices.claimed():  # of several processes each has its own
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
@@ -156,6 +183,7 @@ def pick_device(name: str) -> torch.device:
             raise ConfigError(f"device {name}: no GPU here; use --device cpu")
         if (device.index or 0) >= count:
             raise ConfigError(f"device {name}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one")
+    settled(device)
     return device
 
 
@@ -166,6 +194,7 @@ def start_together(processes: int) -> None:
 
     if "WORLD_SIZE" in os.environ:
         return
+    os.environ["HKD_GPUS"] = "1"  # each takes one
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]
     os.execv(sys.executable, [sys.executable, *launch, *sys.argv[1:]])
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hkd import slurm
 from hkd.store.lines import printable
 
 SHOWN = 80  # characters of each thing that somebody else's note says
@@ -53,7 +54,9 @@ def user() -> str:
 
 def note() -> dict[str, Any]:
     """Return what this process leaves where others must know who it is."""
+    job = {"job": slurm.job()} if slurm.job() else {}
     return {
+        **job,
         "user": user(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -67,7 +70,7 @@ def note() -> dict[str, Any]:
 
 def described(found: Mapping[str, Any]) -> str:
     """Return a note as words on one line, whoever wrote it."""
-    named = (("user", "user"), ("host", "host"), ("process", "pid"), ("since", "since"))
+    named = (("user", "user"), ("host", "host"), ("process", "pid"), ("job", "job"), ("since", "since"))
     words = [f"{word} {printable(str(found[key]))[:SHOWN]}" for word, key in named if key in found]
     return ", ".join(words) or "nobody known"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -14,14 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hkd import owner
-from hkd.plan.check import check, check_folders
+from hkd import devices, owner
+from hkd.plan.check import check_folders, check_settings
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work
-from hkd.settings.merge import CONFIGS, handed_on
-from hkd.settings.origins import ConfigError
-from hkd.store.atomic import write_json
+from hkd.settings.merge import CONFIGS, DEFAULT, handed_on
+from hkd.settings.origins import ConfigError, Layers, from_mapping
+from hkd.store.atomic import write_json, write_text
 from hkd.store.paths import METHOD
 from hkd.store.refusals import ArtifactError
 
@@ -29,23 +30,37 @@ from hkd.store.refusals import ArtifactError
 # kernel each time and faults them in again, which costs several times the arithmetic.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
+ENVIRONMENTS = Path(".snakemake/hkd-environments")
 MAX_NOTE_BYTES = 1 << 16
 FORGOTTEN = 3600.0  # seconds after which a note of another machine that holds no lock goes
 
 
-def plan(config: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Plan:
+def configs(rules: str) -> Path:
+    """Return the folder of settings that belongs to a folder of rules, which need not be where the workflow runs."""
+    found = Path(rules).parent / CONFIGS.name
+    return CONFIGS if found.resolve() == CONFIGS.resolve() else found
+
+
+def plan(
+    config: Mapping[str, Any], files: Sequence[str | Path] = (), settings: Path = CONFIGS, *, module: bool = False
+) -> Plan:
     """Return the plan of the workflow's merged config, all of whose runs are checked.
 
     Args:
-        config: what Snakemake made of `--configfile` and `--config`.
+        config: what Snakemake made of `--configfile` and `--config`; of a module, what its user states.
         files: of `--configfile`.
+        settings: the folder of settings.
+        module: whether another workflow uses this one: its config then names the benchmark that it inherits.
     Raises:
         WorkflowError: the config cannot be used; Snakemake prints it without a traceback.
     """
     from snakemake.exceptions import WorkflowError
 
     try:
-        made = check(Plan.of(config, [Path(file) for file in files], CONFIGS))
+        if module:
+            made = check_settings(Plan.load(json.dumps({"inherits": DEFAULT, **config}), configs=settings))
+        else:
+            made = check_settings(Plan.of(config, [Path(file) for file in files], settings))
         check_folders(made)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
@@ -56,10 +71,13 @@ class Rules:
     """The lookup of every rule: what a stage, or a part of a study, reads, leaves, is defined by and asks for.
 
     `stage` is a name; `fixed` are values that the rule does not take from wildcards.
+
+    Args:
+        environment: the file that every job sources.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, environment: str = "") -> None:
+        self._plan, self.environment = plan, environment
         parts = {part.name: part for study in plan.studies.values() for part in study.parts}
         self.stages: dict[str, Stage] = {**STAGES, **parts}
         self.local = sorted(name for name, stage in self.stages.items() if stage.local)
@@ -95,13 +113,21 @@ class Rules:
         own = [getattr(self._plan.study(name, kind), "dataset", None) for name, kind in study.sections.items()]
         return self._plan.study_dataset(next(iter(own), None))
 
-    def resources(self, stage: str, **fixed: Any) -> dict[str, Callable[..., int]]:
-        """Return the functions of what a job asks of the machine: its memory grows with each attempt."""
+    def resources(self, stage: str, **fixed: Any) -> dict[str, Callable[..., int] | str]:
+        """Return the functions of what a job asks of the machine, and the environment that its command sources.
+
+        No job is made again for another environment, as it would be for another parameter. Memory grows with each
+        attempt; time does where an attempt begins anew: others go on and lose nothing.
+        """
+        if self.stages[stage].local:
+            return {"environment": self.environment}
+        resumes = self.stages[stage].resumes
         needs = lambda wildcards: self._of(stage, wildcards, fixed).definition.needs  # noqa: E731
         return {
+            "environment": self.environment,
             "gpu": lambda wildcards: needs(wildcards).gpu,
             "mem_mb": lambda wildcards, attempt: needs(wildcards).mem_mb * attempt,
-            "runtime": lambda wildcards: needs(wildcards).minutes,
+            "runtime": lambda wildcards, attempt: needs(wildcards).minutes * (1 if resumes else attempt),
         }
 
     def finished_tables(self) -> list[str]:
@@ -136,18 +162,34 @@ class Rules:
         return self.stages[stage].work(self._plan, **dict(values))
 
 
-def prefix(plan: Plan) -> str:
-    """Return what precedes every job's command: this interpreter's `hkd` first, and the merged benchmark.
+def environment(plan: Plan, prefixed: Callable[[str], str] = str) -> str:
+    """Return the file that every job's command sources: this interpreter's `hkd` first, and the merged benchmark.
 
     The benchmark travels in the environment and not in the command, so that a change of an unrelated key reruns
-    nothing: what a job depends on is in the digest that it is given.
+    nothing: what a job depends on is in the digest that it is given. The file is named by its content, so that
+    workflows side by side, or two instances of one module, never read each other's.
+
+    Args:
+        prefixed: what Snakemake makes of a path; the `prefix:` of a module is laid before it.
     """
-    values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(plan.layers), "HKD_WORKFLOW_PID": str(os.getpid())}
+    roots = {key: prefixed(getattr(plan.benchmark, key)) for key in ("results", "figures")}
+    handed = plan.layers
+    if roots["results"] != plan.benchmark.results:
+        handed = Layers(dict(handed.values), dict(handed.origins)).put(from_mapping(roots, "the module's prefix"))
+    values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(handed), "HKD_CONFIGS": str(plan.configs)}
+    if plan.gpus and (found := devices.present()):
+        values |= {"HKD_DEVICES": found, "HKD_GPUS": str(plan.gpus)}
     if not plan.gpus:
         values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
-    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
-    text = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH {exports}; "
-    return text.replace("{", "{{").replace("}", "}}")  # Snakemake formats it as it does commands
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+    lines.append("export HKD_WORKFLOW_PID=$PPID  # the Snakemake that started this shell")
+    text = "".join(f"{line}\n" for line in lines)
+    file = ENVIRONMENTS / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.sh"
+    if not file.exists():
+        with suppress(OSError, ArtifactError):  # a folder that cannot be written runs no job either
+            write_text(file, text)
+    return str(file)
 
 
 def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) -> bool:

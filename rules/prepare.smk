@@ -14,7 +14,8 @@ rule prepare:
     params:
         digest=WORK.digest("prepare"),
     shell:
-        "exec hkd prepare {wildcards.dataset:q} {wildcards.split:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd prepare {wildcards.dataset:q} {wildcards.split:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule extractor:
@@ -32,4 +33,5 @@ rule extractor:
     params:
         digest=WORK.digest("extractor"),
     shell:
-        "exec hkd extractor {wildcards.dataset:q} {wildcards.role:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd extractor {wildcards.dataset:q} {wildcards.role:q} --expect-digest {params.digest:q} 2> {log:q}"

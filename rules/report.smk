@@ -18,10 +18,13 @@ rule table:
         WORK.log("table"),
     benchmark:
         WORK.benchmark("table")
+    resources:
+        **WORK.resources("table"),
     params:
         digest=WORK.digest("table"),
     shell:
-        "exec hkd table {wildcards.table:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd table {wildcards.table:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule samples_figure:
@@ -33,10 +36,13 @@ rule samples_figure:
         WORK.log("samples_figure"),
     benchmark:
         WORK.benchmark("samples_figure")
+    resources:
+        **WORK.resources("samples_figure"),
     params:
         digest=WORK.digest("samples_figure", table="table1"),
     shell:
-        "exec hkd figure samples table1 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure samples table1 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ablations_figure:
@@ -48,10 +54,13 @@ rule ablations_figure:
         WORK.log("ablations_figure"),
     benchmark:
         WORK.benchmark("ablations_figure")
+    resources:
+        **WORK.resources("ablations_figure"),
     params:
         digest=WORK.digest("ablations_figure", table="table3"),
     shell:
-        "exec hkd figure ablations table3 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure ablations table3 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule error_table:
@@ -63,7 +72,10 @@ rule error_table:
         WORK.log("error_table"),
     benchmark:
         WORK.benchmark("error_table")
+    resources:
+        **WORK.resources("error_table"),
     params:
         digest=WORK.digest("error_table"),
     shell:
-        "exec hkd error-table --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd error-table --expect-digest {params.digest:q} 2> {log:q}"

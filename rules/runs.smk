@@ -1,12 +1,18 @@
 # What the benchmark asks for, and the one lookup that rules use. The logic is in hkd.plan and hkd.workflow.
+import hkd.launch
 import hkd.workflow
 
-PLAN = hkd.workflow.plan(config, workflow.overwrite_configfiles)
-WORK = hkd.workflow.Rules(PLAN)
+RULES = workflow.current_basedir.get_path_or_uri(secret_free=True)
+MODULE = workflow.modifier.skip_configfile
+PREFIXED = workflow.modifier.path_modifier.replace_prefix
 
-# `hkd` in shell commands is the one beside this interpreter, and sees the merged benchmark
-shell.prefix(hkd.workflow.prefix(PLAN))
+PLAN = hkd.workflow.plan(
+    config, workflow.overwrite_configfiles, hkd.workflow.configs(RULES), module=MODULE
+)
+WORK = hkd.workflow.Rules(PLAN, hkd.workflow.environment(PLAN, PREFIXED))
+
 hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
+hkd.launch.announce(workflow, PLAN)
 
 
 wildcard_constraints:

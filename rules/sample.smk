@@ -14,5 +14,6 @@ rule sample:
     params:
         digest=WORK.digest("sample"),
     shell:
-        "exec hkd sample {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        ". {resources.environment:q};"
+        " exec hkd sample {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
         " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"

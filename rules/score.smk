@@ -14,7 +14,8 @@ rule reference:
     params:
         digest=WORK.digest("reference"),
     shell:
-        "exec hkd reference {wildcards.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd reference {wildcards.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule features:
@@ -32,7 +33,8 @@ rule features:
     params:
         digest=WORK.digest("features"),
     shell:
-        "exec hkd features {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        ". {resources.environment:q};"
+        " exec hkd features {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
         " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -51,7 +53,8 @@ rule metrics:
     params:
         digest=WORK.digest("metrics"),
     shell:
-        "exec hkd metrics {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
+        ". {resources.environment:q};"
+        " exec hkd metrics {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --nfe {wildcards.nfe:q}"
         " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -70,5 +73,6 @@ rule trajectory_error:
     params:
         digest=WORK.digest("trajectory_error"),
     shell:
-        "exec hkd trajectory-error {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q}"
+        ". {resources.environment:q};"
+        " exec hkd trajectory-error {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q}"
         " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"

@@ -16,5 +16,6 @@ rule train:
     params:
         digest=WORK.digest("train"),
     shell:
-        "exec hkd train {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd train {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"

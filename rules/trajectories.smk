@@ -15,7 +15,8 @@ rule shard:
     params:
         digest=WORK.digest("shard"),
     shell:
-        "exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --shard {wildcards.shard:q}"
+        ". {resources.environment:q};"
+        " exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --shard {wildcards.shard:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -28,7 +29,10 @@ rule manifest:
         WORK.log("manifest"),
     benchmark:
         WORK.benchmark("manifest")
+    resources:
+        **WORK.resources("manifest"),
     params:
         digest=WORK.digest("manifest"),
     shell:
-        "exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd trajectories {wildcards.dataset:q} {wildcards.trajectories:q} --expect-digest {params.digest:q} 2> {log:q}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import settings
 
 from hkd.data.image_set import ImageShape, write_image_set
 from hkd.data.kinds import shapes
@@ -39,10 +39,24 @@ ROOT = Path(__file__).resolve().parents[1]
 SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 NETWORK = {"model_channels": 8, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
 
-# The same examples every time, so that a red test is red for everybody; HYPOTHESIS_PROFILE=explore draws new ones
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.register_profile("explore", deadline=None, max_examples=500)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+if find_spec("hypothesis"):  # which a machine that runs the GPU tests alone need not have
+    from hypothesis import settings
+
+    # The same examples every time, so that a red test is red for everybody; HYPOTHESIS_PROFILE=explore draws new ones
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.register_profile("explore", deadline=None, max_examples=500)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m gpu` read the GPU tests alone: the others load packages that their environment need not have."""
+    others = ROOT / "tests/gpu" not in (collection_path, *collection_path.parents, *_below(collection_path))
+    return True if config.option.markexpr == "gpu" and others else None
+
+
+def _below(path: Path) -> list[Path]:
+    """Return the folder of the GPU tests, if it lies below a path."""
+    return [ROOT / "tests/gpu"] if path in (ROOT / "tests/gpu").parents else []
 
 
 @pytest.hookimpl(wrapper=True)

@@ -75,7 +75,7 @@ def test_snakemake_parses_the_rules_without_slow_libraries(root):
     code += "plan = hkd.plan.runs.Plan.load('configs/benchmarks/embedded.yaml')\n"
     code += "from hkd.plan import rows; from hkd.plan.stages import TABLE, TRAIN\n"
     code += "[(rows.metrics(plan, t), TABLE.work(plan, table=t).digest) for t in plan.tables]\n"
-    code += "TRAIN.work(plan, dataset='shapes16', method='methods/hkd', seed=0).digest; hkd.workflow.prefix(plan)"
+    code += "TRAIN.work(plan, dataset='shapes16', method='methods/hkd', seed=0).digest; hkd.workflow.environment(plan)"
     assert not loaded("-c", code, cwd=root) & (SLOW | {"pandas"})
 
 

@@ -12,15 +12,20 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"draws", "seeding", "interrupt", "owner", "settings", "store"}
+FOUNDATION = {"draws", "seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "devices", "settings", "store"}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
-HARNESS = {"plan", "experiment", "report", "figures", "job"}
+HARNESS = {"plan", "experiment", "report", "figures", "job", "compute"}
 
 # Module or package -> what it may import besides the foundation and itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "interrupt": set(),
     "owner": set(),
+    "slurm": set(),
+    "requeue": set(),
+    "hopeless": set(),
+    "devices": set(),
+    "leftovers": set(),
     "store": set(),
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),
@@ -35,10 +40,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": set(),
     "plan": {"nets.presets"},
     "experiment": LIBRARY | {"plan"},
-    "job": {"plan", "figures.save"},
+    "compute": set(),
+    "job": {"plan", "figures.save", "compute"},
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},
+    "launch": {"plan", "leftovers"},
     "cli": set(),  # finds stages and studies by their files
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),

@@ -11,6 +11,9 @@ filter from Karras et al. (2020), arXiv 2006.06676, Appendix B.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -123,15 +126,37 @@ def transformed(images: Tensor, transform: Transform) -> Tensor:
     Images that are not warped are resampled too, which leaves them as they are but for rounding.
     """
     height, width = images.shape[2:]
-    images = _mirrored(_mirrored(images, transform.xflip, dim=3), transform.yflip, dim=2)
     matrix, shift = transform.warp(width, height)
     # resampling asks for every output position where it comes from: the inverse map, p -> back p + start
     back = torch.linalg.inv(matrix)
     start = -(back @ shift[:, :, None])[:, :, 0]
     x, y = _margins(back, start, width, height)
+    # one copy to the device for all that each image needs there
+    flips = torch.stack((transform.xflip, transform.yflip), dim=1)
+    each = torch.cat([v.to(images.dtype) for v in (flips, back.flatten(1), start)], dim=1).to(images.device)
+    flips, back, start = each[:, :2], each[:, 2:6].unflatten(1, (2, 2)), each[:, 6:]
+    images = _mirrored(_mirrored(images, flips[:, 0], dim=3), flips[:, 1], dim=2)
+    with _without_search():
+        return _warped(images, back, start, (x, y))
+
+
+def _warped(images: Tensor, back: Tensor, start: Tensor, margins: tuple[int, int]) -> Tensor:
+    """Return images read where `back` p + `start` says, (B, 2, 2) and (B, 2), after reflection by some margins."""
+    (height, width), (x, y) = images.shape[2:], margins
     doubled = _doubled(F.pad(images, (x, x, y, y), mode="reflect"))
-    grid = _grid(back.to(images), start.to(images), width, height) / images.new_tensor((width + 2 * x, height + 2 * y))
+    pixels = torch.cat((images.new_full((1,), width + 2 * x), images.new_full((1,), height + 2 * y)))
+    grid = _grid(back, start, width, height) / pixels
     return _halved(F.grid_sample(doubled, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
+
+
+@contextmanager
+def _without_search() -> Iterator[None]:
+    """Keep a GPU from trying all algorithms for every size of margins, of which a training meets a hundred."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def augmented(images: Tensor, probability: float, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -153,12 +178,12 @@ def _turn(angle: Tensor) -> Tensor:
 
 
 def _mirrored(images: Tensor, chosen: Tensor, dim: int) -> Tensor:
-    return torch.where(per_image(chosen).to(images.device) > 0, images.flip(dim), images)
+    return torch.where(per_image(chosen) > 0, images.flip(dim), images)
 
 
-def _half_pixels(size: int) -> Tensor:
+def _half_pixels(size: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the positions, in pixels from the middle, of all half pixels that `_halved` reads for `size` pixels."""
-    return torch.arange(-BEFORE, 2 * size - 1 + AFTER, dtype=torch.float64) / 2 - (size - 1) / 2
+    return torch.arange(-BEFORE, 2 * size - 1 + AFTER, dtype=torch.float64, device=device) / 2 - (size - 1) / 2
 
 
 def _margins(back: Tensor, start: Tensor, width: int, height: int) -> tuple[int, int]:
@@ -185,14 +210,20 @@ def _grid(back: Tensor, start: Tensor, width: int, height: int) -> Tensor:
     One pixel of the source, an image with its margins, is 2 units long, and the half pixel at -1/4 lies at 0.
     Divided by the number of pixels of the source, these are the coordinates of `grid_sample`.
     """
-    x, y = _half_pixels(width).to(back), _half_pixels(height).to(back)
+    x, y = (_half_pixels(size, back.device).to(back) for size in (width, height))
     across, down = back[:, None, None, :, 0] * x[:, None], back[:, None, None, :, 1] * y[:, None, None]
     return 2 * (across + down + start[:, None, None]) - 0.5
 
 
+@lru_cache(maxsize=4)
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the filter, copied to a device once."""
+    return torch.tensor(SYM6, dtype=dtype, device=device)
+
+
 def _doubled(images: Tensor) -> Tensor:
     """Return images (B, C, 2 H, 2 W) at half pixels, at half their level; every other half pixel lies on a pixel."""
-    taps, planes = images.new_tensor(SYM6), images.flatten(0, 1)[:, None]
+    taps, planes = _taps(images.dtype, images.device), images.flatten(0, 1)[:, None]
     planes = F.conv_transpose2d(planes, taps[None, None, None], stride=(1, 2), padding=(0, BEFORE))
     planes = F.conv_transpose2d(planes, taps[None, None, :, None], stride=(2, 1), padding=(BEFORE, 0))
     return planes.reshape(*images.shape[:2], *planes.shape[2:])
@@ -200,7 +231,7 @@ def _doubled(images: Tensor) -> Tensor:
 
 def _halved(images: Tensor) -> Tensor:
     """Return images (B, C, H, W) from half pixels (B, C, 2 H + 10, 2 W + 10), at twice their level."""
-    taps, planes = images.new_tensor(SYM6), images.flatten(0, 1)[:, None]
+    taps, planes = _taps(images.dtype, images.device), images.flatten(0, 1)[:, None]
     planes = F.conv2d(planes, taps[None, None, None], stride=(1, 2))
     planes = F.conv2d(planes, taps[None, None, :, None], stride=(2, 1))
     return planes.reshape(*images.shape[:2], *planes.shape[2:])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hkd.data.image_set import ImageShape, one_hot, to_uint8
+from hkd.diffusion.device_noise import DeviceStreams
 from hkd.experiment.finished import base
 from hkd.experiment.record import read_run
 from hkd.methods.base import Method
@@ -43,7 +44,8 @@ def sample_images(
     streams = ImageStreams(seed, indices)
     noise = streams.randn(shape.chw).to(to)
     labels = classes(seed, indices, shape.label_dim).to(to) if run.conditional else None
-    return built.sample(noise, labels=labels, nfe=nfe, streams=streams)
+    further = DeviceStreams(seed, indices, to) if run.sampling.draws == "device" else streams
+    return built.sample(noise, labels=labels, nfe=nfe, streams=further)
 
 
 class Sampler:

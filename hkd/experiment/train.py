@@ -14,6 +14,9 @@ from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
 from hkd.experiment.feed import batches
 from hkd.experiment.finished import parts
+from hkd.nets.compiled import compile_networks
+from hkd.nets.precision import narrow
+from hkd.settings.numerics import Compute
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import AS_USUAL, Conduct, train
@@ -75,12 +78,14 @@ def train_run(
     conduct: Conduct = AS_USUAL,
     ranks: Ranks = ALONE,
     may_diverge: bool = False,
+    compute: Compute = Compute(),  # noqa: B008 (immutable)
 ) -> Trained:
     """Return a run that was trained, going on from its newest checkpoint.
 
     Args:
         code: digest of the code that makes the steps from here on.
         ranks: the processes that train together; each must be given the same arguments.
+        compute: precision of the networks, and whether they are compiled.
         may_diverge: whether a training that ends because too many steps are not finite has its last weights as result.
     Raises:
         Diverged: too many steps are not finite, and that is no result.
@@ -89,6 +94,10 @@ def train_run(
     shape = image_shape(sources.images)
     start = parts(sources.init, sources.teacher, sources.distance)
     built = method(run, shape, seed=seed, parts=start).to(to)
+    if compute.precision == "bf16":
+        narrow(built)
+    if compute.compile:
+        compile_networks(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code, ranks=ranks)
     kept = milestone_steps(run.training) if built.trains else ()

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from hkd.koopman.evolution import Pairing, evolve, join_pairs, split_pairs
 from hkd.koopman.polar import polar
@@ -35,11 +36,11 @@ def evolve_fast(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pai
         RuntimeError: when differentiated with create_graph=True, unless compiled.
     """
     dt = dt.reshape(-1)
-    # four ways to the same numbers: a compiler fuses whole tensors, an export must see plain operations,
-    # and without gradients there is nothing to save
+    # four ways to the same numbers: a compiler fuses whole tensors, an export and a derivative in forward mode must see
+    # plain operations, and without gradients there is nothing to save
     if torch.compiler.is_dynamo_compiling():
         return _CompiledEvolution.apply(z, alpha, beta, dt, pairing)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
         return evolve(z, alpha, beta, dt, pairing)
     if not torch.is_grad_enabled():
         return _flow(z, alpha, beta, dt, pairing)

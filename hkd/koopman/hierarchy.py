@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +38,13 @@ class HKDNet(nn.Module):
         net: the denoiser that was cut; its parameters keep their names behind the prefix `net.`.
         time: the map from noise level to the time in which operators are constant.
         latent_names: a name for every latent.
+        graphs: methods that `torch.compile` takes whole, with the halves of the network and the operators inside.
     Raises:
         ValueError: for a level that cannot be paired into blocks.
     Source: HKD, section 3 and Algorithm 1. Where they leave a choice open, `settings` holds ours.
     """
+
+    graphs: ClassVar[tuple[str, ...]] = ("forward", "encode", "decode")
 
     def __init__(self, net: EDMPrecond, settings: KoopmanSettings) -> None:
         super().__init__()
@@ -111,7 +114,10 @@ class HKDNet(nn.Module):
         self._check_latents(latents)
         self._check(from_sigma)
         self._check(to_sigma)
-        dt = torch.as_tensor(self.time(_flat(to_sigma)) - self.time(_flat(from_sigma)), device=latents[0].device)
+        step = self.time(_flat(to_sigma)) - self.time(_flat(from_sigma))
+        device = latents[0].device
+        # a number is written by the device itself: a copy of it would make the host wait
+        dt = step.to(device) if isinstance(step, Tensor) else torch.full((), step, device=device)
         return [z if (operator := self.operator(i)) is None else operator(z, dt) for i, z in enumerate(latents)]
 
     def decode(

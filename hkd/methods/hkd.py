@@ -95,12 +95,12 @@ class HKD(Method):
         states, levels = self.states(batch, draws)
         count, x = len(states), torch.cat(states)
         labels = None if batch.labels is None else batch.labels.repeat(count, 1)
-        sigma = torch.cat(levels).to(x) if count > 1 else self.sigma_max  # a shared number is cheaper
+        sigma: Any = torch.cat(levels).to(x) if count > 1 else self.sigma_max  # a shared number is cheaper
         latents = self.student.encode(x, sigma, labels)
         images = self.student(x, sigma, labels, latents=latents).chunk(count)
         loss = self.combined(torch.stack([self.error(image, target, features, step) for image in images]))
         if self.loss.closure_weight or self.loss.state_weight:
-            loss = loss + self.penalties(states, levels, latents, batch.labels)
+            loss = loss + self.penalties(states, sigma.chunk(count), latents, batch.labels)
         return {"student": loss}
 
     def states(self, batch: TrajectoryBatch, draws: Draws) -> tuple[list[Tensor], list[Tensor]]:

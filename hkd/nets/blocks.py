@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from hkd.nets.layers import Conv2d, Init, Linear, Resample, Resampling, group_norm
@@ -85,6 +87,16 @@ class UNetBlock(nn.Module):
         return total if self.style.skip_scale == 1 else total * self.style.skip_scale
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q k^T / sqrt(d)) v, by a fused kernel unless derivatives are taken forward: it has none."""
+    if q.device.type != "cpu":  # fused kernels read rows that lie together; on a CPU this would only round differently
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return F.scaled_dot_product_attention(q, k, v)
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+    return weights @ v
+
+
 def attend(qkv: Tensor, heads: int) -> Tensor:
     """Return softmax(q k^T / sqrt(d)) v over all pixels, (B, C, H, W), softmax in float32.
 
@@ -96,5 +108,5 @@ def attend(qkv: Tensor, heads: int) -> Tensor:
     # the published weights interleave the three: channel 3c + j, not all queries before all keys
     parts = qkv.reshape(batch, heads, channels // (3 * heads), 3, height * width)
     q, k, v = parts.permute(3, 0, 1, 4, 2)  # each (B, heads, pixels, C / heads)
-    out = F.scaled_dot_product_attention(q, k, v)
+    out = attention(q, k, v)
     return out.transpose(2, 3).reshape(batch, channels // 3, height, width)

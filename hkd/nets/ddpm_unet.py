@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hkd.nets.blocks import attention
 from hkd.nets.layers import Conv2d, Init, Linear, PositionalEmbedding, group_norm
+from hkd.nets.precision import in_its_precision
 from hkd.nets.presets import NetworkConfig
 
 EPS = 1e-6  # of every GroupNorm
@@ -29,8 +31,13 @@ class DDPMUNet(nn.Module):
     block, and skips after downsampling too. With the defaults and 32 pixels it has 35,746,307 parameters.
     The class label, where there is one, is a linear map added to the time embedding (our addition).
 
+    `precision`: type in which convolutions and maps compute; None is that of the weights.
+
     Source: Ho et al. (2020), Appendix B.
     """
+
+    graphs: ClassVar[tuple[str, ...]] = ("forward",)
+    precision: torch.dtype | None = None
 
     def __init__(
         self,
@@ -87,6 +94,7 @@ class DDPMUNet(nn.Module):
         self.out_norm = group_norm(channels, eps=EPS)
         self.out_conv = _conv(channels, out_channels, 3, init=INIT_ZERO)
 
+    @in_its_precision
     def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return the raw output (B, out_channels, R, R).
 
@@ -150,7 +158,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
         q, k, v = (part(h).flatten(2).transpose(1, 2) for part in (self.q, self.k, self.v))  # (B, pixels, C)
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = attention(q, k, v)
         return x + self.proj(h.transpose(1, 2).reshape(x.shape))
 
 

@@ -73,7 +73,10 @@ class Precond(nn.Module, ABC):
 
 def noise_levels(sigma: Tensor | float, device: torch.device | str = "cpu") -> Tensor:
     """Return noise levels as float32 of shape (B, 1, 1, 1), or (1, 1, 1, 1) for a single number."""
-    return torch.as_tensor(sigma, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1)
+    if isinstance(sigma, Tensor) and (sigma.dim() or sigma.device == torch.device(device)):
+        return sigma.to(device, torch.float32).reshape(-1, 1, 1, 1)
+    # a number that the host knows is written by the device itself: a copy of it would make the host wait
+    return torch.full((1, 1, 1, 1), float(sigma), dtype=torch.float32, device=device)
 
 
 class EDMPrecond(Precond):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from hkd.nets.blocks import BlockStyle, UNetBlock
 from hkd.nets.layers import Conv2d, FourierEmbedding, Init, Linear, PositionalEmbedding, group_norm
+from hkd.nets.precision import in_its_precision
 from hkd.nets.presets import NetworkConfig
 
 SONG: dict[str, dict[str, Any]] = {
@@ -59,7 +60,12 @@ class UNet(nn.Module, ABC):
         img_resolution, img_channels: of the images it takes.
         label_dim: length of a one-hot class label; 0 for an unconditional network.
         augment_dim: length of an augmentation label; 0 for none.
+        precision: type in which convolutions and maps compute; None is that of the weights.
+        graphs: methods that `torch.compile` takes whole.
     """
+
+    graphs: ClassVar[tuple[str, ...]] = ("forward", "encode", "decode")
+    precision: torch.dtype | None = None
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class UNet(nn.Module, ABC):
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
         self._outputs: list[EncoderOutput] = []
 
+    @in_its_precision
     def forward(
         self, x: Tensor, noise_labels: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
@@ -112,6 +119,7 @@ class UNet(nn.Module, ABC):
     ) -> Tensor:
         """Return the conditioning vector (B or 1, emb_channels) that every block receives."""
 
+    @in_its_precision
     def encode(self, x: Tensor, emb: Tensor) -> list[Tensor]:
         """Return every encoder output in order of production; the last one is also the bottleneck."""
         skips: list[Tensor] = []
@@ -120,6 +128,7 @@ class UNet(nn.Module, ABC):
             skips.append(x)
         return skips
 
+    @in_its_precision
     def decode(self, skips: Sequence[Tensor], emb: Tensor, trunk: Tensor | None = None) -> Tensor:
         """Return the raw output from the encoder's outputs, or from others of the same shapes.
 
@@ -266,6 +275,7 @@ class SongUNet(UNet):
             self.widths[0], out_channels, 3, init=style.init_zero
         )
 
+    @in_its_precision
     def embed(
         self, noise_labels: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
@@ -279,6 +289,7 @@ class SongUNet(UNet):
             emb = emb + self.map_augment(augment_labels)
         return F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
 
+    @in_its_precision
     def encode(self, x: Tensor, emb: Tensor) -> list[Tensor]:
         auxiliary = x
         skips: list[Tensor] = []
@@ -363,6 +374,7 @@ class DhariwalUNet(UNet):
         self.out_norm = group_norm(self.widths[0], eps=style.eps)
         self.out_conv = Conv2d(self.widths[0], out_channels, 3, init=zero)
 
+    @in_its_precision
     def embed(
         self, noise_labels: Tensor, class_labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:

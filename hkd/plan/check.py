@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from hkd.plan import rows
@@ -17,19 +18,20 @@ from hkd.store.refusals import ArtifactError
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
 
 
-def check(plan: Plan) -> Plan:
-    """Check every run of every table and the settings of all studies, and return the plan.
+def absent_weights(plan: Plan, runs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for every published network that the training of a run needs and does not find.
 
-    Raises:
-        ConfigError: all that is wrong with the first run that is.
-        ArtifactError: a published network that a training needs is absent.
+    Args:
+        runs: data set and method (group/name) of each.
     """
-    check_settings(plan)
-    for name, table in plan.tables.items():
-        for row in rows.rows(plan, name):
-            if row.method and (weights := plan.backbone(run := plan.run(table.dataset, row.method))):
-                present(Path(run.weights_folder) / weights.filename, weights)  # said before hours of what comes before
-    return plan
+    lines = []
+    for dataset, method in runs:
+        if weights := plan.backbone(run := plan.run(dataset, method)):
+            try:
+                present(Path(run.weights_folder) / weights.filename, weights)
+            except ArtifactError as error:
+                lines.append(str(error))
+    return list(dict.fromkeys(lines))
 
 
 def check_settings(plan: Plan) -> Plan:

@@ -21,6 +21,7 @@ SPEAKERS = ("print", "echo", "warn", "debug", "info", "warning", "error")
 SPOKEN = ("desc", "unit")  # arguments of a progress bar that are only shown
 
 
+@cache
 def code_digest(*modules: str) -> str:
     """Return 16 hexadecimal digits over `modules` and all that they import within the package, directly or not."""
     text = "\n".join(f"{module} {_module_digest(module)}" for module in closure(*modules))

@@ -43,6 +43,7 @@ class Plan:
         self.configs, self.layers = configs, benchmark
         self._settings = Resolver(benchmark, configs, self._study_runs)
         self._bases = Bases(self._settings, configs)
+        self._sets: dict[tuple[str, str], TrajectorySet] = {}
         self.benchmark: Benchmark = self._settings.benchmark
         self.layout = Layout(self.benchmark.results, self.benchmark.figures)
 
@@ -121,9 +122,11 @@ class Plan:
 
     def trajectory_set(self, dataset: str, name: str) -> TrajectorySet:
         """Return the settings of a set of trajectories, whose teacher is found to exist."""
-        found = self._settings.trajectory_set(dataset, name)
-        self._bases.check_set(dataset, name)
-        return found
+        if (dataset, name) not in self._sets:  # a set has thousands of shards, each of which asks
+            found = self._settings.trajectory_set(dataset, name)
+            self._bases.check_set(dataset, name)
+            self._sets[dataset, name] = found
+        return self._sets[dataset, name]
 
     def learned_from(self, dataset: str, method: str) -> dict[str, Any]:
         """Return the settings of the trajectories that a run learns from, as JSON values; none if from images."""

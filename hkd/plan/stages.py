@@ -6,8 +6,8 @@ in `hkd.studies.{study}.plan`. A stage names the modules of the library that it 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hkd.plan.scores import (
 )
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import Run
+from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.shipped import shipped_digest
 
@@ -46,33 +47,15 @@ def _prepare_files(layout: Layout, dataset: str = DATASET, split: str = "{split}
 
 def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
     data = plan.dataset(dataset).data
-    path = data.path
+    held = content(data.path, Path(plan.layout.source_memory))
     return Definition(
-        # a source that is one file is an input, so that another content at the same path is noticed
-        inputs={"source": [path] if path and Path(path).is_file() else []},
-        settings=data.model_dump(),
+        # files of the user count by what they hold: they may be moved, and touched, and are therefore no inputs
+        inputs={},
+        settings={**data.model_dump(), "path": None},
         code=(f"hkd.data.kinds.{data.kind}",),
         needs=Needs(mem_mb=2000, minutes=60),
-        watched=list(_listing(path)),
+        watched=[held] if held else [],
     )
-
-
-def _listing(path: str | None) -> Iterator[list[object]]:
-    """Yield name, size and time of every file in a folder of images: what changes when its content does.
-
-    Folders that are links are read as others, once each: some lead back to one above.
-    """
-    if not (path and Path(path).is_dir()):
-        return
-    files, seen = [], {os.path.realpath(path)}
-    for folder, below, names in os.walk(path, followlinks=True):
-        new = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(below)}
-        below[:] = [name for name, real in new.items() if real not in seen]
-        seen.update(new.values())
-        files += [Path(folder, name) for name in names]
-    for file in sorted(file for file in files if file.is_file()):
-        about = file.stat()
-        yield [str(file.relative_to(path)), about.st_size, about.st_mtime_ns]
 
 
 def _extractor_files(layout: Layout, dataset: str = DATASET, role: str = "{role}") -> Files:
@@ -104,6 +87,11 @@ def _shard_files(
 
 
 def _shard(plan: Plan, dataset: str, trajectories: str, shard: int | str = 0) -> Definition:
+    return _any_shard(plan, dataset, trajectories)
+
+
+@lru_cache(maxsize=64)  # there are thousands of one set, and all are defined alike
+def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
     return Definition(
         inputs={"teacher": plan.base_weights(dataset, plan.trajectory_set(dataset, trajectories).teacher)},
         settings=_set_settings(plan, dataset, trajectories),
@@ -173,6 +161,8 @@ def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
             del settings["training"][key]
     if run.init_weights == "averaged":
         del settings["init_weights"]
+    if (precision := plan.benchmark.compute.precision) != "fp32":
+        settings["precision"] = precision
     if weights := plan.backbone(run):
         settings["perceptual_weights"] = weights.sha256
     return settings
@@ -216,6 +206,8 @@ def sampling_settings(run: Run) -> dict[str, Any]:
     settings: dict[str, Any] = {"n_samples": run.sampling.n_samples}
     if run.params.get("corrector_norms") == "batch":
         settings["batch"] = run.sampling.batch  # of all samplers, the only one whose images depend on their batch
+    if run.sampling.draws != "host":
+        settings["draws"] = run.sampling.draws
     return settings
 
 
@@ -356,11 +348,11 @@ def _error_table(plan: Plan) -> Definition:
 
 
 PREPARE = Stage("prepare", _prepare_files, _prepare)
-EXTRACTOR = Stage("extractor", _extractor_files, _extractor)
-SHARD = Stage("shard", _shard_files, _shard, command="trajectories")
+EXTRACTOR = Stage("extractor", _extractor_files, _extractor, resumes=True)
+SHARD = Stage("shard", _shard_files, _shard, command="trajectories", resumes=True)
 MANIFEST = Stage("manifest", _manifest_files, _manifest, local=True, command="trajectories")
-TRAIN = Stage("train", _train_files, _train)
-SAMPLE = Stage("sample", _sample_files, _sample)
+TRAIN = Stage("train", _train_files, _train, resumes=True)
+SAMPLE = Stage("sample", _sample_files, _sample, resumes=True)
 REFERENCE = Stage("reference", _reference_files, _reference)
 FEATURES = Stage("features", _features_files, _features)
 METRICS = Stage("metrics", _metrics_files, _metrics)

@@ -45,6 +45,9 @@ MADE_BY = {  # the command behind an input of this name
 }
 
 
+NOT_EVALUATED = ("prepare", "extractor", "train")  # commands whose results no precision of an evaluation changes
+
+
 @dataclass(frozen=True)
 class Files:
     """What a stage leaves, as paths; with wildcards in place of values, the patterns of its rule.
@@ -101,6 +104,11 @@ class Definition:
     spare: tuple[str, ...] = ()
     watched: Any = None
 
+    @cached_property
+    def settings_digest(self) -> str:
+        """What names the settings."""
+        return digest(self.settings)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -139,10 +147,13 @@ class Work:
         """Values that the results depend on."""
         return self.definition.settings
 
-    @cached_property
+    @property
     def settings_digest(self) -> str:
-        """What names those values."""
-        return digest(self.definition.settings)
+        """What names those values, with the precision of the evaluation where it is not the default."""
+        precision = self.plan.benchmark.compute.evaluation
+        if precision == "fp32" or self.command in NOT_EVALUATED:
+            return self.definition.settings_digest
+        return digest([self.definition.settings, {"evaluation": precision}])
 
     @cached_property
     def code(self) -> str:
@@ -198,6 +209,7 @@ class Stage:
         defined: plan, and the same values -> what defines it.
         local: whether it is so light that it runs beside the workflow, not as a job of a cluster.
         command: of `hkd`, that does it; the name of the stage unless given.
+        resumes: whether an attempt goes on where the last one was stopped.
     """
 
     name: str
@@ -205,6 +217,7 @@ class Stage:
     defined: Callable[..., Definition]
     local: bool = False
     command: str = ""
+    resumes: bool = False
 
     def work(self, plan: Plan, **values: Any) -> Work:
         """Return the work of one set of values."""

@@ -10,6 +10,7 @@ the benchmark's `studies.{name}`. Those of runs that only a study trains: see it
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -25,7 +26,7 @@ from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Sca
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
 
-CONFIGS = Path("configs")
+CONFIGS = Path(os.environ.get("HKD_CONFIGS") or "configs")  # a workflow that runs elsewhere tells its jobs where
 BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
 DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hkd.settings.columns import DEFAULT, column
+from hkd.settings.numerics import Compute
 from hkd.settings.origins import Section, nearest
 from hkd.store.source import PACKAGE, module_file
 
@@ -182,7 +183,8 @@ class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
     `nominal`: with fewer images than this a score is marked as an estimate. `ranges`: into how many disjoint ranges of
-    seeds the images are divided for scoring; a score is then the mean over them.
+    seeds the images are divided for scoring; a score is then the mean over them. `draws`: who draws the noise of a
+    sampler's later steps, the `host` from a stream for each image, or the `device` itself; all start from the host's.
     """
 
     nfe: Annotated[tuple[Positive, ...], AfterValidator(_distinct)]
@@ -190,6 +192,7 @@ class Sampling(Section):
     nominal: Images
     ranges: Positive = 1
     batch: Batch
+    draws: Literal["host", "device"] = "host"
 
     @model_validator(mode="after")
     def _complete(self) -> Sampling:
@@ -329,6 +332,9 @@ class Benchmark(Section):
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
+        compute: precision and ways of computing; see `Compute`.
+        replace: whether other trainings may take the place of finished ones at `paper` scale.
+        leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
     """
 
     benchmark: Title
@@ -342,6 +348,8 @@ class Benchmark(Section):
     extractors: Route
     extractor: str = "metric"
     rerun: Literal["code", "settings"] | None = None
+    replace: bool = False
+    leftovers: Literal["wait", "cancel"] = "wait"
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]
@@ -355,6 +363,7 @@ class Benchmark(Section):
     trajectory_errors: tuple[str, ...] = ()
     bars: tuple[str, ...] = ()
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
+    compute: Compute = Compute()
 
     @field_validator("figures")
     @classmethod

@@ -52,7 +52,9 @@ def distance(
     side = image_shape(Path(real)).resolution
     given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable)
     files = [images] if images.is_file() else []
-    record = Record("distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to)
+    record = Record(
+        "distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to, compute=job.settled(to)
+    )
     job.say(given.remarks, images)
     pixels = check_images(given.pixels, name=str(images))
     check_size(pixels, real, images, dataset)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -40,11 +41,13 @@ def extractor(
         if shipped := plan.shipped(dataset, f"extractors/{role}"):
             adopt(shipped, work.out(), job.record(work))
         else:
-            _train(plan, work, dataset, role, device)
+            with requeued(work.out().parent / "checkpoints"):
+                _train(plan, work, dataset, role, device)
 
 
 def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None:
     from hkd.experiment.extractor import train_extractor
+    from hkd.plan.superseding import check_replacing, others
     from hkd.store.artifacts import save_weights
     from hkd.store.records import identity
     from hkd.store.superseded import keep, set_aside
@@ -53,6 +56,7 @@ def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None
     settings, to, out = plan.extractor(dataset, role), job.pick_device(device), work.out()
     record = job.record(work, to, seed=settings.seed)
     name = identity(work.digest, work.inputs())
+    check_replacing(plan, others(out.parent, name))
     for moved in set_aside(out.parent, name):
         print(f"what other settings, code or images made lies in {moved} now", file=sys.stderr)
     found = train_extractor(

@@ -36,7 +36,7 @@ def inception_ports(
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     files = [locate(name, folder) for name in ("inception", "inception-torchscript")]
     source = plan.layout.data(dataset, plan.reference_split(dataset))
-    record = Record("inception-ports", {"n": n}, inputs=[source.images, *files], device=to)
+    record = Record("inception-ports", {"n": n}, inputs=[source.images, *files], device=to, compute=job.settled(to))
     images = ImageSet(source)
     images.verify()
     found = ports_apart(images.pixels[:n], *files, device=to)

@@ -48,7 +48,7 @@ def prepare(
     remarks = made.get("remarks", ())
     job.say((*remarks, *_classes(made.get("class_names", ()), remarks)), data.path)
     for name in ("images", "manifest"):
-        record.write(work.out(name), **{fact: made[fact] for fact in FACTS})
+        record.write(work.out(name), source=data.path, **{fact: made[fact] for fact in FACTS})
 
 
 def _classes(names: Sequence[str], remarks: Sequence[str]) -> list[str]:

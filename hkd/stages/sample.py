@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -47,6 +48,7 @@ def sample(
     parts = work.out().with_suffix(".parts")
     with (
         interrupt.only_writer(parts),
+        requeued(parts),
         interrupt.graceful(),
         tqdm(total=sampling.n_samples, desc=f"{method} seed {seed} nfe {nfe}", unit="image", disable=None) as bar,
     ):

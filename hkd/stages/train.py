@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -59,7 +60,6 @@ def train(
         job.start_together(processes)
     from hkd.plan.stages import TRAIN
     from hkd.store.records import identity
-    from hkd.store.superseded import set_aside
 
     plan = job.plan(benchmark, config)
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
@@ -67,29 +67,37 @@ def train(
     name, folder = identity(work.digest, work.inputs()), work.out().parent
     if plan.shipped(dataset, method):
         with interrupt.only_writer(folder):
-            _say(set_aside(folder, name), method)
+            _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
         return
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 
-    ranks, to = of_environment(), job.pick_device(device)
+    ranks = of_environment()
     conduct = Conduct(
         checkpoint_seconds=checkpoint_seconds,
         micro_batch=micro_batch,
         log_every=log_every,
         events=folder / "checkpoints" / "events" if events else None,
     )
-    with ranks.joined(to), interrupt.only_writer(folder) if ranks.first else nullcontext():
-        if ranks.first:
-            _say(set_aside(folder, name), method)
-        ranks.wait()  # until what others made is out of the way
-        _train(plan, work, dataset, method, seed, name, to, conduct, ranks)
+    # the folder first, the device then: who waits for another writer should hold no GPU
+    with interrupt.only_writer(folder) if ranks.first else nullcontext():
+        to = job.pick_device(device)
+        with ranks.joined(to), requeued(folder / "checkpoints") if ranks.first else nullcontext():
+            if ranks.first:
+                _set_aside(plan, folder, name, method)
+            ranks.wait()  # until what others made is out of the way
+            _train(plan, work, dataset, method, seed, name, to, conduct, ranks)
 
 
-def _say(moved: list[Path], method: str) -> None:
-    for place in moved:
-        print(f"what other settings, code or inputs made of {method} lies in {place} now", file=sys.stderr)
+def _set_aside(plan: Plan, folder: Path, name: str, method: str) -> None:
+    """Move what others made out of the way, if that was asked for where it must be."""
+    from hkd.plan.superseding import check_replacing, others
+    from hkd.store.superseded import set_aside
+
+    check_replacing(plan, others(folder, name))
+    for moved in set_aside(folder, name):
+        print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
 
 
 def _train(
@@ -123,6 +131,7 @@ def _train(
         conduct=conduct,
         ranks=ranks,
         may_diverge=plan.may_diverge(method),
+        compute=plan.benchmark.compute,
     )
     if not ranks.first:
         return

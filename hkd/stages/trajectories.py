@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import interrupt, job
+from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -67,6 +68,7 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
     parts = work.out().parent / f"parts{shard}"
     with (
         interrupt.only_writer(parts),
+        requeued(parts),
         interrupt.graceful(),
         tqdm(total=solver.size, desc=f"{name} shard {shard}", disable=None) as bar,
     ):

@@ -173,6 +173,11 @@ class Layout:
         """Folder of features by the content of the images; it can be deleted at any time."""
         return f"{self.root}/feature_cache"
 
+    @property
+    def source_memory(self) -> str:
+        """What is remembered of the user's files, so that they are read once; it can be deleted at any time."""
+        return f"{self.root}/sources.json"
+
 
 def record_of(path: str) -> str:
     """Return where the record of a result lies."""

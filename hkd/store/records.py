@@ -146,6 +146,7 @@ class Record:
     device: str = "cpu"
     code: str = ""
     of: Mapping[str, str] = field(default_factory=dict)
+    compute: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -172,6 +173,7 @@ class Record:
             "commit": commit(),
             "versions": versions(),
             "device": self.device,
+            "compute": dict(self.compute),
             "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),  # which of a machine's GPUs `cuda:0` was
             "machine": platform.machine(),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

@@ -12,6 +12,10 @@ class ArtifactError(RuntimeError):
     """A file that a stage needs is missing, damaged or cannot be written. The message names the remedy."""
 
 
+class Refused(ArtifactError):
+    """What the system or another program refuses now and may allow another time."""
+
+
 FULL = "the disk is full; free some space and run the same command again"
 CHANGED = "it or its folder is not there, or no more; see that both are, and run the same command again"
 MANY = "too many files are open; raise the limit (ulimit -n), or end other programs"
@@ -60,4 +64,4 @@ def refusal(error: OSError, path: Path | str, doing: str = "write") -> ArtifactE
         return ArtifactError(f"{shown}: cannot {doing} here ({error.strerror}); a file stands where a folder should be")
     if error.errno not in REMEDIES:
         return None
-    return ArtifactError(f"{shown}: {REMEDIES[error.errno]} ({error.strerror})")
+    return Refused(f"{shown}: {REMEDIES[error.errno]} ({error.strerror})")

@@ -34,10 +34,10 @@ def set_aside(folder: Path, identity: str) -> list[Path]:
     """
     moved = []
     finished = folder / FINISHED
-    if (other := _identity_of(finished)) not in (None, identity):
+    if (other := identity_of(finished)) not in (None, identity):
         moved.append(_move(finished, folder / SUPERSEDED / digest(other)))
     states = folder / CHECKPOINTS
-    others = [found for found in _identities_of_states(states) if found != identity]
+    others = [found for found in identities_of_states(states) if found != identity]
     if others:
         moved.append(_move(states, folder / SUPERSEDED / digest(others[-1]) / CHECKPOINTS))
     return moved
@@ -132,7 +132,8 @@ def _copy(source: Path, target: Path) -> None:
     settle_folder(target)
 
 
-def _identity_of(finished: Path) -> str | None:
+def identity_of(finished: Path) -> str | None:
+    """Return what made the finished files in a folder; `unknown` where nothing says it, None without a folder."""
     try:
         with open(finished / IDENTITY, "rb") as file:
             return file.read(MAX_IDENTITY_BYTES).decode("utf-8", "replace")
@@ -140,7 +141,7 @@ def _identity_of(finished: Path) -> str | None:
         return "unknown" if finished.is_dir() else None
 
 
-def _identities_of_states(folder: Path) -> list[str]:
+def identities_of_states(folder: Path) -> list[str]:
     """Return the identities of the states in a folder, in order; one that cannot be read has an unknown one."""
     try:
         entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", bounded.SHORT_JSON_BYTES))

@@ -17,7 +17,7 @@ from hkd import interrupt
 from hkd.methods.evaluations import EvaluationCounter, networks
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.costs import images_that_fit, step_cost
-from hkd.training.history import History
+from hkd.training.journal import Journal
 from hkd.training.milestones import Milestones
 from hkd.training.parts import Division, Indivisible, Part
 from hkd.training.snapshot import Snapshots
@@ -35,7 +35,7 @@ class Conduct:
         checkpoint_seconds: longest time between two states that are written.
         micro_batch: images that go through the networks at a time; by default as many as a GPU has room for, and on a
             CPU the whole batch.
-        log_every: steps between two lines of the history; by default a twentieth of the training, 500 at most.
+        log_every: steps between two lines of history.jsonl; by default a twentieth of the training, 500 at most.
         events: folder for TensorBoard's events, if they are wanted.
     """
 
@@ -78,7 +78,7 @@ def train(
     before, start = progress.seconds, time.monotonic()
     saved = start
     counts = _Counts(trainer)
-    history = History(checkpoints.folder, title, total, trainer, conduct.events) if ranks.first else None
+    journal = Journal(checkpoints.folder, title, total, trainer, conduct.events) if ranks.first else None
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None if ranks.first else True)
     with interrupt.graceful(), counts, bar, Snapshots(checkpoints) as snapshots:
         if milestones and ranks.first:  # step 0, before training, may be one
@@ -96,10 +96,10 @@ def train(
             progress.seconds = before + now - start
             last = progress.step == total
             stop = trainer.asked_to_stop or (ranks.size == 1 and interrupt.requested())
-            if history:
-                history.remark()
+            if journal:
+                journal.remark()
                 if progress.step % log_every == 0 or last:
-                    history.add(bar)
+                    journal.add(bar)
             if milestones and ranks.first:  # before the checkpoint of this step, which promises that they are there
                 milestones.reach(progress.step, trainer.averaged)
             if ranks.first and (stop or last or now - saved > conduct.checkpoint_seconds):

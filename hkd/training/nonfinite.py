@@ -62,4 +62,4 @@ def unless(skip: Tensor | bool, tensors: Sequence[Tensor]) -> Iterator[None]:
     before = [tensor.clone() for tensor in tensors]
     yield
     for tensor, old in zip(tensors, before, strict=True):
-        torch.where(skip, old, tensor, out=tensor)
+        tensor.copy_(torch.where(skip.to(tensor.device), old, tensor))

@@ -27,8 +27,11 @@ _KINDS: dict[str, tuple[Step, dict[str, Any]]] = {
 class Adaptive:
     """Adam, AdamW or RAdam in torch's own arithmetic, called as functions.
 
-    The classes of torch.optim load torch's compiler when they are made. No training here uses it, and loading it
+    The classes of torch.optim load torch's compiler when they are made. Few trainings here use it, and loading it
     takes longer than a short training.
+
+    On a GPU nothing of a step is read by the host: Adam and AdamW are torch's fused kernels, RAdam its capturable form,
+    and the count of steps lies on the device. On a CPU they are torch's `foreach` forms, whose bits never change.
     """
 
     def __init__(self, settings: Optimizer, groups: list[dict[str, Any]]) -> None:
@@ -55,42 +58,59 @@ class Adaptive:
         """
         if skip is True:
             return
-        moved = [(index, p) for index, p in enumerate(self.parameters) if p.grad is not None]
-        self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
-        moments = [value for index, _ in moved for value in self.state[index].values()]
-        with unless(skip, [*(p for _, p in moved), *moments]):
-            self._move()
-
-    def _move(self) -> None:
-        function, more = _KINDS[self.settings.name]
         # `first` is the position of a group's first parameter in `parameters`, by which `state` is keyed
-        (beta1, beta2), first = self.settings.betas, 0
+        first = 0
         for group in self.param_groups:
             moved = [(first + k, p) for k, p in enumerate(group["params"]) if p.grad is not None]
-            states = [self.state[index] for index, _ in moved]
+            self.state |= {index: _fresh(p) for index, p in moved if index not in self.state}
+            if moved:
+                self._move([p for _, p in moved], [self.state[index] for index, _ in moved], group["lr"], skip)
+            first += len(group["params"])
+
+    def _move(
+        self, parameters: list[Tensor], states: list[dict[str, Tensor]], rate: float, skip: Tensor | bool
+    ) -> None:
+        function, more = _KINDS[self.settings.name]
+        ways = _ways(self.settings.name, parameters[0].device, skip)
+        moments = {f"{key}s": [state[key] for state in states] for key in ("exp_avg", "exp_avg_sq")}
+        steps = [state["step"] for state in states]
+        changed = [*parameters, *moments["exp_avgs"], *moments["exp_avg_sqs"], *steps]
+        beta1, beta2 = self.settings.betas
+        with unless(skip if "found_inf" not in ways else False, changed):  # some forms pass a step over themselves
             function(
-                [p for _, p in moved],
-                [p.grad for _, p in moved],
-                exp_avgs=[state["exp_avg"] for state in states],
-                exp_avg_sqs=[state["exp_avg_sq"] for state in states],
-                state_steps=[state["step"] for state in states],
+                parameters,
+                [p.grad for p in parameters if p.grad is not None],
+                **moments,
+                state_steps=steps,
                 beta1=beta1,
                 beta2=beta2,
-                lr=group["lr"],
+                lr=rate,
                 weight_decay=self.settings.weight_decay,
                 eps=self.settings.eps,
                 maximize=False,
-                foreach=True,
-                capturable=states[0]["step"].device.type != "cpu" if states else False,
+                **ways,
                 **more,
             )
-            first += len(group["params"])
+
+
+def _ways(name: str, device: torch.device, skip: Tensor | bool) -> dict[str, Any]:
+    """Return in which of its forms torch makes the step: all are the same arithmetic, rounded differently."""
+    if device.type != "cuda":
+        return {"foreach": True}
+    if name == "radam":
+        return {"foreach": True, "capturable": True}
+    return {"fused": True, "found_inf": skip.to(torch.float32)} if isinstance(skip, Tensor) else {"fused": True}
+
+
+def _home_of_steps(parameter: Tensor) -> torch.device:
+    """Return where the count of a parameter's steps lies: with the one who reads it, the device or the host."""
+    return parameter.device if parameter.device.type == "cuda" else torch.device("cpu")
 
 
 def _fresh(parameter: Tensor) -> dict[str, Tensor]:
     return {
-        # beside its parameter, because only the device may know whether a step is made
-        "step": torch.zeros((), device=parameter.device),
+        # with the one who reads it: on a GPU only the device may know whether a step is made
+        "step": torch.zeros((), dtype=torch.float32, device=_home_of_steps(parameter)),
         "exp_avg": torch.zeros_like(parameter),
         "exp_avg_sq": torch.zeros_like(parameter),
     }
@@ -136,4 +156,6 @@ def load_named_state(optim: Adaptive, state: dict[str, Tensor]) -> None:
     parameters, optim.state = optim.parameters, {}
     for name, value in state.items():
         index, key = name.split(".", 1)
-        optim.state.setdefault(int(index), {})[key] = value.to(parameters[int(index)].device, copy=True)
+        parameter = parameters[int(index)]
+        to = _home_of_steps(parameter) if key == "step" else parameter.device
+        optim.state.setdefault(int(index), {})[key] = value.to(to, copy=True)

@@ -9,10 +9,13 @@ rule ambiguity:
         WORK.log("ambiguity"),
     benchmark:
         WORK.benchmark("ambiguity")
+    resources:
+        **WORK.resources("ambiguity"),
     params:
         digest=WORK.digest("ambiguity"),
     shell:
-        "exec hkd ambiguity --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd ambiguity --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ambiguity_figure:
@@ -24,10 +27,13 @@ rule ambiguity_figure:
         WORK.log("ambiguity_figure"),
     benchmark:
         WORK.benchmark("ambiguity_figure")
+    resources:
+        **WORK.resources("ambiguity_figure"),
     params:
         digest=WORK.digest("ambiguity_figure"),
     shell:
-        "exec hkd figure ambiguity --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure ambiguity --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

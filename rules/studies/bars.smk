@@ -14,4 +14,5 @@ rule bars:
     params:
         digest=WORK.digest("bars"),
     shell:
-        "exec hkd bars --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd bars --expect-digest {params.digest:q} 2> {log:q}"

@@ -14,7 +14,8 @@ rule budget_curve:
     params:
         digest=WORK.digest("budget_curve"),
     shell:
-        "exec hkd budget-curve {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd budget-curve {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -27,10 +28,13 @@ rule budget:
         WORK.log("budget"),
     benchmark:
         WORK.benchmark("budget")
+    resources:
+        **WORK.resources("budget"),
     params:
         digest=WORK.digest("budget"),
     shell:
-        "exec hkd budget --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd budget --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

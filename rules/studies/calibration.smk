@@ -15,4 +15,5 @@ rule calibration:
         dataset=WORK.dataset("calibration"),
         digest=WORK.digest("calibration"),
     shell:
-        "exec hkd calibrate {params.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd calibrate {params.dataset:q} --expect-digest {params.digest:q} 2> {log:q}"

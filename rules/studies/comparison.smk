@@ -8,10 +8,13 @@ rule comparison:
         WORK.log("comparison"),
     benchmark:
         WORK.benchmark("comparison")
+    resources:
+        **WORK.resources("comparison"),
     params:
         digest=WORK.digest("comparison"),
     shell:
-        "exec hkd compare --expect-digest {params.digest:q} > {log:q} 2>&1"
+        ". {resources.environment:q};"
+        " exec hkd compare --expect-digest {params.digest:q} > {log:q} 2>&1"
 
 
 localrules:

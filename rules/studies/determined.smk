@@ -14,7 +14,8 @@ rule known_rates:
     params:
         digest=WORK.digest("known_rates"),
     shell:
-        "exec hkd known-rates --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd known-rates --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule spectrum_courses:
@@ -32,7 +33,8 @@ rule spectrum_courses:
     params:
         digest=WORK.digest("spectrum_courses"),
     shell:
-        "exec hkd spectrum-courses --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd spectrum-courses --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule determined:
@@ -44,10 +46,13 @@ rule determined:
         WORK.log("determined"),
     benchmark:
         WORK.benchmark("determined")
+    resources:
+        **WORK.resources("determined"),
     params:
         digest=WORK.digest("determined"),
     shell:
-        "exec hkd determined --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd determined --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule determined_figure:
@@ -59,10 +64,13 @@ rule determined_figure:
         WORK.log("determined_figure"),
     benchmark:
         WORK.benchmark("determined_figure")
+    resources:
+        **WORK.resources("determined_figure"),
     params:
         digest=WORK.digest("determined_figure"),
     shell:
-        "exec hkd figure determined --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure determined --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -14,7 +14,8 @@ rule edit:
     params:
         digest=WORK.digest("edit"),
     shell:
-        "exec hkd edit {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd edit {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -27,10 +28,13 @@ rule editing_figure:
         WORK.log("editing_figure"),
     benchmark:
         WORK.benchmark("editing_figure")
+    resources:
+        **WORK.resources("editing_figure"),
     params:
         digest=WORK.digest("editing_figure"),
     shell:
-        "exec hkd figure editing --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure editing --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

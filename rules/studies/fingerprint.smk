@@ -14,7 +14,8 @@ rule readings:
     params:
         digest=WORK.digest("readings"),
     shell:
-        "exec hkd readings --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd readings --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule fingerprint:
@@ -26,10 +27,13 @@ rule fingerprint:
         WORK.log("fingerprint"),
     benchmark:
         WORK.benchmark("fingerprint")
+    resources:
+        **WORK.resources("fingerprint"),
     params:
         digest=WORK.digest("fingerprint"),
     shell:
-        "exec hkd fingerprint --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd fingerprint --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

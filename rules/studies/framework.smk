@@ -8,11 +8,14 @@ rule framework_figure:
         WORK.log("framework_figure"),
     benchmark:
         WORK.benchmark("framework_figure")
+    resources:
+        **WORK.resources("framework_figure"),
     params:
         dataset=WORK.dataset("framework_figure"),
         digest=WORK.digest("framework_figure"),
     shell:
-        "exec hkd figure framework {params.dataset:q} methods/hkd --out {output.pdf:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure framework {params.dataset:q} methods/hkd --out {output.pdf:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 

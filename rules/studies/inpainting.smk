@@ -14,7 +14,8 @@ rule inpaint:
     params:
         digest=WORK.digest("inpaint"),
     shell:
-        "exec hkd inpaint {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd inpaint {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -27,10 +28,13 @@ rule inpainting_figure:
         WORK.log("inpainting_figure"),
     benchmark:
         WORK.benchmark("inpainting_figure")
+    resources:
+        **WORK.resources("inpainting_figure"),
     params:
         digest=WORK.digest("inpainting_figure"),
     shell:
-        "exec hkd figure inpainting --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure inpainting --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -24,7 +24,8 @@ rule spectrum:
     params:
         digest=WORK.digest("spectrum"),
     shell:
-        "exec hkd spectrum {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd spectrum {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -43,7 +44,8 @@ rule closure:
     params:
         digest=WORK.digest("closure"),
     shell:
-        "exec hkd closure {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd closure {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -62,7 +64,8 @@ rule band_factors:
     params:
         digest=WORK.digest("band_factors"),
     shell:
-        "exec hkd band-factors {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} {wildcards.order:q}"
+        ". {resources.environment:q};"
+        " exec hkd band-factors {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} {wildcards.order:q}"
         " --seed {wildcards.seed:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -81,7 +84,8 @@ rule agreement:
     params:
         digest=WORK.digest("agreement", **COMPARED),
     shell:
-        "exec hkd agreement --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd agreement --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule interpretability:
@@ -93,10 +97,13 @@ rule interpretability:
         WORK.log("interpretability"),
     benchmark:
         WORK.benchmark("interpretability")
+    resources:
+        **WORK.resources("interpretability"),
     params:
         digest=WORK.digest("interpretability"),
     shell:
-        "exec hkd interpretability --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd interpretability --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule spectrum_figure:
@@ -108,10 +115,13 @@ rule spectrum_figure:
         WORK.log("spectrum_figure"),
     benchmark:
         WORK.benchmark("spectrum_figure")
+    resources:
+        **WORK.resources("spectrum_figure"),
     params:
         digest=WORK.digest("spectrum_figure"),
     shell:
-        "exec hkd figure spectrum --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure spectrum --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule interpretability_figure:
@@ -123,10 +133,13 @@ rule interpretability_figure:
         WORK.log("interpretability_figure"),
     benchmark:
         WORK.benchmark("interpretability_figure")
+    resources:
+        **WORK.resources("interpretability_figure"),
     params:
         digest=WORK.digest("interpretability_figure"),
     shell:
-        "exec hkd figure interpretability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure interpretability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -14,7 +14,8 @@ rule stability:
     params:
         digest=WORK.digest("stability"),
     shell:
-        "exec hkd stability {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd stability {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -27,10 +28,13 @@ rule stability_table:
         WORK.log("stability_table"),
     benchmark:
         WORK.benchmark("stability_table")
+    resources:
+        **WORK.resources("stability_table"),
     params:
         digest=WORK.digest("stability_table"),
     shell:
-        "exec hkd stability-table --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd stability-table --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule stability_figure:
@@ -42,10 +46,13 @@ rule stability_figure:
         WORK.log("stability_figure"),
     benchmark:
         WORK.benchmark("stability_figure")
+    resources:
+        **WORK.resources("stability_figure"),
     params:
         digest=WORK.digest("stability_figure"),
     shell:
-        "exec hkd figure stability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure stability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -14,7 +14,8 @@ rule states:
     params:
         digest=WORK.digest("states"),
     shell:
-        "exec hkd trajectory {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
+        ". {resources.environment:q};"
+        " exec hkd trajectory {wildcards.dataset:q} {wildcards.group:q}/{wildcards.method:q} --seed {wildcards.seed:q}"
         " --out {output.arrays:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
@@ -27,10 +28,13 @@ rule trajectories_figure:
         WORK.log("trajectories_figure"),
     benchmark:
         WORK.benchmark("trajectories_figure")
+    resources:
+        **WORK.resources("trajectories_figure"),
     params:
         digest=WORK.digest("trajectories_figure"),
     shell:
-        "exec hkd figure trajectories --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        ". {resources.environment:q};"
+        " exec hkd figure trajectories --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 localrules:

@@ -276,3 +276,16 @@ def test_images_stay_on_their_device():
     found, labels = augmented(images, 0.5, StreamDraws(stream(0, "transforms")))
     assert found.device.type == labels.device.type == "meta"
     assert found.shape == images.shape and found.dtype == labels.dtype == torch.float32
+
+
+def test_no_gpu_searches_for_algorithms_by_the_size_of_margins(monkeypatch):
+    sampled, seen = torch.nn.functional.grid_sample, []
+
+    def watched(*args, **kwargs):
+        seen.append(torch.backends.cudnn.benchmark)
+        return sampled(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", watched)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    augmented(torch.zeros(2, 3, 8, 8), 1.0, StreamDraws(torch.Generator().manual_seed(0)))
+    assert seen == [False] and torch.backends.cudnn.benchmark

@@ -24,7 +24,6 @@ from hkd.settings.origins import to_yaml
 from hkd.settings.sections import Run
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import write_text
-from hkd.training.trainer import Trainer
 
 SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # for those that ask
 
@@ -81,6 +80,8 @@ def build(base_weights: Callable[[str], Path], perceptual: Path) -> Callable[...
 @pytest.fixture(scope="session")
 def trained(build: Callable[..., Method], feed: Callable[..., Any]) -> Callable[..., Method]:
     """Return a method after a few steps of the real training loop."""
+
+    from hkd.training.trainer import Trainer
 
     def after(run: Run, steps: int = 2) -> Method:
         trainer, batches = Trainer(build(run), run.training, seed=0), feed(run)

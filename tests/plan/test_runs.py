@@ -14,7 +14,7 @@ import yaml
 from snakemake.utils import update_config
 
 from hkd.plan import rows
-from hkd.plan.check import check, check_settings
+from hkd.plan.check import absent_weights, check_settings
 from hkd.plan.runs import Plan, named_base
 from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN
 from hkd.plan.work import Work
@@ -23,7 +23,6 @@ from hkd.settings.merge import benchmark_layers
 from hkd.settings.origins import ConfigError, from_mapping, read_yaml
 from hkd.settings.overrides import from_arguments
 from hkd.store.published import WEIGHTS
-from hkd.store.refusals import ArtifactError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -210,9 +209,9 @@ def test_a_child_makes_the_tables_that_it_states_and_needs_not_override_the_othe
         "benchmark: mine\ninherits: embedded\nscale: paper\ndataset: cifar10\nteacher: train\nextractors: train\n"
         "tables: {table1: {dataset: cifar10, run: [methods/edm], extra: []}}\n"
     )
-    plan = check(Plan.load(str(path), configs=copied))
+    plan = check_settings(Plan.load(str(path), configs=copied))
     assert plan.tables.keys() == {"table1"} and plan.table("table1").reported == "cifar10"
-    assert check(Plan.of(merged_by_snakemake(copied, path), [path], copied)).tables.keys() == {"table1"}
+    assert check_settings(Plan.of(merged_by_snakemake(copied, path), [path], copied)).tables.keys() == {"table1"}
     path.write_text("benchmark: mine\ninherits: embedded\nseeds: 2\n")
     assert Plan.load(str(path), configs=copied).tables.keys() == {"table1", "table3"}
 
@@ -410,7 +409,7 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
 )
 def test_a_benchmark_that_cannot_be_used_is_named(changes, expected):
     with pytest.raises(ConfigError, match=re.escape(expected)):
-        check(plan_of(**changes))
+        check_settings(plan_of(**changes))
 
 
 @pytest.mark.parametrize(
@@ -568,10 +567,11 @@ def test_a_published_backbone_is_part_of_what_a_training_is_wherever_it_lies(tmp
 
 def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
     plan = plan_of(set={"weights_folder": str(tmp_path), "perceptual_backbone": "piq-vgg"})
-    with pytest.raises(ArtifactError, match=r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`"):
-        check(plan)
+    runs = [("shapes16", method) for method in ("methods/hkd", "methods/edm", "methods/hkd")]
+    (line,) = absent_weights(plan, runs)
+    assert re.search(r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`", line)
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
-    assert check(plan) is plan
+    assert absent_weights(plan, runs) == []
 
 
 RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}
@@ -658,3 +658,17 @@ def test_a_feed_that_a_method_cannot_use_is_refused_with_the_key(feed):
 def test_a_network_that_the_weights_of_its_base_do_not_fit_is_refused_with_the_key(typed):
     line = refused_by_check(f"methods.hkd.{typed}")
     assert line.startswith(f"--config: methods.hkd.{typed.partition('=')[0]} = ") and "methods/edm (init)" in line
+
+
+def test_a_set_of_thousands_of_shards_is_resolved_once(monkeypatch):
+    from hkd.settings.merge import Resolver
+
+    plan = plan_of("smoke")
+    resolved = []
+    real = Resolver.trajectory_set
+    monkeypatch.setattr(
+        Resolver, "trajectory_set", lambda self, *names: (resolved.append(names), real(self, *names))[1]
+    )
+    works = [SHARD.work(plan, dataset="shapes8", trajectories="edm-heun", shard=number) for number in range(20)]
+    assert len({work.digest for work in works}) == 1 and len({work.out() for work in works}) == 20
+    assert resolved.count(("shapes8", "edm-heun")) == 1

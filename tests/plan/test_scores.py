@@ -10,7 +10,7 @@ from hkd.metrics.features.libraries import LIBRARIES
 from hkd.metrics.features.preprocess import CLASSES
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.plan import scores
-from hkd.plan.check import check
+from hkd.plan.check import check_settings
 from hkd.plan.runs import Plan
 from hkd.settings.columns import ALWAYS, COLUMNS, DEFAULT, SCORES, SUFFIXES, column
 from hkd.settings.origins import ConfigError, digest
@@ -118,7 +118,7 @@ def test_networks_are_those_behind_the_columns():
 
 
 def test_the_benchmark_of_real_fid_asks_for_the_published_file_only():
-    plan = check(Plan.load("configs/benchmarks/cifar10_fid.yaml"))
+    plan = check_settings(Plan.load("configs/benchmarks/cifar10_fid.yaml"))
     assert scores.extractor_names(plan, "cifar10") == {"own": "inception"}
     assert scores.extractor_files(plan, "cifar10") == []
     assert scores.published(plan, "inception").weights == "inception"

@@ -212,7 +212,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def _forget() -> None:
-    for cached in (source.module_file, code.closure, code._text, code._module_digest, code._imports):
+    for cached in (source.module_file, code.code_digest, code.closure, code._text, code._module_digest, code._imports):
         cached.cache_clear()
 
 

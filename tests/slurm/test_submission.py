@@ -9,11 +9,13 @@ import time
 
 import pytest
 
+from tests.slurm.conftest import Checkout
+
 pytestmark = pytest.mark.slurm
 
 NETWORK = "shapes8/extractors/metric/weights.safetensors"
 TRAINED = "shapes8/methods/edm/seed0/weights.safetensors"
-LONG = ("--config", "gpus=1", "set={training: {steps: 3000}}")  # a minute or more, so that it can be met at work
+LONG = ("--config", "gpus=1", "set={training: {steps: 1500}}")  # half a minute or more, so that it can be met at work
 
 
 def target(path: str) -> str:
@@ -28,10 +30,10 @@ def wait_for(condition, what: str, seconds: float = 300.0):
     return found
 
 
-@pytest.fixture
-def trained_here(new_checkout):
+@pytest.fixture(scope="module")
+def trained_here(cluster, tmp_path_factory):
     """The weights of a training that nothing disturbed."""
-    checkout = new_checkout()
+    checkout = Checkout(tmp_path_factory.mktemp("runs"), cluster)
     ran = checkout.local(*LONG, "--", target(TRAINED))
     assert ran.returncode == 0, ran.stdout
     return checkout.result(TRAINED)
@@ -72,7 +74,10 @@ def went_on(checkout) -> bool:
     return "going on from step" in log
 
 
-@pytest.mark.parametrize("disturbed, submissions", [("scancel", 2), ("scontrol requeue", 1)])
+# a time limit or a preemption sends the job's processes a signal ahead, as the last one does: the job requeues itself
+@pytest.mark.parametrize(
+    "disturbed, submissions", [("scancel", 2), ("scontrol requeue", 1), ("scancel --signal=TERM", 1)]
+)
 def test_a_training_that_is_stopped_by_the_cluster_goes_on_to_the_same_weights(
     at_work, trained_here, cluster, disturbed, submissions
 ):
@@ -91,6 +96,8 @@ def test_after_the_controllers_death_the_same_command_ends_in_the_same_weights(a
     assert [job] == [found for found, *_ in cluster.jobs(state="RUNNING")], "its job runs on"
     again = checkout.submit(*LONG, "--", target(TRAINED))
     assert again.returncode == 0, again.stdout
+    assert f"job {job} of a workflow that died" in again.stdout and "waiting for them" in again.stdout
+    assert again.stdout.count("has been submitted with SLURM jobid") == 0, "its job is adopted"
     assert checkout.result(TRAINED) == trained_here
 
 

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 from torch import nn
 from torch.testing import assert_close
 
+from benchmarks.averages import DDPMPP, ratio
+from hkd.nets.assemble import build
 from hkd.settings.sections import Ema
 from hkd.training.ema import Average, ema_decay, initial_share
+from tests.pretend_gpu import PretendGPU
 
 
 def test_a_constant_decay_weighs_steps_geometrically():
@@ -102,3 +105,31 @@ def test_the_share_of_the_start_is_what_an_average_of_unmoved_zeros_keeps():
     for step in range(6):
         average.update(network, ema_decay(law, step=step, batch=8))
     assert float(average.values["weight"]) == pytest.approx(initial_share(law, steps=6, batch=8), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_an_average_costs_less_than_the_loop_of_the_sources():
+    network = build(DDPMPP, resolution=32, channels=3, label_dim=0)
+    assert ratio(network, rounds=9, device=torch.device("cpu")) >= 1.65
+
+
+def test_an_average_is_passed_over_on_the_device_without_a_read():
+    with PretendGPU() as gpu:
+        network = nn.Linear(3, 2).to("cuda")
+        plain, told = Average(network), Average(network)
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.add_(1.0)
+        gpu.forget()
+        told.update(network, 0.9, torch.ones((), device="cuda", dtype=torch.bool))
+        assert all(
+            torch.equal(a.cpu(), b.cpu()) for a, b in zip(told.values.values(), plain.values.values(), strict=True)
+        )
+        gpu.forget()
+        told.update(network, 0.9, torch.zeros((), device="cuda", dtype=torch.bool))
+        plain.update(network, 0.9)
+        assert not gpu.reads and not gpu.copies
+        for a, b in zip(told.values.values(), plain.values.values(), strict=True):
+            assert_close(a.cpu(), b.cpu(), rtol=1e-5, atol=1e-6)
+            assert float(a.cpu().flatten()[0]) != 0

@@ -11,6 +11,7 @@ from torch import nn
 
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.optim import Adaptive, learning_rate_factor, load_named_state, named_state, set_learning_rate
+from tests.pretend_gpu import PretendGPU
 
 ADAM = Optimizer(name="adam", lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
 
@@ -132,3 +133,45 @@ def test_an_optimiser_continues_from_its_named_state(name):
     for k in range(6, 9):
         step(resumed, other, k)
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "radam"])
+def test_on_a_gpu_a_step_is_the_same_one_and_the_host_reads_nothing(name):
+    settings = Optimizer(name=name, lr=0.01, betas=(0.9, 0.95), eps=1e-6, weight_decay=0.1)
+    start, found = [torch.arange(1.0, 4.0), torch.ones(2, 2)], []
+    for device in ("cpu", "cuda"):
+        with PretendGPU() as gpu:
+            parameters = [nn.Parameter(value.clone().to(device)) for value in start]
+            optim = Adaptive(settings, [{"params": parameters}])
+            gpu.forget()
+            for k in range(9):  # RAdam begins with five steps of another kind
+                optim.zero_grad()
+                sum((p.sin() * (k + 1)).sum() for p in parameters).backward()
+                optim.step()
+            assert not gpu.reads and not gpu.copies
+            kept = {key: value.cpu() for key, value in named_state(optim).items()}
+            found.append([*(p.detach().cpu() for p in parameters), *kept.values()])
+            load_named_state(optim, kept)  # back to where each is used
+            assert {value.device.type for value in named_state(optim).values()} == {device}
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "radam"])
+def test_a_step_that_is_skipped_on_the_device_changes_nothing(name, device):
+    settings = Optimizer(name=name, lr=0.01, betas=(0.9, 0.95), eps=1e-6, weight_decay=0.1)
+    with PretendGPU() as gpu:
+        weight = nn.Parameter(torch.arange(1.0, 4.0).to(device))
+        optim = Adaptive(settings, [{"params": [weight]}])
+        flags = [torch.full((), flag, device=device) for flag in (False, True)]
+        (weight * weight).sum().backward()
+        optim.step(flags[0])
+        before = [weight.detach().clone(), *(value.clone() for value in named_state(optim).values())]
+        gpu.forget()
+        weight.grad.fill_(math.nan)
+        optim.step(flags[1])
+        assert not gpu.reads and not gpu.copies
+        after = [weight.detach(), *named_state(optim).values()]
+        assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(before, after, strict=True))
+        assert float(before[0].cpu()[0]) != 1.0  # the step that was not skipped was made

@@ -59,6 +59,7 @@ def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         for cached in (
             source.module_file,
             signatures._tree,
+            code.code_digest,
             code.closure,
             code._text,
             code._module_digest,
@@ -86,7 +87,7 @@ def graph(checkout: Path, own_source: Callable[[], None], monkeypatch: pytest.Mo
 
 def copy_checkout(folder: Path) -> Path:
     """Copy what a run needs: settings, rules, profiles and the package."""
-    for name in ("configs", "rules", "profiles", "hkd"):
+    for name in ("configs", "rules", "profiles", "hkd", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     return folder
@@ -100,13 +101,13 @@ class Workflow:
         self.results = folder / "results/smoke"
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *targets: str) -> subprocess.Popen[str]:
+    def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own, as a terminal does."""
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "configs/benchmarks/smoke.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "HKD_CHECKPOINT_SECONDS": "0.5"}
         with (self.folder / "log").open("a") as log:
             process = subprocess.Popen(
-                [*command, "--", *targets],
+                [*command, *options, "--", *targets],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,

@@ -240,3 +240,23 @@ def test_a_mistake_stops_before_any_job(graph, checkout, file, old, new, expecte
     edit(checkout / "configs" / file, old, new)
     with pytest.raises(WorkflowError, match=expected):
         graph()
+
+
+def test_touching_or_moving_a_data_archive_reruns_nothing_and_another_content_does(graph, checkout):
+    import os
+
+    archive = checkout / "mine.zip"
+    archive.write_bytes(b"z" * 2_000_000)
+    target = ("results/own/images/data/train/manifest.json",)
+
+    def built(path):
+        return graph("own", target, data={"images": {"path": str(path), "resolution": 16}})
+
+    before = built(archive)
+    os.utime(archive, (1, 1))
+    assert before.changed(built(archive)) == set()
+    moved = archive.rename(checkout / "elsewhere.zip")
+    assert before.changed(built(moved)) == set()
+    assert not any(str(moved) in paths for paths in before.inputs.values()), "its time would count"
+    moved.write_bytes(b"z" * 1_999_999 + b"y")
+    assert {rule for rule, _ in before.changed(built(moved))} == {"prepare"}

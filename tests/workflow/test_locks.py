@@ -288,7 +288,7 @@ def test_a_lock_says_who_holds_it(tmp_path, capsys, monkeypatch):
 def test_a_lock_of_other_content_is_a_lock_all_the_same(tmp_path, content):
     (tmp_path / ".writer.lock").write_bytes(content)
     with open(tmp_path / ".writer.lock", "rb") as file:
-        assert interrupt._holder(file.fileno()).isprintable()
+        assert interrupt.holder(file.fileno()).isprintable()
     with only_writer(tmp_path):
         assert is_held(tmp_path)
 

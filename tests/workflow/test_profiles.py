@@ -26,7 +26,7 @@ def test_the_default_profile_has_harmless_switches_only(root):
     assert keys <= {"rerun-incomplete", "show-failed-logs", "scheduler", "keep-going"}
 
 
-@pytest.mark.parametrize("name", ["default", "local", "slurm"])
+@pytest.mark.parametrize("name", ["default", "local", "gpu", "slurm"])
 def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("the executor plugin of SLURM is not installed")
@@ -36,7 +36,7 @@ def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     assert "rule train:" in out and "rule metrics:" in out
 
 
-@pytest.mark.parametrize("name", ["local", "slurm"])
+@pytest.mark.parametrize("name", ["local", "gpu", "slurm"])
 def test_a_profile_names_no_setting_of_a_run(root, name):
     text = (root / f"profiles/{name}/config.yaml").read_text()
     assert "configfile" not in yaml.safe_load(text)
@@ -52,7 +52,10 @@ def test_the_rules_lint(checkout):
 def test_the_rules_are_formatted(root):
     pytest.importorskip("snakefmt")
     ran = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules"], cwd=root, capture_output=True, text=True
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules", "workflow"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
 
@@ -97,7 +100,8 @@ def test_the_path_of_a_data_set_comes_through_the_workflows_own_parser(checkout)
     command = [*SNAKEMAKE, "-n", *arguments, "--", "results/own/images/data/train/manifest.json"]
     ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "input: mine.zip" in ran.stdout + ran.stderr
+    (told,) = (checkout / ".snakemake/hkd-environments").iterdir()
+    assert '"path": "mine.zip"' in told.read_text()
 
 
 def test_results_of_the_last_release_are_named_with_what_to_do(checkout):
@@ -107,3 +111,51 @@ def test_results_of_the_last_release_are_named_with_what_to_do(checkout):
     assert ran.returncode != 0
     assert "audit: made by an earlier version" in ran.stdout + ran.stderr
     assert "rename the folder to results/smoke/shapes8/ambiguity" in ran.stdout + ran.stderr
+
+
+def pretend_finished(checkout) -> None:
+    """A training of EDM by other settings, of three GPU-hours."""
+    from hkd.store.records import Record
+    from hkd.store.superseded import keep
+
+    weights = checkout / "results/smoke/shapes8/methods/edm/seed0/weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    Record("train", device="cuda").write(weights, budget={"steps": 9, "train_seconds": 10800.0})
+    keep(weights.parent, [weights], "other-1")
+    weights.unlink()
+
+
+def test_a_dry_run_says_what_it_is_about_to_supersede_and_a_real_one_asks_first(checkout):
+    pretend_finished(checkout)
+    weights = "results/smoke/shapes8/methods/edm/seed0/weights.safetensors"
+    small = "{network: {model_channels: 8, channel_mult: [1], num_blocks: 1, attn_resolutions: []}"
+    small += ", perceptual_backbone: cnn, sampling: {n_samples: 96}}"
+    paper = ["--cores", "1", "--configfile", "configs/benchmarks/smoke.yaml", "--config", "scale=paper", f"set={small}"]
+    shown = subprocess.run([*SNAKEMAKE, "-n", *paper, "--", weights], cwd=checkout, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "this run supersedes 1 finished training (3.00 GPU-hours as recorded)" in shown.stderr
+    assert "a real run stops here: results/smoke/shapes8/methods/edm/seed0: 1 finished training" in shown.stderr
+    ran = subprocess.run([*SNAKEMAKE, *paper, "--", weights], cwd=checkout, capture_output=True, text=True)
+    assert ran.returncode != 0 and "say --config replace=true" in ran.stderr and "Traceback" not in ran.stderr
+    assert not (checkout / "results/smoke/shapes8/data").exists(), "no job has run"
+
+
+def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsys, monkeypatch):
+    from types import SimpleNamespace
+
+    from snakemake.exceptions import WorkflowError
+
+    from hkd import launch
+
+    monkeypatch.chdir(tmp_path)
+    plan = smoke_plan(set={"perceptual_backbone": "piq-vgg", "weights_folder": str(tmp_path)})
+    wildcards = SimpleNamespace(dataset="shapes8", group="methods", method="hkd")
+    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=wildcards, params=SimpleNamespace())
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job, job])
+    workflow = SimpleNamespace(dryrun=True, dag=dag, executor_settings=None)
+    launch._after_dry_run(workflow, plan)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a real run stops here: ") and "run `hkd fetch lpips-vgg`" in line
+    with pytest.raises(WorkflowError, match="hkd fetch lpips-vgg"):
+        launch.begin(workflow, plan)

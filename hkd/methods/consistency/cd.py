@@ -44,7 +44,7 @@ class CD(ConsistencyModel):
         clean, labels = batch.clean, batch.labels
         n = draws.integers(self.points - 1, len(clean))
         grid = self.grid(self.points).to(n.device)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         x = clean + per_image(t) * draws.normal(clean.shape).to(clean)
         nearer = heun_step(lambda x, sigma: self.teacher(x, sigma, labels), x, t, s)
 

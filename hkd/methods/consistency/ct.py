@@ -51,7 +51,7 @@ class CT(ConsistencyModel):
         points = grid_points(step, self.total_steps, s0=self.s0, s1=self.s1)
         n = draws.integers(points - 1, len(clean))
         grid = self.grid(points).to(n.device)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         noise = draws.normal(clean.shape).to(clean)
         prediction, target = consistency_pair(
             lambda x, sigma: self.student(x, sigma, labels),

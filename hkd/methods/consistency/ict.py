@@ -52,7 +52,7 @@ class ICT(ConsistencyModel):
         weights = level_probabilities(grid, self.p_mean, self.p_std)
         n = draws.choices(weights, len(clean))
         grid = grid.to(n.device)
-        t, s = grid[n + 1].to(clean), grid[n].to(clean)
+        t, s = grid[torch.stack((n + 1, n))].to(clean)
         noise = draws.normal(clean.shape).to(clean)
 
         def f(x: Tensor, sigma: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ class PD(Method):
         """Return the squared error of the student's image to the teacher's target, times max(1 / t², 1)."""
         clean, segments = batch.clean, self.stage(step).segments
         i = draws.integers(segments, len(clean))
-        t, middle, s = (self.levels(i + shift, segments).to(clean.device) for shift in (0.0, 0.5, 1.0))
+        places = torch.stack([i + shift for shift in (0.0, 0.5, 1.0)])  # one copy to the device for all three
+        t, middle, s = self.levels(places, segments).to(clean.device)
         noise = draws.normal(clean.shape).to(clean)
         x = clean + per_image(t).to(clean) * noise
         target = self.target(x, t, middle, s, batch.labels)

@@ -42,8 +42,12 @@ class DDPM(Method):
     def noise(self, x: Tensor, t: int | Tensor, labels: Tensor | None) -> Tensor:
         """Return eps(x_t, t) for steps t, one for all or (B,)."""
         # the network knows times of a process of 1000 steps, however many there are
-        time = torch.as_tensor(t).reshape(-1) * (1000 / len(self.betas))
-        return self.student(x.to(torch.float32), time.to(x.device, torch.float32), labels)
+        scale = 1000 / len(self.betas)
+        if isinstance(t, int):  # written by the device itself: a copy would make the host wait
+            time = x.new_full((1,), t * scale, dtype=torch.float32)
+        else:
+            time = (t * scale).to(x.device, torch.float32)
+        return self.student(x.to(torch.float32), time, labels)
 
     def sample(self, noise: Tensor, *, labels: Tensor | None, nfe: int, streams: ImageStreams) -> Tensor:
         """Return images by ancestral sampling (Algorithm 2): x_0 is clipped, the variance of each step is beta_t.
@@ -61,7 +65,7 @@ class DDPM(Method):
 
     def clean(self, x: Tensor, t: int, noise: Tensor) -> Tensor:
         """Return the prediction of x_0 from x_t and the predicted noise (Eq. 15)."""
-        abar = self.alpha_bars[t].to(x)
+        abar = self.alpha_bars[t].to(x.dtype)  # on the host, where numbers of a device's arithmetic may lie
         return (x - (1 - abar).sqrt() * noise) / abar.sqrt()
 
     def posterior_mean(self, x: Tensor, clean: Tensor, t: int) -> Tensor:

@@ -71,10 +71,10 @@ class ScoreSDE(Method):
         below = torch.cat((ladder[1:], ladder.new_zeros(1)))
         x = mean = self.sigma_max * noise.to(torch.float64)
         for sigma, gap in zip(self.sigma(times), ladder**2 - below**2, strict=True):
-            level = sigma.to(x).expand(len(x))
+            level = x.new_full((len(x),), float(sigma))  # all levels lie on the host: no step copies one
             x = self.corrected(x, self.score(x, level, labels).to(x), streams.randn(shape).to(x))
-            mean = x + gap.to(x) * self.score(x, level, labels)
-            x = mean + gap.to(x).sqrt() * streams.randn(shape).to(x)
+            mean = x + gap * self.score(x, level, labels)
+            x = mean + gap.sqrt() * streams.randn(shape).to(x)
         return (2 * mean - 1).to(torch.float32)
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:

@@ -106,7 +106,9 @@ def _verified(name: str, weights: Path | None, strict: bool, bypass: str | None,
 
     known, frozen = study.claims(plan), study.frozen(plan)
     claim, to = claim_of(known, name), job.pick_device(device)
-    record = Record("verify", {"claim": name, "strict": strict, "bypass": bypass}, device=str(to))
+    record = Record(
+        "verify", {"claim": name, "strict": strict, "bypass": bypass}, device=str(to), compute=job.settled(to)
+    )
     with interrupt.graceful(), tqdm(desc=name, unit="image", disable=None) as bar:
 
         def tick(count: int) -> None:

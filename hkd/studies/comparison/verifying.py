@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hkd import job
 from hkd.experiment.record import read_run
 from hkd.experiment.remeasure import RELEASED, UNKNOWN, remeasure
 from hkd.plan.runs import Plan
@@ -64,7 +65,8 @@ def measure_again(
             file.metrics.unlink(missing_ok=True)  # of weights that may be gone by now
             if not file.weights.exists():
                 continue
-            record = Record("verify", {"claim": claim.id}, seed=file.seed, inputs=[file.weights], device=str(to))
+            about, computed = {"claim": claim.id}, job.settled(to)
+            record = Record("verify", about, seed=file.seed, inputs=[file.weights], device=str(to), compute=computed)
             unrecorded = RELEASED if file.given else UNKNOWN
             content = remeasure(plan, dataset, run, file.weights, unrecorded, seed=file.seed, nfe=nfe, to=to, tick=tick)
             write_json(file.metrics, content)

@@ -82,7 +82,9 @@ def colourise(
     plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed), settings(plan)
     run = finished(work.input("weights"), method, seed, job.pick_device(device))
-    record = Record("colourise", study.model_dump(), seed=seed, inputs=[run.weights], device=str(run.device))
+    computed = job.settled(run.device)
+    about = study.model_dump()
+    record = Record("colourise", about, seed=seed, inputs=[run.weights], device=str(run.device), compute=computed)
     folder = str(work.input("images").parent) if study.source == "dataset" else None
     truth = true_images(run, image or [], folder, study.images)
     distance = perceptual_distance(run, work.input("perceptual"))

@@ -21,7 +21,7 @@ from hkd.training.trainer import Trainer
 FILE = "history.jsonl"
 
 
-class History:
+class Journal:
     """The lines of one training.
 
     A line has the losses and gradient norms of its step, their means since the line before (`mean/...`), the learning

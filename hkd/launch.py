@@ -1,0 +1,119 @@
+"""What the workflow does when its graph is known and before its first job: who and what is in the way is said."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hkd import hopeless
+from hkd.leftovers import leave_note, left_jobs, settle
+from hkd.plan.check import absent_weights
+from hkd.plan.runs import Plan
+from hkd.plan.stages import TRAIN
+from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
+from hkd.settings.origins import ConfigError
+from hkd.store.refusals import ArtifactError
+
+FOLDER = Path(".snakemake")
+
+
+def announce(workflow: Any, plan: Plan) -> None:
+    """Let a dry run end with what a real one would meet. Snakemake has no hook at the end of a dry run."""
+    if workflow.is_main_process:
+        atexit.register(_after_dry_run, workflow, plan)
+
+
+def begin(workflow: Any, plan: Plan) -> None:
+    """Await the jobs of a dead workflow, and stop where finished trainings may not be superseded; for `onstart`.
+
+    Raises:
+        WorkflowError: Snakemake prints it without a traceback.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        hopeless.forget()
+        _meet_leftovers(workflow, plan)
+        check_requests(workflow)
+        if absent := _absent(workflow, plan):
+            raise ArtifactError("; ".join(absent))
+        found = _superseded(workflow)
+        check_replacing(plan, found.certain)
+    except (ConfigError, ArtifactError) as error:
+        raise WorkflowError(str(error)) from None
+    if line := found.line():
+        print(line, file=sys.stderr)
+    os.environ[hopeless.WORKFLOW] = hopeless.workflow()  # which jobs of a cluster inherit
+    # of all executors only SLURM's has it: the name of every job that it submits
+    if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
+        leave_note(FOLDER, str(name))
+
+
+def check_requests(workflow: Any) -> None:
+    """Refuse a job that no partition of the profile's file takes: it would wait in the queue for ever.
+
+    Raises:
+        ConfigError: naming the job, what it asks for and the limits.
+    """
+    file = getattr(workflow.executor_settings, "partition_config", None)
+    if not file:
+        return
+    from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
+
+    partitions, silent = read_partition_file(Path(file)), logging.getLogger("hkd.partitions")
+    silent.setLevel(logging.CRITICAL)
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        if not (job.is_local or job.resources.get("slurm_partition") or get_best_partition(partitions, job, silent)):
+            named = ", ".join(f"{key}={value}" for key, value in sorted(job.wildcards_dict.items()))
+            asked = ", ".join(f"{key}={job.resources.get(key, 0)}" for key in ("gpu", "mem_mb", "runtime"))
+            raise ConfigError(
+                f"{file}: no partition takes {job.rule.name} ({named}), which asks for {asked}; raise a limit there if "
+                "the cluster has more, name a partition that does, or ask for less (resources: of the run's settings)"
+            )
+
+
+def _meet_leftovers(workflow: Any, plan: Plan) -> None:
+    """Settle what dead workflows left in the queue; then this one starts anew, for the graph has changed meanwhile."""
+    settled = False
+    for left in left_jobs(FOLDER):
+        if left.dead:
+            settle(left, plan.benchmark.leftovers)
+            settled = True
+        else:
+            print(f"{left.line()}; if it is dead, cancel them or wait, and delete {left.note}", file=sys.stderr)
+    if settled:
+        os.chdir(workflow.workdir_init)
+        sys.stdout.flush(), sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _after_dry_run(workflow: Any, plan: Plan) -> None:
+    if not workflow.dryrun or workflow.dag is None:
+        return
+    try:
+        for left in left_jobs(FOLDER):
+            print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
+        for line in _absent(workflow, plan):
+            print(f"a real run stops here: {line}", file=sys.stderr)
+        found = _superseded(workflow)
+        if line := found.line():
+            print(line, file=sys.stderr)
+        check_replacing(plan, found.certain)
+    except (ConfigError, ArtifactError) as error:
+        print(f"a real run stops here: {error}", file=sys.stderr)
+
+
+def _absent(workflow: Any, plan: Plan) -> list[str]:
+    """Return what the trainings of the graph need of published networks and do not find."""
+    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.rule.name == TRAIN.name]
+    runs = [(job.wildcards.dataset, f"{job.wildcards.group}/{job.wildcards.method}") for job in jobs]
+    return absent_weights(plan, dict.fromkeys(runs))
+
+
+def _superseded(workflow: Any) -> Superseded:
+    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if hasattr(job.params, "digest")]
+    return superseded_by([Job(list(job.input), list(job.output), job.params.digest) for job in jobs])

@@ -1,0 +1,109 @@
+"""Profiles of PBS, Grid Engine and LSF ask for what the rules ask for, and read a job's end as it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from hkd.plan.stages import STAGES
+from hkd.workflow import Rules
+
+CLUSTERS = ("pbs", "sge", "lsf", "kubernetes")
+
+
+def profile(root, name: str) -> dict:
+    return yaml.safe_load((root / f"profiles/{name}/config.yaml").read_text())
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Put programs of a pretend cluster first; each is a line of shell."""
+
+    def make(**scripts: str) -> None:
+        for name, script in scripts.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return make
+
+
+def submitted(root, name: str, gpu: int, folder) -> str:
+    """The words that a profile's command hands to `qsub`."""
+    asked = SimpleNamespace(mem_mb=4000, runtime=90, gpu=gpu, queue="workq")
+    command = profile(root, name)["cluster-generic-submit-cmd"].format(rule="train", threads=2, resources=asked)
+    return subprocess.run([*["bash", "-c"], f"{command} job.sh"], cwd=folder, capture_output=True, text=True).stdout
+
+
+def test_pbs_is_asked_for_what_the_rule_asks_for(root, programs, tmp_path):
+    programs(qsub='echo "$@"')
+    said = submitted(root, "pbs", 1, tmp_path)
+    assert "-l select=1:ncpus=2:mem=4000mb:ngpus=1 -l walltime=5400" in said and said.endswith("job.sh\n")
+
+
+@pytest.mark.parametrize("gpu", [0, 1])
+def test_grid_engine_is_asked_for_what_the_rule_asks_for(root, programs, tmp_path, gpu):
+    programs(qsub='echo "$@"')
+    said = submitted(root, "sge", gpu, tmp_path)
+    assert "-pe smp 2 -l h_vmem=4000M -l h_rt=5400" in said and ("-l gpu=1" in said) == bool(gpu)
+
+
+def status(root, name: str) -> str:
+    ran = subprocess.run([root / f"profiles/{name}/status.sh", "7"], capture_output=True, text=True)
+    return ran.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("qstat", "expected"),
+    [
+        ("printf '    job_state = R\\n'", "running"),
+        ("printf '    job_state = Q\\n'", "running"),
+        ("printf '    job_state = F\\n    Exit_status = 0\\n'", "success"),
+        ("printf '    job_state = F\\n    Exit_status = 85\\n'", "failed"),
+        ("exit 153", "failed"),
+    ],
+)
+def test_the_end_of_a_pbs_job_is_read(root, programs, qstat, expected):
+    programs(qstat=qstat)
+    assert status(root, "pbs") == expected
+
+
+@pytest.mark.parametrize(
+    ("qstat", "qacct", "expected"),
+    [
+        ("exit 0", "exit 1", "running"),
+        ("exit 1", "exit 1", "running"),
+        ("exit 1", "printf 'failed       0\\nexit_status  0\\n'", "success"),
+        ("exit 1", "printf 'failed       0\\nexit_status  85\\n'", "failed"),
+        ("exit 1", "printf 'failed       37 : qmaster enforced h_rt\\nexit_status  0\\n'", "failed"),
+    ],
+)
+def test_the_end_of_a_grid_engine_job_is_read(root, programs, qstat, qacct, expected):
+    programs(qstat=qstat, qacct=qacct)
+    assert status(root, "sge") == expected
+
+
+def test_lsf_asks_for_gpus_where_stages_do(root, smoke_plan):
+    asked = profile(root, "lsf")["set-resources"]
+    rules = Rules(smoke_plan(gpus=1))
+    values = {"dataset": "shapes8", "group": "methods", "method": "edm", "seed": "0", "nfe": "35", "role": "metric",
+              "split": "train", "trajectories": "edm-heun", "shard": "0"}  # fmt: skip
+    needs = {}
+    for name, stage in STAGES.items():
+        if not stage.local:
+            fields = set(re.findall(r"\{(\w+)\}", " ".join(rules.outputs(name).values())))
+            wildcards = {key: value for key, value in values.items() if key in fields}
+            needs[name] = rules.resources(name)["gpu"](wildcards)
+    assert {name for name, gpu in needs.items() if gpu} == asked.keys()
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_profile_is_of_its_executor_and_kubernetes_says_that_it_is_untested(root, name):
+    text = (root / f"profiles/{name}/config.yaml").read_text()
+    assert yaml.safe_load(text)["retries"] == 2
+    assert ("UNTESTED" in text) == (name == "kubernetes")

@@ -1,0 +1,186 @@
+"""What may go otherwise next time is tried again; what must fail again leaves at once; what goes on is requeued."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from hkd import __main__ as entry
+from hkd import hopeless, interrupt, launch, requeue
+from hkd.interrupt import Interrupted
+from hkd.plan.stages import STAGES
+from hkd.requeue import requeued
+from hkd.settings.origins import ConfigError
+from hkd.workflow import Rules
+
+# -- exit codes, and failures that would come again ------------------------------------------------------------------
+
+
+@pytest.fixture
+def attempt(tmp_path, monkeypatch, capsys):
+    """Run `hkd fetch nonsense` as a job of one workflow; return exit code, errors and whether anything was parsed."""
+    (tmp_path / ".snakemake").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["hkd", "fetch", "nonsense"])
+    parsed = []
+    real = entry._command
+    monkeypatch.setattr(entry, "_command", lambda: (parsed.append(1), real())[1])
+    interrupt.reset()
+
+    def run(workflow: str) -> tuple[int, str, int]:
+        monkeypatch.setenv(hopeless.WORKFLOW, workflow)
+        parsed.clear()
+        code = entry._run()
+        return code, capsys.readouterr().err, len(parsed)
+
+    return run
+
+
+def test_a_second_attempt_at_what_must_fail_leaves_at_once_with_the_same_line(attempt):
+    first, second, other = attempt("one"), attempt("one"), attempt("two")
+    assert first[0] == 1 and first[1].startswith("hkd: ") and first[2] == 1
+    assert second == (first[0], first[1], 0)
+    assert other == first, "another start of the workflow tries anew"
+    hopeless.forget()
+    assert attempt("one") == first
+
+
+def test_outside_of_a_workflow_nothing_is_remembered(attempt, tmp_path):
+    assert attempt("")[2] == attempt("")[2] == 1
+    assert not (tmp_path / hopeless.FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        ("__import__('hkd.settings.origins').settings.origins.ConfigError('bad value')", 1),
+        ("__import__('hkd.store.refusals').store.refusals.ArtifactError('damaged')", 1),
+        ("__import__('hkd.store.refusals').store.refusals.Refused('the disk is full')", 75),
+        ("OSError(28, 'No space left on device', 'weights')", 75),
+        ("RuntimeError('CUDA error: an illegal memory access was encountered')", 70),
+        ("__import__('hkd.interrupt').interrupt.Interrupted()", 85),
+    ],
+)
+def test_an_exit_code_says_whether_the_same_command_would_fail_again(raised, code, monkeypatch):
+    def fail(*arguments, **options):
+        raise eval(raised)
+
+    monkeypatch.setattr("hkd.cli.commands", lambda asked: fail)
+    monkeypatch.setattr(entry.interrupt, "install", lambda: None)
+    monkeypatch.delenv(hopeless.WORKFLOW, raising=False)
+    with pytest.raises(SystemExit) as left:
+        entry.main()
+    assert left.value.code == code
+
+
+# -- requeueing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A job of a pretend SLURM that says in which state it is and takes it back when asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, script in {"squeue": f"cat {tmp_path}/state", "scontrol": f'echo "$@" > {tmp_path}/asked'}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(requeue, "END", 0.0)
+    (tmp_path / "state").write_text("RUNNING\n")
+
+    def stopped(*, progress: bool, state: str = "RUNNING") -> bool:
+        (tmp_path / "state").write_text(f"{state}\n")
+        work = tmp_path / "work"
+        work.mkdir()
+        (work / "step1").touch()
+        with pytest.raises(Interrupted), requeued(work):
+            if progress:
+                (work / "step2").touch()
+            raise Interrupted
+        asked = tmp_path / "asked"
+        return asked.exists() and asked.read_text() == "requeue 7\n"
+
+    return stopped
+
+
+def test_work_that_came_further_puts_its_job_back_into_the_queue(job, capsys):
+    assert job(progress=True)
+    assert "job 7 is in the queue again" in capsys.readouterr().err
+
+
+def test_work_that_did_not_come_further_fails_and_is_no_endless_loop(job):
+    assert not job(progress=False)
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING", "PENDING", ""])
+def test_who_cancels_a_job_is_obeyed(job, state):
+    assert not job(progress=True, state=state)
+
+
+def test_without_slurm_nothing_is_asked(job, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert not job(progress=True)
+
+
+# -- what is asked for -----------------------------------------------------------------------------------------------
+
+
+def test_memory_grows_with_attempts_and_time_where_an_attempt_begins_anew(smoke_plan):
+    rules = Rules(smoke_plan(gpus=1))
+    of_a_run = {"dataset": "shapes8", "group": "methods", "method": "edm", "seed": "0", "nfe": "35"}
+    for stage, grows in (("train", False), ("sample", False), ("features", True), ("metrics", True)):
+        wildcards = {k: v for k, v in of_a_run.items() if stage != "train" or k != "nfe"}
+        asks = rules.resources(stage)
+        assert asks["runtime"](wildcards, 2) == asks["runtime"](wildcards, 1) * (2 if grows else 1)
+        assert asks["mem_mb"](wildcards, 3) == 3 * asks["mem_mb"](wildcards, 1)
+
+
+def test_every_stage_that_goes_on_is_warned_before_its_time_is_up(root):
+    import yaml
+
+    said = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())["set-resources"]
+    assert said.keys() == {name for name, stage in STAGES.items() if stage.resumes}
+    assert all("--signal=TERM@" in asked["slurm_extra"] for asked in said.values())
+
+
+def test_a_job_that_no_partition_takes_is_named_before_submission(tmp_path):
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    file = tmp_path / "partitions.yaml"
+    file.write_text("partitions:\n  cpu: {max_gpu: 0}\n  gpu: {max_gpu: 8, max_runtime: 60}\n")
+    asks = {"gpu": 1, "mem_mb": 4000, "runtime": 240}
+    job = SimpleNamespace(
+        name="train", rule=SimpleNamespace(name="train"), is_local=False, threads=1, resources=asks,
+        wildcards_dict={"method": "edm"},
+    )  # fmt: skip
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job])
+    workflow = SimpleNamespace(executor_settings=SimpleNamespace(partition_config=str(file)), dag=dag)
+    with pytest.raises(ConfigError, match=r"no partition takes train \(method=edm\).*gpu=1, mem_mb=4000, runtime=240"):
+        launch.check_requests(workflow)
+    asks["runtime"] = 60
+    launch.check_requests(workflow)
+    assert logging.getLogger("hkd.partitions").level == logging.CRITICAL
+    workflow.executor_settings = None
+    launch.check_requests(workflow)
+
+
+def test_a_fault_of_ours_prints_its_traceback_and_has_a_code_of_its_own():
+    code = "from hkd import __main__ as m\nm._run = lambda: 1 / 0\nm.main()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 70 and "ZeroDivisionError" in ran.stderr
+
+
+def test_a_job_that_fails_says_why_first_and_then_where_its_log_is(tmp_path):
+    log = tmp_path / "train.log"
+    environment = {**os.environ, "HKD_WORKFLOW_PID": str(os.getpid())}
+    command = [sys.executable, "-m", "hkd", "fetch", "nonsense"]
+    with log.open("w") as errors:
+        ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, timeout=60)
+    first, second = ran.stdout.splitlines()
+    assert ran.returncode == 1 and first == log.read_text().strip() and "nonsense" in first
+    assert second.strip() == f"log: {log}"
