@@ -27,16 +27,16 @@ def trajectories(
     shard: Annotated[
         int | None, typer.Option(help="Solve this shard; without it, check all shards and list them.")
     ] = None,
+    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
+    config: job.OverrideOption = None,
+    device: job.DeviceOption = "auto",
+    expect_digest: job.DigestOption = None,
     check: Annotated[
         int | None, typer.Option(min=1, help="Solve this many of the finished set again, and say how far they differ.")
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Of --check: the largest difference, in standard deviations of a state.")
     ] = 5e-3,
-    benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
-    config: job.OverrideOption = None,
-    device: job.DeviceOption = "auto",
-    expect_digest: job.DigestOption = None,
 ) -> None:
     """Solve one shard of a set of teacher trajectories, or list or check the finished shards."""
     from hkd.plan.stages import MANIFEST, SHARD

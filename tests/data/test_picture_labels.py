@@ -20,9 +20,14 @@ PICTURES: Files = dict(zip(NAMES, (RED, GREEN, BLUE), strict=True))
 @pytest.fixture(params=["folder", "zip"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path):
     """Return files as a folder or as a zip."""
-    return lambda files: (
-        folder(tmp_path / "set", files) if request.param == "folder" else packed(tmp_path / "set.zip", files)
-    )
+
+    def made(files: Files) -> Path:
+        if request.param == "folder":
+            return folder(tmp_path / "set", files)
+        # a folder's entry in a zip is empty
+        return packed(tmp_path / "set.zip", {name: b"" if name.endswith("/") else files[name] for name in files})
+
+    return made
 
 
 def listed(*labels: object, names: tuple[str, ...] = NAMES) -> bytes:
