@@ -23,6 +23,7 @@ SPOKEN = (  # errors that speak to the user, by the module that they are in
     ("hkd.store.refusals", "ArtifactError"),
     ("hkd.data", "DataError"),
     ("hkd.training.nonfinite", "Diverged"),
+    ("hkd.training.parts", "Indivisible"),
     ("hkd.metrics.features.inputs", "MetricError"),
     ("hkd.diffusion.adaptive", "SolveError"),
 )
@@ -80,6 +81,11 @@ def _command() -> int:
         show() if show else print(f"hkd: {error}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     except (ValueError, RuntimeError) as error:
+        if _of_device(error):
+            first = str(error).partition("\n")[0]
+            return _tell(
+                f"the device failed: {first}; look at nvidia-smi, the same command goes on from here", TRY_AGAIN
+            )
         if not isinstance(error, _spoken()):
             raise
         from hkd.store.refusals import Refused
@@ -95,6 +101,11 @@ def _command() -> int:
         if refused is None:
             raise
         return _tell(str(refused), TRY_AGAIN)
+
+
+def _of_device(error: Exception) -> bool:
+    """Whether a GPU failed or has no memory left, as torch says it."""
+    return type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or str(error).startswith("CUDA error")
 
 
 def _tell(message: str, code: int = HOPELESS) -> int:

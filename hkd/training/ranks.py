@@ -18,18 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hkd.settings.origins import ConfigError
+
 PATIENCE = timedelta(minutes=30)  # a process may compile or read for long, and torchrun tells of one that died
 
 
 class Ranks:
-    """One process of several; of a single one, nothing is exchanged.
+    """One process of several; one that was started by itself exchanges nothing.
 
     Attributes:
         rank, size: number of this process, and how many there are.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
+    def __init__(self, rank: int = 0, size: int = 1, *, alone: bool = True) -> None:
         self.rank, self.size = rank, size
+        self._alone = alone and size == 1
         self._control: Any = None
 
     @property
@@ -39,7 +42,7 @@ class Ranks:
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one exchange."""
-        if self.size == 1 or not tensors:
+        if self._alone or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         torch.distributed.all_reduce(flat)
@@ -48,7 +51,7 @@ class Ranks:
 
     def any(self, *flags: bool) -> list[bool]:
         """Return for each flag whether any process has raised it; on the host, so that no device is waited for."""
-        if self.size == 1:
+        if self._alone:
             return list(flags)
         raised = torch.tensor([float(flag) for flag in flags])
         torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX, group=self._control)
@@ -61,7 +64,7 @@ class Ranks:
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[Ranks]:
         """Be in touch with the other processes while the block runs."""
-        if self.size == 1:
+        if self._alone:
             yield self
             return
         backend = "nccl" if device.type == "cuda" else "gloo"
@@ -80,14 +83,14 @@ def of_environment() -> Ranks:
     """Return this process as `torchrun` has named it, or as the only one.
 
     Raises:
-        ValueError: the environment names it incompletely.
+        ConfigError: the environment names it incompletely.
     """
     found = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
     if found["WORLD_SIZE"] is None:
         return Ranks()
     numbers = [value for value in found.values() if value is not None and value.isascii() and value.isdigit()]
     if len(numbers) < 2 or not int(numbers[0]) < int(numbers[1]):
-        raise ValueError(
+        raise ConfigError(
             f"RANK '{found['RANK']}', WORLD_SIZE '{found['WORLD_SIZE']}': no process of several; unset both"
         )
-    return Ranks(int(numbers[0]), int(numbers[1]))
+    return Ranks(int(numbers[0]), int(numbers[1]), alone=False)

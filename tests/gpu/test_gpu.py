@@ -4,6 +4,10 @@ safetensors, typer, pillow and pytest; a test that needs more is skipped by name
 from __future__ import annotations
 
 import copy
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,14 +17,17 @@ from torch.nn.utils import parameters_to_vector
 from hkd.compute import settle
 from hkd.data.image_set import ImageShape
 from hkd.data.kinds import shapes
+from hkd.draws import of_step
 from hkd.experiment.feed import batches
 from hkd.experiment.sample import sample_images
 from hkd.nets.precond import EDMPrecond
 from hkd.seeding import stream
 from hkd.settings.numerics import Compute
 from hkd.training.checkpoint import Checkpoints, Progress
+from hkd.training.costs import SLACK, step_cost
 from hkd.training.ema import Average
-from hkd.training.optim import Adaptive
+from hkd.training.optim import Adaptive, named_state
+from hkd.training.snapshot import Snapshots
 from tests.gpu import probes
 from tests.gpu.trainings import ROOT, one_step, training
 from tests.nets.test_unet import GOLDEN, fill
@@ -120,7 +127,7 @@ def test_draws_on_the_device_are_those_of_the_host(device, report):
 
 
 def test_a_state_resumes_to_the_same_weights(device, report, tmp_path):
-    from hkd.training.optim import load_named_state, named_state
+    from hkd.training.optim import load_named_state
 
     settle(Compute(deterministic=True), device, training=True)
     whole = training("edm", device, batch=16)
@@ -143,6 +150,50 @@ def test_a_state_resumes_to_the_same_weights(device, report, tmp_path):
     resumed.go(3)
     for here, there in zip(whole.built.student.parameters(), resumed.built.student.parameters(), strict=True):
         assert torch.equal(here, there)
+
+
+def test_a_state_stops_the_steps_for_a_fifth_of_a_second_at_most(device, report, tmp_path):
+    made = training("edm", device, batch=16)
+    made.go(1)
+    state = {f"m/{k}": v for k, v in made.built.training_state().items()}
+    state |= {f"o/{k}": v for k, v in named_state(made.optims["student"]).items()}
+    state |= {f"e/{k}": v for k, v in made.averages["student"].values.items()}
+    with Snapshots(Checkpoints(tmp_path, "probe")) as snapshots:
+        snapshots.save(state, Progress(step=1))  # takes the memory that later ones are copied into
+        snapshots.finish()
+        probes.wait(device)
+        stall = probes.seconds(lambda: snapshots.save(state, Progress(step=2)), device, rounds=1, warm=0)
+    report.note("seconds for which a state stops the steps", stall)
+    assert stall <= 0.2
+
+
+@pytest.mark.parametrize("name", ["edm", "hkd"])
+def test_the_bytes_of_an_image_are_those_counted(device, report, name):
+    made, size = training(name, device, batch=BATCH[name]), BATCH[name]
+    (whole,) = made.batches
+    few, more = (training(name, device, batch=n).batches[0] for n in (1, 2))
+    cost = step_cost(made.built, few, more, draws="image")
+    made.go(1)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    losses = made.built.losses(whole, step=1, draws=of_step("image", 0, 1, batch=None, first=0, device=device))
+    kept = (torch.cuda.memory_allocated(device) - before) / size
+    sum(losses.values()).backward()  # type: ignore[union-attr]
+    peak = (torch.cuda.max_memory_allocated(device) - before) / size
+    report.note(f"{name}: MiB an image, counted", cost.kept / 2**20)
+    report.note(f"{name}: MiB an image, kept", kept / 2**20)
+    report.note(f"{name}: MiB an image, at the peak", peak / 2**20)
+    assert kept == pytest.approx(cost.kept, rel=0.1) and peak < SLACK * cost.kept
+
+
+def test_processes_exchange_gradients_over_nccl(device, tmp_path):
+    """One process, which is all that a card holds, through all that several do."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+    command = [*launch, str(ROOT / "tests/training/together.py"), str(tmp_path), "5", "4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TOGETHER_DEVICE": "cuda:0"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((tmp_path / "progress.json").read_text()) == {"network_evals": 80, "nonfinite": [2]}
 
 
 def test_what_tf32_does_to_trajectories(device, report):

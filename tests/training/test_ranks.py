@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hkd.settings.origins import ConfigError
 from hkd.training.ranks import Ranks, of_environment
 
 TOGETHER = Path(__file__).with_name("together.py")
@@ -97,7 +98,7 @@ def test_a_process_is_named_by_torchrun(monkeypatch):
     assert (of_environment().rank, of_environment().size, of_environment().first) == (1, 4, False)
     for rank in ("4", "", "x", "-1"):
         monkeypatch.setenv("RANK", rank)
-        with pytest.raises(ValueError, match=f"RANK '{rank}', WORLD_SIZE '4': no process of several"):
+        with pytest.raises(ConfigError, match=f"RANK '{rank}', WORLD_SIZE '4': no process of several"):
             of_environment()
 
 

@@ -33,7 +33,7 @@ class Denoiser(Method):
         self.student = nn.Linear(6, 6)
 
     def losses(self, batch: torch.Tensor, *, step: int, draws: Draws) -> dict[str, torch.Tensor]:
-        noisy = batch + draws.normal(batch.shape)
+        noisy = batch + draws.normal(batch.shape).to(batch)
         error = (self.student(noisy) - batch).square().mean()
         return {"student": error * (float("nan") if step == BAD else 1.0)}
 
@@ -41,7 +41,7 @@ class Denoiser(Method):
 def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
     interrupt.install()
     folder.mkdir(parents=True, exist_ok=True)
-    ranks = of_environment()
+    ranks, device = of_environment(), torch.device(os.environ.get("TOGETHER_DEVICE", "cpu"))
     (folder / f"rank{ranks.rank}.pid").write_text(str(os.getpid()))
     settings = Training(
         steps=steps,
@@ -58,10 +58,10 @@ def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
 
     def feed(step: int, rows: slice = slice(None)) -> Any:
         time.sleep(0.05 if seconds < 1 else 0)
-        return torch.sin(torch.arange(BATCH * 6, dtype=torch.float32).view(BATCH, 6) + step)[rows]
+        return torch.sin(torch.arange(BATCH * 6, dtype=torch.float32).view(BATCH, 6) + step)[rows].to(device)
 
-    with ranks.joined(torch.device("cpu")):
-        trainer = Trainer(Denoiser(), settings, seed=0, ranks=ranks)
+    with ranks.joined(device):
+        trainer = Trainer(Denoiser().to(device), settings, seed=0, ranks=ranks)
         conduct = Conduct(micro_batch=micro, checkpoint_seconds=seconds)
         train(trainer, feed, Checkpoints(folder, "x"), title="t", conduct=conduct)
         if ranks.first:
