@@ -63,7 +63,7 @@ def test_outside_of_a_workflow_nothing_is_remembered(attempt, tmp_path):
         ("__import__('hkd.store.refusals').store.refusals.Refused('the disk is full')", 75),
         ("OSError(28, 'No space left on device', 'weights')", 75),
         ("RuntimeError('CUDA error: device lost')", 75),  # a card that vanished may be back
-        ("torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", 75),
+        ("__import__('torch').OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", 75),
         ("__import__('hkd.training.parts').training.parts.Indivisible('training.batch 9')", 1),
         ("RuntimeError('a fault')", 70),
         ("__import__('hkd.interrupt').interrupt.Interrupted()", 85),
