@@ -13,10 +13,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from hkd.plan import digests
 from hkd.store.source import module_file
 
 CARRIERS = ("plan", "settings", "store")  # packages that carry results about and define no number in them
-STREAMS = "hkd.seeding"  # of the modules beside the packages, the only one that numbers depend on
+STREAMS = ("hkd.seeding", "hkd.draws")  # of the modules beside the packages, those that numbers depend on
 SPEAKERS = ("print", "echo", "warn", "debug", "info", "warning", "error")
 SPOKEN = ("desc", "unit")  # arguments of a progress bar that are only shown
 
@@ -59,12 +60,11 @@ def _counts(module: str) -> bool:
     if len(parts) == 1 or parts[1] in CARRIERS:
         return False
     file = module_file(module)
-    return len(parts) > 2 or module == STREAMS or (file is not None and file.name == "__init__.py")
+    return len(parts) > 2 or module in STREAMS or (file is not None and file.name == "__init__.py")
 
 
-@cache
 def _module_digest(module: str) -> str:
-    return fingerprint(_text(module))
+    return digests.read(_text(module), _found).fingerprint
 
 
 @cache
@@ -78,22 +78,24 @@ def _text(module: str) -> str:
 @cache
 def _imports(module: str) -> set[str]:
     """Return the modules of the package that a module imports, anywhere but for its type hints alone."""
-    found: set[str] = set()
-    for node in _computing(ast.parse(_text(module))):
+    found = {_named(name) for name in digests.read(_text(module), _found).imports}
+    return {name for name in found if module_file(name) is not None and _counts(name)}
+
+
+def _found(text: str) -> digests.Found:
+    """Return what a module's text computes, as a fingerprint, and what it imports of the package."""
+    tree, names = ast.parse(text), set()
+    for node in _computing(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [_named(node.module, alias.name) for alias in node.names]
-        else:
-            continue
-        found.update(name for name in names if module_file(name) is not None and _counts(name))
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return digests.Found(fingerprint(text), sorted(name for name in names if name.startswith("hkd")))
 
 
-def _named(module: str, name: str) -> str:
-    """Return what `from module import name` reads: a module inside of a package, else the module itself."""
-    inner = f"{module}.{name}"
-    return inner if module_file(inner) is not None else module
+def _named(name: str) -> str:
+    """Return the module that an imported name lies in: itself, or the one before its last dot."""
+    return name if module_file(name) is not None else name.rpartition(".")[0]
 
 
 def _computing(node: ast.AST) -> Iterator[ast.AST]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hkd.plan import code
+from hkd.plan import code, digests
 from hkd.plan.code import closure, code_digest, fingerprint
 from hkd.store import source
 
@@ -65,7 +65,7 @@ def package(tmp_path, monkeypatch):
 
 
 def forget() -> None:
-    for cached in (source.module_file, code.code_digest, code.closure, code._text, code._module_digest, code._imports):
+    for cached in (source.module_file, code.code_digest, code.closure, code._text, code._imports, digests._known):
         cached.cache_clear()
 
 

@@ -176,6 +176,7 @@ HOLES = {  # changes that no digest followed in earlier versions: stage, file, w
     "the target of the errors over time": ("trajectory_error", "experiment/errors.py", "near_clean", "clean"),
     "the extractor's optimiser": ("extractor", "configs/extractors/metric.yaml", "[0.9, 0.99]", "[0.9, 0.999]"),
     "the extractor's warm-up": ("extractor", "experiment/extractor.py", "warmup_steps=0", "warmup_steps=1"),
+    "how a training draws": ("train", "draws.py", "ROUNDS = 10", "ROUNDS = 7"),
     "the solver's call": ("shard", "diffusion/ode.py", "sigmas[0] * noise", "sigmas[1] * noise"),
     "the solver's levels": ("shard", "experiment/solve.py", "ode_levels(spec)[[0, -1]]", "ode_levels(spec)[[0, -2]]"),
 }
@@ -212,7 +213,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def _forget() -> None:
-    for cached in (source.module_file, code.code_digest, code.closure, code._text, code._module_digest, code._imports):
+    for cached in (source.module_file, code.code_digest, code.closure, code._text, code._imports):
         cached.cache_clear()
 
 

@@ -62,7 +62,6 @@ def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
             code.code_digest,
             code.closure,
             code._text,
-            code._module_digest,
             code._imports,
         ):
             cached.cache_clear()
