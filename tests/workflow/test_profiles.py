@@ -61,8 +61,8 @@ def test_the_rules_are_formatted(root):
 
 
 def test_a_comparison_that_fails_after_a_run_is_one_line_and_fails_nothing(root):
-    (said,) = re.findall(r'"(hkd compare \|\| .*)"', (root / "Snakefile").read_text())
-    ran = subprocess.run(["sh", "-c", f"hkd() {{ return 1; }}; {said}"], capture_output=True, text=True)
+    ((command, otherwise),) = re.findall(r'; (hkd compare)"\s*"( \|\| .*)"', (root / "Snakefile").read_text())
+    ran = subprocess.run(["sh", "-c", f"hkd() {{ return 1; }}; {command}{otherwise}"], capture_output=True, text=True)
     assert ran.returncode == 0 and len(ran.stderr.splitlines()) == 1 and "no verdicts" in ran.stderr
 
 
