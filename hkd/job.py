@@ -192,7 +192,7 @@ def start_together(processes: int) -> None:
     import os
     import sys
 
-    if "WORLD_SIZE" in os.environ:
+    if processes == 1 or "WORLD_SIZE" in os.environ:
         return
     os.environ["HKD_GPUS"] = "1"  # each takes one
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]

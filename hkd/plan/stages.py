@@ -136,7 +136,8 @@ def _train_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, s
 
 def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
     run = plan.run(dataset, method)
-    needs = Needs(gpu=plan.gpus, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
+    gpu = plan.processes(run) if plan.gpus else 0
+    needs = Needs(gpu=gpu, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
     settings = _training_settings(plan, run)
     if shipped := plan.shipped(dataset, method):
         # the network must still be built to read the weights, and the parameters still steer the sampler

@@ -202,10 +202,11 @@ class Sampling(Section):
 
 
 class Resources(Section):
-    """What a training job asks of the machine; not part of what it computes."""
+    """What a training job asks of the machine; not part of what it computes. `gpus`: the most that it can use."""
 
     mem_mb: Annotated[int, Field(gt=0, le=1_000_000_000)]
     minutes: Annotated[int, Field(gt=0, le=1_000_000)]
+    gpus: Annotated[int, Field(gt=0, le=1024)] | None = None
 
 
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
@@ -333,6 +334,7 @@ class Benchmark(Section):
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
         compute: precision and ways of computing; see `Compute`.
+        gpus: how many of them a training takes, if its batch can be shared so; every other job takes one. 0: none.
         replace: whether other trainings may take the place of finished ones at `paper` scale.
         leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
     """

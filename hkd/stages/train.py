@@ -39,8 +39,12 @@ def train(
     config: job.OverrideOption = None,
     device: job.DeviceOption = "auto",
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own, under torchrun.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that train together under torchrun, each on a GPU. [default: the benchmark's gpus]",
+        ),
+    ] = None,
     micro_batch: Annotated[
         int | None,
         typer.Option(min=1, help="Images that go through the networks at a time. [default: what a GPU has room for]"),
@@ -56,8 +60,6 @@ def train(
     expect_code: job.CodeOption = None,
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
-    if processes > 1:
-        job.start_together(processes)
     from hkd.plan.stages import TRAIN
     from hkd.store.records import identity
 
@@ -70,6 +72,7 @@ def train(
             _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
         return
+    job.start_together(processes or plan.processes(plan.run(dataset, method)))
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 

@@ -507,6 +507,18 @@ def test_a_digest_changes_only_for_what_matters(copied, file, old, new, expected
         assert changed(copied, file, old, new) == expected
 
 
+def test_a_training_takes_as_many_gpus_as_may_and_can_share_its_batch():
+    def taken(gpus: int, method: str, **changes) -> tuple[int, int]:
+        plan = plan_of(gpus=gpus, **changes)
+        return plan.processes(plan.run("shapes16", method)), plan.gpus
+
+    assert taken(0, "methods/hkd") == (1, 0) and taken(1, "methods/hkd") == (1, 1)
+    assert taken(8, "methods/hkd") == (8, 1)  # a batch of 32
+    assert taken(3, "methods/hkd") == (2, 1)
+    assert taken(8, "methods/hkd", set={"training": {"batch": 1}}) == (1, 1)
+    assert taken(8, "methods/kdm") == (1, 1)  # which sees its batch whole
+
+
 def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
     assert digests(plan_of()) == digests(plan_of(results="elsewhere", gpus=4, seeds=3))
 
