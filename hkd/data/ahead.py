@@ -6,6 +6,7 @@ turn. Rows are read in ascending order, so that a disk is read forwards, and han
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -13,16 +14,18 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import Trajectories, TrajectoryBatch
+from hkd.store.refusals import ArtifactError
 
 
 class TrajectoriesAhead:
     """Batches of a set, read in advance where somebody says which will be wanted next."""
 
     def __init__(self, stored: Trajectories, device: torch.device) -> None:
-        self._stored, self._device = stored, device
+        self._stored, self._device, folder = stored, device, stored.folder
         self._buffers: list[Tensor | None] = [None, None]
         self._free: list[torch.cuda.Event | None] = [None, None]  # when the copy out of a buffer is over
         self._turn = 0
+        self._files = [open(folder / shard["file"], "rb", buffering=0) for shard in stored.manifest["shards"]]  # noqa: SIM115
         self._reader = ThreadPoolExecutor(1, "trajectories")
         self._next: tuple[bytes, int, Future[Tensor]] | None = None
 
@@ -60,5 +63,19 @@ class TrajectoriesAhead:
         rows = buffer[: len(indices)]
         target = rows.numpy()
         for position in np.argsort(indices, kind="stable"):
-            target[position] = self._stored.row(int(indices[position]))
+            self._read_row(int(indices[position]), target[position])
         return rows
+
+    def _read_row(self, index: int, target: np.ndarray) -> None:
+        """Read one trajectory: straight from the file, as a mapped page costs as much as the bytes in it."""
+        shard, within = self._stored.place(index)
+        array = self._stored.shards[shard]
+        if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
+            target[...] = array[within]
+            return
+        view, done = target.data.cast("B"), 0
+        while done < len(view):
+            got = os.preadv(self._files[shard].fileno(), [view[done:]], int(array.offset) + within * len(view) + done)
+            if not got:
+                raise ArtifactError(f"{array.filename}: ends early; delete it and run `hkd trajectories` again")
+            done += got

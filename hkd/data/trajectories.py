@@ -153,8 +153,13 @@ class Trajectories:
 
     def row(self, index: int) -> np.ndarray:
         """Return the stored states (S, C, H, W) of one trajectory, float16, memory-mapped."""
+        shard, within = self.place(index)
+        return self.shards[shard][within]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the shard of a trajectory, and its number there."""
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shards[shard][index - self._starts[shard]]
+        return shard, index - int(self._starts[shard])
 
     @property
     def nbytes(self) -> int:
