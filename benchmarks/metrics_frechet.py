@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hkd.metrics.features.libraries import WITNESSES, Witness
+from hkd.metrics.features.libraries import LIBRARIES, Library
 from hkd.metrics.scores.frechet import frechet, frechet_from_features
 from hkd.metrics.scores.moments import gaussian_of
 
@@ -55,11 +55,11 @@ def main() -> None:
     for n in settings.n:
         x, y = features(n, settings.dim, 0), features(n, settings.dim, 1)
         wide = {"pytorch_fid": (x.astype(np.float64), y.astype(np.float64))}  # its own reader returns float64
-        times = {key: [np.inf, np.inf] for key in ("hkd", *WITNESSES)}
+        times = {key: [np.inf, np.inf] for key in ("hkd", *LIBRARIES)}
         values: dict[str, float] = {}
         for _ in range(settings.repeats):
             for key, found in times.items():
-                seconds, values[key] = ours(x, y) if key == "hkd" else theirs(WITNESSES[key], *wide.get(key, (x, y)))
+                seconds, values[key] = ours(x, y) if key == "hkd" else theirs(LIBRARIES[key], *wide.get(key, (x, y)))
                 times[key] = [min(pair) for pair in zip(found, seconds, strict=True)]
         exact = exact_distance(x, y)
         print(f"\nn = {n}, dim = {settings.dim}, exact distance {exact:.10g}, minimum of {settings.repeats}")
@@ -84,12 +84,12 @@ def ours(x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], float]:
     return (before + seconds, seconds), value
 
 
-def theirs(witness: Witness, x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], float]:
+def theirs(library: Library, x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], float]:
     """Return CPU seconds (from features, from statistics) and the library's distance."""
     start = time.process_time()
-    statistics = witness.statistics(x), witness.statistics(y)
+    statistics = library.statistics(x), library.statistics(y)
     before = time.process_time() - start
-    seconds, value = cpu_seconds(lambda: witness.distance(*statistics))
+    seconds, value = cpu_seconds(lambda: library.distance(*statistics))
     return (before + seconds, seconds), value
 
 

@@ -18,7 +18,8 @@ import time
 JOB = """
 import torch
 from hkd.draws import StreamDraws
-from hkd.nets.presets import NetworkConfig, build
+from hkd.nets.assemble import build
+from hkd.nets.presets import NetworkConfig
 from hkd.methods.multistep.edm import EDM
 from hkd.data.image_set import ImageBatch
 network = NetworkConfig(preset="ddpmpp", precond="edm", model_channels=16, channel_mult=(1, 2, 2), num_blocks=1,

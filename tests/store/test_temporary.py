@@ -179,7 +179,8 @@ def test_a_file_that_cannot_be_read_while_another_is_written_is_named(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from hkd.store.artifacts import Record, write_bytes
+from hkd.store.atomic import write_bytes
+from hkd.store.records import Record
 path = Path(sys.argv[1])
 for number in range(10**6):
     content = bytes([number % 251]) * 200_000
