@@ -164,7 +164,8 @@ class ImageDraws(Draws):
 
     def choices(self, weights: Tensor, count: int) -> Tensor:
         """See `Draws.choices`."""
-        cumulative = weights.to(self._device, torch.float64).cumsum(0)
+        # on the host, where its order of additions never changes
+        cumulative = weights.to("cpu", torch.float64).cumsum(0).to(self._device)
         u = self.uniform((count,), dtype=torch.float64) * cumulative[-1]
         return torch.searchsorted(cumulative, u, right=True).clamp(max=len(weights) - 1)
 

@@ -188,15 +188,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def start_together(processes: int) -> None:
-    """Start this command anew in several processes under torchrun, in place of this one, unless it is one of them."""
+    """Run this command in several processes and leave with its exit code, unless it is one of them or one is enough."""
     import os
     import sys
 
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return
+    from hkd import together
+
     os.environ["HKD_GPUS"] = "1"  # each takes one
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "hkd"]
-    os.execv(sys.executable, [sys.executable, *launch, *sys.argv[1:]])
+    raise typer.Exit(together.run(sys.argv[1:], processes))
 
 
 def say(remarks: Iterable[str], about: object) -> None:

@@ -12,7 +12,19 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hkd"
 
 # Everybody may import these; they import one another only, and what is named for them below.
-FOUNDATION = {"draws", "seeding", "interrupt", "owner", "slurm", "requeue", "hopeless", "devices", "settings", "store"}
+FOUNDATION = {
+    "draws",
+    "seeding",
+    "interrupt",
+    "owner",
+    "together",
+    "slurm",
+    "requeue",
+    "hopeless",
+    "devices",
+    "settings",
+    "store",
+}
 LIBRARY = {"data", "nets", "koopman", "diffusion", "methods", "training", "metrics"}
 HARNESS = {"plan", "experiment", "report", "figures", "job", "compute"}
 
@@ -21,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "seeding": set(),
     "interrupt": set(),
     "owner": set(),
+    "together": set(),
     "slurm": set(),
     "requeue": set(),
     "hopeless": set(),

@@ -47,7 +47,7 @@ class TrajectoriesAhead:
         states = rows.to(self._device, non_blocking=True)
         if self._device.type == "cuda":
             self._free[turn] = torch.cuda.Event()
-            self._free[turn].record()  # type: ignore[union-attr]
+            self._free[turn].record(torch.cuda.current_stream(self._device))  # type: ignore[union-attr]
         elif states.data_ptr() == rows.data_ptr():
             states = states.clone()  # the buffer will be written over
         return self._stored.batch_of(states, indices, self._device)

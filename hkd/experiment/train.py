@@ -19,7 +19,7 @@ from hkd.nets.precision import narrow
 from hkd.settings.numerics import Compute
 from hkd.settings.sections import Run
 from hkd.training.checkpoint import Checkpoints
-from hkd.training.loop import AS_USUAL, Conduct, train
+from hkd.training.loop import AS_USUAL, Conduct, fitted, train
 from hkd.training.milestones import Milestones, milestone_steps
 from hkd.training.nonfinite import Diverged
 from hkd.training.ranks import ALONE, Ranks
@@ -96,10 +96,11 @@ def train_run(
     built = method(run, shape, seed=seed, parts=start).to(to)
     if compute.precision == "bf16":
         narrow(built)
-    if compute.compile:
-        compile_networks(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code, ranks=ranks)
+    conduct = fitted(trainer, feed, conduct, title)
+    if compute.compile:
+        compile_networks(built)
     kept = milestone_steps(run.training) if built.trains else ()
     milestones = Milestones(checkpoints.folder / "milestones", checkpoints.identity, kept)
     diverged_at = None

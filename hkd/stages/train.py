@@ -42,7 +42,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that train together under torchrun, each on a GPU. [default: the benchmark's gpus]",
+            help="Processes that train together, each on a GPU. [default: the benchmark's gpus]",
         ),
     ] = None,
     micro_batch: Annotated[

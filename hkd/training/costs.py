@@ -7,6 +7,7 @@ what a machine would need that is not here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ def images_that_fit(cost: Cost, method: Method, free: int) -> int:
     """
     trained = sum(p.numel() * p.element_size() for name in method.trains for p in getattr(method, name).parameters())
     # gradients, and twice the moments: the optimiser keeps the old ones until it is known whether the step counts
+    if cost.kept <= 0:
+        return sys.maxsize
     return max(int(((USED * free - 7 * trained) / SLACK - cost.fixed) / cost.kept), 1)
 
 

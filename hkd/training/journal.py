@@ -74,8 +74,10 @@ class Journal:
         progress, now = self._trainer.progress, time.monotonic()
         steps, seconds = progress.step - self._step, max(now - self._time, 1e-9)
         self._step, self._time = progress.step, now
+        batch, flops = self._trainer.settings.batch, self._trainer.flops
         return {
-            "images_per_second": steps * self._trainer.settings.batch / seconds,
+            "images_per_second": steps * batch / seconds,
+            **({} if flops is None else {"tflops_per_second": flops * steps * batch / seconds / 1e12}),
             "seconds": progress.seconds,
             "seconds_left": (self._total - progress.step) * seconds / max(steps, 1),
             "memory_gib": _most_memory(self._trainer.device) / 2**30,

@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hkd.training.costs import images_that_fit, step_cost
 from hkd.training.journal import Journal
 from hkd.training.milestones import Milestones
 from hkd.training.parts import Division, Indivisible, Part
+from hkd.training.ranks import Ranks
 from hkd.training.snapshot import Snapshots
 from hkd.training.trainer import TooLarge, Trainer
 
@@ -72,7 +73,7 @@ def train(
     _resume(trainer, checkpoints, milestones, title)
     ranks, progress = trainer.ranks, trainer.progress
     total = trainer.settings.steps if trainer.method.trains else 0
-    division = _division(trainer, batches, conduct, title)
+    division = _division(trainer, conduct, title)
     log_every = conduct.log_every or min(max(total // 20, 1), 500)
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
@@ -84,11 +85,12 @@ def train(
         if milestones and ranks.first:  # step 0, before training, may be one
             milestones.reach(progress.step, trainer.averaged)
         while progress.step < total:
+            trainer.state_is_due = ranks.first and time.monotonic() - saved > conduct.checkpoint_seconds
             try:
                 trainer.step_in_parts(_parts(batches, progress.step, division))
-            except TooLarge:
+            except TooLarge as error:
                 counts.forget()
-                division = _halved(division, title)
+                division = _halved(division, ranks, title, here=error.here)
                 continue
             bar.update()
             counts.take()
@@ -96,14 +98,18 @@ def train(
             progress.seconds = before + now - start
             last = progress.step == total
             stop = trainer.asked_to_stop or (ranks.size == 1 and interrupt.requested())
+            save = stop or last or trainer.asked_to_save
+            if save or progress.step % log_every == 0:
+                trainer.read()  # in all processes at the same steps, so that all find out when a training diverges
             if journal:
                 journal.remark()
                 if progress.step % log_every == 0 or last:
                     journal.add(bar)
+            else:
+                trainer.take_recent()
             if milestones and ranks.first:  # before the checkpoint of this step, which promises that they are there
                 milestones.reach(progress.step, trainer.averaged)
-            if ranks.first and (stop or last or now - saved > conduct.checkpoint_seconds):
-                trainer.read()  # what a resumed training should know of steps that are not finite
+            if ranks.first and save:
                 snapshots.save(trainer.state(), progress)
                 saved = now
             if stop and not last:
@@ -131,27 +137,40 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones |
     trainer.ranks.wait()  # until all have read what the first will replace
 
 
-def _division(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Division:
-    """Return how the batch is cut up for this process and its device.
+def fitted(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Conduct:
+    """Return how a training is carried out where its device may not hold a batch: in parts that it does hold.
+
+    Asked before networks are compiled, because the cost of a step is counted operation by operation.
+    """
+    method, size = trainer.method, trainer.settings.batch
+    if conduct.micro_batch or trainer.device.type == "cpu" or method.whole_batch or not method.trains or size == 1:
+        return conduct
+    few, more = batches(0, slice(0, 1)), batches(0, slice(0, 2))
+    try:
+        cost = step_cost(method, few, more, draws=trainer.settings.draws)
+    except torch.OutOfMemoryError:
+        return replace(conduct, micro_batch=1)
+    torch.cuda.empty_cache()
+    trainer.flops = cost.flops
+    fits = images_that_fit(cost, method, torch.cuda.mem_get_info(trainer.device)[0])
+    if trainer.ranks.first:
+        per_image = f"{cost.kept / 2**20:.0f} MiB and {cost.flops / 1e9:.1f} GFLOP an image"
+        print(f"{title}: {per_image}, {min(fits, size)} images at a time", file=sys.stderr)
+    return replace(conduct, micro_batch=min(fits, size))
+
+
+def _division(trainer: Trainer, conduct: Conduct, title: str) -> Division:
+    """Return how the batch is cut up for this process.
 
     Raises:
         Indivisible: it cannot be.
     """
-    method, ranks, size = trainer.method, trainer.ranks, trainer.settings.batch
-    if method.whole_batch:
-        if ranks.size > 1:
-            raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
-        return Division(size)
-    if conduct.micro_batch or trainer.device.type == "cpu" or not method.trains or size == 1:
+    ranks, size = trainer.ranks, trainer.settings.batch
+    if not trainer.method.whole_batch:
         return Division(size, conduct.micro_batch, ranks.rank, ranks.size)
-    cost = step_cost(method, batches(0, slice(0, 1)), batches(0, slice(0, 2)), draws=trainer.settings.draws)
-    torch.cuda.empty_cache()
-    fits = images_that_fit(cost, method, torch.cuda.mem_get_info(trainer.device)[0])
-    found = Division(size, fits, ranks.rank, ranks.size)
-    if ranks.first:
-        per_image = f"{cost.kept / 2**20:.0f} MiB and {cost.flops / 1e9:.1f} GFLOP an image"
-        print(f"{title}: {per_image}; {len(found.rows())} parts a batch on each of {ranks.size} GPUs", file=sys.stderr)
-    return found
+    if ranks.size > 1:
+        raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
+    return Division(size)
 
 
 def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:
@@ -171,10 +190,23 @@ def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:
         yield part
 
 
-def _halved(division: Division, title: str) -> Division:
+def _halved(division: Division, ranks: Ranks, title: str, *, here: bool) -> Division:
+    """Return a division into smaller parts, where this process's device was the one without room.
+
+    Raises:
+        Indivisible: a device holds no single image; in all processes, so that none waits for another.
+    """
     torch.cuda.empty_cache()
-    smaller = division.halved()
-    print(f"{title}: out of memory; parts of {smaller.largest} images from here on", file=sys.stderr)
+    smallest = None
+    try:
+        smaller = division.halved() if here else division
+    except Indivisible as error:
+        smallest, smaller = error, division
+    (stuck,) = ranks.any(smallest is not None)
+    if stuck:
+        raise smallest or Indivisible(f"{title}: the device of another process cannot hold a single image")
+    if here:
+        print(f"{title}: out of memory; parts of {smaller.largest} images from here on", file=sys.stderr)
     return smaller
 
 

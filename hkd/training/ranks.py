@@ -3,8 +3,9 @@
 Gradients of a network travel as one flat tensor. Networks are not wrapped: methods call more of them than `forward`,
 and leave parameters unused in some steps, which wrappers do not allow.
 
-`torchrun` starts the processes and tells them their numbers in the environment. What a process decides by itself, such
-as to stop on a signal, is agreed upon between steps, so that none waits for another that has left.
+`hkd.together` or `torchrun` starts the processes and tells them their numbers in the environment. What a process
+decides by itself, such as to stop on a signal, is agreed upon between steps, so that none waits for another that has
+left.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from hkd.settings.origins import ConfigError
 
-PATIENCE = timedelta(minutes=30)  # a process may compile or read for long, and torchrun tells of one that died
+PATIENCE = timedelta(minutes=30)  # a process may compile or read for long
 
 
 class Ranks:

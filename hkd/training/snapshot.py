@@ -7,6 +7,7 @@ time, pinned where they come from a GPU.
 from __future__ import annotations
 
 import copy
+import sys
 import threading
 from typing import Any
 
@@ -28,8 +29,13 @@ class Snapshots:
     def __enter__(self) -> Snapshots:
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self.finish()
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        try:
+            self.finish()
+        except Exception as lost:
+            if kind is None:
+                raise
+            print(f"the last state could not be written: {lost}", file=sys.stderr)  # and why it ends is told by others
 
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Copy a state and start to write it, once the one before is written.
@@ -39,8 +45,8 @@ class Snapshots:
         """
         self.finish()
         self._kept = {name: self._copied(name, tensor) for name, tensor in tensors.items()}
-        if any(tensor.is_cuda for tensor in tensors.values()):
-            torch.cuda.synchronize()  # the copies into pinned memory are under way until then
+        for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
+            torch.cuda.synchronize(device)  # the copies into pinned memory are under way until then
         self._thread = threading.Thread(target=self._write, args=(self._kept, copy.deepcopy(progress)))
         self._thread.start()
 

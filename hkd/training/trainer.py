@@ -34,6 +34,8 @@ class Trainer:
             costs nothing; on a GPU the host would wait in every step for what it needs only now and then.
     Attributes:
         asked_to_stop: whether this process or another was asked to stop before the latest step was made.
+        state_is_due: set by who saves states; asked_to_save: whether that was so of any process before the latest step.
+        flops: operations of a step for one image, where they were counted.
         remarks: lines about steps that are not finite, until whoever logs takes them.
     """
 
@@ -52,7 +54,8 @@ class Trainer:
         self.device = next(method.parameters(), torch.zeros(())).device
         self.immediate = self.device.type == "cpu" if immediate is None else immediate
         self.remarks: list[str] = []
-        self.asked_to_stop = False
+        self.asked_to_stop = self.asked_to_save = self.state_is_due = False
+        self.flops: float | None = None
         self._recent: list[dict[str, float]] = []
         self._pending: list[tuple[int, dict[str, Tensor | float]]] = []
         self.settings = settings
@@ -104,7 +107,7 @@ class Trainer:
         for name, loss in losses.items():
             rate = set_learning_rate(self.optimizers[name], self.settings, step, peak)
             gradients = [p.grad for p in getattr(self.method, name).parameters() if p.grad is not None]
-            norm = _norm(gradients)
+            norm = _norm(gradients, loss.device)
             facts |= {f"loss/{name}": loss, f"grad_norm/{name}": norm, "lr": rate}
             passed[name] = self._ready(name, loss, norm, gradients, facts)
             if passed[name] is not True:
@@ -135,7 +138,7 @@ class Trainer:
             self._note(self.progress.step, {key: float(value) for key, value in facts.items()})
         if self.settings.nonfinite == "zero":
             nonfinite.zero(gradients)
-            norm = _norm(gradients)
+            norm = _norm(gradients, loss.device)
             finite = torch.isfinite(norm)  # a gradient may be finite, but too large to be squared
         if not self.immediate:
             _clip(gradients, norm, self.settings.clip)
@@ -191,11 +194,12 @@ class Trainer:
         except torch.OutOfMemoryError:
             full = True
         # agreed upon here, where all processes meet: one that left alone would leave the others waiting
-        full, self.asked_to_stop = self.ranks.any(full, interrupt.requested())
-        if full:
+        flags = self.ranks.any(full, interrupt.requested(), self.state_is_due)
+        any_full, self.asked_to_stop, self.asked_to_save = flags
+        if any_full:
             for optim in self.optimizers.values():
                 optim.zero_grad()
-            raise TooLarge
+            raise TooLarge(here=full)
         gradients = [p.grad for name in total for p in weights[name] if p.grad is not None]
         self.ranks.add_up([*gradients, *total.values()])
         return total
@@ -233,7 +237,11 @@ class Trainer:
 
 
 class TooLarge(RuntimeError):
-    """A device has no room for a part of a batch of this size."""
+    """A device has no room for a part of a batch of this size; `here`: that of this process."""
+
+    def __init__(self, *, here: bool) -> None:
+        super().__init__("out of memory")
+        self.here = here
 
 
 def _trained(network: nn.Module) -> list[Tensor]:
@@ -254,10 +262,10 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _norm(gradients: list[Tensor]) -> Tensor:
+def _norm(gradients: list[Tensor], device: torch.device | None = None) -> Tensor:
     """Return the norm of all gradients together, as torch.nn.utils.clip_grad_norm_ computes it."""
     if not gradients:
-        return torch.zeros(())
+        return torch.zeros((), device=device)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 

@@ -68,3 +68,13 @@ def test_the_numbers_read_are_those_of_every_step():
     first, second = (trainer.take_recent() for trainer in trainers)
     assert first == second and len(first) == 2 and first[0]["loss/student"] > 0
     assert trainers[1].take_recent() == []
+
+
+def test_processes_that_read_later_find_out_together_that_they_diverged(tmp_path):
+    """A process that alone knew would leave the others waiting for it."""
+    from tests.training.test_ranks import finish, start
+
+    process = start(tmp_path, 2, 60, 4, 600, "diverging")
+    told = finish(process)
+    assert process.returncode == 0, told
+    assert {(tmp_path / f"diverged{rank}").read_text() for rank in (0, 1)} == {"10"}

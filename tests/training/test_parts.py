@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from hkd.data.image_set import ImageBatch
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.costs import images_that_fit, step_cost
-from hkd.training.loop import Conduct, train
+from hkd.training.loop import Conduct, fitted, train
 from hkd.training.parts import Division, Indivisible, Part
 from hkd.training.trainer import TooLarge, Trainer
 
@@ -134,3 +134,23 @@ def test_what_fits_is_what_is_left_beside_weights_and_moments(tiny_run, build, f
     assert images_that_fit(cost, method, 0) == 1
     free = int((7 * trained + 1.3 * (10.5 * cost.kept + cost.fixed)) / 0.9)
     assert images_that_fit(cost, method, free) == 10
+
+
+def test_a_cost_is_counted_before_networks_are_graphs_and_a_card_without_room_for_two_takes_one(
+    tiny_run, build, feed, monkeypatch
+):
+    run = tiny_run("methods/edm", training={"batch": BATCH})
+    trainer, batches = Trainer(build(run), run.training, seed=0), feed(run)
+    monkeypatch.setattr(trainer, "device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(1e9), int(1e9)))
+    found = fitted(trainer, batches, Conduct(), "t")
+    assert found.micro_batch == BATCH and trainer.flops is not None and trainer.flops > 0
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, int(1e9)))
+    assert fitted(trainer, batches, Conduct(), "t").micro_batch == 1
+    assert fitted(trainer, batches, Conduct(micro_batch=3), "t").micro_batch == 3
+
+    def none(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("hkd.training.loop.step_cost", none)
+    assert fitted(trainer, batches, Conduct(), "t").micro_batch == 1

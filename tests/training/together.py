@@ -1,4 +1,7 @@
-"""A training of a small network, for `test_ranks`: FOLDER STEPS MICRO_BATCH [CHECKPOINT_SECONDS]; 16 images a step."""
+"""A training of a small network, for `test_ranks`: FOLDER STEPS MICRO_BATCH [CHECKPOINT_SECONDS [diverging]].
+
+It has 16 images a step. A diverging one is not finite from step 9 on, which is found out when its losses are read.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from hkd.methods.base import Method
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Conduct, train
+from hkd.training.nonfinite import Diverged
 from hkd.training.ranks import of_environment
 from hkd.training.trainer import Trainer
 
@@ -27,18 +31,20 @@ BATCH, BAD = 16, 2
 class Denoiser(Method):
     """A linear denoiser of points; in one step its loss is not finite."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, diverging: bool) -> None:
         super().__init__()
+        self.diverging = diverging
         torch.manual_seed(0)
         self.student = nn.Linear(6, 6)
 
     def losses(self, batch: torch.Tensor, *, step: int, draws: Draws) -> dict[str, torch.Tensor]:
         noisy = batch + draws.normal(batch.shape).to(batch)
         error = (self.student(noisy) - batch).square().mean()
-        return {"student": error * (float("nan") if step == BAD else 1.0)}
+        bad = step >= 9 if self.diverging else step == BAD
+        return {"student": error * (float("nan") if bad else 1.0)}
 
 
-def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
+def main(folder: Path, steps: int, micro: int, seconds: float = 600.0, diverging: bool = False) -> None:
     interrupt.install()
     folder.mkdir(parents=True, exist_ok=True)
     ranks, device = of_environment(), torch.device(os.environ.get("TOGETHER_DEVICE", "cpu"))
@@ -61,9 +67,14 @@ def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
         return torch.sin(torch.arange(BATCH * 6, dtype=torch.float32).view(BATCH, 6) + step)[rows].to(device)
 
     with ranks.joined(device):
-        trainer = Trainer(Denoiser().to(device), settings, seed=0, ranks=ranks)
+        built = Denoiser(diverging=diverging).to(device)
+        trainer = Trainer(built, settings, seed=0, ranks=ranks, immediate=False if diverging else None)
         conduct = Conduct(micro_batch=micro, checkpoint_seconds=seconds)
-        train(trainer, feed, Checkpoints(folder, "x"), title="t", conduct=conduct)
+        try:
+            train(trainer, feed, Checkpoints(folder, "x"), title="t", conduct=conduct)
+        except Diverged as error:
+            (folder / f"diverged{ranks.rank}").write_text(str(error.step))
+            return
         if ranks.first:
             torch.save(trainer.state(), folder / "weights.pt")
             progress = trainer.progress
@@ -72,4 +83,5 @@ def main(folder: Path, steps: int, micro: int, seconds: float = 600.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:]))
+    given = sys.argv[1:]
+    main(Path(given[0]), int(given[1]), int(given[2]), *map(float, given[3:4]), diverging=given[4:] == ["diverging"])
