@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from hkd import interrupt
 from hkd.plan.stages import STAGES
+from hkd.store.refusals import ArtifactError
 from hkd.workflow import Rules
 
 GONE = "echo 'Following jobs do not exist: 7' >&2; exit 1"
@@ -100,6 +102,21 @@ def test_a_grid_engine_job_of_which_nothing_is_known_does_not_run_for_ever(root,
     assert status(root, "sge", tmp_path) == "failed"
     programs(qstat="exit 0")
     assert status(root, "sge", tmp_path) == "running" and not left.exists()
+
+
+@pytest.mark.parametrize("number", ["SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID"])
+def test_a_job_of_any_cluster_leaves_while_another_writes_and_one_of_this_machine_waits(tmp_path, monkeypatch, number):
+    for name in interrupt.JOB_NUMBERS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(interrupt, "PATIENCE", 0.0)
+    monkeypatch.setattr(interrupt.time, "sleep", lambda seconds: interrupt.ask())
+    with interrupt.only_writer(tmp_path):
+        with pytest.raises(interrupt.Interrupted), interrupt.graceful(), interrupt.only_writer(tmp_path):
+            pytest.fail("two writers")
+        interrupt.reset()
+        monkeypatch.setenv(number, "7")
+        with pytest.raises(ArtifactError, match="this job leaves"), interrupt.only_writer(tmp_path):
+            pytest.fail("two writers")
 
 
 def test_lsf_asks_for_gpus_where_stages_do(root, smoke_plan):
