@@ -1,8 +1,8 @@
 """One job, one device: on a workstation a job takes a free GPU by a lock file and sees no other.
 
-HKD_DEVICES lists the devices of this machine that jobs may take, HKD_GPUS how many each takes; the workflow sets both.
-The kernel drops a lock with its holder, so a killed job frees its device. Under SLURM, which gives each job devices of
-its own, neither is set.
+HKD_DEVICES lists the devices of this machine that jobs may take, HKD_GPUS how many each takes; the workflow sets both
+for the jobs that it runs itself. The kernel drops a lock with its holder, so a killed job frees its device. A job that
+was submitted to a cluster has devices of its own, and neither is set.
 """
 
 from __future__ import annotations
@@ -11,25 +11,46 @@ import fcntl
 import json
 import os
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from hkd import interrupt, owner
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
+LOCKS = Path("/tmp")  # and not TMPDIR, which two users or two jobs need not share
 POLL = 0.5
 
 _held: dict[str, int] = {}  # device -> descriptor of its lock, open as long as this process lives
 
 
 def present() -> str:
-    """Return the devices that jobs of this machine may take, as HKD_DEVICES lists them; empty under SLURM."""
-    if os.environ.get("SLURM_JOB_ID"):
-        return ""
+    """Return the devices that jobs of this machine may take, as HKD_DEVICES lists them; empty where none is known."""
     named = os.environ.get("HKD_DEVICES") or os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named or ",".join(str(number) for number, _ in enumerate(DRIVER.glob("*")))
+    return named or ",".join(str(number) for number in range(len(_driver())))
+
+
+def check(listed: str, most: int) -> list[str]:
+    """Return the devices of a list of which a job takes up to `most`.
+
+    Raises:
+        ValueError: there is none, one stands there twice, the driver does not know one, or there are too few.
+    """
+    devices = [word.strip() for word in listed.split(",") if word.strip()]
+    other = "HKD_DEVICES" not in os.environ and "CUDA_VISIBLE_DEVICES" in os.environ
+    said = f"{'CUDA_VISIBLE_DEVICES' if other else 'HKD_DEVICES'}={listed}"
+    if not devices:
+        raise ValueError(f"{said}: names no device; list some, as 0,1, or unset it")
+    if twice := [device for device in devices if devices.count(device) > 1]:
+        raise ValueError(f"{said}: {twice[0]} stands there twice; name each device once")
+    known = _driver()
+    for device in devices if known else ():
+        if not (_numbers(device, len(known)) or any(uuid.startswith(device) for uuid in known) or device[:4] == "MIG-"):
+            raise ValueError(f"{said}: no device {device} here, which has 0 to {len(known) - 1}; name those")
+    if most > len(devices):
+        raise ValueError(f"{said}: a job takes {most} devices; name more, or ask for fewer (gpus={len(devices)})")
+    return devices
 
 
 def claim() -> None:
@@ -39,26 +60,20 @@ def claim() -> None:
 
     Raises:
         Interrupted: a request to stop came while waiting.
-        ValueError: more are asked for than there are.
+        ValueError: see `check`; or the lock of a device cannot be opened.
     """
-    devices = [word.strip() for word in os.environ.get("HKD_DEVICES", "").split(",") if word.strip()]
-    count = int(os.environ.get("HKD_GPUS", "1"))
-    if not devices or _held or not count:
+    listed, count = os.environ.get("HKD_DEVICES", ""), int(os.environ.get("HKD_GPUS", "1"))
+    if not listed or _held or not count:
         return
-    if count > len(devices):
-        raise ValueError(f"HKD_DEVICES={','.join(devices)}: a job asks for {count} (gpus={count}); ask for fewer")
+    devices = check(listed, count)
     told = False
-    while len(_held) < count:
-        for device in devices:
-            if len(_held) < count:
-                _take(device)
-        if len(_held) < count:
-            if not told:
-                print(f"waiting for a free device of {','.join(devices)}", file=sys.stderr)
-            told = True
-            release()  # two that hold one each and want two would wait for one another
-            interrupt.check()
-            time.sleep(POLL)
+    while not _take_all(devices, count):
+        if not told:
+            print(f"waiting for a free device of {','.join(devices)}", file=sys.stderr)
+        told = True
+        release()  # two that hold one each and want two would wait for one another
+        interrupt.check()
+        time.sleep(POLL)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_held)
 
 
@@ -73,10 +88,23 @@ def release() -> None:
         os.close(_held.popitem()[1])
 
 
+def _take_all(devices: Sequence[str], count: int) -> bool:
+    for device in devices:
+        if len(_held) < count:
+            _take(device)
+    return len(_held) == count
+
+
 def _take(device: str) -> None:
     """Hold a device, if nobody else does."""
     name = "".join(c if c.isalnum() else "-" for c in device)
-    descriptor = interrupt.lock_file(Path(tempfile.gettempdir()) / f"hkd-device-{name}.lock")
+    path = LOCKS / f"hkd-device-{name}.lock"
+    try:
+        descriptor = interrupt.lock_file(path)
+    except PermissionError:
+        raise ValueError(f"{path}: another user's, who lets nobody read it; have it deleted by its owner") from None
+    with suppress(PermissionError):  # another user's; our own must open for others, whatever our umask is
+        os.fchmod(descriptor, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -86,3 +114,19 @@ def _take(device: str) -> None:
     with suppress(OSError):  # of another user: it is held all the same
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(owner.note()).encode(), 0)
+
+
+def _driver() -> list[str]:
+    """Return the UUIDs of the devices that the driver knows, in no order; one that cannot be read is empty."""
+    found = []
+    for folder in DRIVER.glob("*"):
+        text = ""
+        with suppress(OSError):
+            text = (folder / "information").read_text(encoding="utf-8", errors="replace")
+        lines = (line.partition(":") for line in text.splitlines())
+        found.append(next((value.strip() for key, _, value in lines if key.strip() == "GPU UUID"), ""))
+    return found
+
+
+def _numbers(device: str, count: int) -> bool:
+    return device.isascii() and device.isdigit() and int(device[:9]) < count

@@ -22,12 +22,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from hkd import owner, slurm
+from hkd import owner
 from hkd.store.refusals import ArtifactError, Refused
 
 EXIT_CODE = 85  # distinct from errors: the work so far is saved, the same command goes on from there
 
 PATIENCE = 60.0  # seconds that a job of a cluster waits for another writer of its folder
+JOB_NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID")  # as SLURM, PBS, Grid Engine and LSF tell their jobs
 
 _stop = threading.Event()
 _graceful = 0
@@ -108,6 +109,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     told = began + 1.0
+    in_job = any(os.environ.get(name) for name in JOB_NUMBERS)
     descriptor = lock_file(folder / ".writer.lock")
     try:
         while True:
@@ -116,7 +118,7 @@ def only_writer(folder: Path | str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 check()
-                if slurm.job() and time.monotonic() - began > PATIENCE:
+                if in_job and time.monotonic() - began > PATIENCE:
                     raise Refused(
                         f"{folder}: another writer is at work ({holder(descriptor)}); this job leaves, so that it "
                         "holds no GPU meanwhile: run the same command again when that one has ended"

@@ -180,22 +180,32 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if not count:
-            raise ConfigError(f"device {name}: no GPU here; use --device cpu")
+            raise ConfigError(f"device {name}: no GPU here; use --device cpu, or gpus=0 for a workflow")
         if (device.index or 0) >= count:
             raise ConfigError(f"device {name}: there are {count} GPUs here, cuda:0 to cuda:{count - 1}; name one")
     settled(device)
     return device
 
 
-def start_together(processes: int) -> None:
-    """Run this command in several processes and leave with its exit code, unless it is one of them or one is enough."""
+def start_together(processes: int, device: str) -> None:
+    """Run this command in several processes and leave with its code, unless it is one of them or one is enough.
+
+    Raises:
+        ConfigError: there are fewer devices than processes, of which one would wait for another's for ever.
+    """
     import os
     import sys
 
+    from hkd import devices, together
+    from hkd.settings.origins import ConfigError
+
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return
-    from hkd import together
-
+    if device != "cpu" and (listed := os.environ.get("HKD_DEVICES")):
+        try:
+            devices.check(listed, processes)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
     os.environ["HKD_GPUS"] = "1"  # each takes one
     raise typer.Exit(together.run(sys.argv[1:], processes))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
+from hkd.partitions import check_requests
 from hkd.plan.check import absent_weights
 from hkd.plan.runs import Plan
 from hkd.plan.stages import TRAIN
@@ -51,29 +51,6 @@ def begin(workflow: Any, plan: Plan) -> None:
     # of all executors only SLURM's has it: the name of every job that it submits
     if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
         leave_note(FOLDER, str(name))
-
-
-def check_requests(workflow: Any) -> None:
-    """Refuse a job that no partition of the profile's file takes: it would wait in the queue for ever.
-
-    Raises:
-        ConfigError: naming the job, what it asks for and the limits.
-    """
-    file = getattr(workflow.executor_settings, "partition_config", None)
-    if not file:
-        return
-    from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
-
-    partitions, silent = read_partition_file(Path(file)), logging.getLogger("hkd.partitions")
-    silent.setLevel(logging.CRITICAL)
-    for job in workflow.dag.needrun_jobs(exclude_finished=False):
-        if not (job.is_local or job.resources.get("slurm_partition") or get_best_partition(partitions, job, silent)):
-            named = ", ".join(f"{key}={value}" for key, value in sorted(job.wildcards_dict.items()))
-            asked = ", ".join(f"{key}={job.resources.get(key, 0)}" for key in ("gpu", "mem_mb", "runtime"))
-            raise ConfigError(
-                f"{file}: no partition takes {job.rule.name} ({named}), which asks for {asked}; raise a limit there if "
-                "the cluster has more, name a partition that does, or ask for less (resources: of the run's settings)"
-            )
 
 
 def _meet_leftovers(workflow: Any, plan: Plan) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from hkd import devices, owner
 from hkd.plan.check import check_folders, check_settings
+from hkd.plan.rows import most_processes
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work
@@ -162,7 +163,9 @@ class Rules:
         return self.stages[stage].work(self._plan, **dict(values))
 
 
-def environment(plan: Plan, prefixed: Callable[[str], str] = str) -> str:
+def environment(
+    plan: Plan, prefixed: Callable[[str], str] = str, *, remote: bool = False, submits: bool = False
+) -> str:
     """Return the file that every job's command sources: this interpreter's `hkd` first, and the merged benchmark.
 
     The benchmark travels in the environment and not in the command, so that a change of an unrelated key reruns
@@ -171,17 +174,20 @@ def environment(plan: Plan, prefixed: Callable[[str], str] = str) -> str:
 
     Args:
         prefixed: what Snakemake makes of a path; the `prefix:` of a module is laid before it.
+        remote: whether this is the Snakemake within a job that was submitted to a cluster.
+        submits: whether it may submit its jobs, which then take none of this machine's devices.
+    Raises:
+        WorkflowError: the jobs of this machine cannot take the devices that are listed.
     """
     roots = {key: prefixed(getattr(plan.benchmark, key)) for key in ("results", "figures")}
     handed = plan.layers
     if roots["results"] != plan.benchmark.results:
         handed = Layers(dict(handed.values), dict(handed.origins)).put(from_mapping(roots, "the module's prefix"))
     values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(handed), "HKD_CONFIGS": str(plan.configs)}
-    if plan.gpus and (found := devices.present()):
-        values |= {"HKD_DEVICES": found, "HKD_GPUS": str(plan.gpus)}
-    if not plan.gpus:
-        values["HKD_DEVICE"] = os.environ.get("HKD_DEVICE", "cpu")  # jobs side by side would share one GPU unasked
+    values |= _devices(plan, remote=remote, submits=submits)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    if remote:  # what its user exported came along with the job, whose devices are the scheduler's
+        lines.append("unset HKD_DEVICES HKD_GPUS")
     lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     lines.append("export HKD_WORKFLOW_PID=$PPID  # the Snakemake that started this shell")
     text = "".join(f"{line}\n" for line in lines)
@@ -190,6 +196,22 @@ def environment(plan: Plan, prefixed: Callable[[str], str] = str) -> str:
         with suppress(OSError, ArtifactError):  # a folder that cannot be written runs no job either
             write_text(file, text)
     return str(file)
+
+
+def _devices(plan: Plan, *, remote: bool, submits: bool) -> dict[str, str]:
+    """Return what jobs are told of devices: on which to compute, and which they may take where they run."""
+    from snakemake.exceptions import WorkflowError
+
+    # jobs side by side would share one GPU unasked, and one that asks for a GPU would do without unsaid
+    told = {"HKD_DEVICE": os.environ.get("HKD_DEVICE", "cuda" if plan.gpus else "cpu")}
+    if not plan.gpus or remote or not (found := devices.present()):
+        return told
+    if not submits:
+        try:
+            devices.check(found, most_processes(plan))
+        except ValueError as error:
+            raise WorkflowError(str(error)) from None
+    return {**told, "HKD_DEVICES": found, "HKD_GPUS": str(plan.gpus)}
 
 
 def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) -> bool:

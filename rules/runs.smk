@@ -9,7 +9,12 @@ PREFIXED = workflow.modifier.path_modifier.replace_prefix
 PLAN = hkd.workflow.plan(
     config, workflow.overwrite_configfiles, hkd.workflow.configs(RULES), module=MODULE
 )
-WORK = hkd.workflow.Rules(PLAN, hkd.workflow.environment(PLAN, PREFIXED))
+# only an executor that submits must be told how many jobs may be in its queue
+SUBMITS = workflow.resource_settings.nodes is not None
+ENVIRONMENT = hkd.workflow.environment(
+    PLAN, PREFIXED, remote=workflow.remote_exec, submits=SUBMITS
+)
+WORK = hkd.workflow.Rules(PLAN, ENVIRONMENT)
 
 hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 hkd.launch.announce(workflow, PLAN)

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hopeless": set(),
     "devices": set(),
     "leftovers": set(),
+    "partitions": set(),
     "store": set(),
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),
@@ -58,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},
-    "launch": {"plan", "leftovers"},
+    "launch": {"plan", "leftovers", "partitions"},
     "cli": set(),  # finds stages and studies by their files
     "__main__": {"cli", "data", "training", "metrics"},
     "__init__": set(),

@@ -72,7 +72,7 @@ def train(
             _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
         return
-    job.start_together(processes or plan.processes(plan.run(dataset, method)))
+    job.start_together(processes or plan.processes(plan.run(dataset, method)), device)
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 

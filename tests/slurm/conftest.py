@@ -74,7 +74,8 @@ class Checkout:
     def _started(self, *arguments: str) -> subprocess.Popen[str]:
         ours = f"{Path(sys.executable).parent}{os.pathsep}{self.cluster.environment()['PATH']}"
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        environment = self.cluster.environment(PYTHONPATH=str(self.folder), **threads)
+        # the GPUs are pretended: a job that is given one computes on the CPU
+        environment = self.cluster.environment(PYTHONPATH=str(self.folder), HKD_DEVICE="auto", **threads)
         environment["PATH"] = f"{self.cluster.folder}/bin{os.pathsep}{ours}"
         command = [sys.executable, "-m", "snakemake", "--configfile", "configs/benchmarks/smoke.yaml", *arguments]
         pipe, text = subprocess.PIPE, subprocess.STDOUT

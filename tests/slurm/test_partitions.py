@@ -15,13 +15,23 @@ from tests.slurm.conftest import PLUGIN, do_without, lacking
 pytestmark = [pytest.mark.slurm, pytest.mark.ci]
 
 
-@pytest.fixture
-def partitions(root):
+LIMITS = """partitions:
+  cpu: {max_gpu: 0, max_mem_mb: 48000, max_runtime: 1440}
+  gpu: {max_gpu: 8, max_runtime: 2880}
+"""
+
+
+@pytest.fixture(params=["as shipped", "with limits"])
+def partitions(root, request, tmp_path):
     if lacking() == PLUGIN:
         do_without(PLUGIN)
     from snakemake_executor_plugin_slurm import partitions
 
-    listed = partitions.read_partition_file(root / "profiles/slurm/partitions.yaml")
+    file = root / "profiles/slurm/partitions.yaml"
+    if request.param == "with limits":
+        file = tmp_path / "partitions.yaml"
+        file.write_text(LIMITS)
+    listed = partitions.read_partition_file(file)
     return lambda job: partitions.get_best_partition(listed, job, logging.getLogger("test"))
 
 

@@ -10,9 +10,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from hkd import interrupt
 from hkd.plan.stages import STAGES
+from hkd.store.refusals import ArtifactError
 from hkd.workflow import Rules
 
+GONE = "echo 'Following jobs do not exist: 7' >&2; exit 1"
 CLUSTERS = ("pbs", "sge", "lsf", "kubernetes")
 
 
@@ -53,8 +56,8 @@ def test_grid_engine_is_asked_for_what_the_rule_asks_for(root, programs, tmp_pat
     assert "-pe smp 2 -l h_vmem=4000M -l h_rt=5400" in said and ("-l gpu=1" in said) == bool(gpu)
 
 
-def status(root, name: str) -> str:
-    ran = subprocess.run([root / f"profiles/{name}/status.sh", "7"], capture_output=True, text=True)
+def status(root, name: str, folder=None) -> str:
+    ran = subprocess.run([root / f"profiles/{name}/status.sh", "7"], capture_output=True, text=True, cwd=folder)
     return ran.stdout.strip()
 
 
@@ -65,27 +68,55 @@ def status(root, name: str) -> str:
         ("printf '    job_state = Q\\n'", "running"),
         ("printf '    job_state = F\\n    Exit_status = 0\\n'", "success"),
         ("printf '    job_state = F\\n    Exit_status = 85\\n'", "failed"),
-        ("exit 153", "failed"),
+        ("echo 'qstat: Unknown Job Id 7.server' >&2; exit 153", "failed"),
+        ("echo 'qstat: cannot connect to server' >&2; exit 111", "running"),
+        ("echo >>tries; [ $(wc -l <tries) -eq 3 ] || exit 1; printf 'job_state = F\\nExit_status = 0\\n'", "success"),
     ],
 )
-def test_the_end_of_a_pbs_job_is_read(root, programs, qstat, expected):
-    programs(qstat=qstat)
-    assert status(root, "pbs") == expected
+def test_the_end_of_a_pbs_job_is_read(root, programs, tmp_path, qstat, expected):
+    programs(qstat=qstat, sleep="exit 0")
+    assert status(root, "pbs", tmp_path) == expected
 
 
 @pytest.mark.parametrize(
     ("qstat", "qacct", "expected"),
     [
         ("exit 0", "exit 1", "running"),
-        ("exit 1", "exit 1", "running"),
-        ("exit 1", "printf 'failed       0\\nexit_status  0\\n'", "success"),
-        ("exit 1", "printf 'failed       0\\nexit_status  85\\n'", "failed"),
-        ("exit 1", "printf 'failed       37 : qmaster enforced h_rt\\nexit_status  0\\n'", "failed"),
+        (GONE, "exit 1", "running"),
+        (GONE, "printf 'failed       0\\nexit_status  0\\n'", "success"),
+        (GONE, "printf 'failed       0\\nexit_status  85\\n'", "failed"),
+        (GONE, "printf 'failed       37 : qmaster enforced h_rt\\nexit_status  0\\n'", "failed"),
+        ("echo 'error: unable to contact qmaster' >&2; exit 1", "exit 1", "running"),
     ],
 )
-def test_the_end_of_a_grid_engine_job_is_read(root, programs, qstat, qacct, expected):
+def test_the_end_of_a_grid_engine_job_is_read(root, programs, tmp_path, qstat, qacct, expected):
     programs(qstat=qstat, qacct=qacct)
-    assert status(root, "sge") == expected
+    assert status(root, "sge", tmp_path) == expected
+
+
+def test_a_grid_engine_job_of_which_nothing_is_known_does_not_run_for_ever(root, programs, tmp_path):
+    programs(qstat=GONE, qacct="exit 1")
+    assert status(root, "sge", tmp_path) == "running"
+    left = tmp_path / ".snakemake/sge/7.left"
+    os.utime(left, (left.stat().st_mtime - 700,) * 2)
+    assert status(root, "sge", tmp_path) == "failed"
+    programs(qstat="exit 0")
+    assert status(root, "sge", tmp_path) == "running" and not left.exists()
+
+
+@pytest.mark.parametrize("number", ["SLURM_JOB_ID", "PBS_JOBID", "JOB_ID", "LSB_JOBID"])
+def test_a_job_of_any_cluster_leaves_while_another_writes_and_one_of_this_machine_waits(tmp_path, monkeypatch, number):
+    for name in interrupt.JOB_NUMBERS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(interrupt, "PATIENCE", 0.0)
+    monkeypatch.setattr(interrupt.time, "sleep", lambda seconds: interrupt.ask())
+    with interrupt.only_writer(tmp_path):
+        with pytest.raises(interrupt.Interrupted), interrupt.graceful(), interrupt.only_writer(tmp_path):
+            pytest.fail("two writers")
+        interrupt.reset()
+        monkeypatch.setenv(number, "7")
+        with pytest.raises(ArtifactError, match="this job leaves"), interrupt.only_writer(tmp_path):
+            pytest.fail("two writers")
 
 
 def test_lsf_asks_for_gpus_where_stages_do(root, smoke_plan):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from hkd import __main__ as entry
-from hkd import hopeless, interrupt, launch, requeue
+from hkd import hopeless, interrupt, requeue
 from hkd.interrupt import Interrupted
 from hkd.plan.stages import STAGES
 from hkd.requeue import requeued
-from hkd.settings.origins import ConfigError
 from hkd.workflow import Rules
 
 # -- exit codes, and failures that would come again ------------------------------------------------------------------
@@ -150,26 +147,6 @@ def test_every_stage_that_goes_on_is_warned_before_its_time_is_up(root):
     said = yaml.safe_load((root / "profiles/slurm/config.yaml").read_text())["set-resources"]
     assert said.keys() == {name for name, stage in STAGES.items() if stage.resumes}
     assert all("--signal=TERM@" in asked["slurm_extra"] for asked in said.values())
-
-
-def test_a_job_that_no_partition_takes_is_named_before_submission(tmp_path):
-    pytest.importorskip("snakemake_executor_plugin_slurm")
-    file = tmp_path / "partitions.yaml"
-    file.write_text("partitions:\n  cpu: {max_gpu: 0}\n  gpu: {max_gpu: 8, max_runtime: 60}\n")
-    asks = {"gpu": 1, "mem_mb": 4000, "runtime": 240}
-    job = SimpleNamespace(
-        name="train", rule=SimpleNamespace(name="train"), is_local=False, threads=1, resources=asks,
-        wildcards_dict={"method": "edm"},
-    )  # fmt: skip
-    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job])
-    workflow = SimpleNamespace(executor_settings=SimpleNamespace(partition_config=str(file)), dag=dag)
-    with pytest.raises(ConfigError, match=r"no partition takes train \(method=edm\).*gpu=1, mem_mb=4000, runtime=240"):
-        launch.check_requests(workflow)
-    asks["runtime"] = 60
-    launch.check_requests(workflow)
-    assert logging.getLogger("hkd.partitions").level == logging.CRITICAL
-    workflow.executor_settings = None
-    launch.check_requests(workflow)
 
 
 def test_a_fault_of_ours_prints_its_traceback_and_has_a_code_of_its_own():
