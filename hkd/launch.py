@@ -24,7 +24,7 @@ FOLDER = Path(".snakemake")
 def announce(workflow: Any, plan: Plan) -> None:
     """Let a dry run end with what a real one would meet. Snakemake has no hook at the end of a dry run."""
     if workflow.is_main_process:
-        atexit.register(_after_dry_run, workflow, plan)
+        atexit.register(_after_dry_run, workflow, plan, os.getcwd())
 
 
 def begin(workflow: Any, plan: Plan) -> None:
@@ -55,23 +55,22 @@ def begin(workflow: Any, plan: Plan) -> None:
 
 def _meet_leftovers(workflow: Any, plan: Plan) -> None:
     """Settle what dead workflows left in the queue; then this one starts anew, for the graph has changed meanwhile."""
-    settled = False
-    for left in left_jobs(FOLDER):
-        if left.dead:
-            settle(left, plan.benchmark.leftovers)
-            settled = True
-        else:
-            print(f"{left.line()}; if it is dead, cancel them or wait, and delete {left.note}", file=sys.stderr)
-    if settled:
+    found = left_jobs(FOLDER)
+    for left in found:  # one that lives and makes the same files would have kept us out by Snakemake's lock
+        settle(left, plan.benchmark.leftovers)
+    if found:
+        if persistence := getattr(workflow, "persistence", None):
+            persistence.unlock()  # or the new start would find our own locks
         os.chdir(workflow.workdir_init)
         sys.stdout.flush(), sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _after_dry_run(workflow: Any, plan: Plan) -> None:
+def _after_dry_run(workflow: Any, plan: Plan, folder: str) -> None:
     if not workflow.dryrun or workflow.dag is None:
         return
     try:
+        os.chdir(folder)  # from which Snakemake has gone back to where it was started
         for left in left_jobs(FOLDER):
             print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
         for line in _absent(workflow, plan):
@@ -80,7 +79,7 @@ def _after_dry_run(workflow: Any, plan: Plan) -> None:
         if line := found.line():
             print(line, file=sys.stderr)
         check_replacing(plan, found.certain)
-    except (ConfigError, ArtifactError) as error:
+    except (ConfigError, ArtifactError, OSError) as error:
         print(f"a real run stops here: {error}", file=sys.stderr)
 
 

@@ -24,6 +24,7 @@ from hkd.store.refusals import ArtifactError
 NOTES = "hkd-jobs"  # in Snakemake's folder
 MAX_NOTE_BYTES = 1 << 16
 POLL = 10.0  # seconds between two questions to the queue
+SILENCE = 6  # questions without an answer after which nobody waits any longer
 
 
 class Left(NamedTuple):
@@ -80,11 +81,24 @@ def left_jobs(folder: Path) -> list[Left]:
 
 
 def settle(left: Left, way: str) -> None:
-    """Wait until jobs have left the queue; `cancel` cancels them first, and a training then saves its state."""
-    print(f"{left.line()}: {'cancelling' if way == 'cancel' else 'waiting for'} them", file=sys.stderr)
+    """Wait until jobs have left the queue; `cancel` cancels them first, and a training then saves its state.
+
+    Raises:
+        ArtifactError: the queue no longer answers.
+    """
+    doing = "cancelling them" if way == "cancel" else "waiting for them (--config leftovers=cancel ends that)"
+    if not left.dead:
+        doing += f"; if it lives and makes other files, stop this and delete {left.note}"
+    print(f"{left.line()}: {doing}", file=sys.stderr)
     if way == "cancel" and not slurm.cancel(left.jobs):
         print("scancel refuses, as for jobs of another user: waiting for them", file=sys.stderr)
-    while slurm.queued(str(left.holder["slurm"])) != []:
+    unanswered = 0
+    while (jobs := slurm.queued(str(left.holder["slurm"]))) != []:
+        unanswered = unanswered + 1 if jobs is None else 0
+        if unanswered == SILENCE:
+            raise ArtifactError(
+                f"{left.note}: squeue no longer answers; try again, or delete this file if none is left"
+            )
         time.sleep(POLL)
     with suppress(OSError):
         left.note.unlink(missing_ok=True)

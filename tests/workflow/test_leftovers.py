@@ -74,10 +74,13 @@ def test_jobs_of_a_living_workflow_are_its_own(queue, dead, tmp_path):
     assert left_jobs(tmp_path / ".snakemake") == [] and dead.exists()
 
 
-def test_of_a_workflow_on_another_machine_nothing_is_done_but_its_jobs_are_said(queue, dead, tmp_path):
+def test_jobs_of_a_workflow_on_another_machine_are_awaited_too_and_the_way_out_is_said(queue, dead, tmp_path, capsys):
     dead.write_text(json.dumps(json.loads(dead.read_text()) | {"host": "elsewhere"}))
     (left,) = left_jobs(tmp_path / ".snakemake")
     assert not left.dead and "may have died on another machine" in left.line()
+    settle(left, "wait")
+    assert f"if it lives and makes other files, stop this and delete {left.note}" in capsys.readouterr().err
+    assert queue.read_text() == "" and not dead.exists()
 
 
 def test_a_dead_workflow_that_left_nothing_is_forgotten(queue, dead, tmp_path):
@@ -92,6 +95,24 @@ def test_a_queue_that_does_not_answer_stops_with_one_line(queue, dead, tmp_path)
     assert dead.exists()
 
 
+def test_a_queue_that_falls_silent_is_not_waited_for(queue, dead, tmp_path):
+    (left,) = left_jobs(tmp_path / ".snakemake")
+    queue.unlink()
+    with pytest.raises(ArtifactError, match="squeue no longer answers; try again, or delete this file"):
+        settle(left, "wait")
+    assert dead.exists()
+
+
+def test_a_dry_run_that_was_started_elsewhere_speaks_of_its_own_folder(queue, dead, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(launch, "_absent", lambda workflow, plan: [])
+    monkeypatch.setattr(launch, "_superseded", lambda workflow: pytest.fail("not reached"))
+    workflow = SimpleNamespace(dryrun=True, dag=object())
+    with pytest.raises(pytest.fail.Exception):
+        launch._after_dry_run(workflow, SimpleNamespace(), str(tmp_path))
+    assert "jobs 12, 13 of a workflow that died" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"host": "a"}', "\x00"])
 def test_what_is_no_note_is_passed_over(queue, dead, tmp_path, content):
     dead.write_text(content)
@@ -103,13 +124,14 @@ def test_after_waiting_the_workflow_starts_anew_where_it_was_started(queue, dead
     monkeypatch.chdir(tmp_path)
     began = []
     monkeypatch.setattr(os, "execv", lambda program, words: began.append((program, words, os.getcwd())))
-    workflow = SimpleNamespace(workdir_init=str(tmp_path / "started"))
+    locks = SimpleNamespace(unlock=lambda: began.append("unlocked"))
+    workflow = SimpleNamespace(workdir_init=str(tmp_path / "started"), persistence=locks)
     plan = SimpleNamespace(benchmark=SimpleNamespace(leftovers="wait"))
     launch._meet_leftovers(workflow, plan)
-    assert began == [(sys.executable, [sys.executable, *sys.orig_argv[1:]], str(tmp_path / "started"))]
+    assert began == ["unlocked", (sys.executable, [sys.executable, *sys.orig_argv[1:]], str(tmp_path / "started"))]
     os.chdir(tmp_path)
     launch._meet_leftovers(workflow, plan)
-    assert len(began) == 1
+    assert len(began) == 2
 
 
 def test_a_workflow_that_ends_takes_its_note_along_unless_jobs_are_left(queue, dead):
