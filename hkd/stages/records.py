@@ -36,6 +36,8 @@ def records(
     from hkd.settings.origins import ConfigError
     from hkd.store import history
 
+    if run is not None and not run.is_dir():
+        raise ConfigError(f"{run}: no such folder; name one as `hkd records` prints it")
     if restore is not None:
         if run is None:
             raise ConfigError(f"--restore {restore}: of which run? name its folder, as `hkd records` prints it")
@@ -44,6 +46,13 @@ def records(
                 typer.echo(f"what lay in {run} lies in {moved} now", err=True)
         typer.echo(f"{run}: {restore} is in place again; a workflow of the settings that made it goes on with it")
         return
-    for found in history.trainings(job.plan(benchmark, config).layout, superseded=superseded):
-        if run is None or found.folder == run:
-            typer.echo(found.line())
+    # a run that is named needs no benchmark to be found, nor the folder of the checkout
+    listed = (
+        history.trainings(job.plan(benchmark, config).layout, superseded=superseded)
+        if run is None
+        else history.trainings_of(run, superseded=superseded)
+    )
+    for found in listed:
+        typer.echo(found.line())
+    if not listed:
+        typer.echo(f"no {'superseded' if superseded else 'finished'} training{f' in {run}' if run else ''}", err=True)

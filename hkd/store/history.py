@@ -69,9 +69,14 @@ def trainings(layout: Layout, *, superseded: bool) -> list[Training]:
     below = Layout(glob.escape(layout.root))
     patterns = (below.run("*", "*/*", "*"), below.extractor_folder("*", "*"))
     folders = sorted({Path(path) for pattern in patterns for path in glob.glob(pattern)})
+    return [found for folder in folders for found in trainings_of(folder, superseded=superseded)]
+
+
+def trainings_of(folder: Path, *, superseded: bool) -> list[Training]:
+    """Return the finished training of a run's folder, or those that another took the place of."""
     if superseded:
-        return [found for folder in folders for found in past(folder)]
-    return [found for folder in folders if (found := current(folder))]
+        return past(folder)
+    return [found] if (found := current(folder)) else []
 
 
 def past(folder: Path) -> list[Training]:

@@ -327,6 +327,11 @@ def test_superseded_trainings_are_listed_and_restored_by_name(smoke, tmp_path):
     code, out, err = smoke("records", str(run), "--restore", name)
     assert code == 0 and f"{name} is in place again" in out and "lies in" in err
     assert (run / "weights.safetensors").read_text() == "old-1"
-    assert "in place" in smoke("records", str(run))[1] and smoke("records", str(run / "other"))[1] == ""
+    assert "in place" in smoke("records", str(run))[1]
+    for more in ((), ("--restore", "x")):
+        code, _, err = smoke("records", str(run / "other"), *more)
+        assert code == 1 and "other: no such folder" in err and not (run / "other").exists()
+    (run / "empty").mkdir()
+    assert "no superseded training in" in smoke("records", str(run / "empty"), "--superseded")[2]
     code, _, err = smoke("records", "--restore", name)
     assert code == 1 and "of which run?" in one_line(err)
