@@ -29,7 +29,9 @@ def settle(compute: Compute, device: torch.device, *, training: bool = False) ->
     precision = compute.precision if training else compute.evaluation
     if device.type == "cuda":
         _require(precision, device)
-        torch.cuda.set_device(device)  # what names no device, as an exchange between processes, means this one
+        torch.cuda.set_device(
+            device.index or 0
+        )  # what names no device, as an exchange between processes, means this one
     tf32 = precision == "tf32"
     # of float32 products: TF32 on a GPU, bfloat16 on some CPUs; "highest" is float32 itself
     torch.set_float32_matmul_precision("high" if tf32 else "highest")

@@ -59,6 +59,7 @@ def test_deterministic_algorithms_exclude_the_search_for_the_fastest(monkeypatch
 def test_a_card_without_that_arithmetic_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     with pytest.raises(ConfigError, match=r"compute.precision: bf16 needs .* Tesla V100 with 7.0; set fp32"):
         settle(Compute(precision="bf16"), GPU, training=True)
     assert settle(Compute(precision="bf16"), GPU)["precision"] == "fp32"  # no evaluation asks for it

@@ -298,7 +298,10 @@ def test_a_device_that_is_not_here_is_one_line(device, expected, monkeypatch):
 def test_a_gpu_beyond_the_last_is_one_line(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert str(job.pick_device("cuda:1")) == "cuda:1"
+    taken = []
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    assert [str(job.pick_device(name)) for name in ("cuda:1", "cuda")] == ["cuda:1", "cuda"]
+    assert taken == [1, 0]  # what names no device later means the one that was picked
     with pytest.raises(ConfigError, match=r"there are 2 GPUs here, cuda:0 to cuda:1; name one"):
         job.pick_device("cuda:2")
 
