@@ -35,9 +35,13 @@ def partitions(root, request, tmp_path):
     return lambda job: partitions.get_best_partition(listed, job, logging.getLogger("test"))
 
 
-def asked(root, gpus: int) -> dict[str, dict[str, int]]:
-    """What the jobs of each rule ask for, as a dry run of everything prints it."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "--config", f"gpus={gpus}", "--"]
+def asked(root, gpus: int, folder) -> dict[str, dict[str, int]]:
+    """What the jobs of each rule ask for, as a dry run of everything prints it.
+
+    Its results are to lie in a new folder: in a checkout whose default is made, some rules have no job left.
+    """
+    config = [f"gpus={gpus}", f"results={folder}/results", f"figures={folder}/figures"]
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "8", "--config", *config, "--"]
     ran = subprocess.run([*command, "tables", "figures"], cwd=root, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found: dict[str, dict[str, int]] = {}
@@ -51,8 +55,8 @@ def asked(root, gpus: int) -> dict[str, dict[str, int]]:
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
-def test_who_asks_for_a_gpu_goes_where_there_is_one_and_nobody_else(root, partitions, gpus):
-    jobs = asked(root, gpus)
+def test_who_asks_for_a_gpu_goes_where_there_is_one_and_nobody_else(root, partitions, gpus, tmp_path):
+    jobs = asked(root, gpus, tmp_path)
     assert {"prepare", "train", "shard", "sample", "features", "metrics", "table"} <= jobs.keys()
     assert any(resources.get("gpu", 0) for resources in jobs.values()) == bool(gpus)
     for rule, resources in jobs.items():
