@@ -35,7 +35,7 @@ def import_weights(
 
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out}: expected a name that ends in .safetensors")
-    plan = job.plan(benchmark, config, scale=("scale", scale))
+    plan = job.plan_of_one(benchmark, config, scale=("scale", scale))
     job.settled("cpu")
     run, data = plan.run(dataset, method), plan.dataset(dataset).data
     card = bring(source, out, run, data, dataset=dataset, method=method)
