@@ -54,9 +54,10 @@ def nominal(plan: Plan, dataset: str) -> int | None:
     return max((plan.run(dataset, method).sampling.nominal for method in methods if method), default=None)
 
 
-def bar(plan: Plan, dataset: str) -> float:
-    """Return the skill that networks trained here must have; 0 of others, shipped ones among them."""
-    own = plan.benchmark.extractor
+def bar(plan: Plan, dataset: str, role: str = "") -> float:
+    """Return the skill that a network trained here must have, by default the one of scores; 0 of others, shipped ones
+    among them."""
+    own = role or plan.benchmark.extractor
     trained = own in OWN and not plan.shipped(dataset, f"extractors/{own}")
     return plan.extractor(dataset, own).bar if trained else 0.0
 
