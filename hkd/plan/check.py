@@ -78,6 +78,14 @@ def _check_names(plan: Plan) -> None:
             plan.study(file, model)
     for name in benchmark.data:
         plan.dataset(name)
+    _refuse_unknown(plan, "released", stems(plan.configs / "datasets"))
+    for dataset, given in benchmark.released.items():
+        for method in given:
+            if method not in methods:
+                where = plan.layers.origin(("released", dataset, method))
+                raise ConfigError(
+                    f"{where}: released.{dataset}: there is no run '{method}'. {nearest(method, methods)}"
+                )
     for name in benchmark.trajectories:
         for table in plan.tables.values():
             plan.trajectory_set(table.dataset, name)

@@ -330,6 +330,7 @@ class Benchmark(Section):
 
     Attributes:
         dataset: of the studies, unless a study's own section names one.
+        released: imported weights that stand for the training of a run: data set -> run (group/name) -> file.
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
@@ -352,6 +353,7 @@ class Benchmark(Section):
     rerun: Literal["code", "settings"] | None = None
     replace: bool = False
     leftovers: Literal["wait", "cancel"] = "wait"
+    released: dict[str, dict[str, FilePath]] = {}
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
     tables: dict[str, Table]
