@@ -113,6 +113,10 @@ class Plan:
         """Return the settings of a data set."""
         return self._settings.dataset(name)
 
+    def reads_files(self, name: str) -> bool:
+        """Return whether a data set is made from files of the user's."""
+        return self._settings.reads_files(name)
+
     def reference_split(self, name: str) -> str:
         """Return which split the metrics compare with: fresh images when procedural, else the training set."""
         return "reference" if self.dataset(name).data.reference else "train"

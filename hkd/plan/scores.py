@@ -89,6 +89,12 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
     return check(PublishedExtractor, read_yaml(path))
 
 
+def published_networks(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
+    """Return the networks behind the scores of a data set that are not trained here, by their name in views."""
+    names = extractor_names(plan, dataset)
+    return {own: published(plan, name) for own, name in names.items() if name not in OWN}
+
+
 def diversity_of(plan: Plan) -> str | None:
     """Return the LPIPS backbone of the benchmark's extractor; None: the perceptual network that is trained here."""
     own = plan.benchmark.extractor
@@ -97,7 +103,7 @@ def diversity_of(plan: Plan) -> str | None:
 
 def features_settings(plan: Plan, dataset: str) -> dict[str, Any]:
     """Return what defines the features of images, and the numbers made beside them."""
-    networks = _published(plan, dataset)
+    networks = published_networks(plan, dataset)
     backbone = diversity_of(plan)
     files = {settings.weights for settings in networks.values()} | {f"lpips-{backbone}"}
     return {
@@ -111,7 +117,7 @@ def features_settings(plan: Plan, dataset: str) -> dict[str, Any]:
 
 def feature_code(plan: Plan, dataset: str) -> tuple[str, ...]:
     """Return the modules that pass images through the networks of a data set's scores, and ask each library."""
-    networks = {NETWORKS[settings.kind] for settings in _published(plan, dataset).values()}
+    networks = {NETWORKS[settings.kind] for settings in published_networks(plan, dataset).values()}
     diversity = (DIVERSITY,) if "lpips_diversity" in scores(plan, dataset) else ()
     return "hkd.metrics.measure", "hkd.experiment.extractors", *diversity, *sorted(networks)
 
@@ -131,8 +137,3 @@ def metrics_settings(plan: Plan, dataset: str, method: str) -> dict[str, Any]:
 def _meaning(plan: Plan, dataset: str) -> list[dict[str, Any]]:
     """Return what each score is made of: another definition under the same name is another number."""
     return [{**asdict(SCORES[name]), "title": ""} for name in scores(plan, dataset)]
-
-
-def _published(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
-    names = extractor_names(plan, dataset)
-    return {own: published(plan, name) for own, name in names.items() if name not in OWN}
