@@ -11,9 +11,9 @@ from typing import Any
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
-from hkd.plan.check import absent_weights
+from hkd.plan.check import absent_graders, absent_weights
 from hkd.plan.runs import Plan
-from hkd.plan.stages import TRAIN
+from hkd.plan.stages import FEATURES, REFERENCE, TRAIN
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -84,10 +84,12 @@ def _after_dry_run(workflow: Any, plan: Plan, folder: str) -> None:
 
 
 def _absent(workflow: Any, plan: Plan) -> list[str]:
-    """Return what the trainings of the graph need of published networks and do not find."""
-    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.rule.name == TRAIN.name]
-    runs = [(job.wildcards.dataset, f"{job.wildcards.group}/{job.wildcards.method}") for job in jobs]
-    return absent_weights(plan, dict.fromkeys(runs))
+    """Return what the trainings and scores of the graph need of published networks and do not find."""
+    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    trained = [job.wildcards for job in jobs if job.rule.name == TRAIN.name]
+    runs = dict.fromkeys((of.dataset, f"{of.group}/{of.method}") for of in trained)
+    scored = dict.fromkeys(job.wildcards.dataset for job in jobs if job.rule.name in (REFERENCE.name, FEATURES.name))
+    return list(dict.fromkeys([*absent_weights(plan, runs), *absent_graders(plan, scored)]))
 
 
 def _superseded(workflow: Any) -> Superseded:

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"nets.presets"},  # plain dataclasses, which load no torch
     "data": set(),
     "nets": set(),
-    "metrics": set(),
+    "metrics": {"nets.efficientnet", "nets.folding"},  # of the networks, that of photographs alone
     "koopman": {"nets"},
     "diffusion": {"nets"},
     "draws": set(),
