@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hkd.plan import rows
 from hkd.plan.runs import Plan
-from hkd.plan.scores import published_networks
+from hkd.plan.scores import published_networks, weights_of
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.settings.sections import Run
+from hkd.store import packaged, published
 from hkd.store.lines import shortened
-from hkd.store.published import WEIGHTS, present
 from hkd.store.refusals import ArtifactError
 
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
@@ -25,13 +25,27 @@ def absent_weights(plan: Plan, runs: Iterable[tuple[str, str]]) -> list[str]:
     Args:
         runs: data set and method (group/name) of each.
     """
+    found = [plan.run(dataset, method) for dataset, method in runs]
+    return _absent((weights, run.weights_folder) for run in found if (weights := plan.backbone(run)))
+
+
+def absent_graders(plan: Plan, datasets: Iterable[str]) -> list[str]:
+    """Return a line for every published network that the scores on a data set look through, and that is not found."""
+    networks = [settings for dataset in datasets for settings in published_networks(plan, dataset).values()]
+    return _absent((weights, settings.folder) for settings in networks if (weights := weights_of(settings)))
+
+
+def _absent(files: Iterable[tuple[published.WeightFile | packaged.PackagedFile, str]]) -> list[str]:
+    """Return a line for each of the files, given with the folder where it should be, that is not there."""
     lines = []
-    for dataset, method in runs:
-        if weights := plan.backbone(run := plan.run(dataset, method)):
-            try:
-                present(Path(run.weights_folder) / weights.filename, weights)
-            except ArtifactError as error:
-                lines.append(str(error))
+    for weights, folder in files:
+        try:
+            if isinstance(weights, packaged.PackagedFile):
+                packaged.present(weights)
+            else:
+                published.present(Path(folder) / weights.filename, weights)
+        except ArtifactError as error:
+            lines.append(str(error))
     return list(dict.fromkeys(lines))
 
 
@@ -48,8 +62,7 @@ def absent_files(plan: Plan, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> l
     lines = absent_weights(plan, dict.fromkeys(runs))
     for dataset in _datasets(asked, "prepare"):
         lines += _absent_images(plan, dataset)
-    for dataset in _datasets(asked, "reference", "features"):
-        lines += _absent_networks(plan, dataset)
+    lines += absent_graders(plan, _datasets(asked, "reference", "features"))
     for dataset in _datasets(asked, "reference"):
         lines += _absent_statistics(plan, dataset)
     return list(dict.fromkeys(lines))
@@ -69,17 +82,6 @@ def _absent_images(plan: Plan, dataset: str) -> list[str]:
         remedy = f"put it there, or name it: --config 'data={{{dataset}: {{path: PATH}}}}'"
         return [f"{data.path}: the images of {dataset} are absent; {remedy}"]
     return []
-
-
-def _absent_networks(plan: Plan, dataset: str) -> list[str]:
-    lines = []
-    for network in published_networks(plan, dataset).values():
-        if weights := WEIGHTS.get(network.weights):
-            try:
-                present(Path(network.folder) / weights.filename, weights)
-            except ArtifactError as error:
-                lines.append(str(error))
-    return lines
 
 
 def _absent_statistics(plan: Plan, dataset: str) -> list[str]:
@@ -118,6 +120,13 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
+    graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
+    if run.perceptual_backbone in graders:
+        where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))
+        raise ConfigError(
+            f"{where}: perceptual_backbone = {run.perceptual_backbone}: {method} would be graded by the network that "
+            "trains it; choose another backbone, or take its columns out of the tables"
+        )
 
 
 def _check_names(plan: Plan) -> None:

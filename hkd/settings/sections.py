@@ -227,7 +227,7 @@ class Run(Section):
     init_weights: Literal["averaged", "raw"] = "averaged"
     teacher: str | None
     perceptual: bool
-    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
+    perceptual_backbone: Literal["cnn", "effnet", "lpips-vgg", "lpips-alex", "piq-vgg"]
     perceptual_resize: Width | None
     conditional: bool
     weights_folder: FilePath
@@ -295,10 +295,13 @@ class Extractor(Section):
 
 
 class PublishedExtractor(Section):
-    """A feature network that is not trained here: weights in a local file of pinned digest, or seeded random ones."""
+    """A feature network that is not trained here: weights of pinned digest, or seeded random ones.
+
+    `weights` name a file that `hkd fetch` puts into `folder`; those of `effnet` come with a package.
+    """
 
     title: Title
-    kind: Literal["inception", "random-inception", "dinov2", "clip"]
+    kind: Literal["inception", "random-inception", "dinov2", "clip", "effnet", "random-effnet"]
     weights: str = ""
     folder: FilePath = "weights"
     seed: int = 0

