@@ -26,6 +26,7 @@ STAGES = (  # in the order in which the workflow runs them
         "ports",
         "records",
         "ship",
+        "findings",
     ),
 )
 STUDIES = Path(__file__).resolve().parent / "studies"

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": set(),
     "imported": set(),
     "nets": set(),
-    "metrics": set(),
+    "metrics": {"nets.efficientnet", "nets.folding"},  # of the networks, that of photographs alone
     "koopman": {"nets"},
     "diffusion": {"nets"},
     "draws": set(),

@@ -17,6 +17,7 @@ from hkd.plan.study import Study, find
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
+from hkd.store.packaged import EFFNET, PackagedFile
 from hkd.store.paths import Layout
 from hkd.store.published import BACKBONES, WEIGHTS, WeightFile
 
@@ -113,6 +114,10 @@ class Plan:
         """Return the settings of a data set."""
         return self._settings.dataset(name)
 
+    def reads_files(self, name: str) -> bool:
+        """Return whether a data set is made from files of the user's."""
+        return self._settings.reads_files(name)
+
     def reference_split(self, name: str) -> str:
         """Return which split the metrics compare with: fresh images when procedural, else the training set."""
         return "reference" if self.dataset(name).data.reference else "train"
@@ -194,12 +199,14 @@ class Plan:
             return "released"
         return "shipped" if self.shipped(dataset, method) else "train"
 
-    def backbone(self, run: Run) -> WeightFile | None:
+    def backbone(self, run: Run) -> WeightFile | PackagedFile | None:
         """Return the published network of a perceptual loss; None where there is none, or where it is trained here.
 
         No input of the training: its digest says which file it must be, wherever that lies and whenever it was fetched.
         """
         name = BACKBONES.get(run.perceptual_backbone) if run.perceptual else None
+        if run.perceptual and run.perceptual_backbone == "effnet":
+            return EFFNET
         return WEIGHTS[name] if name else None
 
     def trajectory_errors(self) -> dict[str, list[str]]:

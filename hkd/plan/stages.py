@@ -228,10 +228,19 @@ def _reference(plan: Plan, dataset: str) -> Definition:
     images = plan.layout.data(dataset, plan.reference_split(dataset)).manifest
     return Definition(
         inputs={"images": images, "extractors": extractor_files(plan, dataset)},
-        settings=features_settings(plan, dataset),
+        settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
         code=("hkd.data.image_set", *feature_code(plan, dataset)),
         needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=120),
     )
+
+
+def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
+    """Return what the reference is held against, by its content; empty where a benchmark names no such file."""
+    known = plan.benchmark.statistics.get(dataset)
+    if known is None:
+        return {}
+    held = content(known.path, Path(plan.layout.source_memory))
+    return {"statistics": {**known.model_dump(), "path": None, "holds": held}}
 
 
 def _features_files(
