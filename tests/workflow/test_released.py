@@ -45,7 +45,7 @@ def test_a_snapshot_is_imported_sampled_and_measured(new_workflow, smoke_plan):
         assert torch.equal(state[f"student.{name}"], tensor)
     record = json.loads(weights.with_name(weights.name + ".record.json").read_text())
     card = json.loads((flow.folder / out).with_suffix(".json").read_text())
-    assert record["route"] == "released" and record["settings"]["released"] == card["sha256"]
+    assert record["route"] == "released" and record["imported"]["sha256"] == card["sha256"]
     assert record["imported"]["source_sha256"] == card["source_sha256"] and record["imported"]["licence"]
     assert record["budget"]["train_images"] is None and record["budget"]["params"] == card["parameters"]
     assert "Nothing to be done" in flow.run("results/smoke/table1.csv")
