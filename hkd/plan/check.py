@@ -16,6 +16,7 @@ from hkd.settings.sections import Run
 from hkd.store import packaged, published
 from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
+from hkd.store.released import read_card
 
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
 
@@ -159,14 +160,15 @@ def _check_names(plan: Plan) -> None:
 
 
 def _check_released(plan: Plan) -> None:
-    """Refuse imported weights for data sets or runs that there are not."""
+    """Refuse imported weights for data sets or runs that there are not, and weights that are not there."""
     _refuse_unknown(plan, "released", stems(plan.configs / "datasets"))
     known = known_runs(plan.configs)
     for dataset, given in plan.benchmark.released.items():
-        for method in given:
+        for method, path in given.items():
             if method not in known:
                 where = f"{plan.layers.origin(('released', dataset, method))}: released.{dataset}"
                 raise ConfigError(f"{where}: there is no run '{method}'. {nearest(method, known)}")
+            read_card(path, dataset, method)
 
 
 def _check_files(plan: Plan) -> None:

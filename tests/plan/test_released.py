@@ -85,6 +85,12 @@ def test_names_that_mean_nothing_are_refused(smoke_plan):
         check_settings(smoke_plan(released={"shapes8": {"methods/edn": "x"}}))
 
 
+def test_weights_that_are_not_there_are_refused_before_anything_runs(given, smoke_plan, tmp_path):
+    assert check_settings(given())
+    with pytest.raises(ConfigError, match="no such file; run `hkd import"):
+        check_settings(smoke_plan(released={"shapes8": {"methods/edm": str(tmp_path / "none.safetensors")}}))
+
+
 def test_a_card_of_another_run_is_refused(given):
     with pytest.raises(ArtifactError, match="imported as methods/ecm on shapes8"):
         TRAIN.work(given(method="methods/ecm"), dataset="shapes8", method="methods/edm", seed=0)
