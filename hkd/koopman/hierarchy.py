@@ -21,6 +21,7 @@ from hkd.koopman.bounds import Diagnostics
 from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator, LevelOperator
+from hkd.koopman.state_skip import with_skip
 from hkd.nets.precond import EDMPrecond, noise_levels
 from hkd.seeding import stream
 
@@ -133,19 +134,21 @@ class HKDNet(nn.Module):
 
         Args:
             latents: as returned by `encode` and `evolve`.
-            x, sigma: what was encoded, and at which level; read by `output_wrapper: edm` and by
+            x, sigma: what was encoded, and at which level; read by `output_wrapper: edm` and `skip`, and by
                 `decoder_sigma: same_as_input`.
-            latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time`.
+            latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time` and by
+                `output_wrapper: skip`.
         Raises:
             ValueError: when the settings need an argument that is not given, or for latents of another network.
         """
         self._check_latents(latents)
         settings, device = self.settings, latents[0].device
+        at = settings.sigma_min if latent_sigma is None else latent_sigma
         told: dict[str, Sigma | None] = {
             "sigma_min": settings.sigma_min,
             "sigma_max": settings.sigma_max,
             "same_as_input": sigma,
-            "latent_time": settings.sigma_min if latent_sigma is None else latent_sigma,
+            "latent_time": at,
         }
         mapping = self.net.model if self.decoder_mapping is None else self.decoder_mapping
         level = told[settings.decoder_sigma]
@@ -162,7 +165,11 @@ class HKDNet(nn.Module):
         if settings.output_wrapper == "scaled":
             return self._scale(level, raw) * raw
         if x is None or sigma is None:
-            raise ValueError("output_wrapper: edm needs 'x' and 'sigma': pass what was encoded to `decode`.")
+            raise ValueError(
+                f"output_wrapper: {settings.output_wrapper} needs 'x' and 'sigma': pass what was encoded to `decode`."
+            )
+        if settings.output_wrapper == "skip":
+            return with_skip(self.sigma_data * raw, x, sigma, at)
         c_skip, c_out, *_ = self.net.coefficients(noise_levels(sigma, device))
         return torch.addcmul(c_skip * x.to(torch.float32), c_out, raw)
 
