@@ -9,12 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from hkd.data.image_set import ImageShape, write_image_set
 from hkd.data.kinds import shapes
-from hkd.data.shards import shard_name, write_shard
+from hkd.data.shards import labels_path, shard_name, write_shard
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
@@ -145,14 +146,17 @@ def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_trajectories() -> Callable[..., Trajectories]:
     """Store states (n, S, C, H, W) as a finished set of trajectories in two shards, and open it."""
 
-    def write(folder: Path, states: torch.Tensor, sigmas: torch.Tensor, sigma_data: float = 0.5) -> Trajectories:
+    def write(
+        folder: Path, states: torch.Tensor, sigmas: torch.Tensor, sigma_data: float = 0.5, label_dim: int = 0
+    ) -> Trajectories:
         scaled = states / state_scales(sigmas, sigma_data)[None, :, None, None, None]
         shards = []
         for number, part in enumerate(scaled.chunk(2)):
             path = folder / shard_name(number)
-            write_shard(path, part.to(torch.float16).numpy(), None)
-            shards.append({"file": path.name, "count": len(part), "sha256": sha256(path)})
-        facts = {"sigmas": sigmas.tolist(), "sigma_data": sigma_data, "label_dim": 0, "count": len(states)}
+            write_shard(path, part.to(torch.float16).numpy(), np.arange(len(part)) % label_dim if label_dim else None)
+            told = {"labels_sha256": sha256(labels_path(path))} if label_dim else {}
+            shards.append({"file": path.name, "count": len(part), "sha256": sha256(path), **told})
+        facts = {"sigmas": sigmas.tolist(), "sigma_data": sigma_data, "label_dim": label_dim, "count": len(states)}
         write_json(folder / "manifest.json", {**facts, "network_evals": 0, "shards": shards})
         return Trajectories(folder)
 
@@ -171,11 +175,13 @@ def gaussian() -> GaussianData:
 def trajectories(
     tmp_path_factory: pytest.TempPathFactory, gaussian: GaussianData, write_trajectories: Callable[..., Trajectories]
 ) -> Path:
-    """A finished set of 16 Heun trajectories of the Gaussian teacher, 18 steps."""
+    """A finished set of 16 Heun trajectories of the Gaussian teacher, 18 steps, and beside it one with classes."""
     folder = tmp_path_factory.mktemp("trajectories")
     sigmas = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
     noise = torch.randn((16, 3, 8, 8), generator=stream(0, "trajectory-noise"))
-    write_trajectories(folder, solve(gaussian, noise, sigmas, "heun"), sigmas)
+    states = solve(gaussian, noise, sigmas, "heun")
+    write_trajectories(folder, states, sigmas)
+    write_trajectories(folder / "conditional", states, sigmas, label_dim=len(shapes.CLASSES))
     return folder
 
 
@@ -206,7 +212,7 @@ def feed(images: Path, trajectories: Path) -> Callable[..., Callable[[int], Any]
     """Return the batches of a run's training."""
 
     def made(run: Run, seed: int = 0) -> Callable[[int], Any]:
-        stored = trajectories if run.feed.startswith("trajectories/") else None
+        stored = trajectories / ("conditional" if run.conditional else "") if "trajectories/" in run.feed else None
         return batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
 
     return made
