@@ -21,6 +21,7 @@ STAGES = (  # in the order in which the workflow runs them
         "reference_distance",
         "config",
         "fetch",
+        "import_weights",
         "ports",
         "records",
         "ship",

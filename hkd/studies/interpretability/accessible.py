@@ -13,29 +13,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hkd.studies.interpretability.answers import Decision, Quantity, Question, Row, compared, no_level
+from hkd.studies.interpretability.answers import Decision, Question, Row, compared, no_level, noted
+from hkd.studies.interpretability.quantities import (
+    DENOISED,
+    LATENT,
+    MOVED,
+    NEARER,
+    ONE_STEP,
+    PREDICTED,
+    PRICE,
+    QUALITY,
+    SKIPPED,
+    STATE,
+    Quantity,
+)
 
 if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Rules
-
-LATENT = Quantity("latent", "closure error of latents, largest over times")
-MOVED = Quantity("moved", "closure error of latents over that of latents left as they are, mean over times")
-STATE = Quantity("state", "decoded latents against the state, largest relative error over times")
-NEARER = Quantity(
-    "nearer", "share of noise levels at which decoded latents are nearer to the state than to the clean image"
-)
-ONE_STEP = Quantity(
-    "one_step", "clean image predicted from x_T against that from the state, mean relative error over times"
-)
-DENOISED = Quantity("denoised", "decoded latents against E[x_0 | x_t], largest relative error over times")
-SKIPPED = Quantity(
-    "skipped", "decoded latents with the skip of their noise level against the state, largest relative error over times"
-)
-PREDICTED = Quantity(
-    "predicted", "clean image predicted from every state against x_eps, mean relative error over times"
-)
-QUALITY = Quantity("quality", "FDn in one step")
-PRICE = Quantity("price", "FDn in one step: of the variant less that of the first run")
 
 Errors = Mapping[str, Any]
 """The content of a closure.json."""
@@ -50,24 +44,24 @@ class Beside(NamedTuple):
 
 def accessible_rows(
     closure: Mapping[str, Sequence[Errors]],
-    quality: Mapping[str, Sequence[float]],
+    quality: Mapping[str, Mapping[str, Any]],
     titles: Mapping[str, str],
     rules: Rules,
 ) -> list[Row]:
     """Return every row on intermediate states, run by run: errors, then quality and what a variant costs of it.
 
     Args:
-        closure: run -> one content of closure.json per seed. quality: run -> one FDn per seed.
+        closure: run -> one content of closure.json per seed. quality: run -> `fdn`, one per seed, and `doubts` of it.
     """
     first, rows = next(iter(closure), ""), []
     for run, seeds in closure.items():
         rows += [*closure_rows(run, titles[run], seeds, rules), *teacher_rows(run, titles[run], seeds, rules)]
-        own = tuple(quality[run])
-        rows.append(Row(Question.ACCESSIBLE, run, titles[run], QUALITY, own, None, "", Decision.NONE))
+        about, note = (Question.ACCESSIBLE, run, titles[run]), noted(quality[run]["doubts"])
+        own = tuple(quality[run]["fdn"])
+        rows.append(Row(*about, QUALITY, own, None, "", Decision.NONE, note))
         if run != first:
-            price = tuple(mine - other for mine, other in zip(own, quality[first], strict=True))
-            decision = compared(price, 0.0, rules)
-            rows.append(Row(Question.ACCESSIBLE, run, titles[run], PRICE, price, 0.0, "no price", decision))
+            price = tuple(mine - other for mine, other in zip(own, quality[first]["fdn"], strict=True))
+            rows.append(Row(*about, PRICE, price, 0.0, "no price", compared(price, 0.0, rules), note))
     return rows
 
 
@@ -103,7 +97,7 @@ def closure_rows(run: str, title: str, seeds: Sequence[Errors], rules: Rules) ->
     }
     beside = {STATE: _beside(seeds, "state")}
     return [
-        Row(Question.ACCESSIBLE, run, title, name, tuple(found[name]), *limits[name], *beside.get(name, Beside()))
+        Row(Question.ACCESSIBLE, run, title, name, tuple(found[name]), *limits[name], "", *beside.get(name, Beside()))
         for name in found
     ]
 
@@ -116,7 +110,7 @@ def teacher_rows(run: str, title: str, seeds: Sequence[Errors], rules: Rules) ->
     """
 
     def row(name: Quantity, values: Sequence[float], limit: float, of: str, decision: Decision, beside: Beside) -> Row:
-        return Row(Question.ACCESSIBLE, run, title, name, tuple(values), limit, of, decision, *beside)
+        return Row(Question.ACCESSIBLE, run, title, name, tuple(values), limit, of, decision, "", *beside)
 
     denoised, skipped = ([_largest(errors, name) for errors in seeds] for name in ("denoised", "skipped"))
     predicted, taught = ([_mean(errors, name) for errors in seeds] for name in ("predicted", "predicted_teacher"))

@@ -7,7 +7,7 @@ quantities and decisions have short names in the code; their words are what the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from hkd.report.collect import ReportError
+from hkd.studies.interpretability.quantities import Quantity
 
 if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Rules
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 BESIDE = ("perfect", "teacher")  # what a perfect one-step generator and the teacher would score
 COLUMNS = (
     *("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision"),
-    *BESIDE,
+    *("note", *BESIDE),
 )
 
 
@@ -69,18 +70,11 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """What a row measures: a short name, and the words of the table."""
-
-    key: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Row:
     """One number and the decision that follows from it; `mean` and `sd` are over `n` seeds, or pairs of seeds.
 
     Attributes:
+        note: why the number is an estimate only, of those that were read through a feature network.
         perfect, teacher: what a perfect one-step generator and the teacher would score; None where that is not asked.
     """
 
@@ -92,6 +86,7 @@ class Row:
     reference: float | None
     reference_is: str
     decision: Decision
+    note: str = ""
     perfect: float | None = None
     teacher: float | None = None
 
@@ -110,7 +105,8 @@ class Row:
         numbers = {"mean": self.mean if self.values else None, "sd": self.sd, "reference": self.reference}
         numbers |= {"perfect": self.perfect, "teacher": self.teacher}
         shown = {key: "" if value is None else f"{value:.4g}" for key, value in numbers.items()}
-        words = {key: str(getattr(self, key)) for key in ("question", "run", "title", "reference_is", "decision")}
+        texts = ("question", "run", "title", "reference_is", "decision", "note")
+        words = {key: str(getattr(self, key)) for key in texts}
         cells = {**words, **shown, "quantity": self.quantity.text, "n": str(len(self.values))}
         return {key: cells[key] for key in COLUMNS}
 
@@ -135,6 +131,11 @@ def half_width(values: Sequence[float], confidence: float) -> float | None:
         return None
     quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
     return float(quantile * np.std(values, ddof=1) / math.sqrt(len(values)))
+
+
+def noted(doubts: Iterable[str]) -> str:
+    """Return the doubts about scores of several seeds, each once."""
+    return "; ".join(dict.fromkeys(text for text in doubts if text))
 
 
 def no_level(key: str, where: str, sigmas: Sequence[float]) -> ReportError:

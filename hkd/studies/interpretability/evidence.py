@@ -8,47 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hkd.studies.interpretability.accessible import accessible_rows
-from hkd.studies.interpretability.answers import Decision, Quantity, Question, Row, compared, half_width, no_level
+from hkd.studies.interpretability.answers import Decision, Question, Row, compared, half_width, no_level, noted
+from hkd.studies.interpretability.quantities import (
+    FDN,
+    MIDDLE,
+    Quantity,
+    agreement_between,
+    control_of,
+    gain_at_equal,
+    separation_by,
+    specialisation_by,
+)
 
 if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Interpretability, Rules
-
-FDN = Quantity("fdn", "FDn")
-MIDDLE = Quantity("middle", "squared error of the clean image predicted from middle states")
-
-
-def agreement_between(kind: str, order: str) -> Quantity:
-    """Return the agreement of spectra between `seeds` or `initial operators`, with modes sorted by `order`."""
-    return Quantity(f"agreement {kind} {order}", f"rank correlation of modes by {order} between {kind}")
-
-
-def gain_at_equal(budget: str, of: Quantity) -> Quantity:
-    """Return the gain from the trajectory loss at an equal budget, `steps` or `compute`."""
-    return Quantity(f"gain {budget} {of.key}", f"{of.text}: without the loss less with it, at equal {budget}")
-
-
-def separation_by(order: str) -> Quantity:
-    """Return the separation of factors by bands."""
-    return Quantity(f"separation {order}", f"separation by {order}")
-
-
-def specialisation_by(order: str) -> Quantity:
-    """Return the specialisation of bands."""
-    return Quantity(f"specialisation {order}", f"specialisation by {order}")
-
-
-def control_of(order: str) -> Quantity:
-    """Return the separation by swapped resolutions, the positive control of an order of modes."""
-    return Quantity(f"control {order}", f"separation by resolution, the positive control of {order}")
 
 
 def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:
     """Return every row of the table.
 
     Args:
-        measured: `closure`: run -> one content of closure.json per seed; `quality`: run -> one FDn per
-            seed; `agreement`: the lines of agreement.json;
-            `losses`: run -> `fdn` and `errors`, one per seed; `factors`: run -> order -> one factors.json per seed.
+        measured: `closure`: run -> one content of closure.json per seed; `quality`: run -> `fdn`, one per seed, and
+            `doubts` of it; `agreement`: the lines of agreement.json; `losses`: run -> `fdn` and `errors`, one per
+            seed, and `doubts` of the former; `factors`: run -> order -> one factors.json per seed.
     """
     rules = study.rules
     rows = accessible_rows(measured["closure"], measured["quality"], titles, rules)
@@ -95,10 +77,11 @@ def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules
 def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:
     """Return FDn and errors from middle times, with and without the loss, and their differences at both budgets."""
     rules, found = study.rules, {}
+    notes = {FDN: noted(text for files in losses.values() for text in files["doubts"]), MIDDLE: ""}
     for run, files in losses.items():
         found[run] = {FDN: tuple(files["fdn"]), MIDDLE: tuple(middle_error(e, rules) for e in files["errors"])}
     rows = [
-        Row(Question.LOSS, run, titles[run], quantity, found[run][quantity], None, "", Decision.NONE)
+        Row(Question.LOSS, run, titles[run], quantity, found[run][quantity], None, "", Decision.NONE, notes[quantity])
         for run in found
         for quantity in (FDN, MIDDLE)
     ]
@@ -116,7 +99,9 @@ def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mappin
             }
             decision = meaning[compared(gains, 0.0, rules)]
             name, reference_is = gain_at_equal(budget, quantity), "smallest difference that counts"
-            rows.append(Row(Question.LOSS, run, titles[run], name, gains, half, reference_is, decision))
+            rows.append(
+                Row(Question.LOSS, run, titles[run], name, gains, half, reference_is, decision, notes[quantity])
+            )
     return rows
 
 
@@ -146,13 +131,13 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     p_separation = Quantity(f"p_value {order}", f"p-value by {order}")
     p_special = Quantity(f"specialisation_p_value {order}", f"p-value of specialisation by {order}")
     seen = Decision.TEST_SENSITIVE if sensitive else Decision.TEST_BLIND
-    question = Question.FACTORS
+    about, note = (Question.FACTORS, run, title), noted(seed.get("doubt", "") for seed in seeds)
     return [
-        Row(question, run, title, separation_by(order), separation, limit, null, decision),
-        Row(question, run, title, p_separation, p_values, rules.significance, "limit", decision),
-        Row(question, run, title, specialisation_by(order), special, chance, null, divides),
-        Row(question, run, title, p_special, special_p, rules.significance, "limit", divides),
-        Row(question, run, title, control_of(order), control, limit, null, seen),
+        Row(*about, separation_by(order), separation, limit, null, decision, note),
+        Row(*about, p_separation, p_values, rules.significance, "limit", decision, note),
+        Row(*about, specialisation_by(order), special, chance, null, divides, note),
+        Row(*about, p_special, special_p, rules.significance, "limit", divides, note),
+        Row(*about, control_of(order), control, limit, null, seen, note),
     ]
 
 

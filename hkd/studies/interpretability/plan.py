@@ -269,7 +269,7 @@ def _factors(plan: Plan, dataset: str, method: str, seed: int | str, order: str)
             **spectrum_settings(plan).model_dump(mode="json", include={"ascending", "edges"}),
             "preprocessing": plan.extractor(dataset, "metric").preprocessing,
         },
-        code=("hkd.studies.interpretability.band_swaps", *run_code(plan, dataset, method)),
+        code=("hkd.studies.interpretability.band_swaps", "hkd.experiment.extractors", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=120),
     )
 
@@ -300,7 +300,11 @@ def _table_files(layout: Layout) -> Files:
 
 
 def _table(plan: Plan) -> Definition:
-    return Definition(_measured(plan), _printed(plan), code=("hkd.studies.interpretability.findings",))
+    return Definition(
+        _measured(plan),
+        _printed(plan),
+        code=("hkd.studies.interpretability.evidence", "hkd.studies.interpretability.findings"),
+    )
 
 
 def _figure(plan: Plan) -> Definition:

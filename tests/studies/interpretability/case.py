@@ -102,7 +102,11 @@ def pair(run: str, kind: str, mean: float, order: str = "alpha", p_value: float 
 
 def losses(fdn: list[float], error: list[float]) -> dict[str, Any]:
     errors = [{"sigmas": [80.0, 10.0, 2.0, 0.002], "mse_to_x_eps": [9.0, value, value, 9.0]} for value in error]
-    return {"fdn": fdn, "errors": errors}
+    return {"fdn": fdn, "doubts": [], "errors": errors}
+
+
+def quality(*fdn: float) -> dict[str, Any]:
+    return {"fdn": list(fdn), "doubts": []}
 
 
 def measured(**changes: Any) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def measured(**changes: Any) -> dict[str, Any]:
             HKD: [closure(0.5 + k / 100) for k in range(3)],
             MENDED: [closure(0.05 + k / 1000) for k in range(3)],
         },
-        "quality": {HKD: [15.0, 16.0, 15.5], MENDED: [15.9, 16.8, 16.6]},
+        "quality": {HKD: quality(15.0, 16.0, 15.5), MENDED: quality(15.9, 16.8, 16.6)},
         "agreement": agreement,
         "factors": {HKD: {order: [factors(seed=k) for k in range(3)] for order in STUDY.orders}},
         "losses": {

@@ -10,9 +10,14 @@ from scipy import stats
 
 from hkd.report.collect import ReportError
 from hkd.report.csv import to_csv
-from hkd.studies.interpretability.accessible import (
+from hkd.studies.interpretability.accessible import closure_rows, teacher_rows
+from hkd.studies.interpretability.answers import COLUMNS, Decision, compared, half_width
+from hkd.studies.interpretability.evidence import agreement_decision, evidence, factor_rows, middle_error
+from hkd.studies.interpretability.quantities import (
     DENOISED,
+    FDN,
     LATENT,
+    MIDDLE,
     MOVED,
     NEARER,
     PREDICTED,
@@ -20,19 +25,8 @@ from hkd.studies.interpretability.accessible import (
     QUALITY,
     SKIPPED,
     STATE,
-    closure_rows,
-    teacher_rows,
-)
-from hkd.studies.interpretability.answers import COLUMNS, Decision, compared, half_width
-from hkd.studies.interpretability.evidence import (
-    FDN,
-    MIDDLE,
     agreement_between,
-    agreement_decision,
-    evidence,
-    factor_rows,
     gain_at_equal,
-    middle_error,
 )
 from tests.studies.interpretability.case import (
     COMPUTE,
@@ -45,6 +39,7 @@ from tests.studies.interpretability.case import (
     factors,
     losses,
     measured,
+    quality,
 )
 
 RULES = STUDY.rules
@@ -100,7 +95,9 @@ def test_a_variant_has_its_price_in_quality_beside_it():
     rows = rows_of()
     assert rows[HKD, QUALITY].values == (15.0, 16.0, 15.5) and (HKD, PRICE) not in rows
     assert rows[MENDED, PRICE].mean == pytest.approx(0.9333, rel=1e-3) and rows[MENDED, PRICE].decision == "above"
-    assert rows_of(quality={HKD: [15.0, 16.0], MENDED: [16.0, 15.0]})[MENDED, PRICE].decision == "undecided"
+    assert (
+        rows_of(quality={HKD: quality(15.0, 16.0), MENDED: quality(16.0, 15.0)})[MENDED, PRICE].decision == "undecided"
+    )
 
 
 def test_the_ends_of_a_trajectory_do_not_count_as_intermediate():
@@ -140,7 +137,7 @@ def test_the_loss_is_judged_by_paired_differences_at_both_budgets():
 def test_one_seed_has_no_spread_and_decides_no_difference():
     changes = {
         "closure": {run: [closure()] for run in (HKD, MENDED)},
-        "quality": {run: [15.0] for run in (HKD, MENDED)},
+        "quality": {run: quality(15.0) for run in (HKD, MENDED)},
         "agreement": [],
         "losses": {run: losses([15.0], [0.01]) for run in (HKD, STEPS, COMPUTE)},
         "factors": {HKD: {order: [factors()] for order in STUDY.orders}},

@@ -19,6 +19,7 @@ from tests.studies.interpretability.case import (
     losses,
     measured,
     pair,
+    quality,
 )
 
 
@@ -74,20 +75,20 @@ def test_the_sentence_on_a_variant_names_the_errors_that_it_changes():
     worse = {HKD: [closure(0.5 + k / 100) for k in range(3)], MENDED: [closure(0.9 + k / 100) for k in range(3)]}
     assert "raises the latent error" in text(closure=worse)
     same = {HKD: [closure(0.5), closure(0.4)], MENDED: [closure(0.45), closure(0.47)]}
-    quality = {HKD: [15.0, 16.0], MENDED: [16.0, 15.0]}
-    assert "does not detectably change the latent error" in text(closure=same, quality=quality)
+    price = {HKD: quality(15.0, 16.0), MENDED: quality(16.0, 15.0)}
+    assert "does not detectably change the latent error" in text(closure=same, quality=price)
 
 
 @pytest.mark.parametrize(
     ("mended", "said"),
     [
-        ([15.9, 16.8, 16.6], "and costs FDn (0.933 ± 0.15, seen from 0.38)"),
-        ([14.1, 15.2, 14.4], "and lowers FDn (-0.933 ± 0.15"),
-        ([15.0, 16.5, 15.1], "and is not seen to cost FDn"),
+        ((15.9, 16.8, 16.6), "and costs FDn (0.933 ± 0.15, seen from 0.38)"),
+        ((14.1, 15.2, 14.4), "and lowers FDn (-0.933 ± 0.15"),
+        ((15.0, 16.5, 15.1), "and is not seen to cost FDn"),
     ],
 )
 def test_the_sentence_on_a_variant_names_its_price(mended, said):
-    assert said in text(quality={HKD: [15.0, 16.0, 15.5], MENDED: mended})
+    assert said in text(quality={HKD: quality(15.0, 16.0, 15.5), MENDED: quality(*mended)})
 
 
 def agreements(hkd: float, control: float, start: float = 0.3, p_value: float = 0.01) -> list:
@@ -161,7 +162,7 @@ def test_an_ordering_that_carries_is_named():
 def test_with_one_seed_the_findings_name_the_numbers_that_need_two():
     found = text(
         closure={run: [closure()] for run in (HKD, MENDED)},
-        quality={HKD: [15.0], MENDED: [16.0]},
+        quality={HKD: quality(15.0), MENDED: quality(16.0)},
         agreement=[pair(HKD, "initial operators", 0.4, order) for order in STUDY.orders],
         losses={run: losses([15.0], [0.01]) for run in (HKD, STEPS, COMPUTE)},
         factors={HKD: {order: [factors()] for order in STUDY.orders}},

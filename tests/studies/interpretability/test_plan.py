@@ -93,7 +93,7 @@ def test_the_table_follows_no_network(planned):
     code = closure(*TABLE.work(planned()).definition.code)
     home = "hkd.studies.interpretability."
     assert {name.removeprefix(home) for name in code if name.startswith(home)} == {
-        *("accessible", "answers", "evidence", "findings")
+        *("accessible", "answers", "evidence", "findings", "quantities")
     }
     assert not any(name.startswith("hkd.nets") for name in code)
 
