@@ -289,6 +289,7 @@ CHANGED = {
     "abl_radius_1": {"params.radius_bound"},
     "abl_closure_loss": {"params.closure_weight"},
     "abl_decoder_time": {"params.decoder_sigma", "params.state_weight"},
+    "abl_state_skip": {"params.output_wrapper"},
     "abl_encoder_constant": {"params.encoder_sigma"},
     "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
     "abl_operator_init": {"params.operator_init"},
