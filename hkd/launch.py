@@ -11,9 +11,8 @@ from typing import Any
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
-from hkd.plan.check import absent_graders, absent_weights
+from hkd.plan.check import absent_files
 from hkd.plan.runs import Plan
-from hkd.plan.stages import FEATURES, REFERENCE, TRAIN
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -84,12 +83,9 @@ def _after_dry_run(workflow: Any, plan: Plan, folder: str) -> None:
 
 
 def _absent(workflow: Any, plan: Plan) -> list[str]:
-    """Return what the trainings and scores of the graph need of published networks and do not find."""
-    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
-    trained = [job.wildcards for job in jobs if job.rule.name == TRAIN.name]
-    runs = dict.fromkeys((of.dataset, f"{of.group}/{of.method}") for of in trained)
-    scored = dict.fromkeys(job.wildcards.dataset for job in jobs if job.rule.name in (REFERENCE.name, FEATURES.name))
-    return list(dict.fromkeys([*absent_weights(plan, runs), *absent_graders(plan, scored)]))
+    """Return what the jobs of the graph need of the user's files and published networks, and do not find."""
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    return absent_files(plan, [(job.rule.name, job.wildcards_dict) for job in jobs])
 
 
 def _superseded(workflow: Any) -> Superseded:

@@ -114,6 +114,10 @@ class Plan:
         """Return the settings of a data set."""
         return self._settings.dataset(name)
 
+    def reads_files(self, name: str) -> bool:
+        """Return whether a data set is made from files of the user's."""
+        return self._settings.reads_files(name)
+
     def reference_split(self, name: str) -> str:
         """Return which split the metrics compare with: fresh images when procedural, else the training set."""
         return "reference" if self.dataset(name).data.reference else "train"
@@ -163,12 +167,13 @@ class Plan:
     def start(self, dataset: str, method: str) -> Start | None:
         """Return which weights of which run a run starts from, or None: from fresh ones.
 
-        Of shipped runs there are averaged weights alone, so that they stand in for the raw ones.
+        Of shipped and released runs there are averaged weights alone, so that they stand in for the raw ones.
         """
         run = self.run(dataset, method)
         if not run.init:
             return None
-        there = "averaged" if self.shipped(dataset, run.init) else run.init_weights
+        alone = self.shipped(dataset, run.init) or self.released(dataset, run.init)
+        there = "averaged" if alone else run.init_weights
         return Start(run.init, there, run.init_weights)
 
     def shipped(self, dataset: str, what: str) -> str | None:
@@ -178,11 +183,20 @@ class Plan:
             return None
         return self.dataset(dataset).shipped.get(what)
 
+    def released(self, dataset: str, method: str) -> str | None:
+        """Return the file of imported weights that answers a run or a base on this data set, or None."""
+        return self.benchmark.released.get(dataset, {}).get(named_base(method)[0])
+
     def route(self, dataset: str, method: str) -> str:
-        """Return `shipped` or `train`: how the weights of a run come to be, or those that it samples untrained."""
+        """Return how the weights of a run come to be, or those that it samples untrained.
+
+        `released` by others, `shipped` with the package, or `train`.
+        """
         run = self.run(dataset, method)
         if run.init and not run.training.steps:
             return self.route(dataset, run.init)
+        if self.released(dataset, method):
+            return "released"
         return "shipped" if self.shipped(dataset, method) else "train"
 
     def backbone(self, run: Run) -> WeightFile | PackagedFile | None:

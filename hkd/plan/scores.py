@@ -57,9 +57,10 @@ def nominal(plan: Plan, dataset: str) -> int | None:
     return max((plan.run(dataset, method).sampling.nominal for method in methods if method), default=None)
 
 
-def bar(plan: Plan, dataset: str) -> float:
-    """Return the skill that networks trained here must have; 0 of others, shipped ones among them."""
-    own = plan.benchmark.extractor
+def bar(plan: Plan, dataset: str, role: str = "") -> float:
+    """Return the skill that a network trained here must have, by default the one of scores; 0 of others, shipped ones
+    among them."""
+    own = role or plan.benchmark.extractor
     trained = own in OWN and not plan.shipped(dataset, f"extractors/{own}")
     return plan.extractor(dataset, own).bar if trained else 0.0
 
@@ -89,6 +90,12 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
     if name not in known:
         raise ConfigError(f"extractor '{name}': no {path}. {nearest(name, known)}")
     return check(PublishedExtractor, read_yaml(path))
+
+
+def published_networks(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
+    """Return the networks behind the scores of a data set that are not trained here, by their name in views."""
+    names = extractor_names(plan, dataset)
+    return {own: published(plan, name) for own, name in names.items() if name not in OWN}
 
 
 def weights_of(settings: PublishedExtractor) -> WeightFile | PackagedFile | None:
@@ -141,13 +148,3 @@ def metrics_settings(plan: Plan, dataset: str, method: str) -> dict[str, Any]:
 def _meaning(plan: Plan, dataset: str) -> list[dict[str, Any]]:
     """Return what each score is made of: another definition under the same name is another number."""
     return [{**asdict(SCORES[name]), "title": ""} for name in scores(plan, dataset)]
-
-
-def published_networks(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
-    """Return the networks, of those that a data set's scores look through, that are not trained here, by name in views.
-
-    Raises:
-        ConfigError: see `published`.
-    """
-    names = extractor_names(plan, dataset)
-    return {own: published(plan, name) for own, name in names.items() if name not in OWN}
