@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all own coverage lint format weights ship readme dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-slurm: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test,slurm]'
+	touch $@
+
+$(VENV)/.installed-photos: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[photos]'
 	touch $@
 
 table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
@@ -53,6 +57,17 @@ variants: $(VENV)/.installed  ## HKD and all ablations over three seeds, with er
 interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors over three seeds, and what they say (half an hour)
 	$(SNAKEMAKE) --configfile configs/benchmarks/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
+
+OWN := configs/benchmarks/own.yaml
+own: $(VENV)/.installed-photos  ## your own images: make own SOURCE=zip, folder or archive [RESOLUTION=32]; says first how long it takes
+	@test -n "$(SOURCE)" || { echo "say make own SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
+	@$(BIN)/hkd forecast --benchmark $(OWN) --config "source=$(SOURCE)" \
+		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
+	$(SNAKEMAKE) --configfile $(OWN) --config "source=$(SOURCE)" \
+		$(if $(RESOLUTION),"data={images: {resolution: $(RESOLUTION)}}") \
+		-- results/own/table1.csv results/own/nearest.csv paper_figures/own/samples.pdf
+	@sed -n 's/^- //p' paper_figures/own/nearest.md
+	@echo "Look at paper_figures/own/samples.png and, for repeated images, at paper_figures/own/nearest.png"
 
 figures: $(VENV)/.installed  ## every figure of the embedded default
 	$(SNAKEMAKE) figures

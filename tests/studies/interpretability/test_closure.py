@@ -124,7 +124,7 @@ def test_training_on_the_closure_loss_lowers_the_closure_error(make_net, noise):
     before = closure_error(net, states, [T, EPS]).latent[-1].mean()
     optimiser = torch.optim.Adam(net.koopman_parameters(), lr=0.1)
     for _ in range(40):
-        loss = closure_loss(net, states[0], T, states[1], EPS)
+        loss = closure_loss(net, states[0], T, states[1], EPS, norm="image")
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -134,7 +134,7 @@ def test_training_on_the_closure_loss_lowers_the_closure_error(make_net, noise):
 def test_the_target_of_the_loss_is_not_trained(make_net, noise):
     net = make_net()
     x = noise.clone().requires_grad_()
-    closure_loss(net, T * noise, T, x, EPS).backward()
+    closure_loss(net, T * noise, T, x, EPS, norm="image").backward()
     assert x.grad is None
 
 
