@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from hkd.plan.bases import Bases
 from hkd.plan.bases import named_base as named_base
+from hkd.plan.students import student_settings
 from hkd.plan.study import Study, find
-from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
+from hkd.settings.merge import CONFIGS, RUN_GROUPS, SHIPPED, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.store.paths import Layout
@@ -72,6 +73,8 @@ class Plan:
         return find()
 
     def _study_runs(self, group: str) -> StudyRuns | None:
+        if group == SHIPPED:
+            return student_settings
         study = self.studies.get(group)
         return study.runs if study else None
 
@@ -144,7 +147,8 @@ class Plan:
         """Return the checked settings of a run whose bases exist. `method` is `group/name`, or a base."""
         name = named_base(method)[0]
         found = self._settings.run(dataset, name)
-        self._bases.check(dataset, name)
+        if not name.startswith(f"{SHIPPED}/"):  # what a shipped student started from was there when it was trained
+            self._bases.check(dataset, name)
         return found
 
     def run_layers(self, dataset: str, method: str) -> Layers:
@@ -172,10 +176,18 @@ class Plan:
 
     def shipped(self, dataset: str, what: str) -> str | None:
         """Return the name of the shipped weights that answer `what` on this data set, or None: it is trained."""
+        if what.startswith(f"{SHIPPED}/"):
+            return self.dataset(dataset).students.get(f"methods/{what.partition('/')[2]}")
         routes = {"methods": self.benchmark.teacher, "extractors": self.benchmark.extractors}
         if routes.get(what.split("/")[0]) != "shipped":
             return None
         return self.dataset(dataset).shipped.get(what)
+
+    def student(self, dataset: str, method: str) -> str:
+        """Return the run with shipped weights that takes a row of `method`, or `method` itself: it is trained."""
+        if self.benchmark.students == "train" or method not in self.dataset(dataset).students:
+            return method
+        return f"{SHIPPED}/{method.partition('/')[2]}"
 
     def route(self, dataset: str, method: str) -> str:
         """Return `shipped` or `train`: how the weights of a run come to be, or those that it samples untrained."""
@@ -203,7 +215,7 @@ class Plan:
     def may_diverge(self, method: str) -> bool:
         """Return whether the divergence of a run, given as group/name, is a result: an arm of a study may."""
         group = method.split("/")[0]
-        return group not in RUN_GROUPS and self.studies[group].results_of_divergence
+        return group not in (*RUN_GROUPS, SHIPPED) and self.studies[group].results_of_divergence
 
     # -- studies -------------------------------------------------------------------------------------------------
 

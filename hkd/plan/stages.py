@@ -22,12 +22,10 @@ from hkd.plan.scores import (
     metrics_settings,
 )
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
-from hkd.settings.sections import Run
+from hkd.settings.sections import NOT_TRAINING, Run
 from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.shipped import shipped_digest
-
-NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 
 
 def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: s
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     kept = Milestones(work.out().parent, "", ())  # nobody kept any
     facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None, "codes": []}
-    facts |= {"checkpoint": card["checkpoint"]} if "checkpoint" in card else {}
+    facts |= {key: card[key] for key in ("checkpoint", "start", "trajectories") if key in card}
     _finish(plan, work, dataset, method, name, (state, state), kept, ImageShape(**card["shape"]), record, facts)
 
 
