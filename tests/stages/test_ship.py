@@ -34,7 +34,7 @@ def call(root, tmp_path, monkeypatch):
     weights = Path(plan.layout.extractor("shapes16", "metric"))
     save_weights(weights, {"w": torch.ones(2)}, {"name": "FD-tiny"})
     recorded(plan, weights, quality={"class": 0.5})
-    return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *words, *places])
+    return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *places, *words])
 
 
 def test_retrained_weights_are_held_against_the_card(call):
