@@ -50,10 +50,11 @@ def trained_extractor(weights: Path, device: str) -> Extractor:
     )
 
 
-def doubt(plan: Plan, dataset: str) -> str:
-    """Return why numbers of the metric's network are estimates, if it was trained here and is below its bar."""
-    limit = bar(plan, dataset)
-    about = weights_about(plan.layout.extractor(dataset, plan.benchmark.extractor)) if limit else {}
+def doubt(plan: Plan, dataset: str, role: str = "") -> str:
+    """Return why numbers of a network, by default that of scores, are estimates, if it was trained here and is below
+    its bar."""
+    limit = bar(plan, dataset, role)
+    about = weights_about(plan.layout.extractor(dataset, role or plan.benchmark.extractor)) if limit else {}
     return weakness(about["name"], about["skill"], about["reads"], limit) if "skill" in about else ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,15 +94,24 @@ def write(
     rows: Sequence[PrintedRow],
     paper: Paper,
     remarks: Sequence[tuple[str, str]] = (),
+    *,
+    verdicts: Path | None = None,
 ) -> list[Path]:
     """Write `stem`.csv and `stem`.md and return their paths.
 
     Args:
         remarks: on what was measured, as (row, text); those on what was printed are the rows' own.
+        verdicts: the text, made later, that has the verdicts on these rows; it lies below the table's folder.
     """
     csv, text = Path(f"{stem}.csv"), Path(f"{stem}.md")
     notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows if row.note]
-    write_text(text, markdown(view(lines_of(frame), paper, [*notes, *remarks])))
+    shown = view(lines_of(frame), paper, [*notes, *remarks])
+    if verdicts:
+        link = verdicts.relative_to(text.parent).as_posix()
+        written = "which `hkd compare` and the end of every run write"
+        pointer = f"Every printed number with its verdict: [{link}]({link}), {written}."
+        shown = replace(shown, about=[*shown.about, "", pointer])
+    write_text(text, markdown(shown))
     write_text(csv, to_csv(frame))
     return [csv, text]
 

@@ -44,7 +44,8 @@ def table(
     frame, paper = _frame(plan, name), _paper(plan, name)
     lines = collect(rows.metrics(plan, name))
     remarks = [*mixed_codes(lines), *other_starts(lines)]
-    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks):
+    verdicts = Path(f"{plan.layout.verdicts(plan.table(name).rows)}.md")
+    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=verdicts):
         record.write(path)
 
 

@@ -159,6 +159,10 @@ class Layout:
         """A table without its suffix."""
         return f"{self.root}/{name}"
 
+    def verdicts(self, table: str = "") -> str:
+        """What was reproduced of what was printed, without its suffix: of all claims, or one of the paper's tables."""
+        return f"{self.root}/comparison/{table}" if table else f"{self.root}/comparison"
+
     def figure(self, name: str) -> str:
         """A figure without its suffix."""
         return f"{self.figures}/{name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from hkd.stages import metrics, table
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import write_json
 from hkd.store.refusals import ArtifactError
+from hkd.studies.comparison.plan import COMPARE
 from tests.recorded import recorded
 
 COMMANDS = Commands()
@@ -142,6 +144,15 @@ PARTS = {
     "n_reference": 51,
     "ranges": 2,
 }
+
+
+def test_a_table_says_where_its_verdicts_will_lie(benchmark):
+    made = benchmark()
+    made.fill(lambda method: 30)
+    made.table()
+    file = Path(f"{made.plan.layout.table('table1')}.md")
+    (link,) = re.findall(r"with its verdict: \[(.*)\]\(.*\), which `hkd compare`", file.read_text())
+    assert file.parent / link == COMPARE.work(made.plan).out("table1_markdown")
 
 
 def test_a_table_refuses_a_column_whose_rows_differ_in_any_part_of_the_protocol(benchmark):

@@ -151,7 +151,7 @@ def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsy
     monkeypatch.chdir(tmp_path)
     plan = smoke_plan(set={"perceptual_backbone": "piq-vgg", "weights_folder": str(tmp_path)})
     wildcards = SimpleNamespace(dataset="shapes8", group="methods", method="hkd")
-    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=wildcards, params=SimpleNamespace())
+    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards_dict=vars(wildcards), params=SimpleNamespace())
     dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job, job])
     workflow = SimpleNamespace(dryrun=True, dag=dag, executor_settings=None)
     launch._after_dry_run(workflow, plan, str(tmp_path))

@@ -50,6 +50,8 @@ def compare(
         record.write(work.out(name), frozen=frozen.digest)
     for line in summaries(lines):
         typer.echo(line)
+    tables = [work.out(f"table{number}_markdown") for number in study.PAPER_TABLES]
+    typer.echo(f"Tables 1 to 6 with verdicts: {tables[0]} to {tables[-1].name}, .csv, .tex")
     typer.echo(f"In full: {', '.join(str(work.out(name)) for name in study.SUFFIXES)} (frozen: {frozen.digest})")
 
 

@@ -22,7 +22,7 @@ from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.frozen import Frozen, differences
 from hkd.studies.comparison.gathered import Found, numbers
 from hkd.studies.comparison.line import Line, Mark
-from hkd.studies.comparison.pairs import SCORE, of_cells, of_runs
+from hkd.studies.comparison.pairs import SCORE, of_cells, of_runs, unfit_cells
 from hkd.studies.comparison.rules import Comparison as Rules
 from hkd.studies.comparison.said import Number, Ordering, Statement
 
@@ -220,15 +220,16 @@ class Judge:
             return replace(line, reasons=(f"no {found.missing[0]}; the study '{said.study}' makes it",))
         if not found.lines:
             return replace(line, verdict=Verdict.INCOMPLETE, gaps=found.gaps)
-        decision = str(found.lines[0]["cell"])
-        if decision in said.agrees:
+        decision, unfit = str(found.lines[0]["cell"]), unfit_cells([found])
+        if unfit:  # what sees too little answers nothing, whatever it says
+            verdict = Verdict.INCONCLUSIVE
+        elif decision in said.agrees:
             verdict = Verdict.REPRODUCED
         else:
             verdict = Verdict.WORSE if decision in said.disagrees else Verdict.INCONCLUSIVE
-        if self._scale != FULL:
-            line = replace(line, reasons=(f"scale '{self._scale}', not the paper's",))
-            verdict = verdict.at_toy_scale()
-        return replace(line, verdict=verdict, decision=decision)
+        training = [f"scale '{self._scale}', not the paper's"] if self._scale != FULL else []
+        verdict = _allowed(verdict, (), training, self._scale)
+        return replace(line, verdict=verdict, decision=decision, reasons=(*unfit, *training), unfit=unfit)
 
 
 def _allowed(verdict: Verdict, hard: Sequence[str], training: Sequence[str], scale: str) -> Verdict:

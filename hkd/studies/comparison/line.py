@@ -35,7 +35,7 @@ class Line:
         dataset: on which; scale: of the runs.
         reasons: why it does not compare, or is a toy; gaps: what is missing or refused.
         marks: what a reader must know of runs or claim: selected, no record, changed since frozen.
-        unfit: why the scores of an ordering can decide nothing, whatever their number.
+        unfit: why the scores of an ordering, or what a study read, can decide nothing, whatever their number.
         number, order: the arithmetic behind the verdict; lower: mean of an ordering's lower side. decision: of a study.
     """
 

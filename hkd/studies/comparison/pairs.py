@@ -72,8 +72,13 @@ def of_cells(found: Sequence[Found]) -> Pairs:
     low, high = (numbers(side.lines[0]["cell"], str(side.lines[0]["file"])) for side in found)
     if len(low) != len(high):
         return Pairs(reasons=(f"{len(low)} and {len(high)} seeds",))
-    notes = dict.fromkeys(text for side in found for text in str(side.lines[0].get("note") or "").split("; "))
-    return Pairs(tuple(zip(low, high, strict=True)), unfit=_unfit(notes))
+    return Pairs(tuple(zip(low, high, strict=True)), unfit=unfit_cells(found))
+
+
+def unfit_cells(found: Iterable[Found]) -> tuple[str, ...]:
+    """Return the notes of studies' lines that say that they were read through a feature network below its bar."""
+    notes = (str(line.get("note") or "") for side in found for line in side.lines)
+    return _unfit(dict.fromkeys(text for note in notes for text in note.split("; ")))
 
 
 def _unfit(doubts: Iterable[str]) -> tuple[str, ...]:

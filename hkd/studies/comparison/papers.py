@@ -122,7 +122,7 @@ def _columns(table: PaperTable) -> list[str]:
 
 def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
     after = ["Reported", "Verdict", "Training images", "of source", "Network evaluations"]
-    headers = ["Method", "NFE", "n", *table.protocols.values(), *after]
+    headers = ["Method", "NFE", "n", "Seeds", *table.protocols.values(), *after]
     sections: list[tuple[str, list[list[str]]]] = []
     for line in table.lines:
         if not sections or sections[-1][0] != line.claim.category:
@@ -133,6 +133,7 @@ def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]
                 _label(line),
                 whole(line.claim.nfe),
                 whole(_first(line).get("n_generated")),
+                whole(line.seeds or None),
                 *(_estimate(line, key) + _spread(scores.get(key)) for key in table.protocols),
                 quote(line).partition(" ")[2],
                 line.told,

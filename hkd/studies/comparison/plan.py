@@ -55,7 +55,7 @@ def titles(plan: Plan) -> dict[int, str]:
 
 
 def _files(layout: Layout) -> Files:
-    stems = {"": layout.top.of(NAME)} | {f"table{n}_": layout.top.of(f"{NAME}/table{n}") for n in PAPER_TABLES}
+    stems = {"": layout.verdicts()} | {f"table{n}_": layout.verdicts(f"table{n}") for n in PAPER_TABLES}
     outputs = {f"{of}{kind}": f"{stem}.{end}" for of, stem in stems.items() for kind, end in SUFFIXES.items()}
     return Files(outputs, layout.top.log(NAME), recorded=("csv", "markdown", "latex"))
 

@@ -182,7 +182,7 @@ def summary(lines: Sequence[Line]) -> str:
 def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     if verdict not in OPEN:
         return ""
-    mine = [line for line in lines if line.verdict is verdict and (line.number or line.order)]
+    mine = [line for line in lines if line.verdict is verdict and (line.number or line.order or line.unfit)]
     if not mine:  # statements, which a study answers
         return ""
     unfit = [line for line in mine if line.unfit]

@@ -112,6 +112,7 @@ def band_factors(
     """Swap bands between images and read which factors follow, beside a permutation null and a swap of resolutions."""
     from tqdm import tqdm
 
+    from hkd.experiment.extractors import doubt
     from hkd.store.atomic import write_json
     from hkd.studies.interpretability.band_swaps import factors_of_run, readings
     from hkd.studies.interpretability.plan import FACTORS, settings, spectrum_settings
@@ -136,6 +137,7 @@ def band_factors(
             preprocessing=plan.extractor(dataset, "metric").preprocessing,
             tick=bar.update,
         )
+    content |= {"doubt": told} if (told := doubt(plan, dataset, "metric")) else {}
     write_json(work.out(), content, undefined=True)
     record.write(work.out(), n=study.pairs)
 
@@ -197,13 +199,14 @@ def _measured(plan: Plan) -> dict[str, Any]:
     def contents(stage: str, paths: Sequence[str]) -> list[Any]:
         return [read_json(path, stage, undefined=True) for path in paths]
 
-    losses = {
-        run: {
-            "fdn": [content["metrics"]["fdn"] for content in contents("metrics", files["metrics"])],
+    losses = {}
+    for run, files in loss_files(plan).items():
+        scored = contents("metrics", files["metrics"])
+        losses[run] = {
+            "fdn": [content["metrics"]["fdn"] for content in scored],
+            "doubts": [text for content in scored for text in content["protocols"]["fdn"]["estimate"]],
             "errors": contents("trajectory-error", files["errors"]),
         }
-        for run, files in loss_files(plan).items()
-    }
     return {
         "closure": {run: contents("closure", paths) for run, paths in closure_files(plan).items()},
         "agreement": read_json(agreement_file(plan), "agreement", undefined=True)["pairs"],

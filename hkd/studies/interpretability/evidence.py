@@ -7,7 +7,7 @@ quantities and decisions have short names in the code; their words are what the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,26 @@ import numpy as np
 from scipy import stats
 
 from hkd.report.collect import ReportError
+from hkd.studies.interpretability.quantities import (
+    FDN,
+    LATENT,
+    MIDDLE,
+    MOVED,
+    NEARER,
+    ONE_STEP,
+    STATE,
+    Quantity,
+    agreement_between,
+    control_of,
+    gain_at_equal,
+    separation_by,
+    specialisation_by,
+)
 
 if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Interpretability, Rules
 
-COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision")
+COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision", "note")
 
 
 class Question(StrEnum):
@@ -64,54 +79,11 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """What a row measures: a short name, and the words of the table."""
-
-    key: str
-    text: str
-
-
-LATENT = Quantity("latent", "closure error of latents, largest over times")
-MOVED = Quantity("moved", "closure error of latents over that of latents left as they are, mean over times")
-STATE = Quantity("state", "decoded latents against the state, largest relative error over times")
-NEARER = Quantity(
-    "nearer", "share of noise levels at which decoded latents are nearer to the state than to the clean image"
-)
-ONE_STEP = Quantity(
-    "one_step", "clean image predicted from x_T against that from the state, mean relative error over times"
-)
-FDN = Quantity("fdn", "FDn")
-MIDDLE = Quantity("middle", "squared error of the clean image predicted from middle states")
-
-
-def agreement_between(kind: str, order: str) -> Quantity:
-    """Return the agreement of spectra between `seeds` or `initial operators`, with modes sorted by `order`."""
-    return Quantity(f"agreement {kind} {order}", f"rank correlation of modes by {order} between {kind}")
-
-
-def gain_at_equal(budget: str, of: Quantity) -> Quantity:
-    """Return the gain from the trajectory loss at an equal budget, `steps` or `compute`."""
-    return Quantity(f"gain {budget} {of.key}", f"{of.text}: without the loss less with it, at equal {budget}")
-
-
-def separation_by(order: str) -> Quantity:
-    """Return the separation of factors by bands."""
-    return Quantity(f"separation {order}", f"separation by {order}")
-
-
-def specialisation_by(order: str) -> Quantity:
-    """Return the specialisation of bands."""
-    return Quantity(f"specialisation {order}", f"specialisation by {order}")
-
-
-def control_of(order: str) -> Quantity:
-    """Return the separation by swapped resolutions, the positive control of an order of modes."""
-    return Quantity(f"control {order}", f"separation by resolution, the positive control of {order}")
-
-
-@dataclass(frozen=True)
 class Row:
-    """One number and the decision that follows from it; `mean` and `sd` are over `n` seeds, or pairs of seeds."""
+    """One number and the decision that follows from it; `mean` and `sd` are over `n` seeds, or pairs of seeds.
+
+    `note`: why the number is an estimate only, of those that were read through a feature network.
+    """
 
     question: Question
     run: str
@@ -121,6 +93,7 @@ class Row:
     reference: float | None
     reference_is: str
     decision: Decision
+    note: str = ""
 
     @property
     def mean(self) -> float:
@@ -136,7 +109,9 @@ class Row:
         """Return the row of the table."""
         numbers = {"mean": self.mean if self.values else None, "sd": self.sd, "reference": self.reference}
         shown = {key: "" if value is None else f"{value:.4g}" for key, value in numbers.items()}
-        words = {key: str(getattr(self, key)) for key in ("question", "run", "title", "reference_is", "decision")}
+        words = {
+            key: str(getattr(self, key)) for key in ("question", "run", "title", "reference_is", "decision", "note")
+        }
         cells = {**words, **shown, "quantity": self.quantity.text, "n": str(len(self.values))}
         return {key: cells[key] for key in COLUMNS}
 
@@ -146,7 +121,8 @@ def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mappi
 
     Args:
         measured: `closure`: run -> one content of closure.json per seed; `agreement`: the lines of agreement.json;
-            `losses`: run -> `fdn` and `errors`, one per seed; `factors`: run -> order -> one factors.json per seed.
+            `losses`: run -> `fdn` and `errors`, one per seed, and `doubts` of the former; `factors`: run -> order ->
+            one factors.json per seed.
     """
     rules = study.rules
     rows = [row for run, seeds in measured["closure"].items() for row in closure_rows(run, titles[run], seeds, rules)]
@@ -259,10 +235,11 @@ def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules
 def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:
     """Return FDn and errors from middle times, with and without the loss, and their differences at both budgets."""
     rules, found = study.rules, {}
+    notes = {FDN: _noted(text for files in losses.values() for text in files["doubts"]), MIDDLE: ""}
     for run, files in losses.items():
         found[run] = {FDN: tuple(files["fdn"]), MIDDLE: tuple(middle_error(e, rules) for e in files["errors"])}
     rows = [
-        Row(Question.LOSS, run, titles[run], quantity, found[run][quantity], None, "", Decision.NONE)
+        Row(Question.LOSS, run, titles[run], quantity, found[run][quantity], None, "", Decision.NONE, notes[quantity])
         for run in found
         for quantity in (FDN, MIDDLE)
     ]
@@ -280,7 +257,9 @@ def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mappin
             }
             decision = meaning[compared(gains, 0.0, rules)]
             name, reference_is = gain_at_equal(budget, quantity), "smallest difference that counts"
-            rows.append(Row(Question.LOSS, run, titles[run], name, gains, half, reference_is, decision))
+            rows.append(
+                Row(Question.LOSS, run, titles[run], name, gains, half, reference_is, decision, notes[quantity])
+            )
     return rows
 
 
@@ -317,14 +296,19 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     p_separation = Quantity(f"p_value {order}", f"p-value by {order}")
     p_special = Quantity(f"specialisation_p_value {order}", f"p-value of specialisation by {order}")
     seen = Decision.TEST_SENSITIVE if sensitive else Decision.TEST_BLIND
-    question = Question.FACTORS
+    about, note = (Question.FACTORS, run, title), _noted(seed.get("doubt", "") for seed in seeds)
     return [
-        Row(question, run, title, separation_by(order), separation, limit, null, decision),
-        Row(question, run, title, p_separation, p_values, rules.significance, "limit", decision),
-        Row(question, run, title, specialisation_by(order), special, chance, null, divides),
-        Row(question, run, title, p_special, special_p, rules.significance, "limit", divides),
-        Row(question, run, title, control_of(order), control, limit, null, seen),
+        Row(*about, separation_by(order), separation, limit, null, decision, note),
+        Row(*about, p_separation, p_values, rules.significance, "limit", decision, note),
+        Row(*about, specialisation_by(order), special, chance, null, divides, note),
+        Row(*about, p_special, special_p, rules.significance, "limit", divides, note),
+        Row(*about, control_of(order), control, limit, null, seen, note),
     ]
+
+
+def _noted(doubts: Iterable[str]) -> str:
+    """Return the doubts about scores of several seeds, each once."""
+    return "; ".join(dict.fromkeys(text for text in doubts if text))
 
 
 def _in_seeds(found: Sequence[bool], decision: Decision) -> Decision:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hkd.studies.interpretability.evidence import (
+from hkd.studies.interpretability.evidence import Decision, Question, Row, compared
+from hkd.studies.interpretability.quantities import (
     FDN,
     LATENT,
     MIDDLE,
     MOVED,
     NEARER,
     STATE,
-    Decision,
     Quantity,
-    Question,
-    Row,
     agreement_between,
-    compared,
     control_of,
     gain_at_equal,
     separation_by,
@@ -42,8 +39,14 @@ def findings(rows: Sequence[Row], study: Interpretability, titles: Mapping[str, 
         Question.LOSS: trajectory_loss(found, study),
         Question.FACTORS: factors(found, study),
     }
-    parts += [f"**{question}** {text}" for question, text in paragraphs.items()]
+    parts += [f"**{question}** {text}{_doubted(rows, question)}" for question, text in paragraphs.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _doubted(rows: Sequence[Row], question: Question) -> str:
+    """Return why what was read through a feature network is an estimate, after the paragraph of a question."""
+    notes = dict.fromkeys(row.note for row in rows if row.question is question and row.note)
+    return f" What was read through a feature network is an estimate: {'; '.join(notes)}." if notes else ""
 
 
 class Evidence:

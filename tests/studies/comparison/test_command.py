@@ -79,7 +79,7 @@ def test_the_terminal_says_one_line_a_class_and_what_would_resolve_it(tree, hkd)
     made.plant("methods/dmd", 1, [35.2, 36.7, 38.2])  # 0.7 of spread 0.5: 5 seeds
     made.plant("methods/kd", 1, [35.0, 36.0, 37.0])  # equal
     code, out, _ = hkd("compare", *made.options())
-    assert code == 0 and len(out.splitlines()) == 4
+    assert code == 0 and len(out.splitlines()) == 5
     unresolved = "3 toy: unresolved (4 to 5 seeds would resolve 2; 1 by no number of seeds)"
     assert f"Orderings: 24 claims: 1 toy: agrees, {unresolved}, 20 not run" in out
     assert "4 seeds" in (made.root / "comparison.md").read_text()
@@ -117,7 +117,8 @@ def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protoco
     text = (folder / "table1.tex").read_text()
     assert r"\toprule" in text and r"\bottomrule" in text and r"\textit{Diffusion Distillation}" in text
     assert r"9.36 $\pm$ 0.08" in text and "reproduced" in text
-    assert "FID | torch-fidelity | clean-fid" in " ".join((folder / "table1.md").read_text().split())
+    heads = " ".join((folder / "table1.md").read_text().split())
+    assert "| n | Seeds | FID | torch-fidelity | clean-fid | Reported" in heads
     assert r"447.13" in (folder / "table5.tex").read_text() and "epoch 53" in (folder / "table5.md").read_text()
 
 

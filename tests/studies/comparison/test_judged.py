@@ -452,6 +452,20 @@ def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
     assert made.judged("w-accessible").verdict is verdict
 
 
+@pytest.mark.parametrize("scale, verdict", [("embedded", Verdict.TOY_UNRESOLVED), ("paper", Verdict.INCONCLUSIVE)])
+def test_what_a_network_below_its_bar_has_read_answers_no_statement(tree, scale, verdict):
+    made = tree(scale)
+    weak = weakness("FD-tiny", 0.4, "factors", 0.6)
+    row = {"run": "methods/hkd", "quantity": "specialisation by alpha", "decision": "divide factors", "note": ""}
+    made.study("interpretability.csv", [{**row, "note": "of few images"}])
+    assert made.judged("w-bands").verdict in (Verdict.TOY_AGREES, Verdict.REPRODUCED), "few images are no weak network"
+    made.study("interpretability.csv", [{**row, "note": f"of few images; {weak}"}])
+    line = made.judged("w-bands")
+    assert line.verdict is verdict and line.decision == "divide factors" and weak in line.reasons
+    assert resolved_by(line) == "a feature network above its bar, whatever the number of seeds"
+    assert f"1 {verdict} (1 through a feature network below its bar)" in summary([line])
+
+
 def test_no_evidence_of_bands_is_none_against_them(tree):
     made = tree()
     row = {"run": "methods/hkd", "quantity": "specialisation by alpha", "decision": "no evidence"}

@@ -97,7 +97,7 @@ def pair(run: str, kind: str, mean: float, order: str = "alpha", p_value: float 
 
 def losses(fdn: list[float], error: list[float]) -> dict[str, Any]:
     errors = [{"sigmas": [80.0, 10.0, 2.0, 0.002], "mse_to_x_eps": [9.0, value, value, 9.0]} for value in error]
-    return {"fdn": fdn, "errors": errors}
+    return {"fdn": fdn, "doubts": [], "errors": errors}
 
 
 def measured(**changes: Any) -> dict[str, Any]:

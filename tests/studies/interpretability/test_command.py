@@ -60,6 +60,13 @@ def test_the_whole_study_from_finished_runs_to_figures(hkd, results, tmp_path, s
         rows = list(csv.DictReader(file))
     assert {row["question"] for row in rows if row["decision"]} == {row["question"] for row in rows}
     assert all(row["n"] == "2" and row["sd"] for row in rows if "between seeds" not in row["quantity"])
+    weak = "network FD-tiny reads held-out factors 0.900, a share of 0.10 below the bar of"
+    read = {"Do bands of eigenvalues carry factors?"}
+    assert {row["question"] for row in rows if row["note"].startswith(weak)} == read, "what the weak network answered"
+    assert {row["quantity"] for row in rows if row["note"] == "of few images"} == {
+        quantity for row in rows if (quantity := row["quantity"]).startswith("FDn")
+    }
+    assert f"is an estimate: {weak}" in (results / "interpretability.md").read_text()
     assert "Is the spectrum determined?" in (results / "interpretability.md").read_text()
     for name in ("spectrum", "interpretability"):
         assert hkd("figure", name, "--out", str(tmp_path / f"{name}.pdf"))[0] == 0

@@ -92,7 +92,7 @@ def test_what_is_measured_follows_its_own_maths_and_its_runs_network(planned, pa
 def test_the_table_follows_no_network(planned):
     code = closure(*TABLE.work(planned()).definition.code)
     home = "hkd.studies.interpretability."
-    assert {name.removeprefix(home) for name in code if name.startswith(home)} == {"evidence", "findings"}
+    assert {name.removeprefix(home) for name in code if name.startswith(home)} == {"evidence", "findings", "quantities"}
     assert not any(name.startswith("hkd.nets") for name in code)
 
 
