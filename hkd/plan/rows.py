@@ -10,6 +10,7 @@ from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError, nearest, read_yaml
 from hkd.settings.sections import Table
 
+ANCHORS = "Anchors"  # category of rows that say where a scale begins; a table with one has real images beside it
 LIVE = "{}, trained in this run"  # a row beside its shipped sibling
 
 

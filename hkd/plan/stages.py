@@ -289,11 +289,13 @@ def _table_files(layout: Layout, table: str = "{table}") -> Files:
 
 
 def _table(plan: Plan, table: str) -> Definition:
-    return Definition(
-        inputs={"metrics": rows.metrics(plan, table)},
-        settings=[rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)],
-        code=("hkd.report.tables",),
-    )
+    inputs: dict[str, Any] = {"metrics": rows.metrics(plan, table)}
+    code: tuple[str, ...] = ("hkd.report.tables",)
+    if any(row.category == rows.ANCHORS for row in rows.rows(plan, table)):
+        inputs["reference"] = plan.layout.reference(plan.table(table).dataset)
+        code += ("hkd.metrics.real",)
+    settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
+    return Definition(inputs, settings, code)
 
 
 def figure_files(name: str) -> Callable[..., Files]:
