@@ -30,6 +30,7 @@ CONFIGS = Path(os.environ.get("HKD_CONFIGS") or "configs")  # a workflow that ru
 BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
 DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
+SHIPPED = "shipped"  # the group of students with shipped weights: `shipped/ecm` stands beside `methods/ecm`
 FILE_GROUPS = ("extractors", "trajectories")
 Study = TypeVar("Study", bound=Section)
 StudyRuns = Callable[["Resolver", str, str], Layers]
