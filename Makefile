@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all own coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-release own dist coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -97,6 +97,14 @@ test-slurm-ci: $(VENV)/.installed-slurm
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slurm and ci" -rs
 
 test-all: test test-slow test-slurm  ## every test that needs no GPU (an hour)
+
+dist: $(VENV)/.installed  ## sdist and wheel, with the workflow and the shipped weights in both, below dist/
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) build
+	$(BIN)/python -m build --outdir dist .
+
+# installs the wheel with all that it needs into a clean environment; PIP_ARGS as for the first install
+test-release: $(VENV)/.installed-test  ## build, install into a clean environment, run in an empty folder
+	HKD_RELEASE_INSTALL="-c constraints.txt $(PIP_ARGS)" $(ONE_THREAD) $(BIN)/python -m pytest -m release -rs
 
 coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
