@@ -27,7 +27,7 @@ def hkd(monkeypatch, root, tmp_path, capsys):
     def run(command: str, source: Path, *options: str) -> tuple[int, str]:
         settings = [f"source={source}", f"results={tmp_path / 'results'}", "set_extractors={steps: 4, batch: 8}"]
         configs = [word for setting in settings for word in ("--config", setting)]
-        benchmark = ["--benchmark", "configs/benchmarks/own.yaml"]
+        benchmark = ["--benchmark", "configs/benchmarks/own_plain.yaml"]
         monkeypatch.setattr(sys, "argv", ["hkd", *command.split(), *benchmark, *configs, *options])
         code = entry._run()
         return code, capsys.readouterr().err

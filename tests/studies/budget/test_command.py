@@ -18,6 +18,7 @@ from hkd.store.artifacts import read_arrays
 from hkd.store.atomic import write_json
 from hkd.studies.budget import command
 from hkd.studies.budget import plan as budgets
+from hkd.training.milestones import weights_name
 from tests.recorded import record_results
 from tests.studies.milestones import DATASET, finished_run, record_cost
 
@@ -51,8 +52,7 @@ def test_a_curve_is_of_images_in_one_step_at_the_size_of_the_study(call, plan, i
     quality = MilestoneQuality(
         Path(files.config), perceptual, reference, seed=SEED, images=96, batch=32, nfe=1, to=torch.device("cpu")
     )
-    weights = sorted(Path(files.milestones).glob("*.safetensors"))
-    expected = [(step, quality.at(path)) for step, path in zip((1, 8), weights, strict=True)]
+    expected = [(step, quality.at(Path(files.milestones) / weights_name(step))) for step in (1, 8)]
     assert found["points"] == [{"step": step, "fdn": at.fdn, "fd": at.distance} for step, at in expected]
 
 
