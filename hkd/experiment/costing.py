@@ -23,12 +23,12 @@ class Counted:
     """The counts of all runs of a graph.
 
     Args:
-        anew: count all of them and keep what is found, instead of what is kept already.
+        kept: whether what had to be counted is kept, in place of older counts of the same runs.
     """
 
-    def __init__(self, plan: Plan, graph: Graph, *, anew: bool = False) -> None:
-        self._plan, self._anew = plan, anew
-        self._kept = {} if anew else known(plan.configs)
+    def __init__(self, plan: Plan, graph: Graph, *, kept: bool = False) -> None:
+        self._plan, self._keeps = plan, kept
+        self._kept = known(plan.configs)
         self.runs = counted_runs(plan, graph)
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ class Counted:
                     say(f"counting {method} on {dataset}: {number} of {len(self.runs)}")
                     last = time.monotonic()
                 new[name] = self._kept[name] = importlib.import_module(COUNTING).counts(self._plan, dataset, method)
-        if self._anew:
+        if self._keeps and new:
             keep(self._plan.configs, new, about)
 
     def of(self, dataset: str, method: str) -> Counts:

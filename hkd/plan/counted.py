@@ -108,12 +108,14 @@ def _read(path: Path) -> Mapping[str, Counts]:
 
 
 def keep(configs: Path, counted: Mapping[str, Counts], about: Mapping[str, str]) -> None:
-    """Add counts to those that are kept; `about` says in words what each is of."""
+    """Keep counts in place of older ones of the same runs; `about` says in words of which run each is."""
     path = configs / FILE
     try:
         there = bounded.parse_json(bounded.read_bytes(path, MAX_BYTES))
     except (OSError, bounded.Damaged):
         there = {}
-    new = {key: {"of": about.get(key, ""), **asdict(value)} for key, value in counted.items()}
-    write_json(path, dict(sorted({**there, **new}.items(), key=lambda item: (item[1].get("of", ""), item[0]))))
+    renewed = {about[key] for key in counted}
+    held = {key: value for key, value in there.items() if value.get("of") not in renewed}
+    new = {key: {"of": about[key], **asdict(value)} for key, value in counted.items()}
+    write_json(path, dict(sorted({**held, **new}.items(), key=lambda item: (item[1]["of"], item[0]))))
     _read.cache_clear()

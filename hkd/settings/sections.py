@@ -91,10 +91,14 @@ class Data(Section):
 
 
 class Dataset(Section):
-    """One file of configs/datasets, less its `run` and `scales` sections."""
+    """One file of configs/datasets, less its `run` and `scales` sections.
+
+    `licence`: what the authors of the images say of their use.
+    """
 
     title: Title
     data: Data
+    licence: Title = ""
     shipped: dict[str, str] = {}
 
 

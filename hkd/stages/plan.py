@@ -30,7 +30,9 @@ def plan(
     probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's CPU, in less than a minute.")] = False,
     probe_file: Annotated[Path | None, typer.Option(help="probe.json of `make test-gpu`, in place of a card.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="As if nothing were there.")] = False,
-    count: Annotated[bool, typer.Option("--count", help="Count anew and keep it in configs/counted.json.")] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Keep in configs/counted.json what had to be counted.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the account: .csv holds its lines, .md the page.")] = None,
 ) -> None:
     """Count jobs, operations, bytes and hours of all that a benchmark makes, the dearest first.
@@ -45,7 +47,7 @@ def plan(
 
     made = job.plan(benchmark, config)
     graph = Graph(made, targets or None, anew=anew)
-    counted = Counted(made, graph, anew=count)
+    counted = Counted(made, graph, kept=count)
     counted.prepare(say=lambda line: typer.echo(line, err=True))
     speed = speed_of(made, counted, card=card, mfu=mfu, probe=probe, probe_file=probe_file)
     found = account(made, graph, Bill(made, counted.of, counted.features), counted.of, speed, gpus)
