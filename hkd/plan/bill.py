@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hkd.plan.counted import Counts, resolution
+from hkd.plan.counted import Counts, evaluations, resolution
 from hkd.plan.graph import Graph
 from hkd.plan.runs import HELD_OUT, Plan
 from hkd.plan.scores import OWN, extractor_names, scores
@@ -14,7 +14,6 @@ from hkd.settings.columns import SCORES, split_view, views_of
 from hkd.settings.sections import TrajectorySet
 
 INCEPTION = 11.426e9  # operations of an image's way through Inception, counted on hkd.metrics.features.inception
-ADAPTIVE = 127  # source: Liu, Gong and Liu (2023), Table 1: mean evaluations of RK45 for the 1-flow; not counted here
 SLACK, USED = 1.3, 0.9  # as in hkd.training.costs, which counts on the device itself
 
 CountsOf = Callable[[str, str], Counts]
@@ -103,7 +102,7 @@ class Bill:
             counts.sampled,
         )
 
-    def _sample(self, dataset: str, method: str, seed: str, nfe: str) -> Cost:
+    def _sample(self, dataset: str, method: str, seed: str, nfe: str, weights: str = "ema") -> Cost:
         images, counts = self._plan.run(dataset, method).sampling.n_samples, self._counts(dataset, method)
         return Cost({"evaluate": images * int(nfe) * counts.forward}, images * self._pixels(dataset), counts.sampled)
 
@@ -159,14 +158,6 @@ def images_at_a_time(counts: Counts, memory: float) -> int:
     """Return how many images of a batch a device of so many bytes holds at a time; 0: not even one."""
     left = (USED * (memory - counts.weights) - 7 * counts.trained) / SLACK - counts.fixed
     return max(int(left / counts.kept), 0) if counts.kept else 0
-
-
-def evaluations(spec: TrajectorySet) -> int:
-    """Return how many evaluations a trajectory takes."""
-    if spec.solver == "adaptive":
-        return ADAPTIVE
-    assert spec.steps
-    return 2 * spec.steps - 1 if spec.solver == "heun" else spec.steps
 
 
 def states(spec: TrajectorySet) -> int:

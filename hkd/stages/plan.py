@@ -30,9 +30,7 @@ def plan(
     probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's CPU, in less than a minute.")] = False,
     probe_file: Annotated[Path | None, typer.Option(help="probe.json of `make test-gpu`, in place of a card.")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="As if nothing were there.")] = False,
-    count: Annotated[
-        bool, typer.Option("--count", help="Keep in configs/counted.json what had to be counted.")
-    ] = False,
+    count: Annotated[bool, typer.Option("--count", help="Keep in configs/counted.json what was counted.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the account: .csv holds its lines, .md the page.")] = None,
 ) -> None:
     """Count jobs, operations, bytes and hours of all that a benchmark makes, the dearest first.

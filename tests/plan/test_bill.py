@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from hkd.accelerators import CARDS, card_of, peak
 from hkd.plan.account import account
 from hkd.plan.bill import Bill, counted_runs, device_need, images_at_a_time
-from hkd.plan.counted import Counts, known, name_of
+from hkd.plan.counted import Counts, keep, known, name_of
 from hkd.plan.graph import Graph
 from hkd.plan.runs import Plan
 from hkd.plan.speed import Speed, of_card, of_probe
+from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD
 from hkd.settings.numerics import Compute
 from hkd.settings.origins import ConfigError
+from hkd.store.refusals import ArtifactError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -180,3 +183,49 @@ def test_cards_are_known_by_what_torch_reports():
     assert card_of("Some card") is None and peak("Some card", "fp32") is None
     assert max(Counter(card.reported for card in CARDS.values()).values()) == 1
     assert not [card for card in CARDS.values() if card.mfu], "say in docs/plan.md what was measured, and where"
+
+
+# -- what jobs ask of a cluster --------------------------------------------------------------------------------------
+
+
+def test_long_jobs_ask_for_the_time_that_their_operations_take_and_features_for_their_memory():
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), configs=CONFIGS)
+    forward = known(CONFIGS)[name_of(plan, "cifar10", "methods/score_sde")].forward
+    sample = SAMPLE.work(plan, dataset="cifar10", method="methods/score_sde", seed=0, nfe=2000).definition.needs
+    assert 60 * sample.minutes * 18e12 == pytest.approx(150_000 * 2000 * forward, rel=1e-3)
+    shard = SHARD.work(plan, dataset="cifar10", trajectories="flow1-reflow", shard=0).definition.needs
+    flow = known(CONFIGS)[name_of(plan, "cifar10", "methods/flow1")].forward
+    assert shard.minutes == max(240, math.ceil(50_000 * 127 * flow / 18e12 / 60))
+    one = {"dataset": "cifar10", "method": "methods/hkd", "seed": 0, "nfe": 1}
+    assert SAMPLE.work(plan, **one).definition.needs.minutes == 240
+    assert FEATURES.work(plan, **one).definition.needs.mem_mb == 4000 + 150_000 * 2048 * 4 * 4 // 10**6
+    assert METRICS.work(plan, **one).definition.needs.mem_mb == 8000 + 200_000 * 2048 * 4 * 4 // 10**6
+    assert REFERENCE.work(plan, dataset="cifar10").definition.needs.mem_mb == 8000 + 50_000 * 2048 * 4 * 4 // 10**6
+
+
+def test_at_the_small_scales_and_on_a_cpu_nothing_more_is_asked_for(smoke_plan):
+    values = {"dataset": "shapes8", "method": "methods/hkd", "seed": 0, "nfe": 1}
+    for plan in (smoke_plan(), smoke_plan(gpus=1)):
+        needs = [stage.work(plan, **values).definition.needs for stage in (SAMPLE, FEATURES, METRICS)]
+        assert [(one.mem_mb, one.minutes) for one in needs] == [(4000, 240), (4000, 60), (8000, 60)]
+    cpu = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"gpus": 0}, CONFIGS)
+    assert (
+        SAMPLE.work(cpu, dataset="cifar10", method="methods/score_sde", seed=0, nfe=2000).definition.needs.minutes
+        == 240
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"step": "x"}}', '{"a": {"step": 1.0}}'])
+def test_damaged_counts_are_refused_and_absent_ones_are_none(tmp_path, text):
+    assert known(tmp_path) == {}
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / "counted.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"counted\.json: holds no counts .*restore it"):
+        known(folder)
+
+
+def test_new_counts_take_the_place_of_those_of_the_same_run(tmp_path):
+    keep(tmp_path, {"old": ALIKE, "other": ALIKE}, {"old": "a run", "other": "another"})
+    keep(tmp_path, {"new": ALIKE}, {"new": "a run"})
+    assert known(tmp_path) == {"new": ALIKE, "other": ALIKE}
