@@ -25,7 +25,7 @@ from hkd.plan.runs import Plan
 from hkd.seeding import ImageStreams
 from hkd.settings.sections import Run
 from hkd.store.published import BACKBONES
-from hkd.training.costs import step_cost
+from hkd.training.costs import Cost, step_cost
 
 META = torch.device("meta")
 STATES = 18  # choice: steps of a set that is only looked at; no cost depends on how many states a set has
@@ -46,9 +46,11 @@ def counts(plan: Plan, dataset: str, name: str) -> Counts:
     run = plan.run(dataset, name)
     built, shape = stand_in(plan, dataset, name, META)
     built.train()
+    one_step, cost = 1 in run.sampling.nfe, Cost(0.0, 0.0)
     with _first_calls(built) as calls:
-        cost = step_cost(built, zeros(run, shape, 1, META), zeros(run, shape, 2, META), draws="image")
-    if 1 in run.sampling.nfe:
+        if run.feed != "none" or not one_step:  # of one that trains nothing, the network's call is what is looked for
+            cost = step_cost(built, zeros(run, shape, 1, META), zeros(run, shape, 2, META), draws="image")
+    if one_step:
         forward = _operations(lambda: one_image(built.eval(), run, shape, META))
     else:
         network, args, kwargs = calls[0]
