@@ -20,6 +20,7 @@ STAGES = (  # in the order in which the workflow runs them
         "distance",
         "reference_distance",
         "config",
+        "plan",
         "fetch",
         "data",
         "import_weights",

@@ -22,6 +22,7 @@ FOUNDATION = {
     "requeue",
     "hopeless",
     "devices",
+    "accelerators",
     "settings",
     "store",
 }
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "requeue": set(),
     "hopeless": set(),
     "devices": set(),
+    "accelerators": set(),
     "leftovers": set(),
     "partitions": set(),
     "store": set(),
