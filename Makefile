@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all own coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-release own dist coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -98,6 +98,14 @@ test-slurm-ci: $(VENV)/.installed-slurm
 
 test-all: test test-slow test-slurm  ## every test that needs no GPU (an hour)
 
+dist: $(VENV)/.installed  ## sdist and wheel, with the workflow and the shipped weights in both, below dist/
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) build
+	$(BIN)/python -m build --outdir dist .
+
+# installs the wheel with all that it needs into a clean environment; PIP_ARGS as for the first install
+test-release: $(VENV)/.installed-test  ## build, install into a clean environment, run in an empty folder
+	HKD_RELEASE_INSTALL="-c constraints.txt $(PIP_ARGS)" $(ONE_THREAD) $(BIN)/python -m pytest -m release -rs
+
 coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
@@ -113,15 +121,34 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules workflow
 
-weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
+# Each row alone, too: `make weights-hkd`. A training that was stopped goes on where it was.
+STUDENTS := configs/benchmarks/students.yaml
+
+weights: weights-bases weights-students  ## retrain all shipped weights and compare them with their cards (a night of two cores)
+
+weights-bases: $(VENV)/.installed  ## bases and feature networks from nothing (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml
 
-ship: weights  ## replace the shipped weights by the retrained ones
+weights-students: $(VENV)/.installed  ## rows of Table 1 to their plateau, from the shipped bases
+	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/table1.csv
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS)
+
+weights-%: $(VENV)/.installed
+	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/shapes16/methods/$*/seed0/metrics/nfe1.json
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS) --only methods/$*
+
+ship: $(VENV)/.installed  ## replace the shipped weights by the retrained ones: the bases first, then students from them
+	$(MAKE) weights-bases
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml --write
+	$(MAKE) weights-students
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS) --write
 
 readme: table1  ## put the table and the sample grid of the embedded run into README.md
 	$(BIN)/hkd readme
+
+profile: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
+	$(BIN)/hkd profile
 
 dag: $(VENV)/.installed  ## what the main job would run
 	$(BIN)/snakemake -n --quiet=rules results/table1.csv

@@ -25,6 +25,7 @@ STAGES = (  # in the order in which the workflow runs them
         "import_weights",
         "ports",
         "records",
+        "profile",
         "ship",
         "findings",
     ),

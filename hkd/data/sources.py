@@ -23,7 +23,7 @@ from hkd.data import cifar
 from hkd.data.containers import ACCEPTED, check_kind, find_pictures, is_single_picture, is_tar, is_zip, other_tar
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
 from hkd.data.file_names import text_of
-from hkd.data.image_set import MANIFEST, ImageSet
+from hkd.data.image_set import IMAGES, MANIFEST, ImageSet
 from hkd.data.picture_files import ARRAYS, LABEL_FILE
 from hkd.data.picture_labels import empty_classes, picture_labels
 from hkd.seeding import permutation
@@ -63,7 +63,7 @@ def open_source(
         raise DataError(f"{path}: an array file is not accepted; write its images as PNG files and give {ACCEPTED}")
     if cifar.batches_in(path):
         return CifarArchive(path, resolution=resolution)
-    if (path / MANIFEST).is_file():
+    if (path / MANIFEST).is_file() and (path / IMAGES).is_file():
         return PreparedFolder(path, resolution=resolution)
     if path.is_dir() or is_zip(path):
         return ImageFiles(
@@ -277,7 +277,8 @@ class PreparedFolder(Source):
         self.resolution, self.channels, self.label_dim = self._set.resolution, self._set.channels, self._set.label_dim
         if resolution not in (None, self.resolution):
             raise DataError(f"{path}: prepared at {self.resolution} pixels, not {resolution}; prepare its source anew")
-        self.class_names = tuple(self._set.manifest.get("class_names", ()))
+        names = self._set.manifest.get("class_names", ())
+        self.class_names = tuple(map(str, names)) if isinstance(names, list) else ()
         kept = {key: self._set.manifest.get(key) for key in ("archive", "archive_sha256", "licence")}
         self.about = {key: str(value) for key, value in kept.items() if value}
 

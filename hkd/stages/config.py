@@ -16,6 +16,7 @@ def register(cli: Commands) -> None:
     """Add this file's commands."""
     cli.add_config(show)
     cli.add_config(tables)
+    cli.add_config(snakefile)
     cli.add(forecast, group="your own images", short="Say how long a run on your images will take")
 
 
@@ -49,6 +50,15 @@ def tables(
         typer.echo(f"{name} on {plan.table(name).dataset}, {len(plan.seeds)} seed(s)")
         for row, paths in cells(plan, name):
             typer.echo(f"  {row.label:40} nfe {row.nfe:<5} {row.method or 'not here yet':32} {len(paths)} run(s)")
+
+
+def snakefile() -> None:
+    """Print where the workflow lies: snakemake --cores all -s "$(hkd config snakefile)" results/table1.csv."""
+    from hkd.settings.merge import CONFIGS
+    from hkd.settings.names import check_checkout
+
+    check_checkout()
+    typer.echo(CONFIGS.absolute().parent.resolve() / "Snakefile")
 
 
 def forecast(

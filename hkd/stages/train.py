@@ -180,7 +180,8 @@ def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[
     shipped = str(plan.shipped(dataset, method))
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     state, card = shipped_weights(shipped)
-    return state, card, {"route": "shipped", **{key: card[key] for key in ("budget", "checkpoint") if key in card}}
+    said = [key for key in ("budget", "checkpoint", "start", "trajectories") if key in card]
+    return state, card, {"route": "shipped"} | {key: card[key] for key in said}
 
 
 def _finish(

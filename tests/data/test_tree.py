@@ -180,6 +180,18 @@ def test_digests_that_were_edited_are_refused(kept):
         read_tree(kept[0])
 
 
+def test_a_prepared_set_is_a_source_at_its_own_size_alone(kept):
+    store, source = kept
+    assert open_source(store).kind == "prepared" and open_source(store, resolution=8).image(2).shape == (3, 8, 8)
+    with pytest.raises(DataError, match="prepared at 8 pixels, not 16; prepare its source anew"):
+        open_source(store, resolution=16)
+    (store / "images.npy").write_bytes(b"")
+    with pytest.raises(DataError, match=r"images.npy: damaged, truncated or not an array"):
+        open_source(store)
+    (source / "manifest.json").write_text("{}")  # of the user's own: pictures are read beside it
+    assert open_source(source).kind == "folder"
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_trees_are_read_or_refused(kept, count):
     assert refused(tree_path(kept[0]), lambda: read_tree(kept[0]), count, DataError) > count // 2

@@ -403,7 +403,7 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
         ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
         ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
-        ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
+        ({"samples_shown": 17}, "methods/ddpm draws 12 images"),
         (
             {"methods": {"edm": {"params": {"augment": 0.1}, "training": {"flip": True}}}},
             "training.flip is true, but params.augment 0.1 mirrors images already",
