@@ -252,7 +252,9 @@ def test_the_path_of_a_data_set_is_a_key_of_that_data_set():
 def test_source_is_the_short_form_where_there_is_one_data_set_of_images():
     assert plan_of("own", source="folder").dataset("images").data.path == "folder"
     assert plan_of(source="folder").dataset("shapes16").data.path is None
-    two = plan_of("own", source="folder", tables={"table3": {"dataset": "cifar10"}})
+    two = plan_of(
+        "own", source="folder", tables={"table3": {"dataset": "cifar10", "reported": "cifar10", "rows": "table3"}}
+    )
     with pytest.raises(ConfigError, match=r"cifar10 and images; name the path of each.*data\.cifar10\.path"):
         two.dataset("images")
 
