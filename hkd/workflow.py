@@ -18,7 +18,7 @@ from typing import Any
 from hkd import devices, owner
 from hkd.plan import targets
 from hkd.plan.check import check_folders, check_settings
-from hkd.plan.rows import most_processes
+from hkd.plan.rows import most_processes, printed
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work
@@ -136,6 +136,10 @@ class Rules:
         """Return the tables of the benchmark that are made."""
         files = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
         return [file for file in files if Path(file).exists()]
+
+    def reproduces(self) -> bool:
+        """Return whether anything was printed of a table that the benchmark makes."""
+        return any(printed(self._plan, table) for table in self._plan.tables.values())
 
     def table_targets(self) -> list[str]:
         """Return every table that the benchmark makes, those of studies among them."""

@@ -145,13 +145,7 @@ def _check_names(plan: Plan) -> None:
             plan.study(file, model)
     for name in benchmark.data:
         plan.dataset(name)
-    for dataset, given in benchmark.released.items():
-        for method in given:
-            if method not in methods:
-                where = plan.layers.origin(("released", dataset, method))
-                raise ConfigError(
-                    f"{where}: released.{dataset}: there is no run '{method}'. {nearest(method, methods)}"
-                )
+    _check_released(plan)
     for name in benchmark.trajectories:
         for table in plan.tables.values():
             plan.trajectory_set(table.dataset, name)
@@ -163,6 +157,17 @@ def _check_names(plan: Plan) -> None:
                 raise ConfigError(f"tables.{name}.run: '{method}' is no printed row. {nearest(method, known)}")
     for method in benchmark.trajectory_errors:
         plan.run(plan.study_dataset(), method)
+
+
+def _check_released(plan: Plan) -> None:
+    """Refuse imported weights for data sets or runs that there are not."""
+    _refuse_unknown(plan, "released", stems(plan.configs / "datasets"))
+    known = known_runs(plan.configs)
+    for dataset, given in plan.benchmark.released.items():
+        for method in given:
+            if method not in known:
+                where = f"{plan.layers.origin(('released', dataset, method))}: released.{dataset}"
+                raise ConfigError(f"{where}: there is no run '{method}'. {nearest(method, known)}")
 
 
 def _check_live(plan: Plan, name: str, table: Table) -> None:

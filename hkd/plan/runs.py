@@ -176,8 +176,7 @@ class Plan:
         run = self.run(dataset, method)
         if not run.init:
             return None
-        alone = self.shipped(dataset, run.init) or self.released(dataset, run.init)
-        there = "averaged" if alone else run.init_weights
+        there = "averaged" if self.given(dataset, run.init) else run.init_weights
         return Start(run.init, there, run.init_weights)
 
     def shipped(self, dataset: str, what: str) -> str | None:
@@ -199,6 +198,10 @@ class Plan:
     def released(self, dataset: str, method: str) -> str | None:
         """Return the file of imported weights that answers a run or a base on this data set, or None."""
         return self.benchmark.released.get(dataset, {}).get(named_base(method)[0])
+
+    def given(self, dataset: str, method: str) -> str | None:
+        """Return the weights that stand for the training of a run or a base: released or shipped ones, or None."""
+        return self.released(dataset, method) or self.shipped(dataset, method)
 
     def route(self, dataset: str, method: str) -> str:
         """Return how the weights of a run come to be, or those that it samples untrained.

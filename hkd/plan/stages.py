@@ -188,17 +188,24 @@ def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
 
 
 def _sample_files(
-    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+    layout: Layout,
+    dataset: str = DATASET,
+    method: str = METHOD,
+    seed: int | str = SEED,
+    nfe: int | str = NFE,
+    weights: str = "ema",
 ) -> Files:
     run = layout.run(dataset, method, seed)
-    return Files({"samples": run.samples(nfe)}, run.log(f"sample-nfe{nfe}"), recorded=("samples",))
+    samples = run.samples_raw(nfe) if weights == "raw" else run.samples(nfe)
+    return Files({"samples": samples}, run.log(f"sample-nfe{nfe}"), recorded=("samples",))
 
 
-def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str, weights: str = "ema") -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
+    raw = weights == "raw"
     return Definition(
-        inputs={"weights": files.weights, "config": files.config},
-        settings=sampling_settings(run),
+        inputs={"weights": files.raw if raw else files.weights, "config": files.config},
+        settings=sampling_settings(run) | ({"weights": weights} if raw else {}),
         code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
     )

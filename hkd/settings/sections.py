@@ -93,12 +93,14 @@ class Data(Section):
 class Dataset(Section):
     """One file of configs/datasets, less its `run` and `scales` sections.
 
+    `licence`: what the authors of the images say of their use.
     `shipped`: weights in the package, by what they stand in for (`methods/edm`); `students`: those of rows that were
     trained to their plateau (`methods/ecm`), which a table may show beside what a run trains itself.
     """
 
     title: Title
     data: Data
+    licence: Title = ""
     shipped: dict[str, str] = {}
     students: dict[str, str] = {}
 

@@ -67,7 +67,7 @@ def train(
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
     name, folder = identity(work.digest, work.inputs()), work.out().parent
-    if plan.released(dataset, method) or plan.shipped(dataset, method):
+    if plan.given(dataset, method):
         with interrupt.only_writer(folder):
             _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)

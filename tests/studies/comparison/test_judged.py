@@ -432,17 +432,17 @@ def test_half_an_ordering_is_not_run_or_incomplete(tree):
 
 # -- studies -----------------------------------------------------------------------------------------------------------
 
-STATE = "decoded latents against the state, largest relative error over times"
+STATE = "decoded latents against E[x_0 | x_t], largest relative error over times"
 
 
 @pytest.mark.parametrize(
     "scale, decision, verdict",
     [
         ("embedded", "accessible", Verdict.TOY_AGREES),
-        ("embedded", "not accessible", Verdict.TOY_UNRESOLVED),
+        ("embedded", "not accessible", Verdict.TOY_DISAGREES),
         ("embedded", "not run: needs 2 seeds", Verdict.TOY_UNRESOLVED),
         ("paper", "accessible", Verdict.REPRODUCED),
-        ("paper", "not accessible", Verdict.INCONCLUSIVE),
+        ("paper", "not accessible", Verdict.WORSE),
     ],
 )
 def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):
