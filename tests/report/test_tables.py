@@ -136,6 +136,8 @@ def test_a_row_of_too_few_images_keeps_its_place_without_a_number(metrics_file, 
 def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(metrics, paper):
     frame = table(ROWS, metrics, paper, real={100: (5.5, 2.8), 2000: (0.6, 0.3)})
     shown = view(lines_of(frame), paper)
+    alone = view(lines_of(table(ROWS, metrics, paper, real={2000: (0.6, 0.3)})), paper)
+    assert not [head for head in alone.headers if " at n = " in head], "all rows have one number of images"
     (heading, anchors) = shown.sections[-1]
     assert heading == "Anchors" and [row[0] for row in anchors] == ["Real images"] * 2
     assert [row[shown.headers.index("FDn")] for row in anchors] == ["2.80", "0.3"]
