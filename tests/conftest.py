@@ -14,7 +14,7 @@ import torch
 
 from hkd.data.image_set import ImageShape, write_image_set
 from hkd.data.kinds import shapes
-from hkd.data.shards import shard_name, write_shard
+from hkd.data.shards import labels_path, shard_name, write_shard
 from hkd.data.toy import GaussianData
 from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
@@ -145,14 +145,24 @@ def perceptual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_trajectories() -> Callable[..., Trajectories]:
     """Store states (n, S, C, H, W) as a finished set of trajectories in two shards, and open it."""
 
-    def write(folder: Path, states: torch.Tensor, sigmas: torch.Tensor, sigma_data: float = 0.5) -> Trajectories:
+    def write(
+        folder: Path,
+        states: torch.Tensor,
+        sigmas: torch.Tensor,
+        sigma_data: float = 0.5,
+        classes: torch.Tensor | None = None,
+    ) -> Trajectories:
         scaled = states / state_scales(sigmas, sigma_data)[None, :, None, None, None]
         shards = []
         for number, part in enumerate(scaled.chunk(2)):
             path = folder / shard_name(number)
-            write_shard(path, part.to(torch.float16).numpy(), None)
+            labels = None if classes is None else classes.chunk(2)[number].numpy()
+            write_shard(path, part.to(torch.float16).numpy(), labels)
             shards.append({"file": path.name, "count": len(part), "sha256": sha256(path)})
-        facts = {"sigmas": sigmas.tolist(), "sigma_data": sigma_data, "label_dim": 0, "count": len(states)}
+            if labels is not None:
+                shards[-1]["labels_sha256"] = sha256(labels_path(path))
+        label_dim = 0 if classes is None else SHAPE.label_dim
+        facts = {"sigmas": sigmas.tolist(), "sigma_data": sigma_data, "label_dim": label_dim, "count": len(states)}
         write_json(folder / "manifest.json", {**facts, "network_evals": 0, "shards": shards})
         return Trajectories(folder)
 
@@ -168,14 +178,34 @@ def gaussian() -> GaussianData:
 
 
 @pytest.fixture(scope="session")
-def trajectories(
-    tmp_path_factory: pytest.TempPathFactory, gaussian: GaussianData, write_trajectories: Callable[..., Trajectories]
-) -> Path:
-    """A finished set of 16 Heun trajectories of the Gaussian teacher, 18 steps."""
-    folder = tmp_path_factory.mktemp("trajectories")
+def gaussian_trajectories(gaussian: GaussianData) -> tuple[torch.Tensor, torch.Tensor]:
+    """16 Heun trajectories of the Gaussian teacher, 18 steps, and their noise levels."""
     sigmas = edm_sigmas(18, sigma_min=0.002, sigma_max=80.0, rho=7.0)
     noise = torch.randn((16, 3, 8, 8), generator=stream(0, "trajectory-noise"))
-    write_trajectories(folder, solve(gaussian, noise, sigmas, "heun"), sigmas)
+    return solve(gaussian, noise, sigmas, "heun"), sigmas
+
+
+@pytest.fixture(scope="session")
+def trajectories(
+    tmp_path_factory: pytest.TempPathFactory,
+    gaussian_trajectories: tuple[torch.Tensor, torch.Tensor],
+    write_trajectories: Callable[..., Trajectories],
+) -> Path:
+    """These trajectories as a finished set."""
+    folder = tmp_path_factory.mktemp("trajectories")
+    write_trajectories(folder, *gaussian_trajectories)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trajectories_with_classes(
+    tmp_path_factory: pytest.TempPathFactory,
+    gaussian_trajectories: tuple[torch.Tensor, torch.Tensor],
+    write_trajectories: Callable[..., Trajectories],
+) -> Path:
+    """The same with a class for each, as a conditional teacher's."""
+    folder = tmp_path_factory.mktemp("trajectories-with-classes")
+    write_trajectories(folder, *gaussian_trajectories, classes=torch.arange(16) % SHAPE.label_dim)
     return folder
 
 
@@ -202,11 +232,12 @@ def build(parts: experiment.Parts) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def feed(images: Path, trajectories: Path) -> Callable[..., Callable[[int], Any]]:
+def feed(images: Path, trajectories: Path, trajectories_with_classes: Path) -> Callable[..., Callable[[int], Any]]:
     """Return the batches of a run's training."""
 
     def made(run: Run, seed: int = 0) -> Callable[[int], Any]:
-        stored = trajectories if run.feed.startswith("trajectories/") else None
+        solved = trajectories_with_classes if run.conditional else trajectories
+        stored = solved if run.feed.startswith("trajectories/") else None
         return batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
 
     return made

@@ -28,7 +28,7 @@ class Method(nn.Module):
     trains: ClassVar[tuple[str, ...]] = ("student",)
     samples_with: ClassVar[tuple[str, ...]] = ("student",)
     frozen: ClassVar[tuple[str, ...]] = ("teacher", "distance")
-    whole_batch: ClassVar[bool] = False
+    whole_batch: bool = False
 
     def losses(self, batch: Any, *, step: int, draws: Draws) -> dict[str, Tensor]:
         """Return one scalar per trained network, in the order in which the networks are stepped.

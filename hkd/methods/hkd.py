@@ -18,7 +18,7 @@ from torch import Tensor
 from hkd.data.trajectories import TrajectoryBatch
 from hkd.draws import Draws
 from hkd.koopman.choices import KoopmanSettings, check_choices
-from hkd.koopman.closure_loss import latent_gap
+from hkd.koopman.closure_loss import ClosureNorm, latent_gap
 from hkd.koopman.hierarchy import HKDNet, Latents
 from hkd.methods.base import Method, refuse_nfe
 from hkd.methods.distances import Features, PerceptualDistance
@@ -40,6 +40,8 @@ class LossSettings:
         lambda2: weight of the perceptual distance.
         closure_weight: of the gap between the latents of x_T, evolved to an intermediate time, and those of the state
             there. Ours, 0 in the paper.
+        closure_norm: whether that gap is relative to the latents of each `image`, or to those of the whole `batch`,
+            which then cannot be cut up.
         state_weight: of the difference between the image decoded from the former and that state. Ours, 0 in the paper.
     Raises:
         ValueError: naming the key, its value and the known values.
@@ -52,6 +54,7 @@ class LossSettings:
     lambda1_law: Literal["anneal", "constant", "zero"]
     lambda2: float
     closure_weight: float
+    closure_norm: ClosureNorm
     state_weight: float
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class HKD(Method):
         super().__init__()
         self.student, self.distance, self.total_steps = HKDNet(student, koopman), distance, total_steps
         self.sigma_max, self.times, self.loss = koopman.sigma_max, times, loss
+        self.whole_batch = bool(loss.closure_weight) and loss.closure_norm == "batch"
         for key in ("closure_weight", "state_weight"):
             weight = getattr(loss, key)
             if weight and not times.n_intermediate:
@@ -155,7 +159,7 @@ class HKD(Method):
 
     def closure(self, first: Latents, there: Latents, sigma: Tensor) -> Tensor:
         """Return the gap between the latents of x_T, evolved to levels sigma (B,), and those of the states there."""
-        return latent_gap(self.student.evolve(first, self.sigma_max, sigma), there)
+        return latent_gap(self.student.evolve(first, self.sigma_max, sigma), there, self.loss.closure_norm)
 
     def state_error(self, image: Tensor, state: Tensor, sigma: Tensor) -> Tensor:
         """Return |image - x_t|^2 per value, in units of the variance sigma^2 + sigma_data^2 of x_t."""

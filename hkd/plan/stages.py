@@ -22,13 +22,11 @@ from hkd.plan.scores import (
     metrics_settings,
 )
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
-from hkd.settings.sections import Run
+from hkd.settings.sections import NOT_TRAINING, Run
 from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
-
-NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 
 
 def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
@@ -190,17 +188,24 @@ def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
 
 
 def _sample_files(
-    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+    layout: Layout,
+    dataset: str = DATASET,
+    method: str = METHOD,
+    seed: int | str = SEED,
+    nfe: int | str = NFE,
+    weights: str = "ema",
 ) -> Files:
     run = layout.run(dataset, method, seed)
-    return Files({"samples": run.samples(nfe)}, run.log(f"sample-nfe{nfe}"), recorded=("samples",))
+    samples = run.samples_raw(nfe) if weights == "raw" else run.samples(nfe)
+    return Files({"samples": samples}, run.log(f"sample-nfe{nfe}"), recorded=("samples",))
 
 
-def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str, weights: str = "ema") -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
+    raw = weights == "raw"
     return Definition(
-        inputs={"weights": files.weights, "config": files.config},
-        settings=sampling_settings(run),
+        inputs={"weights": files.raw if raw else files.weights, "config": files.config},
+        settings=sampling_settings(run) | ({"weights": weights} if raw else {}),
         code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
     )
@@ -291,11 +296,13 @@ def _table_files(layout: Layout, table: str = "{table}") -> Files:
 
 
 def _table(plan: Plan, table: str) -> Definition:
-    return Definition(
-        inputs={"metrics": rows.metrics(plan, table)},
-        settings=[rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)],
-        code=("hkd.report.tables",),
-    )
+    inputs: dict[str, Any] = {"metrics": rows.metrics(plan, table)}
+    code: tuple[str, ...] = ("hkd.report.tables",)
+    if any(row.category == rows.ANCHORS for row in rows.rows(plan, table)):
+        inputs["reference"] = plan.layout.reference(plan.table(table).dataset)
+        code += ("hkd.metrics.real",)
+    settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
+    return Definition(inputs, settings, code)
 
 
 def figure_files(name: str) -> Callable[..., Files]:

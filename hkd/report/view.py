@@ -207,6 +207,6 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         f"{whole(measured['n_reference'])} reference images, features of {measured['extractor']}, {spread}.",
         f"{name}: Fréchet distance by our own code; under a library's name, by that library on the same images; "
         f"FDn: 100 × {name} / trace of the reference covariance.",
-        *([f"{ESTIMATE}: an estimate, {'; '.join(estimates)}."] if estimates else []),
+        *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
         *([printed] if _reproduces(lines) else []),
     ]

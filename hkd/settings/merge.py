@@ -42,6 +42,7 @@ def _configs() -> Path:
 CONFIGS = _configs()
 DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
+SHIPPED = "shipped"  # the group of students with shipped weights: `shipped/ecm` stands beside `methods/ecm`
 FILE_GROUPS = ("extractors", "trajectories")
 Study = TypeVar("Study", bound=Section)
 StudyRuns = Callable[["Resolver", str, str], Layers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from hkd.settings.merge import BENCHMARKS, CONFIGS, RUN_GROUPS
+from hkd.settings.merge import BENCHMARKS, CONFIGS, RUN_GROUPS, SHIPPED
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.store.lines import shortened
 from hkd.store.source import PACKAGE
@@ -60,6 +60,8 @@ def check_method(name: str, configs: Path = CONFIGS) -> str:
         raise ConfigError(f"method '{shortened(name)}': a method is written as group/name, as in methods/hkd{hint}")
     if group in RUN_GROUPS:
         _file(own, "method", configs / group, configs, prefix=f"{group}/")
+    elif group == SHIPPED:
+        _file(own, "method", configs / "methods", configs, prefix=f"{group}/")
     elif not group.isidentifier() or not (PACKAGE / "studies" / group / "plan.py").is_file():
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ", as in methods/hkd"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from hkd import interrupt, job
 from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
+
+Weights = Literal["ema", "raw"]
 
 
 def register(cli: Commands) -> None:
@@ -21,6 +25,7 @@ def sample(
     method: job.MethodArgument,
     nfe: job.NfeOption,
     seed: job.SeedOption = 0,
+    weights: Annotated[Weights, typer.Option(help="Averaged weights, or those of the last step.")] = "ema",
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
     device: job.DeviceOption = "auto",
@@ -31,17 +36,23 @@ def sample(
 
     from hkd.experiment.sample import Sampler
     from hkd.plan.stages import SAMPLE
+    from hkd.settings.origins import ConfigError
     from hkd.store.artifacts import Arrays, save_arrays
     from hkd.store.chunks import clear, in_parts
     from hkd.store.records import identity, read_record
 
     plan = job.plan(benchmark, config)
-    work = SAMPLE.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)
-    sampling, weights, to = plan.run(dataset, method).sampling, work.input("weights"), job.pick_device(device)
+    if weights == "raw" and (shipped := plan.shipped(dataset, method)):
+        raise ConfigError(
+            f"--weights raw: the shipped weights {shipped} of {method} are averaged; train it, or say ema"
+        )
+    chosen = {} if weights == "ema" else {"weights": weights}  # images of averaged ones are what they always were
+    work = SAMPLE.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe, **chosen).expect(expect_digest)
+    sampling, file, to = plan.run(dataset, method).sampling, work.input("weights"), job.pick_device(device)
     record = job.record(work, to, seed=seed)
-    record.settings = sampling.model_dump()
-    sampler = Sampler(weights, seed, nfe, to)
-    if read_record(weights, "train").get("diverged_at") is not None:
+    record.settings = sampling.model_dump() | chosen
+    sampler = Sampler(file, seed, nfe, to)
+    if read_record(file, "train").get("diverged_at") is not None:
         save_arrays(work.out(), {"images": sampler.none()})
         record.write(work.out(), n=0, nfe=nfe)  # there are no images of a training that diverged
         return
@@ -58,7 +69,7 @@ def sample(
             bar.update(count)
             return {"images": images}
 
-        name = identity(work.digest, [weights])
+        name = identity(work.digest, [file])
         save_arrays(work.out(), in_parts(parts, name, sampling.n_samples, sampling.batch, make, interrupt.check))
     record.write(work.out(), n=sampling.n_samples, nfe=nfe)
     clear(parts)

@@ -70,7 +70,7 @@ class RunFiles(Folder):
 
     @property
     def milestones(self) -> str:
-        """Folder of the averaged weights on the way."""
+        """Folder of the weights on the way, averaged and raw."""
         return self.of("milestones")
 
     @property
@@ -91,6 +91,10 @@ class RunFiles(Folder):
     def samples(self, nfe: int | str = NFE) -> str:
         """Generated images."""
         return self.of(f"samples/nfe{nfe}.npz")
+
+    def samples_raw(self, nfe: int | str = NFE) -> str:
+        """Images generated from the raw weights; no rule makes them."""
+        return self.of(f"samples/nfe{nfe}-raw.npz")
 
     def features(self, nfe: int | str = NFE) -> str:
         """Features of the generated images."""

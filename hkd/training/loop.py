@@ -62,8 +62,8 @@ def train(
 
     Args:
         checkpoints: where states are kept; written now and then, when asked to stop, and at the end.
-        milestones: where averaged weights are kept during training; a checkpoint is not resumed when the weights of
-            an earlier milestone are lost.
+        milestones: where weights are kept during training; a checkpoint is not resumed when those of an earlier
+            milestone are lost.
 
     Raises:
         Interrupted: after a request to stop, with the state saved.
@@ -83,7 +83,7 @@ def train(
     bar = tqdm(total=total, initial=progress.step, desc=title, unit="step", disable=None if ranks.first else True)
     with interrupt.graceful(), counts, bar, Snapshots(checkpoints) as snapshots:
         if milestones and ranks.first:  # step 0, before training, may be one
-            milestones.reach(progress.step, trainer.averaged)
+            milestones.reach(progress.step, trainer.averaged, trainer.method.artefact)
         while progress.step < total:
             trainer.state_is_due = ranks.first and time.monotonic() - saved > conduct.checkpoint_seconds
             try:
@@ -108,7 +108,7 @@ def train(
             else:
                 trainer.take_recent()
             if milestones and ranks.first:  # before the checkpoint of this step, which promises that they are there
-                milestones.reach(progress.step, trainer.averaged)
+                milestones.reach(progress.step, trainer.averaged, trainer.method.artefact)
             if ranks.first and save:
                 snapshots.save(trainer.state(), progress)
                 saved = now

@@ -1,11 +1,11 @@
-"""Averaged weights after chosen steps: kept beside the checkpoints during training, handed over at its end.
+"""Weights after chosen steps, averaged and raw: kept beside the checkpoints during training, handed over at its end.
 
 They are written before the checkpoint of the same step, so a training that resumes behind a milestone has its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import link_or_copy
 
 MANIFEST = "manifest.json"
-FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list}
+FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list, "raw_sha256": list}
+Weights = Callable[[], Mapping[str, Tensor]]
 
 
 def milestone_steps(settings: Training) -> tuple[int, ...]:
@@ -31,8 +32,13 @@ def milestone_steps(settings: Training) -> tuple[int, ...]:
 
 
 def weights_name(step: int) -> str:
-    """Return the file name of the weights after a step."""
+    """Return the file name of the averaged weights after a step."""
     return f"step{step:09d}.safetensors"
+
+
+def raw_name(step: int) -> str:
+    """Return the file name of the weights after a step as they were, not averaged."""
+    return f"step{step:09d}.raw.safetensors"
 
 
 class Milestones:
@@ -49,14 +55,15 @@ class Milestones:
         self.identity = identity
         self.steps = tuple(steps)
 
-    def reach(self, step: int, weights: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Keep the weights after `step` if they were asked for and are not there yet."""
+    def reach(self, step: int, averaged: Weights, raw: Weights) -> None:
+        """Keep the weights after `step`, both of them, if they were asked for and are not there yet."""
         if step not in self.steps or not self._missing(step):
             return
-        path = self.folder / weights_name(step)
-        # weights first, then the manifest that names them: a kill in between leaves a file that does not count
-        save_weights(path, weights(), finite=False)  # whether they are is asked when they become results
-        kept = self._kept() | {path.name: {"sha256": sha256(path), "identity": self.identity}}
+        kept = self._kept()
+        # weights first, then the manifest that names them: a kill in between leaves files that do not count
+        for name, weights in ((weights_name(step), averaged), (raw_name(step), raw)):
+            save_weights(self.folder / name, weights(), finite=False)  # asked when they become results
+            kept[name] = {"sha256": sha256(self.folder / name), "identity": self.identity}
         write_json(self.folder / MANIFEST, kept)
 
     def missing(self, step: int) -> list[int]:
@@ -71,22 +78,25 @@ class Milestones:
         Raises:
             ArtifactError: weights on the way hold NaN or infinity; then nothing is put anywhere.
         """
+        names = [name(step) for step in self.steps for name in (weights_name, raw_name)]
+        for name in names:
+            load_weights(self.folder / name)  # refuses what is not finite
         for step in self.steps:
-            load_weights(self.folder / weights_name(step))  # refuses what is not finite
-        written = []
-        for step in self.steps:
-            path = folder / weights_name(step)
-            link_or_copy(self.folder / path.name, path)
-            record.write(path, step=step, steps=total)
-            written.append(path)
-        digests = [sha256(path) for path in written]
-        write_json(folder / MANIFEST, {"steps": total, "milestones": list(self.steps), "sha256": digests})
+            for name, facts in ((weights_name(step), {}), (raw_name(step), {"weights": "raw"})):
+                link_or_copy(self.folder / name, folder / name)
+                record.write(folder / name, step=step, steps=total, **facts)
+        averaged, raw = ([sha256(folder / name(step)) for step in self.steps] for name in (weights_name, raw_name))
+        listed = {"steps": total, "milestones": list(self.steps), "sha256": averaged, "raw_sha256": raw}
+        write_json(folder / MANIFEST, listed)
         record.write(folder / MANIFEST)
-        return [*written, folder / MANIFEST]
+        return [folder / name for name in (*names, MANIFEST)]
 
     def _missing(self, step: int) -> bool:
-        path = self.folder / weights_name(step)
-        known = self._kept().get(path.name)
+        kept = self._kept()
+        return any(self._lost(name, kept.get(name)) for name in (weights_name(step), raw_name(step)))
+
+    def _lost(self, name: str, known: Any) -> bool:
+        path = self.folder / name
         return known is None or not path.exists() or known != {"sha256": sha256(path), "identity": self.identity}
 
     def _kept(self) -> dict[str, Any]:
@@ -99,36 +109,57 @@ class Milestones:
 
 @dataclass(frozen=True)
 class KeptMilestones:
-    """The weights on the way that a finished training has handed over: after `steps` of `total`, in order."""
+    """The weights on the way that a finished training has handed over: after `steps` of `total`, in order.
+
+    Attributes:
+        weights: averaged. raw: as they were at these steps, where they were asked for.
+    """
 
     steps: list[int]
     weights: list[Path]
     total: int
+    raw: list[Path]
 
     def images(self, each: int) -> int:
         """Return how many images all milestones have together."""
-        return len(self.steps) * each
+        return len([*self.weights, *self.raw]) * each
 
 
-def kept_milestones(folder: Path) -> KeptMilestones:
+def kept_milestones(folder: Path, *, raw: bool = False) -> KeptMilestones:
     """Return the weights that a training has handed over to `folder`.
 
+    Args:
+        raw: whether the weights that are not averaged are asked for too.
     Raises:
         ArtifactError: it kept none, or one is missing or damaged.
     """
     path = folder / MANIFEST
     try:
-        listed = bounded.check_fields(read_json(path, "train"), FIELDS)
-        steps, total, digests = listed["milestones"], listed["steps"], listed["sha256"]
-        if not all(type(step) is int and 0 <= step <= total for step in steps) or len(digests) != len(steps):
-            raise bounded.Damaged(f"its milestones {str(steps)[:80]} are no steps of {total}, or not all have a digest")
+        listed = bounded.check_fields(read_json(path, "train"), FIELDS, optional=("raw_sha256",))
+        steps, total = listed["milestones"], listed["steps"]
+        if not all(type(step) is int and 0 <= step <= total for step in steps):
+            raise bounded.Damaged(f"its milestones {str(steps)[:80]} are no steps of {total}")
+        if any(len(listed[name]) != len(steps) for name in ("sha256", "raw_sha256") if name in listed):
+            raise bounded.Damaged("not all of its milestones have a digest")
     except bounded.Damaged as error:
         raise ArtifactError(f"{path}: {error}; delete it and run `hkd train` again") from None
     if not steps:
         raise ArtifactError(f"{folder}: this training kept no milestones; set training.milestones and train again")
-    weights = [folder / weights_name(step) for step in steps]
-    for file, digest in zip(weights, digests, strict=True):
+    if raw and "raw_sha256" not in listed:
+        raise ArtifactError(
+            f"{path}: lists averaged weights alone, as an older version of hkd kept them; run `hkd train` again"
+        )
+    averaged = _listed(folder, map(weights_name, steps), listed["sha256"])
+    return KeptMilestones(
+        steps, averaged, total, _listed(folder, map(raw_name, steps), listed["raw_sha256"]) if raw else []
+    )
+
+
+def _listed(folder: Path, names: Iterable[str], digests: Sequence[Any]) -> list[Path]:
+    """Return the files of these names; `ArtifactError` for one that is damaged, or another than was listed."""
+    files = [folder / name for name in names]
+    for file, digest in zip(files, digests, strict=True):
         check_digest(file, "train")
         if sha256(file) != digest:
             raise ArtifactError(f"{file}: not the weights that {MANIFEST} lists; delete it and run `hkd train` again")
-    return KeptMilestones(steps, weights, total)
+    return files

@@ -8,12 +8,15 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
 from hkd.draws import StreamDraws
-from hkd.koopman.closure_loss import closure_loss
+from hkd.koopman.closure_loss import closure_loss, latent_gap
 from hkd.methods.hkd import LossSettings
 from hkd.seeding import stream
+
+NORMS = ("image", "batch")
 
 BASE = {
     "time_map": "rho",
@@ -125,7 +128,7 @@ def test_a_fixed_batch_has_a_fixed_loss(make, batch):
 
 def test_every_parameter_of_the_config_is_tried_here(tiny_run):
     untried = set(tiny_run("methods/hkd").params) - {key for key, _ in CHOICES} - set(BASE)
-    assert untried == {"sigma_max", "operator_init"}  # of the latter, the tests of the start
+    assert untried == {"sigma_max", "operator_init", "closure_norm"}  # of the last two, the tests of start and gap
 
 
 # -- the distance ----------------------------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ def test_the_closure_term_is_the_closure_loss_between_T_and_the_intermediate_sta
     method = make(closure_weight=0.5, n_intermediate=1)
     x, sigma = method.times.state(batch, StreamDraws(stream(0, "train", 1)))
     with torch.no_grad():
-        gap = closure_loss(method.student, batch.state(0), 80.0, x, sigma)
+        gap = closure_loss(method.student, batch.state(0), 80.0, x, sigma, norm="image")
     without = loss(make(n_intermediate=1), batch)
     assert loss(method, batch) - without == pytest.approx(0.5 * float(gap), rel=1e-4)
 
@@ -249,6 +252,17 @@ def test_the_state_term_is_relative_to_the_size_of_the_state(make, batch, monkey
     monkeypatch.setattr(method.student, "decode", nothing)
     added = loss(method, batch) - loss(make(n_intermediate=4, decoder_sigma="latent_time"), batch)
     assert added == pytest.approx(1.0, abs=0.3)
+
+
+def test_the_gap_of_images_is_the_mean_of_theirs_and_that_of_a_batch_is_weighted_by_their_size(make):
+    moved, there = torch.randn(2, 4, 2, 3, 3, generator=stream(0, "gap")).double()
+    there[0] *= 10
+    each = torch.stack([latent_gap([a], [b], "batch") for a, b in zip(moved.split(1), there.split(1), strict=True)])
+    assert_close(latent_gap([moved], [there], "image"), each.mean())
+    sizes = there.square().sum(dim=(1, 2, 3))
+    assert_close(latent_gap([moved], [there], "batch"), (each * sizes).sum() / sizes.sum())
+    said = [make(closure_weight=w, closure_norm=n, n_intermediate=1).whole_batch for w in (0.0, 0.5) for n in NORMS]
+    assert said == [False, False, False, True]
 
 
 @pytest.mark.parametrize("key", ["closure_weight", "state_weight"])

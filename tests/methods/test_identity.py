@@ -101,7 +101,7 @@ HKD |= {"conditioning": "shared", "alpha_clamp": None, "alpha_bound": None, "rad
 HKD |= {"operator_init": 0.0, "operator_lr_scale": 1.0, "time_dist": "uniform_t", "time_states": "interp"}
 HKD |= {"time_draw": "per_sample", "time_support": "eps_to_T", "n_intermediate": 4, "combine": "mean_plus_recon"}
 HKD |= {"target_state": "x_eps", "distance_form": "weighted", "mse_reduction": "mean", "lambda1_law": "anneal"}
-HKD |= {"lambda2": 1.0, "closure_weight": 0.0, "state_weight": 0.0}
+HKD |= {"lambda2": 1.0, "closure_weight": 0.0, "closure_norm": "image", "state_weight": 0.0}
 PARAMS = {
     "ddpm": DDPM,
     "ddim": {**DDPM, "eta": 0.0, "sequence": "quadratic"},

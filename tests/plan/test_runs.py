@@ -289,6 +289,7 @@ CHANGED = {
     "abl_radius_1": {"params.radius_bound"},
     "abl_closure_loss": {"params.closure_weight"},
     "abl_decoder_time": {"params.decoder_sigma", "params.state_weight"},
+    "abl_state_skip": {"params.output_wrapper"},
     "abl_encoder_constant": {"params.encoder_sigma"},
     "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
     "abl_operator_init": {"params.operator_init"},
@@ -347,7 +348,7 @@ def test_an_impossible_choice_names_the_choices(copied):
     "old, new, expected",
     [
         ("  time_draw: per_sample", "  time_darw: per_sample", "unknown key 'time_darw'. Did you mean 'time_draw'?"),
-        ("  closure_weight: 0.0", "  closure: 0.0", "unknown key 'closure'. Did you mean 'closure_weight'?"),
+        ("  closure_weight: 0.0", "  closure_wt: 0.0", "unknown key 'closure_wt'. Did you mean 'closure_weight'?"),
         ("  rho: 7.0", "  # rho", "key 'rho' is missing; add it"),
         ("  coupling: none", "  # coupling", "key 'coupling' is missing; add it"),
         (
@@ -402,7 +403,7 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
         ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
         ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
-        ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
+        ({"samples_shown": 17}, "methods/ddpm draws 12 images"),
         (
             {"methods": {"edm": {"params": {"augment": 0.1}, "training": {"flip": True}}}},
             "training.flip is true, but params.augment 0.1 mirrors images already",

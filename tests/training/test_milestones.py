@@ -1,4 +1,4 @@
-"""Milestones are the averaged weights that a training had at that step, however often it was stopped."""
+"""Milestones are the weights that a training had at that step, averaged and raw, however often it was stopped."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from hkd import interrupt
 from hkd.plan.stages import TRAIN
 from hkd.store.artifacts import load_weights, read_json
-from hkd.store.atomic import sha256
+from hkd.store.atomic import sha256, write_json
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import train
-from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, weights_name
+from hkd.training.milestones import Milestones, kept_milestones, milestone_steps, raw_name, weights_name
 from hkd.training.trainer import Trainer
 from tests.fuzzed import COMPARED, COUNTS, refused
 
@@ -38,6 +38,10 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def copied(weights):
+    return {name: value.clone() for name, value in weights.items()}
+
+
 def kept(milestones, folder):
     milestones.hand_over(folder, Record("train"), STEPS)
     return {step: load_weights(folder / weights_name(step)) for step in milestones.steps}
@@ -50,11 +54,11 @@ def test_shares_become_steps(tiny_run):
 
 def test_milestones_are_the_averages_at_their_steps(trainer, tmp_path):
     by_hand, batches = trainer()
-    expected = {0: {k: v.clone() for k, v in by_hand.averaged().items()}}
+    expected, raw = {0: copied(by_hand.averaged())}, {0: copied(by_hand.method.artefact())}
     by_hand.method.train()
     for step in range(STEPS):
         by_hand.step(batches(step))
-        expected[step + 1] = {k: v.clone() for k, v in by_hand.averaged().items()}
+        expected[step + 1], raw[step + 1] = copied(by_hand.averaged()), copied(by_hand.method.artefact())
 
     made, batches = trainer()
     milestones = Milestones(tmp_path / "kept", "x", milestone_steps(made.settings))
@@ -63,6 +67,9 @@ def test_milestones_are_the_averages_at_their_steps(trainer, tmp_path):
     assert list(found) == [0, 1, 3, 6]
     assert [step for step in found if not same(found[step], expected[step])] == []
     assert same(found[STEPS], made.averaged()) and not same(found[0], found[STEPS])
+    beside = dict(zip((0, 1, 3, 6), kept_milestones(tmp_path / "out", raw=True).raw, strict=True))
+    assert [step for step in beside if not same(load_weights(beside[step]), raw[step])] == []
+    assert same(raw[0], found[0]) and not same(raw[STEPS], found[STEPS])
 
 
 def test_the_first_milestone_is_the_teacher(trainer, teacher, tmp_path):
@@ -102,13 +109,16 @@ def test_a_stopped_training_keeps_the_same_milestones(trainer, tmp_path, stop):
     assert all(same(found[step], expected[step]) for step in expected)
 
 
-@pytest.mark.parametrize("harm", ["lost", "damaged", "of other settings"])
-def test_a_missing_milestone_is_made_again(trainer, tmp_path, flip_byte, capsys, harm):
+@pytest.mark.parametrize(
+    "harm, name",
+    [("lost", weights_name), ("lost", raw_name), ("damaged", weights_name), ("of other settings", weights_name)],
+)
+def test_a_missing_milestone_is_made_again(trainer, tmp_path, flip_byte, capsys, harm, name):
     first, batches = trainer()
     steps = milestone_steps(first.settings)
     train(first, batches, Checkpoints(tmp_path / "states", "x"), title="",
           milestones=Milestones(tmp_path / "kept", "y" if harm == "of other settings" else "x", steps))  # fmt: skip
-    path = tmp_path / "kept" / weights_name(3)
+    path = tmp_path / "kept" / name(3)
     if harm == "lost":
         path.unlink()
     elif harm == "damaged":
@@ -129,7 +139,8 @@ def test_milestones_handed_over_are_listed_and_have_records(trainer, tmp_path, f
         milestones.hand_over(tmp_path / "out", Record("train"), STEPS)
     digests = [sha256(tmp_path / "out" / weights_name(step)) for step in (0, STEPS)]
     listed = read_json(tmp_path / "out/manifest.json", "train")
-    assert listed == {"steps": STEPS, "milestones": [0, STEPS], "sha256": digests}
+    raw = [sha256(tmp_path / "out" / raw_name(step)) for step in (0, STEPS)]
+    assert listed == {"steps": STEPS, "milestones": [0, STEPS], "sha256": digests, "raw_sha256": raw}
     assert not list((tmp_path / "out").glob(".*"))
     flip_byte(tmp_path / "out" / weights_name(0))
     with pytest.raises(ArtifactError, match="damaged"):
@@ -156,7 +167,7 @@ def handed_over(trainer, tmp_path):
     made, _ = trainer()
     milestones = Milestones(tmp_path / "kept", "x", (0, STEPS))
     for step in milestones.steps:
-        milestones.reach(step, made.averaged)
+        milestones.reach(step, made.averaged, made.method.artefact)
     milestones.hand_over(tmp_path / "out", Record("train"), STEPS)
     return tmp_path / "out"
 
@@ -169,6 +180,16 @@ def test_a_step_in_the_manifest_is_found_by_its_record(handed_over):
         kept_milestones(handed_over)
 
 
+def test_a_training_that_kept_averaged_weights_alone_has_those(handed_over):
+    listed = read_json(handed_over / "manifest.json", "train")
+    del listed["raw_sha256"]
+    write_json(handed_over / "manifest.json", listed)
+    Record("train").write(handed_over / "manifest.json")
+    assert len(kept_milestones(handed_over).weights) == 2
+    with pytest.raises(ArtifactError, match=r"lists averaged weights alone.*; run `hkd train` again"):
+        kept_milestones(handed_over, raw=True)
+
+
 def test_weights_of_another_step_are_not_taken_even_with_their_record(handed_over):
     first, last = (handed_over / weights_name(step) for step in (0, STEPS))
     last.write_bytes(first.read_bytes() + b" ")
@@ -177,10 +198,13 @@ def test_weights_of_another_step_are_not_taken_even_with_their_record(handed_ove
         kept_milestones(handed_over)
 
 
-def test_milestones_that_are_not_finite_are_not_handed_over(tmp_path):
+@pytest.mark.parametrize("raw", [False, True])
+def test_milestones_that_are_not_finite_are_not_handed_over(tmp_path, raw):
     milestones = Milestones(tmp_path / "kept", "x", (1, 2))
     for step, last in ((1, 2.0), (2, float("nan"))):
-        milestones.reach(step, lambda last=last: {"student.w": torch.tensor([1.0, last])})
+        broken, whole = ({"student.w": torch.tensor([1.0, end])} for end in (last, 1.0))
+        weights = (lambda found=broken: found, lambda found=whole: found)
+        milestones.reach(step, *(reversed(weights) if raw else weights))
     with pytest.raises(
         ArtifactError, match=r"its weights 'student.w' hold NaN or infinity, so their training diverged"
     ):
@@ -199,6 +223,6 @@ def test_a_damaged_manifest_is_refused_in_one_line(handed_over, count):
 @pytest.mark.parametrize("count", COMPARED)
 def test_a_damaged_list_of_milestones_on_the_way_stops_no_training(tmp_path, count):
     milestones = Milestones(tmp_path, "x", (1,))
-    milestones.reach(1, lambda: {"w": torch.ones(2)})
+    milestones.reach(1, *2 * [lambda: {"w": torch.ones(2)}])
     same = lambda found: found in ([], [1])  # noqa: E731
     assert refused(tmp_path / "manifest.json", lambda: milestones.missing(1), count, (), same) == 0

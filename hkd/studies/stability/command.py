@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from hkd import interrupt, job
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hkd.cli import Commands
 
 
@@ -26,7 +28,7 @@ def stability(
     device: job.DeviceOption = "auto",
     expect_digest: job.DigestOption = None,
 ) -> None:
-    """Sample from the weights at every milestone of a training, and measure each."""
+    """Sample from the averaged and from the raw weights at every milestone of a training, and measure each."""
     from tqdm import tqdm
 
     from hkd.experiment.extractors import doubt
@@ -36,13 +38,14 @@ def stability(
     from hkd.store.chunks import clear, in_parts
     from hkd.store.records import identity
     from hkd.studies.stability.plan import MEASURED
+    from hkd.studies.stability.table import RAW
     from hkd.training.milestones import kept_milestones
 
     plan = job.plan(benchmark, config)
     work = MEASURED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest)
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed)
-    kept = kept_milestones(work.input("milestones"))
+    kept = kept_milestones(work.input("milestones"), raw=True)
     sampling = plan.run(dataset, method).sampling
     record.settings = {"steps": kept.steps, "sampling": sampling.model_dump()}
     parts, total = work.out().with_suffix(".parts"), kept.images(sampling.n_samples)
@@ -68,11 +71,14 @@ def stability(
             tick=tick,
         )
 
-        def measured(number: int, _: int) -> Arrays:
-            return as_arrays(quality.at(kept.weights[number]))
+        def measured(weights: list[Path], suffix: str) -> Arrays:
+            """Return the distances at some weights, those found before an interruption with them."""
+            name = f"{identity(work.digest, record.inputs)}{suffix}"
+            return in_parts(
+                parts, name, len(weights), 1, lambda k, _: as_arrays(quality.at(weights[k]), suffix), interrupt.check
+            )
 
-        name = identity(work.digest, record.inputs)
-        found = in_parts(parts, name, len(kept.steps), 1, measured, interrupt.check)
+        found = measured(kept.weights, "") | measured(kept.raw, RAW)
     values = {name: array.tolist() for name, array in found.items()}
     content = {"n": sampling.n_samples, "total": kept.total, "steps": kept.steps, "metrics": values}
     content |= {"doubt": told} if (told := doubt(plan, dataset)) else {}

@@ -70,7 +70,7 @@ def _measured(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
         },
         settings={**sampling_settings(run), "nfe": run.sampling.nfe[0]},
         code=("hkd.experiment.quality", "hkd.training.milestones", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=480),  # the images of two samplings for each milestone
     )
 
 

@@ -14,12 +14,17 @@ COLUMNS = (
     "fdn",
     "sd",
     "values",
+    "fdn_raw",
+    "sd_raw",
+    "values_raw",
     "initial_share",
     "epoch",
     "reported_fid",
     "reported_sd",
     "note",
 )
+RAW = "_raw"
+"""Ends the names of what was measured at weights that are not averaged."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,9 @@ def lines(
         share = step / runs[0]["total"]
         near = next((s for s in left if abs(s - share) <= 0.5 / epochs), None)
         row = left.pop(near) if near is not None else None
-        values = [run["metrics"]["fdn"][k] for run in runs]
-        measured = {
-            "step": step,
-            "seeds": len(values),
-            "fdn": statistics.mean(values),
-            "sd": statistics.stdev(values) if len(values) > 1 else "",
-            "values": " ".join(f"{value:.4g}" for value in values),
-        }
+        measured = {"step": step, "seeds": len(runs)}
+        for suffix in ("", RAW):
+            measured |= _over_seeds([run["metrics"][f"fdn{suffix}"][k] for run in runs], suffix)
         initial = {} if kept is None else {"initial_share": f"{kept(step):.2g}"}
         beside = _reported(row)
         notes = [f"an estimate: {runs[0]['doubt']}"] if runs[0].get("doubt") else []
@@ -73,6 +73,15 @@ def lines(
         found.append({"share": share, **measured, **initial, **beside, **noted})
     found += [{"share": share, **_reported(row)} for share, row in left.items()]
     return sorted(found, key=lambda line: line["share"])
+
+
+def _over_seeds(values: Sequence[float], suffix: str) -> dict[str, Any]:
+    """Return mean and standard deviation (ddof 1) of one value per seed, and the values themselves."""
+    return {
+        f"fdn{suffix}": statistics.mean(values),
+        f"sd{suffix}": statistics.stdev(values) if len(values) > 1 else "",
+        f"values{suffix}": " ".join(f"{value:.4g}" for value in values),
+    }
 
 
 def _reported(row: PrintedRow | None) -> dict[str, Any]:

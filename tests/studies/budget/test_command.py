@@ -18,6 +18,7 @@ from hkd.store.artifacts import read_arrays
 from hkd.store.atomic import write_json
 from hkd.studies.budget import command
 from hkd.studies.budget import plan as budgets
+from hkd.training.milestones import weights_name
 from tests.recorded import record_results
 from tests.studies.milestones import DATASET, finished_run, record_cost
 
@@ -51,8 +52,7 @@ def test_a_curve_is_of_images_in_one_step_at_the_size_of_the_study(call, plan, i
     quality = MilestoneQuality(
         Path(files.config), perceptual, reference, seed=SEED, images=96, batch=32, nfe=1, to=torch.device("cpu")
     )
-    weights = sorted(Path(files.milestones).glob("*.safetensors"))
-    expected = [(step, quality.at(path)) for step, path in zip((1, 8), weights, strict=True)]
+    expected = [(step, quality.at(Path(files.milestones) / weights_name(step))) for step in (1, 8)]
     assert found["points"] == [{"step": step, "fdn": at.fdn, "fd": at.distance} for step, at in expected]
 
 
@@ -97,4 +97,11 @@ def test_the_table_counts_all_that_stands_behind_a_method_once(call, measured, t
 def test_a_training_that_spent_more_than_the_others_is_refused(call, measured, tmp_path):
     spend(measured, "budget/cd", EVALUATIONS + 8)
     with pytest.raises(ConfigError, match="budget/cd spends 72 evaluations where evaluations = 64 are due"):
+        raise call("budget", "--out", str(tmp_path / "budget.pdf")).exception
+
+
+def test_a_released_base_has_no_known_cost(call, measured, tmp_path):
+    base = budgets.behind(measured, METHOD).runs[0]
+    record_cost(measured, measured.base_weights(budgets.dataset(measured), base), network_evals=None)
+    with pytest.raises(ConfigError, match=f"{base}: what released weights cost is not known, and this study counts it"):
         raise call("budget", "--out", str(tmp_path / "budget.pdf")).exception

@@ -16,6 +16,7 @@ from hkd.plan.runs import Plan
 from hkd.store.artifacts import read_arrays
 from hkd.store.refusals import ArtifactError
 from hkd.studies.stability import command
+from hkd.training.milestones import kept_milestones, raw_name, weights_name
 from tests.studies.milestones import DATASET, finished_run, list_milestones
 
 SMOKE, METHOD, SEED = "configs/benchmarks/smoke.yaml", "methods/regression", 2
@@ -51,8 +52,11 @@ def test_every_milestone_is_measured_at_the_size_of_the_runs_sampling(call, plan
     quality = MilestoneQuality(
         Path(files.config), perceptual, reference, seed=SEED, images=96, batch=32, nfe=1, to=torch.device("cpu")
     )
-    expected = [quality.at(path) for path in sorted(Path(files.milestones).glob("*.safetensors"))]
-    assert found["metrics"] == {"fdn": [e.fdn for e in expected], "fd": [e.distance for e in expected]}
+    kept = kept_milestones(Path(files.milestones), raw=True)
+    expected, raw = ([quality.at(path) for path in paths] for paths in (kept.weights, kept.raw))
+    averaged = {"fdn": [e.fdn for e in expected], "fd": [e.distance for e in expected]}
+    assert found["metrics"] == averaged | {"fdn_raw": [e.fdn for e in raw], "fd_raw": [e.distance for e in raw]}
+    assert averaged["fdn"] != found["metrics"]["fdn_raw"]
     record = json.loads(Path(files.of("metrics/stability.json.record.json")).read_text())
     assert record["settings"]["steps"] == [0, 4, 8] and len(record["inputs"]) == 4
     assert not list(Path(files.of("metrics/stability.parts")).glob("*.npz")), "the parts of finished work are dropped"
@@ -74,7 +78,7 @@ def test_a_stopped_measurement_goes_on_with_the_milestones_that_are_left(call, p
         measure(call)
     interrupt.reset()
     assert measure(call).exit_code == 0
-    assert len(measured) == 2 and len(set(measured)) == 2
+    assert measured == [name(step) for name in (weights_name, raw_name) for step in (0, 8)]
     assert Path(files.of("metrics/stability.json")).exists()
 
 
