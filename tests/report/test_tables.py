@@ -155,6 +155,15 @@ def test_a_missing_number_stays_visibly_missing(metrics, paper):
     assert (missing["comparable"] == "no").all()
 
 
+def test_a_table_that_no_paper_has_shows_its_own_numbers_alone(metrics, paper):
+    own = [dataclasses.replace(row, fid=None, note="") for row in ROWS if row.method]
+    shown = view(lines_of(table(own, metrics, paper)), paper)
+    assert not {"Printed FID", "Comparable"} & set(shown.headers) and {"FD", "FDn", "Seeds"} <= set(shown.headers)
+    assert shown.reasons == [] and not any("Printed FID" in line for line in shown.about)
+    cells = [row for _, rows in shown.sections for row in rows]
+    assert {len(row) for row in cells} == {len(shown.headers)} and cells[0][0] == "EDM"
+
+
 def test_a_table_without_measurements_is_written(paper, tmp_path):
     frame = table(ROWS, collect([]), paper)
     assert len(frame) == len(ROWS) and frame["fid_own"].isna().all()
