@@ -18,6 +18,7 @@ rule table:
         WORK.log("table"),
     benchmark:
         WORK.benchmark("table")
+    localrule: True
     resources:
         **WORK.resources("table"),
     params:
@@ -36,6 +37,7 @@ rule samples_figure:
         WORK.log("samples_figure"),
     benchmark:
         WORK.benchmark("samples_figure")
+    localrule: True
     resources:
         **WORK.resources("samples_figure"),
     params:
@@ -54,6 +56,7 @@ rule ablations_figure:
         WORK.log("ablations_figure"),
     benchmark:
         WORK.benchmark("ablations_figure")
+    localrule: True
     resources:
         **WORK.resources("ablations_figure"),
     params:
@@ -72,6 +75,7 @@ rule error_table:
         WORK.log("error_table"),
     benchmark:
         WORK.benchmark("error_table")
+    localrule: True
     resources:
         **WORK.resources("error_table"),
     params:
