@@ -171,6 +171,16 @@ def test_a_folder_in_place_of_a_studys_table_is_named_and_stops_nothing(tree, hk
     assert line["verdict"] == "incomplete" and "table5.csv: a folder or a device" in line["gaps"]
 
 
+@pytest.mark.parametrize("content", ["{}", "no record", '{"record_sha256": "of another version"}'])
+def test_a_studys_table_with_a_record_that_is_none_is_named_and_stops_nothing(tree, hkd, content):
+    made = tree("embedded")
+    path = made.study("table5.csv", [{"epoch": "0", "values": "380"}])
+    record_path(path).write_text(content)
+    assert hkd("compare", *made.options())[0] == 0
+    line = lines(made)["t5-before"]
+    assert line["verdict"] == "incomplete" and f"{record_path(path)}: " in line["gaps"] and line["files"] == ""
+
+
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 
