@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -120,6 +121,25 @@ def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protoco
     heads = " ".join((folder / "table1.md").read_text().split())
     assert "| n | Seeds | FID | torch-fidelity | clean-fid | Reported" in heads
     assert r"447.13" in (folder / "table5.tex").read_text() and "epoch 53" in (folder / "table5.md").read_text()
+
+
+def test_every_text_is_a_table_to_its_reader_and_says_what_was_measured(tree, hkd):
+    made = tree("embedded", seeds=2)
+    few = "generated n = 1000 is below the nominal 2000"
+    made.plant("methods/hkd", 1, [35.0, 36.0], protocol={"estimate": [few]}, codes=["a" * 16, "b" * 16])
+    made.plant("ablations/abl_single_scale", 1, [37.0, 38.5])
+    assert hkd("compare", *made.options())[0] == 0
+    texts = {path.name: path.read_text() for path in made.root.rglob("*.md")}
+    assert len(texts) == 7
+    for name, text in texts.items():
+        cells = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| :")]
+        assert cells and all(re.fullmatch(" (:-+|-+:) ", cell) for rule in cells for cell in rule), name
+    assert "Measured on shapes16 through FD-tiny; n: generated images" in texts["table1.md"]
+    assert f"≈: an estimate: {few}." in texts["table1.md"] and "≈35.50 ± 0.71" in texts["table1.md"]
+    assert "Measured on" not in texts["table2.md"], "nothing was"
+    assert "not comparable (several versions of the code)" in texts["table1.md"]
+    assert "through FD-tiny" in (made.root / "comparison/table1.tex").read_text()
+    assert "| Decision | Seeds |" in texts["comparison.md"]
 
 
 def test_tables_1_to_6_carry_budget_and_marks_of_every_row(tree, hkd):
