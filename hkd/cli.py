@@ -21,9 +21,11 @@ STAGES = (  # in the order in which the workflow runs them
         "reference_distance",
         "config",
         "fetch",
+        "import_weights",
         "ports",
         "records",
         "ship",
+        "findings",
     ),
 )
 STUDIES = Path(__file__).resolve().parent / "studies"

@@ -86,16 +86,28 @@ def plan(benchmark: str, overrides: list[str] | None, **options: tuple[str, Any]
     import os
 
     from hkd.plan.check import check_settings
+
+    made = plan_of_one(benchmark, overrides, **options)
+    if benchmark.startswith("{") and "HKD_WORKFLOW_PID" in os.environ:
+        return made  # the workflow has checked what it hands on
+    return check_settings(made)
+
+
+def plan_of_one(benchmark: str, overrides: list[str] | None, **options: tuple[str, Any]) -> Plan:
+    """Return the plan of which a command asks one run or data set, so that the others need not be possible.
+
+    Args:
+        options: as of `plan`.
+    Raises:
+        ConfigError: an override is none, or there is no such benchmark.
+    """
     from hkd.plan.runs import Plan
     from hkd.settings.names import check_benchmark
     from hkd.settings.overrides import from_arguments, from_options, refuse_old_environment
 
     refuse_old_environment()
     check_benchmark(benchmark)
-    made = Plan.load(benchmark, from_arguments(overrides or []), options=from_options(options))
-    if benchmark.startswith("{") and "HKD_WORKFLOW_PID" in os.environ:
-        return made  # the workflow has checked what it hands on
-    return check_settings(made)
+    return Plan.load(benchmark, from_arguments(overrides or []), options=from_options(options))
 
 
 def check_inputs(work: Work, *names: str) -> None:

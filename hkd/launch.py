@@ -11,9 +11,9 @@ from typing import Any
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
-from hkd.plan.check import absent_weights
+from hkd.plan.check import absent_files
 from hkd.plan.runs import Plan
-from hkd.plan.stages import TRAIN
+from hkd.plan.stages import STAGES
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -87,10 +87,10 @@ def _after_dry_run(workflow: Any, plan: Plan, modifier: Any, folder: str) -> Non
 
 
 def _absent(workflow: Any, plan: Plan, modifier: Any) -> list[str]:
-    """Return what the trainings of the graph need of published networks and do not find."""
-    jobs = [job for job in _own_jobs(workflow, modifier) if job.rule.name == modifier.modify_rulename(TRAIN.name)]
-    runs = [(job.wildcards.dataset, f"{job.wildcards.group}/{job.wildcards.method}") for job in jobs]
-    return absent_weights(plan, dict.fromkeys(runs))
+    """Return what the jobs of the graph need of the user's files and published networks, and do not find."""
+    own = {modifier.modify_rulename(name): name for name in STAGES if modifier.avail_rulename(name)}
+    jobs = [job for job in _own_jobs(workflow, modifier) if job.rule.name in own]
+    return absent_files(plan, [(own[job.rule.name], job.wildcards_dict) for job in jobs])
 
 
 def _superseded(workflow: Any, modifier: Any) -> Superseded:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd import devices, owner
+from hkd.plan import targets
 from hkd.plan.check import check_folders, check_settings
 from hkd.plan.rows import most_processes
 from hkd.plan.runs import Plan
@@ -138,20 +139,15 @@ class Rules:
 
     def table_targets(self) -> list[str]:
         """Return every table that the benchmark makes, those of studies among them."""
-        tables = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
-        return [*tables, *self._study_targets("tables")]
+        return [str(work.out()) for work in targets.tables(self._plan)]
 
     def figure_targets(self) -> list[str]:
         """Return every figure that the benchmark makes, those of studies among them."""
-        named = {"table1": "samples", "table3": "ablations"}
-        figures = [
-            f"{self._plan.layout.figure(figure)}.pdf" for table, figure in named.items() if table in self._plan.tables
-        ]
-        return [*figures, *self._study_targets("figures")]
+        return [str(work.out()) for work in targets.figures(self._plan)]
 
-    def _study_targets(self, kind: str) -> list[str]:
-        names = [name for study in self._plan.studies.values() for name in getattr(study, kind)]
-        return [next(iter(self.stages[name].files(self._plan.layout).outputs.values())) for name in names]
+    def figure_table(self, figure: str) -> str:
+        """Return the table whose rows a figure shows; where there is none, the one of which it would."""
+        return targets.figure_table(self._plan, figure)
 
     def _of(self, stage: str, wildcards: Any, fixed: Mapping[str, Any]) -> Work:
         values = {**dict(wildcards.items()), **fixed}

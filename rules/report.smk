@@ -1,4 +1,8 @@
 # Tables, and figures of their rows. Those of studies are in rules/studies.
+SAMPLES = WORK.figure_table("samples")
+ABLATIONS = WORK.figure_table("ablations")
+
+
 rule tables:
     input:
         WORK.table_targets(),
@@ -30,7 +34,7 @@ rule table:
 
 rule samples_figure:
     input:
-        WORK.inputs("samples_figure", table="table1"),
+        WORK.inputs("samples_figure", table=SAMPLES),
     output:
         **WORK.outputs("samples_figure"),
     log:
@@ -41,15 +45,17 @@ rule samples_figure:
     resources:
         **WORK.resources("samples_figure"),
     params:
-        digest=WORK.digest("samples_figure", table="table1"),
+        digest=WORK.digest("samples_figure", table=SAMPLES),
     shell:
         ". {resources.environment:q};"
-        " exec hkd figure samples table1 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        " exec hkd figure samples "
+        + SAMPLES
+        + " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ablations_figure:
     input:
-        WORK.inputs("ablations_figure", table="table3"),
+        WORK.inputs("ablations_figure", table=ABLATIONS),
     output:
         **WORK.outputs("ablations_figure"),
     log:
@@ -60,10 +66,12 @@ rule ablations_figure:
     resources:
         **WORK.resources("ablations_figure"),
     params:
-        digest=WORK.digest("ablations_figure", table="table3"),
+        digest=WORK.digest("ablations_figure", table=ABLATIONS),
     shell:
         ". {resources.environment:q};"
-        " exec hkd figure ablations table3 --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        " exec hkd figure ablations "
+        + ABLATIONS
+        + " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule error_table:

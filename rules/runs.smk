@@ -32,4 +32,4 @@ wildcard_constraints:
     split=r"train|reference",
     role=r"metric|perceptual",
     trajectories=r"[a-z0-9_-]+",
-    table=r"table[1-4]",
+    table=r"table[1-4](_[a-z0-9]+)?",

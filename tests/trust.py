@@ -37,7 +37,10 @@ ATTACKS = {
         "tests/stages/test_ship.py",
         "tests/studies/fingerprint/test_readings.py",
     ),
-    "scores and tables that are compared": ("tests/studies/comparison/test_gathered.py",),
+    "scores and tables that are compared, and results that are cited": (
+        "tests/studies/comparison/test_gathered.py",
+        "tests/report/test_results.py",
+    ),
     "settings: YAML, numbers, names": ("tests/settings/test_yaml_text.py", "tests/settings/test_ranges.py"),
     "targets and annotations of methods": ("tests/settings/test_signatures.py",),
     "names that reach a shell": ("tests/workflow/test_shell_names.py",),

@@ -157,7 +157,9 @@ def _read_batch(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int
     except PickleError as error:
         raise DataError(f"{where}: damaged ({error}); download it again: {REMEDY}") from None
     if not isinstance(batch, dict):
-        raise DataError(f"{where}: holds {type(batch).__name__.strip('_').lower()}, expected a dictionary; {REMEDY}")
+        raise DataError(
+            f"{where}: holds {type(batch).__name__.removeprefix('Plain').lower()}, expected a dictionary; {REMEDY}"
+        )
     data, labels = _entry(batch, "data", where), _entry(batch, "labels", where)
     pixels = data.content if isinstance(data, Array) else None
     width = int(np.prod(SHAPE))

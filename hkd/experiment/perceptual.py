@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from hkd.experiment.networks import feature_network
 from hkd.methods.distances import LPIPS, PerceptualDistance
+from hkd.nets.efficientnet import EfficientNetLite0
 from hkd.settings.sections import Run
+from hkd.store.packaged import EFFNET, located
 from hkd.store.published import BACKBONES, locate
 
 
 def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
-    """Return the perceptual distance of a run: the data set's own small network, or LPIPS from a local backbone.
+    """Return the perceptual distance of a run: the data set's own small network, EfficientNet-Lite0, or LPIPS.
 
     Raises:
         ArtifactError: the weights are absent or others than the recorded or published ones.
@@ -20,6 +24,10 @@ def perceptual(run: Run, weights: Path | None) -> PerceptualDistance:
         assert weights is not None
         network = feature_network(weights)
         return PerceptualDistance(network, network.maps, run.perceptual_resize)
+    if run.perceptual_backbone == "effnet":
+        state = torch.load(located(EFFNET), map_location="cpu", weights_only=True)
+        photographs = EfficientNetLite0(state)
+        return PerceptualDistance(photographs, photographs.maps, run.perceptual_resize)
     name = BACKBONES[run.perceptual_backbone]
     path, backbone = locate(name, run.weights_folder), name.removeprefix("lpips-")
     return LPIPS(backbone, path, run.perceptual_resize, average=run.perceptual_backbone == "piq-vgg")

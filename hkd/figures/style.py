@@ -29,6 +29,7 @@ COLOURS = {
     "abl_radius_0_1": "#f6ddd3",
     "abl_radius_0_3": "#f1b8a0",
     "abl_radius_1": "#e58f6d",
+    "abl_longer": "#d6404e",
     "edm": "#333333",
     "ddpm": "#5c5c5c",
     "score_sde": "#858585",

@@ -19,10 +19,11 @@ from hkd.metrics.features.extract import Extractor
 from hkd.metrics.features.inputs import MetricError, check_images, images_digest
 from hkd.metrics.features.libraries import LIBRARIES, Library
 from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
-from hkd.metrics.scores.moments import Moments
+from hkd.metrics.scores.components import principal_components
+from hkd.metrics.scores.moments import Gaussian, Moments, gaussian_of
 from hkd.metrics.scores.precision_recall import CONVENTIONS, centred, neighbour_radii
 from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
-from hkd.settings.columns import FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
+from hkd.settings.columns import COMPONENTS, FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
 
 Extractors = Mapping[str, Extractor]
 NetworkScores = Mapping[str, tuple[ExtractorFacts, Callable[[np.ndarray], float]]]
@@ -42,15 +43,16 @@ def reference_arrays(
 
     Keys: {view}_mu and {view}_sigma (float64) where distances of full rank are asked for, streamed over chunks of
     images; the views themselves where rows are compared with rows (see `_compared_by_rows`), and where there are no
-    more images than dimensions; {view}_radii where scores of nearest neighbours are asked for; {library}_mu,
-    {library}_sigma; n, eyes (facts of the extractors), images_digest, split.
+    more images than dimensions; {view}_origin, {view}_axes, {view}_variances where distances on principal components
+    are; {view}_radii where scores of nearest neighbours are asked for; {library}_mu, {library}_sigma; n, eyes (facts of
+    the extractors), images_digest, split.
 
     Args:
         images: uint8 (N, 3, H, W); may be a file mapped into memory.
         extractors: by their name in views.
     Raises:
-        MetricError: see `check_images` and `check_features`; also for copies of one image, and for an extractor
-            that is not given.
+        MetricError: see `check_images` and `check_features`; also for copies of one image, for an extractor that is
+            not given, and for fewer images than principal components need.
     """
     images = check_images(images, name="reference images")
     if all((image == images[0]).all() for image in images):
@@ -72,6 +74,9 @@ def reference_arrays(
     for view, streamed in moments.items():
         gaussian = streamed.gaussian(claimed=n)
         out |= {f"{view}_mu": gaussian.mean, f"{view}_sigma": gaussian.covariance}
+    for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind == "components"}:
+        side = Gaussian(n, out[f"{view}_mu"], out[f"{view}_sigma"]) if view in moments else gaussian_of(out[view])
+        out |= {f"{view}_{part}": found for part, found in principal_components(side, COMPONENTS).arrays().items()}
     for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind in NEIGHBOURS}:
         rows = out[view].astype(np.float64)
         out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.scores.frechet import Frechet, frechet
 from hkd.metrics.scores.moments import Gaussian
+from hkd.metrics.scoring import FeatureSet
 from hkd.store import bounded
 
 STATISTICS_BYTES = 4 << 30  # a covariance of 16,000 dimensions in float64 has half of it
@@ -79,6 +81,32 @@ def reference_distance(built: Reference, published: Reference) -> ReferenceDista
     score = frechet(built.gaussian, published.gaussian)
     gap = float(np.abs(built.gaussian.mean - published.gaussian.mean).max())
     return ReferenceDistance(score, gap, built.preprocessing == published.preprocessing)
+
+
+def built_reference(side: FeatureSet, kind: str) -> Reference:
+    """Return the statistics of a reference that was built here, as the preprocessing class `kind` sees its images."""
+    own = side.extractors["own"]
+    return Reference(
+        side.gaussian(f"own_{kind}"), kind, own.name, own.digest, str(side["split"]), str(side["images_digest"])
+    )
+
+
+def held_against(side: FeatureSet, path: Path, *, layout: str | None, within: float) -> dict[str, Any]:
+    """Return how far a reference that was built here is from published statistics, as facts of its record.
+
+    Raises:
+        MetricError: the file cannot be used, or lies farther than `within` from what was built: it is of other images.
+    """
+    published = load_reference(path, layout=layout, dim=side.extractors["own"].dim)
+    built = built_reference(side, published.preprocessing)
+    found = reference_distance(built, published)
+    if not found.frechet.distance <= within:
+        raise MetricError(
+            f"{path}: {found.frechet.distance:.4g} from the {built.gaussian.n:,} images that were prepared, where "
+            f"{within:g} is the most; it is of other images or another network: name the right file, or raise `within`"
+        )
+    largest = found.largest_mean_difference
+    return {"file": path.name, "distance": found.frechet.distance, "fdn": found.frechet.fdn, "largest_mean": largest}
 
 
 def _class_of_name(name: str) -> str:

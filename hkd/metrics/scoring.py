@@ -15,6 +15,7 @@ import numpy as np
 
 from hkd.metrics.features.inputs import MetricError, check_features
 from hkd.metrics.protocols import IMPLEMENTATIONS, Facts, NumberProtocol, number_protocol, peer_distance
+from hkd.metrics.scores.components import PARTS, Components
 from hkd.metrics.scores.frechet import Frechet, frechet_from_features, frechet_from_rows
 from hkd.metrics.scores.inception_score import inception_score
 from hkd.metrics.scores.kid import kid, subset_kid
@@ -98,6 +99,10 @@ class FeatureSet:
         """
         features = check_features(self[view], name=f"{self._name} {view}")
         return features[part.start : part.start + part.n]
+
+    def components(self, view: str) -> Components:
+        """Return the principal components of a reference's view, as they were fitted with it."""
+        return Components(self.n, *(self[f"{view}_{part}"] for part in PARTS))
 
     def gaussian(self, view: str) -> Gaussian:
         """Return mean and covariance of a view: those stored, or else those of its features."""
@@ -233,6 +238,8 @@ class _Scorer:
             case "distance":
                 arithmetic = IMPLEMENTATIONS[item.implementation].arithmetic
                 return peer_distance(rows, self._reference[item.view], arithmetic)
+            case "components":
+                return self._reference.components(item.view).frechet(rows).distance
             case "fdn":
                 return self.frechet(item.view, rows).fdn
             case "infinity":
@@ -277,6 +284,10 @@ def _protocol(item: Score, sample: FeatureSet, reference: FeatureSet, n: int, ra
     extractor = sample.extractors[key]
     if item.view:  # a layer has its own dimension
         extractor = replace(extractor, dim=sample[item.view].shape[1])
+    if "components" in (item.kind, SCORES[item.base or item.name].kind):
+        fitted = reference.components(item.view)
+        extractor = replace(extractor, dim=fitted.dim)
+        layer = f"penultimate, on {fitted.dim} principal components of the reference ({fitted.digest()})"
     return number_protocol(
         program.name,
         kind,

@@ -52,9 +52,9 @@ def _wrapped(model: nn.Module, config: NetworkConfig) -> nn.Module:
 
     match config.precond:
         case "edm":
-            return EDMPrecond(model, config.sigma_data)
+            return EDMPrecond(model, config.sigma_data, config.noise_scale)
         case "consistency":
-            return ConsistencyPrecond(model, config.sigma_data, config.sigma_min)
+            return ConsistencyPrecond(model, config.sigma_data, config.sigma_min, config.noise_scale)
         case "vp":
             return VPPrecond(model)
         case "ve":

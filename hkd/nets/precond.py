@@ -85,9 +85,9 @@ class EDMPrecond(Precond):
     Source: Karras et al. (2022), Table 1, last column, and Eq. 7.
     """
 
-    def __init__(self, model: nn.Module, sigma_data: float = 0.5) -> None:
+    def __init__(self, model: nn.Module, sigma_data: float = 0.5, noise_scale: float = 1.0) -> None:
         super().__init__(model)
-        self.sigma_data = sigma_data
+        self.sigma_data, self.noise_scale = sigma_data, noise_scale
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
         total = sigma**2 + self.sigma_data**2  # variance of the noisy image
@@ -95,7 +95,7 @@ class EDMPrecond(Precond):
             c_skip=self.sigma_data**2 / total,
             c_out=sigma * self.sigma_data / total.sqrt(),
             c_in=1 / total.sqrt(),
-            c_noise=sigma.log().flatten() / 4,
+            c_noise=self.noise_scale * sigma.log().flatten() / 4,
         )
 
 
@@ -105,9 +105,11 @@ class ConsistencyPrecond(Precond):
     Source: Song et al. (2023), Appendix C. ECM evaluates with sigma_min 0.003, but trains with `EDMPrecond`.
     """
 
-    def __init__(self, model: nn.Module, sigma_data: float = 0.5, sigma_min: float = 0.002) -> None:
+    def __init__(
+        self, model: nn.Module, sigma_data: float = 0.5, sigma_min: float = 0.002, noise_scale: float = 1.0
+    ) -> None:
         super().__init__(model)
-        self.sigma_data, self.sigma_min = sigma_data, sigma_min
+        self.sigma_data, self.sigma_min, self.noise_scale = sigma_data, sigma_min, noise_scale
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
         above = sigma - self.sigma_min  # 0 at sigma_min, where c_skip is then 1 and c_out is 0
@@ -116,7 +118,7 @@ class ConsistencyPrecond(Precond):
             c_skip=self.sigma_data**2 / (above**2 + self.sigma_data**2),
             c_out=above * self.sigma_data / norm,
             c_in=1 / norm,
-            c_noise=sigma.log().flatten() / 4,
+            c_noise=self.noise_scale * sigma.log().flatten() / 4,
         )
 
 

@@ -37,6 +37,8 @@ class NetworkConfig:
         fourier_scale: standard deviation of the frequencies of `ncsnpp`'s noise-level embedding.
         sigma_data: standard deviation of the data, for `edm` and `consistency`.
         sigma_min: noise level at which `consistency` is the identity.
+        noise_scale: what `edm` and `consistency` multiply ln(sigma) / 4 by before the network is told it: 1000 for the
+            networks of Consistency Models' PyTorch code.
         latent_size: of `kdm`, the numbers that a latent is projected to; None for a plane of the image's size.
 
     Raises:
@@ -56,6 +58,7 @@ class NetworkConfig:
     fourier_scale: float = 16.0
     sigma_data: float = 0.5
     sigma_min: float = 0.002
+    noise_scale: float = 1.0
     latent_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class NetworkConfig:
         _check("augment_dim", self.augment_dim, lambda v: isinstance(v, int) and v >= 0, "0 or a positive integer")
         for key in ("dropout", "label_dropout"):
             _check(key, getattr(self, key), lambda v: 0 <= v < 1, "a probability in [0, 1)")
-        for key in ("fourier_scale", "sigma_data", "sigma_min"):
+        for key in ("fourier_scale", "sigma_data", "sigma_min", "noise_scale"):
             _check(key, getattr(self, key), lambda v: v > 0, "a positive number")
         if self.latent_size is not None:
             _check("latent_size", self.latent_size, lambda v: isinstance(v, int) and v > 0, "a positive integer")

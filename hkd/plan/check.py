@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hkd.plan import rows
 from hkd.plan.runs import Plan
+from hkd.plan.scores import published_networks, weights_of
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.settings.sections import Run
+from hkd.store import packaged, published
 from hkd.store.lines import shortened
-from hkd.store.published import present
 from hkd.store.refusals import ArtifactError
 
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
@@ -24,14 +25,70 @@ def absent_weights(plan: Plan, runs: Iterable[tuple[str, str]]) -> list[str]:
     Args:
         runs: data set and method (group/name) of each.
     """
+    found = [plan.run(dataset, method) for dataset, method in runs]
+    return _absent((weights, run.weights_folder) for run in found if (weights := plan.backbone(run)))
+
+
+def absent_graders(plan: Plan, datasets: Iterable[str]) -> list[str]:
+    """Return a line for every published network that the scores on a data set look through, and that is not found."""
+    networks = [settings for dataset in datasets for settings in published_networks(plan, dataset).values()]
+    return _absent((weights, settings.folder) for settings in networks if (weights := weights_of(settings)))
+
+
+def _absent(files: Iterable[tuple[published.WeightFile | packaged.PackagedFile, str]]) -> list[str]:
+    """Return a line for each of the files, given with the folder where it should be, that is not there."""
     lines = []
-    for dataset, method in runs:
-        if weights := plan.backbone(run := plan.run(dataset, method)):
-            try:
-                present(Path(run.weights_folder) / weights.filename, weights)
-            except ArtifactError as error:
-                lines.append(str(error))
+    for weights, folder in files:
+        try:
+            if isinstance(weights, packaged.PackagedFile):
+                packaged.present(weights)
+            else:
+                published.present(Path(folder) / weights.filename, weights)
+        except ArtifactError as error:
+            lines.append(str(error))
     return list(dict.fromkeys(lines))
+
+
+def absent_files(plan: Plan, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Return a line for every file of the user's that jobs need and do not find: images, and published networks.
+
+    Args:
+        jobs: stage and wildcards of each.
+    """
+    asked: dict[str, list[Mapping[str, str]]] = {}
+    for stage, values in jobs:
+        asked.setdefault(stage, []).append(values)
+    runs = [(values["dataset"], f"{values['group']}/{values['method']}") for values in asked.get("train", ())]
+    lines = absent_weights(plan, dict.fromkeys(runs))
+    for dataset in _datasets(asked, "prepare"):
+        lines += _absent_images(plan, dataset)
+    lines += absent_graders(plan, _datasets(asked, "reference", "features"))
+    for dataset in _datasets(asked, "reference"):
+        lines += _absent_statistics(plan, dataset)
+    return list(dict.fromkeys(lines))
+
+
+def _datasets(asked: Mapping[str, list[Mapping[str, str]]], *stages: str) -> list[str]:
+    return list(dict.fromkeys(values["dataset"] for stage in stages for values in asked.get(stage, ())))
+
+
+def _absent_images(plan: Plan, dataset: str) -> list[str]:
+    data = plan.dataset(dataset).data
+    if not plan.reads_files(dataset):
+        return []
+    if data.path is None:
+        return [f"data set '{dataset}' needs its images: --config 'data={{{dataset}: {{path: PATH}}}}', or source=PATH"]
+    if not os.path.exists(data.path):
+        remedy = f"put it there, or name it: --config 'data={{{dataset}: {{path: PATH}}}}'"
+        return [f"{data.path}: the images of {dataset} are absent; {remedy}"]
+    return []
+
+
+def _absent_statistics(plan: Plan, dataset: str) -> list[str]:
+    known = plan.benchmark.statistics.get(dataset)
+    if known is None or os.path.exists(known.path):
+        return []
+    return [f"{known.path}: the published statistics of {dataset} are absent; put them there, or take the key out"]
 
 
 def check_settings(plan: Plan) -> Plan:
@@ -63,6 +120,13 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
+    graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
+    if run.perceptual_backbone in graders:
+        where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))
+        raise ConfigError(
+            f"{where}: perceptual_backbone = {run.perceptual_backbone}: {method} would be graded by the network that "
+            "trains it; choose another backbone, or take its columns out of the tables"
+        )
 
 
 def _check_names(plan: Plan) -> None:
@@ -70,14 +134,23 @@ def _check_names(plan: Plan) -> None:
     benchmark = plan.benchmark
     _check_files(plan)
     methods = [stem for group in RUN_GROUPS for stem in stems(plan.configs / group)]
-    for section, folder in (("trajectories", "trajectories"), ("studies", "studies"), ("data", "datasets")):
-        _refuse_unknown(plan, section, stems(plan.configs / folder))
+    for section in ("data", "released", "statistics"):
+        _refuse_unknown(plan, section, stems(plan.configs / "datasets"))
+    for section in ("trajectories", "studies"):
+        _refuse_unknown(plan, section, stems(plan.configs / section))
     _refuse_unknown(plan, "methods", methods)
     for study in plan.studies.values():
         for file, model in study.sections.items():
             plan.study(file, model)
     for name in benchmark.data:
         plan.dataset(name)
+    for dataset, given in benchmark.released.items():
+        for method in given:
+            if method not in methods:
+                where = plan.layers.origin(("released", dataset, method))
+                raise ConfigError(
+                    f"{where}: released.{dataset}: there is no run '{method}'. {nearest(method, methods)}"
+                )
     for name in benchmark.trajectories:
         for table in plan.tables.values():
             plan.trajectory_set(table.dataset, name)

@@ -54,6 +54,12 @@ def first_seeds(plan: Plan, name: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys((run.samples(nfe), run.metrics(nfe)) for run, nfe in runs))
 
 
+def shown(plan: Plan, *printed: str) -> str | None:
+    """Return the table whose rows a figure shows: the benchmark's first that answers one of these printed tables."""
+    answering = {spec.rows: name for name, spec in reversed(plan.tables.items())}
+    return next((answering[rows] for rows in printed if rows in answering), None)
+
+
 def most_processes(plan: Plan) -> int:
     """Return the most processes, each on a GPU, that train a row of any table together."""
     if plan.benchmark.gpus < 2:

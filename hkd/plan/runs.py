@@ -17,6 +17,7 @@ from hkd.plan.study import Study, find
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
+from hkd.store.packaged import EFFNET, PackagedFile
 from hkd.store.paths import Layout
 from hkd.store.published import BACKBONES, WEIGHTS, WeightFile
 
@@ -113,6 +114,10 @@ class Plan:
         """Return the settings of a data set."""
         return self._settings.dataset(name)
 
+    def reads_files(self, name: str) -> bool:
+        """Return whether a data set is made from files of the user's."""
+        return self._settings.reads_files(name)
+
     def reference_split(self, name: str) -> str:
         """Return which split the metrics compare with: fresh images when procedural, else the training set."""
         return "reference" if self.dataset(name).data.reference else "train"
@@ -162,12 +167,13 @@ class Plan:
     def start(self, dataset: str, method: str) -> Start | None:
         """Return which weights of which run a run starts from, or None: from fresh ones.
 
-        Of shipped runs there are averaged weights alone, so that they stand in for the raw ones.
+        Of shipped and released runs there are averaged weights alone, so that they stand in for the raw ones.
         """
         run = self.run(dataset, method)
         if not run.init:
             return None
-        there = "averaged" if self.shipped(dataset, run.init) else run.init_weights
+        alone = self.shipped(dataset, run.init) or self.released(dataset, run.init)
+        there = "averaged" if alone else run.init_weights
         return Start(run.init, there, run.init_weights)
 
     def shipped(self, dataset: str, what: str) -> str | None:
@@ -177,19 +183,30 @@ class Plan:
             return None
         return self.dataset(dataset).shipped.get(what)
 
+    def released(self, dataset: str, method: str) -> str | None:
+        """Return the file of imported weights that answers a run or a base on this data set, or None."""
+        return self.benchmark.released.get(dataset, {}).get(named_base(method)[0])
+
     def route(self, dataset: str, method: str) -> str:
-        """Return `shipped` or `train`: how the weights of a run come to be, or those that it samples untrained."""
+        """Return how the weights of a run come to be, or those that it samples untrained.
+
+        `released` by others, `shipped` with the package, or `train`.
+        """
         run = self.run(dataset, method)
         if run.init and not run.training.steps:
             return self.route(dataset, run.init)
+        if self.released(dataset, method):
+            return "released"
         return "shipped" if self.shipped(dataset, method) else "train"
 
-    def backbone(self, run: Run) -> WeightFile | None:
+    def backbone(self, run: Run) -> WeightFile | PackagedFile | None:
         """Return the published network of a perceptual loss; None where there is none, or where it is trained here.
 
         No input of the training: its digest says which file it must be, wherever that lies and whenever it was fetched.
         """
         name = BACKBONES.get(run.perceptual_backbone) if run.perceptual else None
+        if run.perceptual and run.perceptual_backbone == "effnet":
+            return EFFNET
         return WEIGHTS[name] if name else None
 
     def trajectory_errors(self) -> dict[str, list[str]]:

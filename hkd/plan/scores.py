@@ -10,7 +10,8 @@ from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, column, scores_of, split_view, views_of
 from hkd.settings.origins import ConfigError, check, nearest, read_yaml, stems
 from hkd.settings.sections import PublishedExtractor
-from hkd.store.published import WEIGHTS
+from hkd.store.packaged import EFFNET, PackagedFile
+from hkd.store.published import WEIGHTS, WeightFile
 
 OWN = ("metric", "perceptual")  # trained by the workflow, or shipped
 DIVERSITY = "hkd.experiment.network_scores"  # counts only where a table asks for it
@@ -19,6 +20,8 @@ NETWORKS = {  # kind of a network that is not trained here: the module that it i
     "random-inception": "hkd.metrics.features.inception",
     "dinov2": "hkd.metrics.features.vit",
     "clip": "hkd.metrics.features.vit",
+    "effnet": "hkd.metrics.features.photographs",
+    "random-effnet": "hkd.metrics.features.photographs",
 }
 
 
@@ -89,6 +92,17 @@ def published(plan: Plan, name: str) -> PublishedExtractor:
     return check(PublishedExtractor, read_yaml(path))
 
 
+def published_networks(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
+    """Return the networks behind the scores of a data set that are not trained here, by their name in views."""
+    names = extractor_names(plan, dataset)
+    return {own: published(plan, name) for own, name in names.items() if name not in OWN}
+
+
+def weights_of(settings: PublishedExtractor) -> WeightFile | PackagedFile | None:
+    """Return the pinned file of a network's weights; None: they are random."""
+    return EFFNET if settings.kind == "effnet" else WEIGHTS.get(settings.weights)
+
+
 def diversity_of(plan: Plan) -> str | None:
     """Return the LPIPS backbone of the benchmark's extractor; None: the perceptual network that is trained here."""
     own = plan.benchmark.extractor
@@ -97,21 +111,24 @@ def diversity_of(plan: Plan) -> str | None:
 
 def features_settings(plan: Plan, dataset: str) -> dict[str, Any]:
     """Return what defines the features of images, and the numbers made beside them."""
-    networks = _published(plan, dataset)
+    networks = published_networks(plan, dataset)
     backbone = diversity_of(plan)
-    files = {settings.weights for settings in networks.values()} | {f"lpips-{backbone}"}
+    pinned = {entry.sha256 for settings in networks.values() if (entry := weights_of(settings))}
+    if backbone:
+        pinned.add(WEIGHTS[f"lpips-{backbone}"].sha256)
+    known: list[WeightFile | PackagedFile] = [*(entry for _, entry in sorted(WEIGHTS.items())), EFFNET]
     return {
         "extractor": plan.benchmark.extractor,
         "scores": _meaning(plan, dataset),
         "networks": {name: settings.model_dump() for name, settings in networks.items()},
         "diversity": backbone,
-        "pins": [entry.sha256 for name, entry in sorted(WEIGHTS.items()) if name in files],
+        "pins": [entry.sha256 for entry in known if entry.sha256 in pinned],
     }
 
 
 def feature_code(plan: Plan, dataset: str) -> tuple[str, ...]:
     """Return the modules that pass images through the networks of a data set's scores, and ask each library."""
-    networks = {NETWORKS[settings.kind] for settings in _published(plan, dataset).values()}
+    networks = {NETWORKS[settings.kind] for settings in published_networks(plan, dataset).values()}
     diversity = (DIVERSITY,) if "lpips_diversity" in scores(plan, dataset) else ()
     return "hkd.metrics.measure", "hkd.experiment.extractors", *diversity, *sorted(networks)
 
@@ -131,8 +148,3 @@ def metrics_settings(plan: Plan, dataset: str, method: str) -> dict[str, Any]:
 def _meaning(plan: Plan, dataset: str) -> list[dict[str, Any]]:
     """Return what each score is made of: another definition under the same name is another number."""
     return [{**asdict(SCORES[name]), "title": ""} for name in scores(plan, dataset)]
-
-
-def _published(plan: Plan, dataset: str) -> dict[str, PublishedExtractor]:
-    names = extractor_names(plan, dataset)
-    return {own: published(plan, name) for own, name in names.items() if name not in OWN}

@@ -25,6 +25,7 @@ from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import Run
 from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
+from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
 
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
@@ -139,9 +140,12 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
     gpu = plan.processes(run) if plan.gpus else 0
     needs = Needs(gpu=gpu, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
     settings = _training_settings(plan, run)
+    # the network must still be built to read given weights, and the parameters still steer the sampler
+    kept = {"network": settings["network"], "params": settings["params"]}
+    if released := plan.released(dataset, method):
+        digest = read_card(released, dataset, method)["sha256"]
+        return Definition({}, {"released": digest, **kept}, needs=needs)
     if shipped := plan.shipped(dataset, method):
-        # the network must still be built to read the weights, and the parameters still steer the sampler
-        kept = {"network": settings["network"], "params": settings["params"]}
         return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
     perceptual = ("hkd.experiment.perceptual",) if run.perceptual else ()
     return Definition(
@@ -224,10 +228,19 @@ def _reference(plan: Plan, dataset: str) -> Definition:
     images = plan.layout.data(dataset, plan.reference_split(dataset)).manifest
     return Definition(
         inputs={"images": images, "extractors": extractor_files(plan, dataset)},
-        settings=features_settings(plan, dataset),
+        settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
         code=("hkd.data.image_set", *feature_code(plan, dataset)),
         needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=120),
     )
+
+
+def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
+    """Return what the reference is held against, by its content; empty where a benchmark names no such file."""
+    known = plan.benchmark.statistics.get(dataset)
+    if known is None:
+        return {}
+    held = content(known.path, Path(plan.layout.source_memory))
+    return {"statistics": {**known.model_dump(), "path": None, "holds": held}}
 
 
 def _features_files(

@@ -85,7 +85,7 @@ def other_starts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         start = line["start"]
         if start and start["weights"] != start["source"]:
             text = f"starts from the {start['weights']} weights of {start['base']}, where its source takes the"
-            found[line["title"]] = f"{text} {start['source']} ones: the shipped base has no others"
+            found[line["title"]] = f"{text} {start['source']} ones: the base was given, and has no others"
     return list(found.items())
 
 

@@ -1,6 +1,6 @@
-"""What paired runs say of an ordering: mean difference, Student's interval, the smallest difference they detect.
+"""What runs say of an ordering: mean difference, its interval, the smallest difference they detect.
 
-Pure arithmetic, no files. Both runs of a pair share a seed.
+Pure arithmetic, no files. Both runs of a pair share a seed; where single values are not kept, means are compared.
 """
 
 from __future__ import annotations
@@ -55,6 +55,42 @@ def paired(differences: Sequence[float], confidence: float, power: float) -> Pai
         seeds = smallest(lambda n: half(n) < abs(mean), above=count, ever=mean != 0)
     seen = detectable(sd / math.sqrt(count), count - 1, level=1 - confidence, power=power)
     return Paired(values, half(count), seen, verdict, seeds)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far two means lie apart, higher less lower, of runs that share no seeds or whose single values are not kept.
+
+    Attributes:
+        mean: difference of the means. half: of Welch's interval around it. detectable: as of `Paired`.
+    """
+
+    mean: float
+    half: float
+    detectable: float
+
+
+def unpaired(lower: Summary, higher: Summary, confidence: float, power: float) -> Apart:
+    """Return how far two means lie apart, each with the spread of its own seeds.
+
+    Source: Welch (1947) for the interval and its degrees of freedom.
+    """
+    parts = [(side.sd**2 / side.n, side.n - 1) for side in (lower, higher)]
+    variance = sum(part for part, _ in parts)
+    lost = sum((part / variance) ** 2 / freedom for part, freedom in parts) if variance else 0.0
+    freedom = 1 / lost if lost else float(sum(freedom for _, freedom in parts))
+    error = math.sqrt(variance)
+    seen = detectable(error, freedom, level=1 - confidence, power=power)
+    return Apart(higher.mean - lower.mean, quantile(freedom, confidence) * error, seen)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A mean over n seeds, two at least, and their standard deviation (ddof 1)."""
+
+    mean: float
+    sd: float
+    n: int
 
 
 def detectable(standard_error: float, freedom: float, *, level: float, power: float) -> float:

@@ -22,6 +22,7 @@ from hkd.settings.origins import nearest
 Derived = Literal["", "common", "sd", "min", "range_sd", "range_min"]
 SUFFIXES: tuple[Derived, ...] = ("common", "sd", "min", "range_sd", "range_min")
 FURTHER = ("perceptual", "inception", "dinov2", "clip")  # besides `own`; each has its file in configs/extractors
+COMPONENTS = 64  # of a view: full distances on 1,280 features drown in the bias of a few hundred images
 SEEN_AS = "C"  # how further networks are shown images: Pillow's antialiased bicubic, as their publishers do
 
 
@@ -69,6 +70,10 @@ def _others() -> Iterable[Score]:
         yield Score(f"fd_{network}", f"FD on {network}", "distance", f"{network}_{SEEN_AS}", "hkd")
         yield Score(f"kd_{network}", f"KD on {network}", "kid", f"{network}_{SEEN_AS}")
     yield Score("lpips_diversity", "Perceptual diversity", "network")
+    yield Score("kid_effnet", "KID on EfficientNet", "kid", f"effnet_{SEEN_AS}")
+    yield Score(
+        f"fd_effnet{COMPONENTS}", f"FD on {COMPONENTS} EfficientNet axes", "components", f"effnet_{SEEN_AS}", "hkd"
+    )
 
 
 def _key(program: str) -> str:
@@ -87,7 +92,7 @@ def _stem(score: str) -> str:
 
 
 NEIGHBOURS = ("precision", "recall", "density", "coverage")
-RESAMPLED = ("distance", "fdn", "kid", "inception_score", *NEIGHBOURS)
+RESAMPLED = ("distance", "components", "fdn", "kid", "inception_score", *NEIGHBOURS)
 _PLAIN = [*_distances(), *_others()]
 SCORES = {score.name: score for score in (*_PLAIN, *_bootstraps(_PLAIN))}
 FID_DIGESTS = frozenset(  # weights whose distance may be called FID: pt_inception-2015-12-05

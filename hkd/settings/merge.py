@@ -61,6 +61,10 @@ class Resolver:
             self._datasets[name] = self._read_dataset(name)
         return self._datasets[name]
 
+    def reads_files(self, name: str) -> bool:
+        """Return whether a data set is made from files of the user's."""
+        return reads_files(read_yaml(self._configs / f"datasets/{name}.yaml"))
+
     def run(self, dataset: str, method: str) -> Run:
         """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
         if (dataset, method) not in self._runs:

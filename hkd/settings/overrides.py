@@ -13,7 +13,9 @@ from hkd.settings.origins import ConfigError, Layers, from_mapping
 from hkd.settings.yaml_text import TextError, parse
 from hkd.store.lines import shortened
 
-PATHS = re.compile(r"source|results|figures|data\.[^.]+\.path|(set|methods\.[^.]+)\.weights_folder")
+PATHS = re.compile(
+    r"source|results|figures|data\.[^.]+\.path|released\.[^.]+\.[^.]+|(set|methods\.[^.]+)\.weights_folder"
+)
 
 
 def from_arguments(arguments: Sequence[str]) -> dict[str, Any]:

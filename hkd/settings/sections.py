@@ -227,7 +227,7 @@ class Run(Section):
     init_weights: Literal["averaged", "raw"] = "averaged"
     teacher: str | None
     perceptual: bool
-    perceptual_backbone: Literal["cnn", "lpips-vgg", "lpips-alex", "piq-vgg"]
+    perceptual_backbone: Literal["cnn", "effnet", "lpips-vgg", "lpips-alex", "piq-vgg"]
     perceptual_resize: Width | None
     conditional: bool
     weights_folder: FilePath
@@ -295,10 +295,13 @@ class Extractor(Section):
 
 
 class PublishedExtractor(Section):
-    """A feature network that is not trained here: weights in a local file of pinned digest, or seeded random ones."""
+    """A feature network that is not trained here: weights of pinned digest, or seeded random ones.
+
+    `weights` name a file that `hkd fetch` puts into `folder`; those of `effnet` come with a package.
+    """
 
     title: Title
-    kind: Literal["inception", "random-inception", "dinov2", "clip"]
+    kind: Literal["inception", "random-inception", "dinov2", "clip", "effnet", "random-effnet"]
     weights: str = ""
     folder: FilePath = "weights"
     seed: int = 0
@@ -325,12 +328,25 @@ class Table(Section):
         return tuple(column(name).name for name in names)
 
 
+class PublishedStatistics(Section):
+    """Statistics of reference images that others have published: an .npz with mu and sigma, and whose layout it has.
+
+    `within`: the largest Fréchet distance of our own reference from it; beyond, one of the two is of something else.
+    """
+
+    path: FilePath
+    layout: Literal["edm", "ttur", "adm", "clean-fid"] | None = None
+    within: Annotated[float, Field(gt=0, le=1e6)]
+
+
 class Benchmark(Section):
     """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds.
 
     Attributes:
         dataset: of the studies, unless a study's own section names one.
+        released: imported weights that stand for the training of a run: data set -> run (group/name) -> file.
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
+        statistics: published statistics by data set, that the reference made of its images is held against.
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
         compute: precision and ways of computing; see `Compute`.
@@ -352,8 +368,10 @@ class Benchmark(Section):
     rerun: Literal["code", "settings"] | None = None
     replace: bool = False
     leftovers: Literal["wait", "cancel"] = "wait"
+    released: dict[str, dict[str, FilePath]] = {}
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}
+    statistics: dict[str, PublishedStatistics] = {}
     tables: dict[str, Table]
     set: dict[str, Any] = {}
     set_trajectories: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hkd import job
@@ -26,6 +27,8 @@ def reference(
     from hkd.data.image_set import ImageSet
     from hkd.experiment.extractors import extractors, feature_cache
     from hkd.metrics.measure import reference_arrays
+    from hkd.metrics.references import held_against
+    from hkd.metrics.scoring import FeatureSet
     from hkd.plan.scores import scores
     from hkd.plan.stages import REFERENCE
     from hkd.store.artifacts import save_arrays
@@ -44,5 +47,9 @@ def reference(
         split=plan.reference_split(dataset),
         cache=feature_cache(plan),
     )
+    known, facts = plan.benchmark.statistics.get(dataset), {}
+    if known:
+        side = FeatureSet(arrays, "reference")
+        facts["statistics"] = held_against(side, Path(known.path), layout=known.layout, within=known.within)
     save_arrays(work.out(), arrays)
-    record.write(work.out(), n=len(images), extractor=networks["own"].name)
+    record.write(work.out(), n=len(images), extractor=networks["own"].name, **facts)

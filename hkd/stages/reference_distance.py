@@ -31,7 +31,7 @@ def reference_distance(
     """Compare the built reference with a published one of the same preprocessing class, and keep the distance."""
     from dataclasses import asdict
 
-    from hkd.metrics.references import Reference, load_reference
+    from hkd.metrics.references import built_reference, load_reference
     from hkd.metrics.references import reference_distance as between
     from hkd.metrics.scoring import FeatureSet
     from hkd.plan.chain import check
@@ -47,8 +47,7 @@ def reference_distance(
     extractor = side.extractors["own"]
     published = load_reference(file, layout=layout, dim=extractor.dim)
     kind = published.preprocessing
-    about = (kind, extractor.name, extractor.digest, str(side["split"]), str(side["images_digest"]))
-    built = Reference(side.gaussian(f"own_{kind}"), *about)
+    built = built_reference(side, kind)
     found = between(built, published)
     out = plan.layout.reference_folder(dataset).of(f"distance-{file.stem}.json")
     identity = {"extractor": extractor.name, "extractor_digest": extractor.digest, "preprocessing": kind}

@@ -1,4 +1,4 @@
-"""`hkd train`: the weights of one run, trained here or adopted from the shipped ones."""
+"""`hkd train`: the weights of one run, trained here or adopted from shipped or released ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAST = "last"
 
 def register(cli: Commands) -> None:
     """Add this file's command."""
-    cli.add(train, group="stages", short="Train one run, or adopt shipped weights")
+    cli.add(train, group="stages", short="Train one run, or adopt given weights")
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
     expect_digest: job.DigestOption = None,
     expect_code: job.CodeOption = None,
 ) -> None:
-    """Train one run, going on from its newest checkpoint; or adopt the shipped weights that answer it."""
+    """Train one run, going on from its newest checkpoint; or adopt the weights that were given for it."""
     from hkd.plan.stages import TRAIN
     from hkd.store.records import identity
 
@@ -67,7 +67,7 @@ def train(
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
     name, folder = identity(work.digest, work.inputs()), work.out().parent
-    if plan.shipped(dataset, method):
+    if plan.released(dataset, method) or plan.shipped(dataset, method):
         with interrupt.only_writer(folder):
             _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
@@ -158,17 +158,29 @@ def _train(
 
 def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str) -> None:
     from hkd.data.image_set import ImageShape
-    from hkd.store.shipped import shipped_weights
     from hkd.training.milestones import Milestones
 
-    shipped = str(plan.shipped(dataset, method))
-    state, card = shipped_weights(shipped)
+    state, card, facts = _given(plan, dataset, method)
     record = job.record(work, seed=seed)
-    print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     kept = Milestones(work.out().parent, "", ())  # nobody kept any
-    facts = {"route": "shipped", "budget": card["budget"], "diverged_at": None, "codes": []}
-    facts |= {"checkpoint": card["checkpoint"]} if "checkpoint" in card else {}
+    facts |= {"diverged_at": None, "codes": []}
     _finish(plan, work, dataset, method, name, (state, state), kept, ImageShape(**card["shape"]), record, facts)
+
+
+def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the weights that need no training, their card, and what a record says of them."""
+    if path := plan.released(dataset, method):
+        from hkd.experiment.importing import released, said_of
+
+        print(f"{method} on {dataset}: taking the released weights {path}", file=sys.stderr)
+        state, card = released(Path(path), plan.run(dataset, method), dataset=dataset, method=method)
+        return state, card, {"route": "released", **said_of(card)}
+    from hkd.store.shipped import shipped_weights
+
+    shipped = str(plan.shipped(dataset, method))
+    print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
+    state, card = shipped_weights(shipped)
+    return state, card, {"route": "shipped", **{key: card[key] for key in ("budget", "checkpoint") if key in card}}
 
 
 def _finish(
@@ -191,7 +203,7 @@ def _finish(
     from hkd.store.superseded import keep
 
     run, folder, (averaged, raw) = plan.run(dataset, method), work.out().parent, weights
-    steps = run.training.steps if facts["route"] != "shipped" else 0
+    steps = run.training.steps if facts["route"] == "train" else 0
     kept = milestones.hand_over(work.out("milestones"), record, steps)
     record.settings = run.model_dump(mode="json")
     document = run_document(

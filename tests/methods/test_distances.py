@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import hkd.experiment.perceptual as perceptual
 from hkd.experiment.networks import feature_network
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.methods.distances import LPIPS, PerceptualDistance, pseudo_huber
+from hkd.nets.efficientnet import random_state
 from hkd.seeding import stream
 from hkd.store.atomic import sha256
 from hkd.store.published import WEIGHTS
@@ -103,6 +105,17 @@ def test_lpips_resizes_where_it_is_told_to(alex, monkeypatch):
     up = [torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False) for x in (a, b)]
     with torch.no_grad():
         assert_close(ours(a, ours.features(b)), theirs(*up).flatten(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_distance_on_photographs_is_that_of_the_network_at_the_asked_side(tiny_run, tmp_path, monkeypatch):
+    torch.save(random_state(0), tmp_path / "weights.pth")
+    monkeypatch.setattr(perceptual, "located", lambda entry: tmp_path / "weights.pth")
+    run = tiny_run("methods/hkd").model_copy(update={"perceptual_backbone": "effnet", "perceptual_resize": 32})
+    distance = distance_of(run, None)
+    a, b = pictures(0), pictures(1)
+    assert [found.shape[-1] for found in distance.features(a)] == [16, 8, 4, 2]
+    assert_close(distance(a, distance.features(a)), torch.zeros(len(a)))
+    assert float(distance(a, distance.features(b)).min()) > 0
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from hkd.metrics.features.extract import FunctionExtractor, extract
 from hkd.metrics.features.inputs import MetricError
-from hkd.metrics.references import Reference, load_reference, reference_distance
+from hkd.metrics.references import Reference, held_against, load_reference, reference_distance
 from hkd.metrics.scores.moments import gaussian_of
+from hkd.metrics.scoring import FeatureSet
 from tests.fuzzed import COMPARED, refused
 
 STATISTICS = {"mu": np.arange(4.0), "sigma": np.diag([1.0, 2.0, 3.0, 4.0])}
@@ -117,3 +119,22 @@ def test_a_damaged_reference_is_refused_in_one_line(tmp_path: Path, write: Calla
 
     read = lambda: load_reference(tmp_path / "a.npz")  # noqa: E731
     assert refused(tmp_path / "a.npz", read, count, MetricError, same) > count // 2
+
+
+def feature_set(rows: np.ndarray) -> FeatureSet:
+    facts = {"name": "FD-tiny", "input_size": 24, "dim": rows.shape[1], "digest": "e" * 64, "value_map": "own"}
+    texts = {"eyes": json.dumps({"own": facts}), "images_digest": "d" * 64, "split": "train"}
+    return FeatureSet({"own_A": rows, "n": np.array(len(rows)), **{k: np.array(v) for k, v in texts.items()}}, "x")
+
+
+def test_a_built_reference_is_held_against_published_statistics(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    side = feature_set(rows)
+    own, other = tmp_path / "own-32x32.npz", tmp_path / "other-64x64.npz"
+    np.savez(own, mu=rows.mean(axis=0), sigma=np.cov(rows, rowvar=False))
+    np.savez(other, mu=rows.mean(axis=0) + np.array([1.0, 0.0, 0.0]), sigma=np.cov(rows, rowvar=False))
+    facts = held_against(side, own, layout=None, within=0.01)
+    assert facts["file"] == "own-32x32.npz" and abs(facts["distance"]) < 1e-9
+    with pytest.raises(MetricError, match=r"other-64x64.npz: 1 from the 60 images .* where 0.01 is the most; .*within"):
+        held_against(side, other, layout=None, within=0.01)
+    assert held_against(side, other, layout="edm", within=1.5)["largest_mean"] == pytest.approx(1.0)

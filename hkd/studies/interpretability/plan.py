@@ -254,7 +254,7 @@ def _factors(plan: Plan, dataset: str, method: str, seed: int | str, order: str)
             **spectrum_settings(plan).model_dump(mode="json", include={"ascending", "edges"}),
             "preprocessing": plan.extractor(dataset, "metric").preprocessing,
         },
-        code=("hkd.studies.interpretability.band_swaps", *run_code(plan, dataset, method)),
+        code=("hkd.studies.interpretability.band_swaps", "hkd.experiment.extractors", *run_code(plan, dataset, method)),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=120),
     )
 
