@@ -59,6 +59,6 @@ class MilestoneQuality:
         return sample_images(self._built, self._run, self._shape, span, seed=self._seed, nfe=self._nfe, to=self._to)
 
 
-def as_arrays(found: Frechet, suffix: str = "") -> dict[str, np.ndarray]:
-    """Return a distance as arrays of one number each, `fdn` and `fd` with a suffix."""
-    return {f"fdn{suffix}": np.array([found.fdn]), f"fd{suffix}": np.array([found.distance])}
+def as_arrays(found: Frechet) -> dict[str, np.ndarray]:
+    """Return a distance as arrays of one number each."""
+    return {"fdn": np.array([found.fdn]), "fd": np.array([found.distance])}

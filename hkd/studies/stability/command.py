@@ -33,12 +33,11 @@ def stability(
 
     from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality, as_arrays
-    from hkd.store.artifacts import Arrays, read_arrays
+    from hkd.store.artifacts import read_arrays
     from hkd.store.atomic import write_json
     from hkd.store.chunks import clear, in_parts
     from hkd.store.records import identity
     from hkd.studies.stability.plan import MEASURED
-    from hkd.studies.stability.table import RAW
     from hkd.training.milestones import kept_milestones
 
     plan = job.plan(benchmark, config)
@@ -71,16 +70,16 @@ def stability(
             tick=tick,
         )
 
-        def measured(weights: list[Path], suffix: str) -> Arrays:
-            """Return the distances at some weights, those found before an interruption with them."""
-            name = f"{identity(work.digest, record.inputs)}{suffix}"
-            return in_parts(
-                parts, name, len(weights), 1, lambda k, _: as_arrays(quality.at(weights[k]), suffix), interrupt.check
+        def measured(weights: list[Path], kind: str) -> dict[str, list[float]]:
+            """Return the distances at some weights, with those that were found before an interruption."""
+            name = f"{identity(work.digest, record.inputs)}-{kind}"
+            found = in_parts(
+                parts, name, len(weights), 1, lambda k, _: as_arrays(quality.at(weights[k])), interrupt.check
             )
+            return {score: array.tolist() for score, array in found.items()}
 
-        found = measured(kept.weights, "") | measured(kept.raw, RAW)
-    values = {name: array.tolist() for name, array in found.items()}
-    content = {"n": sampling.n_samples, "total": kept.total, "steps": kept.steps, "metrics": values}
+        averaged, raw = measured(kept.weights, "ema"), measured(kept.raw, "raw")
+    content = {"n": sampling.n_samples, "total": kept.total, "steps": kept.steps, "metrics": averaged, "raw": raw}
     content |= {"doubt": told} if (told := doubt(plan, dataset)) else {}
     write_json(work.out(), content)
     record.write(work.out())

@@ -23,8 +23,6 @@ COLUMNS = (
     "reported_sd",
     "note",
 )
-RAW = "_raw"
-"""Ends the names of what was measured at weights that are not averaged."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def lines(
         near = next((s for s in left if abs(s - share) <= 0.5 / epochs), None)
         row = left.pop(near) if near is not None else None
         measured = {"step": step, "seeds": len(runs)}
-        for suffix in ("", RAW):
-            measured |= _over_seeds([run["metrics"][f"fdn{suffix}"][k] for run in runs], suffix)
+        for weights, suffix in (("metrics", ""), ("raw", "_raw")):
+            measured |= _over_seeds([run[weights]["fdn"][k] for run in runs], suffix)
         initial = {} if kept is None else {"initial_share": f"{kept(step):.2g}"}
         beside = _reported(row)
         notes = [f"an estimate: {runs[0]['doubt']}"] if runs[0].get("doubt") else []

@@ -6,7 +6,7 @@ from hkd.studies.stability.figure import caption, checkpoints, stability_figure
 from hkd.studies.stability.table import PrintedRow, lines
 
 RUNS = [
-    {"total": 100, "steps": [0, 50, 100], "metrics": {"fdn": fdn, "fdn_raw": fdn}}
+    {"total": 100, "steps": [0, 50, 100], "metrics": {"fdn": fdn}, "raw": {"fdn": fdn}}
     for fdn in ([90.0, 30.0, 10.0], [90.0, 34.0, 12.0])
 ]
 

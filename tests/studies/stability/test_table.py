@@ -11,7 +11,7 @@ PRINTED = [PrintedRow(None, 400.0, None), PrintedRow(0, 12.0, 0.3), PrintedRow(9
 
 def run(*fdn):
     raw = [2 * value for value in fdn]
-    return {"total": 100, "steps": [0, 10, 50, 100], "metrics": {"fdn": list(fdn), "fdn_raw": raw}}
+    return {"total": 100, "steps": [0, 10, 50, 100], "metrics": {"fdn": list(fdn)}, "raw": {"fdn": raw}}
 
 
 def test_milestones_meet_the_printed_epochs_of_ten():
