@@ -46,11 +46,11 @@ rule samples_figure:
         **WORK.resources("samples_figure"),
     params:
         digest=WORK.digest("samples_figure", table=SAMPLES),
+        table=SAMPLES,
     shell:
         ". {resources.environment:q};"
-        " exec hkd figure samples "
-        + SAMPLES
-        + " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        " exec hkd figure samples {params.table:q}"
+        " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule ablations_figure:
@@ -67,11 +67,11 @@ rule ablations_figure:
         **WORK.resources("ablations_figure"),
     params:
         digest=WORK.digest("ablations_figure", table=ABLATIONS),
+        table=ABLATIONS,
     shell:
         ". {resources.environment:q};"
-        " exec hkd figure ablations "
-        + ABLATIONS
-        + " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
+        " exec hkd figure ablations {params.table:q}"
+        " --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
 
 
 rule error_table:

@@ -22,7 +22,7 @@ def collected(root, marks: str, files: Iterable[str] = ()) -> dict[str, set[str]
 
 def test_every_kind_of_longer_proof_has_one_in_ci(root):
     """But for those of which the default tests run a shorter one: the same function, on fewer cases."""
-    slow = collected(root, "slow and not gpu")
+    slow = collected(root, "slow and not gpu and not release")
     everyday, in_ci = collected(root, "not slow and not gpu", slow), collected(root, "slow and ci", slow)
     longer = {file for file, tests in slow.items() if tests - everyday.get(file, set())}
     assert len(longer) >= 7

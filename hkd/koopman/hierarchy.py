@@ -91,7 +91,7 @@ class HKDNet(nn.Module):
             to_sigma: noise level to which the latents are moved before they are decoded, eps unless given.
         Raises:
             ValueError: for a noise level outside [eps, T], where it can be seen without waiting for a device, for
-                classes that are missing, and for weights of another type than float32.
+                classes that are missing, and for weights of less precision than float32.
         Source: HKD, Algorithm 2: D({exp((eps - t) A) E(x_t)}).
         """
         to_sigma = self.settings.sigma_min if to_sigma is None else to_sigma
@@ -102,7 +102,7 @@ class HKDNet(nn.Module):
     def encode(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Latents:
         """Return the latents of x at noise level sigma."""
         self._check(sigma)
-        if (kind := next(self.net.parameters()).dtype) != torch.float32:
+        if (kind := next(self.net.parameters()).dtype).itemsize < torch.float32.itemsize:
             raise ValueError(f"weights: {kind}, and states are float32; for bfloat16 set `compute.precision` instead.")
         coefficients = self.net.coefficients(noise_levels(sigma, x.device))
         # what the encoder is told concerns its embedding alone: the input is scaled by its true noise level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -202,10 +203,13 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path):
 
     def peak(count: int) -> int:
         source = ffhq(tmp_path / f"set{count}", pixels(count, 64))
+        gc.collect()
+        gc.freeze()  # beside the many objects of other tests, cycles of garbage would be left for long
         tracemalloc.start()
         keep(open_source(source), tmp_path / f"kept{count}", "")
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+        gc.unfreeze()
         return found
 
     peak(5)  # what is loaded once

@@ -40,7 +40,7 @@ def call(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "method", "more"),
     [
-        ("cifar10 ddpm++", "methods/edm", {"augment_dim": 9}),
+        pytest.param("cifar10 ddpm++", "methods/edm", {"augment_dim": 9}, marks=pytest.mark.ci),
         ("cifar10 ncsn++", "methods/edm_ve", {"augment_dim": 9, **NCSNPP}),
         ("cifar10 ddpm++ conditional", "methods/edm_cond", {"augment_dim": 9, "label_dim": 10}),
     ],

@@ -19,6 +19,7 @@ from hkd.data.trajectories import Trajectories
 from hkd.draws import StreamDraws
 from hkd.experiment import build as experiment
 from hkd.experiment.perceptual import perceptual as distance_of
+from hkd.nets.efficientnet import random_state
 from hkd.plan.runs import Plan
 from hkd.seeding import stream
 from hkd.settings.origins import ConfigError
@@ -76,8 +77,9 @@ def test_the_choices_are_those_of_the_config(tiny_run):
 @torch.no_grad()
 def test_no_two_values_of_a_choice_do_the_same(key, tiny_run, build, batch):
     seen = {}
+    base = BASE | ({"closure_weight": 0.5} if key == "closure_norm" else {})
     for value in CHOICES[key]:
-        method = build(tiny_run("methods/hkd", params={**BASE, key: value})).eval()
+        method = build(tiny_run("methods/hkd", params={**base, key: value})).eval()
         for index, generator in enumerate(method.student.koopman_parameters()):
             size = 0.3 / method.student.time.span  # in sigma-time rates count 80 times as much
             generator.copy_(size * torch.randn(generator.shape, generator=stream(0, "rates", index)))
@@ -154,6 +156,8 @@ def backbones(tmp_path_factory):
         for name in set(BACKBONES.values()):
             pinned = replace(WEIGHTS[name], sha256=sha256(folder / WEIGHTS[name].filename))
             patch.setitem(WEIGHTS, name, pinned)
+        torch.save(random_state(1), folder / "effnet.pth")
+        patch.setattr("hkd.experiment.perceptual.located", lambda entry: folder / "effnet.pth")
         yield folder
 
 

@@ -104,6 +104,7 @@ def test_every_figure_of_the_paper_has_a_producer(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_snakemake_finds_the_same_producers(tmp_path):
     names = [file for _, file, _ in FIGURE.findall((ROOT / "paper_figures/README.md").read_text())]
     counted, _ = dry_run("ffhq64", tmp_path, *(f"paper_figures/ffhq64/{file}" for file in names))

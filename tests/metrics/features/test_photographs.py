@@ -108,6 +108,7 @@ def trained() -> FunctionExtractor:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_the_trained_network_sees_more_in_damaged_photographs_than_in_others(trained):
     """Crops of one photograph: others of it are near, the same ones blurred or with swapped colours are far."""
     real, alike = patches(150, 0, resolution=64), patches(150, 1, resolution=64)

@@ -29,7 +29,8 @@ def changed(**study) -> Plan:
 
 STUDY = ambiguity.settings(plan())
 RUN = [name for name, variation in STUDY.variations.items() if variation.set]
-EXPLAINED = {"coupling"}  # not a reading of the paper but a question of ours: abl_coupled
+# not readings of the paper but questions of ours: abl_coupled, abl_closure_loss
+EXPLAINED = {"coupling", "closure_norm"}
 
 
 def flat(values: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
