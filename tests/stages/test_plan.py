@@ -80,6 +80,7 @@ def test_images_of_unknown_size_cannot_be_planned(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_cpu_is_probed_in_less_than_a_minute_of_its_time(smoke_plan):
     import time
 
