@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all coverage lint format weights ship readme dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-release own dist coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ $(VENV)/.installed-slurm: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[test,slurm]'
 	touch $@
 
+$(VENV)/.installed-photos: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[photos]'
+	touch $@
+
 table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
 	$(SNAKEMAKE) results/table1.csv paper_figures/samples.pdf
 
@@ -42,13 +46,28 @@ table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about half an hour)
 	$(SNAKEMAKE) results/budget.csv paper_figures/budget.pdf
 
-ablations: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (40 minutes of one core)
-	$(SNAKEMAKE) --configfile configs/benchmarks/ablations.yaml -- results/ablations/table3.csv \
-		results/ablations/trajectory_error.csv paper_figures/ablations/ablations.pdf
+ablations: $(VENV)/.installed  ## the paper's ablations over ten paired seeds, and which orders they resolve (70 minutes of two cores)
+	$(SNAKEMAKE) --configfile configs/benchmarks/ablations.yaml -- results/ablations/paired.csv \
+		results/ablations/table3.csv paper_figures/ablations/ablations.pdf
+
+variants: $(VENV)/.installed  ## HKD and all ablations over three seeds, with errors over time (40 minutes of one core)
+	$(SNAKEMAKE) --configfile configs/benchmarks/variants.yaml -- results/variants/table3.csv \
+		results/variants/trajectory_error.csv paper_figures/variants/ablations.pdf
 
 interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors over three seeds, and what they say (half an hour)
 	$(SNAKEMAKE) --configfile configs/benchmarks/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
+
+OWN := configs/benchmarks/own.yaml
+own: $(VENV)/.installed-photos  ## your own images: make own SOURCE=zip, folder or archive [RESOLUTION=32]; says first how long it takes
+	@test -n "$(SOURCE)" || { echo "say make own SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
+	@$(BIN)/hkd forecast --benchmark $(OWN) --config "source=$(SOURCE)" \
+		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
+	$(SNAKEMAKE) --configfile $(OWN) --config "source=$(SOURCE)" \
+		$(if $(RESOLUTION),"data={images: {resolution: $(RESOLUTION)}}") \
+		-- results/own/table1.csv results/own/nearest.csv paper_figures/own/samples.pdf
+	@sed -n 's/^- //p' paper_figures/own/nearest.md
+	@echo "Look at paper_figures/own/samples.png and, for repeated images, at paper_figures/own/nearest.png"
 
 figures: $(VENV)/.installed  ## every figure of the embedded default
 	$(SNAKEMAKE) figures
@@ -79,6 +98,14 @@ test-slurm-ci: $(VENV)/.installed-slurm
 
 test-all: test test-slow test-slurm  ## every test that needs no GPU (an hour)
 
+dist: $(VENV)/.installed  ## sdist and wheel, with the workflow and the shipped weights in both, below dist/
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) build
+	$(BIN)/python -m build --outdir dist .
+
+# installs the wheel with all that it needs into a clean environment; PIP_ARGS as for the first install
+test-release: $(VENV)/.installed-test  ## build, install into a clean environment, run in an empty folder
+	HKD_RELEASE_INSTALL="-c constraints.txt $(PIP_ARGS)" $(ONE_THREAD) $(BIN)/python -m pytest -m release -rs
+
 coverage: $(VENV)/.installed-test  ## the default tests with a coverage report
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
@@ -94,15 +121,34 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules workflow
 
-weights: $(VENV)/.installed  ## retrain the shipped weights from nothing and compare them with their cards (two hours of one core)
+# Each row alone, too: `make weights-hkd`. A training that was stopped goes on where it was.
+STUDENTS := configs/benchmarks/students.yaml
+
+weights: weights-bases weights-students  ## retrain all shipped weights and compare them with their cards (a night of two cores)
+
+weights-bases: $(VENV)/.installed  ## bases and feature networks from nothing (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml
 
-ship: weights  ## replace the shipped weights by the retrained ones
+weights-students: $(VENV)/.installed  ## rows of Table 1 to their plateau, from the shipped bases
+	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/table1.csv
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS)
+
+weights-%: $(VENV)/.installed
+	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/shapes16/methods/$*/seed0/metrics/nfe1.json
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS) --only methods/$*
+
+ship: $(VENV)/.installed  ## replace the shipped weights by the retrained ones: the bases first, then students from them
+	$(MAKE) weights-bases
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml --write
+	$(MAKE) weights-students
+	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS) --write
 
 readme: table1  ## put the table and the sample grid of the embedded run into README.md
 	$(BIN)/hkd readme
+
+profile: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
+	$(BIN)/hkd profile
 
 dag: $(VENV)/.installed  ## what the main job would run
 	$(BIN)/snakemake -n --quiet=rules results/table1.csv

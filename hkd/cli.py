@@ -20,10 +20,13 @@ STAGES = (  # in the order in which the workflow runs them
         "distance",
         "reference_distance",
         "config",
+        "plan",
         "fetch",
+        "data",
         "import_weights",
         "ports",
         "records",
+        "profile",
         "ship",
         "findings",
     ),
@@ -77,6 +80,7 @@ class Commands:
         )
         self.app.callback()(_nothing)  # or typer would take an application of one command for the command itself
         self._figures = self._section("figure", "Draw a figure as PDF, PNG and caption", "compare and report")
+        self._data = self._section("data", "Keep data sets in one form, and check them", "stages")
         self._config = self._section("config", "Look at settings", "look and edit")
 
     def add(self, command: Callable[..., None], *, group: str, short: str, name: str | None = None) -> None:
@@ -89,6 +93,10 @@ class Commands:
     def add_figure(self, command: Callable[..., None], name: str | None = None) -> None:
         """Add a command to `hkd figure`."""
         self._figures.command(name)(command)
+
+    def add_data(self, command: Callable[..., None], name: str | None = None) -> None:
+        """Add a command to `hkd data`."""
+        self._data.command(name)(command)
 
     def add_config(self, command: Callable[..., None], name: str | None = None) -> None:
         """Add a command to `hkd config`."""

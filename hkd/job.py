@@ -102,10 +102,11 @@ def plan_of_one(benchmark: str, overrides: list[str] | None, **options: tuple[st
         ConfigError: an override is none, or there is no such benchmark.
     """
     from hkd.plan.runs import Plan
-    from hkd.settings.names import check_benchmark
+    from hkd.settings.names import check_benchmark, named_benchmark
     from hkd.settings.overrides import from_arguments, from_options, refuse_old_environment
 
     refuse_old_environment()
+    benchmark = named_benchmark(benchmark)
     check_benchmark(benchmark)
     return Plan.load(benchmark, from_arguments(overrides or []), options=from_options(options))
 

@@ -18,11 +18,11 @@ from typing import Any
 from hkd import devices, owner
 from hkd.plan import targets
 from hkd.plan.check import check_folders, check_settings
-from hkd.plan.rows import most_processes
+from hkd.plan.rows import most_processes, printed
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work
-from hkd.settings.merge import CONFIGS, DEFAULT, handed_on
+from hkd.settings.merge import CONFIGS, DEFAULT, RUN_GROUPS, SHIPPED, handed_on
 from hkd.settings.origins import ConfigError, Layers, from_mapping
 from hkd.store.atomic import write_json, write_text
 from hkd.store.paths import METHOD
@@ -83,7 +83,7 @@ class Rules:
         parts = {part.name: part for study in plan.studies.values() for part in study.parts}
         self.stages: dict[str, Stage] = {**STAGES, **parts}
         self.local = sorted(name for name, stage in self.stages.items() if stage.local)
-        self.groups = ("methods", "ablations", *(study.name for study in plan.studies.values() if study.runs))
+        self.groups = (*RUN_GROUPS, SHIPPED, *(study.name for study in plan.studies.values() if study.runs))
         self._work = cache(self._described)
 
     def outputs(self, stage: str, **fixed: Any) -> dict[str, Any]:
@@ -136,6 +136,10 @@ class Rules:
         """Return the tables of the benchmark that are made."""
         files = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
         return [file for file in files if Path(file).exists()]
+
+    def reproduces(self) -> bool:
+        """Return whether anything was printed of a table that the benchmark makes."""
+        return any(printed(self._plan, table) for table in self._plan.tables.values())
 
     def table_targets(self) -> list[str]:
         """Return every table that the benchmark makes, those of studies among them."""

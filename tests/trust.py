@@ -17,6 +17,11 @@ UNKNOWN, NOTHING_DAMAGED = "cannot be known", "–"
 
 ATTACKS = {
     "pickles of CIFAR-10: calls, state, nesting, bombs": ("tests/data/test_plain_pickles.py",),
+    "released weights: pickles of networks, files of torch, their cards": (
+        "tests/imported/test_network_pickles.py",
+        "tests/imported/test_importing.py",
+        "tests/plan/test_released.py",
+    ),
     "CIFAR-10's archive: flipped bits, truncation, bombs, links": ("tests/data/test_cifar.py",),
     "pictures: programs, formats, orientation, transparency, frames, bombs": (
         "tests/data/test_decoding.py",
@@ -24,6 +29,7 @@ ATTACKS = {
         "tests/data/test_structure.py",
     ),
     "single pictures, masks and arrays of users": ("tests/data/test_pictures.py", "tests/data/test_picture_arrays.py"),
+    "digests of kept sets, CIFAR-10 in every form": ("tests/data/test_tree.py",),
     "folders and zips: names, links, copies, bombs": ("tests/data/test_picture_files.py", "tests/data/test_sources.py"),
     "labels and class folders": ("tests/data/test_picture_labels.py", "tests/stages/test_own_images.py"),
     "array files of other programs": ("tests/data/test_foreign.py",),

@@ -1,13 +1,15 @@
-"""The python archive of CIFAR-10, read without trusting it.
+"""CIFAR-10 as its authors publish it, read without trusting it: the python and the binary archive, and their folders.
 
-Its batches are pickles, and a pickle may call any function; they are read by a machine that builds plain values alone.
-Members are read from the archive and never unpacked, and the archive is read to its end, where gzip keeps the sum of
-all bytes: a flipped bit is found wherever it is.
+The python archive's batches are pickles, and a pickle may call any function; they are read by a machine that builds
+plain values alone. A binary batch has a byte of class and 3,072 of pixels for each image. Members are read from the
+archive and never unpacked, and the archive is read to its end, where gzip keeps the sum of all bytes: a flipped bit is
+found wherever it is.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
@@ -25,11 +27,22 @@ from hkd.store.atomic import sha256
 from hkd.store.lines import printable, reason
 
 BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # without the test batch, as in EDM's zip
+BINARY = tuple(f"{name}.bin" for name in BATCHES)
+FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")  # what the archives unpack to, as torchvision keeps the first
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
 # Of the archive that its authors publish: they give its MD5, c58f30108f718f92721af3b95e74349a; this is its SHA-256,
 # as Keras pins it
 OFFICIAL = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+# MD5 of what else its authors publish, and of the batches in their archive, as torchvision pins them
+OFFICIAL_BINARY = "c32a1d4ab5d03f1284b67883e8d87530"
+OFFICIAL_BATCHES = (
+    "c99cafc152244af753f735de768cd75f",
+    "d4bba439e000b95fd0a9bffe97cbabec",
+    "54ebc095f3ab1f0389bbae665268c751",
+    "634d18415352ddfa80567beed471001a",
+    "482c414d41f54cd18b22e5b47cb7c3cb",
+)
 MAX_MEMBER_BYTES = 64 << 20  # a genuine batch has 31 million
 MAX_ARCHIVE_BYTES = 256 << 20  # the genuine archive has 170 million, and 186 million when it is unpacked
 MAX_MEMBERS = 1000  # it has 9
@@ -37,7 +50,7 @@ GZIP = b"\x1f\x8b"
 PIECE = 1 << 20
 MAX_PICTURES = 20  # of which none is a batch: it is no archive of CIFAR-10
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-REMEDY = "give the original cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
+REMEDY = "give the original cifar-10-python.tar.gz or cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
 # what readers of tar and gzip raise for damage
 DAMAGE = (
     tarfile.TarError,
@@ -54,16 +67,21 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class CifarTraining:
-    """The training images, uint8 (N, 3, 32, 32), their classes 0 .. 9, and which archive they are from."""
+    """The training images, uint8 (N, 3, 32, 32), their classes 0 .. 9, and which archive they are from.
+
+    `archive`: `official` when the files are, byte for byte, those of the authors, `other` when they are not, and
+    `unknown` where no digest of such files is known.
+    """
 
     images: NDArray[np.uint8]
     labels: list[int]
     sha256: str
+    archive: str
 
     @property
     def about(self) -> dict[str, str]:
-        """What a prepared set says of the archive: `official` when it is, byte for byte, the one of the authors."""
-        return {"archive": "official" if self.sha256 == OFFICIAL else "other", "archive_sha256": self.sha256}
+        """What a prepared set says of where its images are from."""
+        return {"archive": self.archive, "archive_sha256": self.sha256}
 
 
 def read_cifar10(path: Path) -> CifarTraining:
@@ -72,13 +90,71 @@ def read_cifar10(path: Path) -> CifarTraining:
     Raises:
         DataError: the archive is damaged, incomplete, too large, holds unexpected content or tries to run code.
     """
-    members, digest = _read_members(path)
-    missing = [name for name in BATCHES if name not in members]
+    folder = batches_in(path)
+    members, digest = _read_files(folder) if folder else _read_members(path)
+    names = BINARY if set(BINARY) & members.keys() else BATCHES
+    missing = [name for name in names if name not in members]
     if missing:
-        raise DataError(f"{path}: no member {missing[0]}; expected {BATCHES[0]} to {BATCHES[-1]}; {REMEDY}")
-    parts = [_read_batch(members[name], f"{path}, {name}") for name in BATCHES]
+        raise DataError(f"{path}: no member {missing[0]}; expected {names[0]} to {names[-1]}; {REMEDY}")
+    read = _read_binary if names == BINARY else _read_batch
+    parts = [read(members[name], f"{path}, {name}") for name in names]
     labels = [label for _, labels in parts for label in labels]
-    return CifarTraining(np.concatenate([pixels for pixels, _ in parts]), labels, digest)
+    archive = _known_files(members) if folder else _known_archive(path, digest, names)
+    return CifarTraining(np.concatenate([pixels for pixels, _ in parts]), labels, digest, archive)
+
+
+def batches_in(path: Path) -> Path | None:
+    """Return the folder of batches that a path is, or that lies in it as torchvision keeps it; None where neither."""
+    for folder in (path, *(path / name for name in FOLDERS)):
+        if folder.is_dir() and ((folder / BATCHES[0]).is_file() or (folder / BINARY[0]).is_file()):
+            return folder
+    return None
+
+
+def _read_files(folder: Path) -> tuple[dict[str, bytes], str]:
+    """Return the content of the batches in a folder by name, and one digest of all of them."""
+    found, whole = {}, hashlib.sha256()
+    for name in (*BATCHES, *BINARY):
+        if (folder / name).is_file():
+            try:
+                with open(folder / name, "rb") as file:
+                    content = file.read(MAX_MEMBER_BYTES + 1)
+            except OSError as error:
+                raise DataError(f"{folder / name}: cannot be read ({error.strerror}); check its permissions") from None
+            if len(content) > MAX_MEMBER_BYTES:
+                raise DataError(f"{folder / name}: more bytes than any CIFAR-10 batch has; {REMEDY}")
+            found[name] = content
+            whole.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return found, whole.hexdigest()
+
+
+def _known_archive(path: Path, digest: str, names: tuple[str, ...]) -> str:
+    """Return whether an archive is the published one of its kind."""
+    if names == BATCHES:
+        return "official" if digest == OFFICIAL else "other"
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return "official" if found == OFFICIAL_BINARY else "other"
+
+
+def _known_files(members: dict[str, bytes]) -> str:
+    """Return whether batches of a folder are the published ones; of binary ones no digests are published."""
+    if BATCHES[0] not in members:
+        return "unknown"
+    found = tuple(hashlib.md5(members[name], usedforsecurity=False).hexdigest() for name in BATCHES)
+    return "official" if found == OFFICIAL_BATCHES else "other"
+
+
+def _read_binary(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:
+    """Return the images and classes of one binary batch."""
+    rows = np.frombuffer(content, np.uint8)
+    width = 1 + int(np.prod(SHAPE))
+    if not len(rows) or len(rows) % width:
+        raise DataError(f"{where}: {len(rows):,} bytes, expected {width:,} for each image; {REMEDY}")
+    rows = rows.reshape(-1, width)
+    if rows[:, 0].max() >= len(CLASSES):
+        raise DataError(f"{where}: a class of {rows[:, 0].max()}, expected 0 to {len(CLASSES) - 1}; {REMEDY}")
+    return np.ascontiguousarray(rows[:, 1:]).reshape(-1, *SHAPE), rows[:, 0].tolist()
 
 
 def _read_members(path: Path) -> tuple[dict[str, bytes], str]:
@@ -118,7 +194,7 @@ def _walk(stream: _Bounded, path: Path) -> dict[str, bytes]:
             if not 0 <= member.size <= MAX_MEMBER_BYTES:
                 shown = printable(name)[:80]
                 raise DataError(f"{path}, {shown}: {member.size:,} bytes, more than any CIFAR-10 batch has; {REMEDY}")
-            if name not in BATCHES:
+            if name not in BATCHES and name not in BINARY:
                 continue
             if name in found or not member.isfile():
                 raise DataError(f"{path}, {name}: occurs twice or is not a file; {REMEDY}")

@@ -16,7 +16,7 @@ from hkd.data.picture_files import CIFAR_BATCH, HEAD_BYTES, TARS, PictureFiles
 from hkd.data.picture_folder import FolderPictures
 from hkd.data.picture_zip import ZipPictures
 
-ACCEPTED = f"an EDM-format zip, a folder of images ({EXPECTED}), or cifar-10-python.tar.gz"
+ACCEPTED = f"an EDM-format zip, a folder of images ({EXPECTED}), a prepared set, or cifar-10-python.tar.gz"
 TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError, ValueError, OverflowError, MemoryError)
 PEEKED, PEEKED_BYTES = 16, 512 << 20  # members of a tar, and bytes, that are passed by to learn what it is
 

@@ -1,4 +1,4 @@
-"""Sources of real images: a zip in EDM's format, a folder, or the python archive of CIFAR-10.
+"""Sources of real images: a zip in EDM's format, a folder, a prepared set, or CIFAR-10 as its authors publish it.
 
 Every source gives uint8 (C, H, W) images of one square size, one at a time, with a class or without. An input that it
 cannot use is refused in one line: file, what was found, what was expected, what to do. Which files are pictures, and
@@ -23,11 +23,13 @@ from hkd.data import cifar
 from hkd.data.containers import ACCEPTED, check_kind, find_pictures, is_single_picture, is_tar, is_zip, other_tar
 from hkd.data.decoding import centre_square, channels_first, decode, encode_png, size, square_size
 from hkd.data.file_names import text_of
+from hkd.data.image_set import IMAGES, MANIFEST, ImageSet
 from hkd.data.picture_files import ARRAYS, LABEL_FILE
 from hkd.data.picture_labels import empty_classes, picture_labels
 from hkd.seeding import permutation
 from hkd.store.atomic import atomic_path
 from hkd.store.lines import printable
+from hkd.store.refusals import ArtifactError
 
 Item = tuple[NDArray[np.uint8], int | None]
 
@@ -40,7 +42,7 @@ def open_source(
     class_folders: bool = False,
     skip_unreadable: bool = False,
 ) -> Source:
-    """Return the images at `path`: an EDM-format zip, a folder of images, or CIFAR-10's python archive.
+    """Return the images at `path`: an EDM-format zip, a folder of images, a prepared set, or CIFAR-10's archives.
 
     Args:
         resolution: crop every image to its central square and resize it (Lanczos) to this many pixels; without it,
@@ -59,6 +61,10 @@ def open_source(
     check_kind(path, ACCEPTED)
     if path.is_file() and path.suffix.lower() in ARRAYS:
         raise DataError(f"{path}: an array file is not accepted; write its images as PNG files and give {ACCEPTED}")
+    if cifar.batches_in(path):
+        return CifarArchive(path, resolution=resolution)
+    if (path / MANIFEST).is_file() and (path / IMAGES).is_file():
+        return PreparedFolder(path, resolution=resolution)
     if path.is_dir() or is_zip(path):
         return ImageFiles(
             path,
@@ -116,7 +122,7 @@ class Source(ABC):
     """Images of one square size with their classes, read one at a time.
 
     Attributes:
-        kind: `edm-zip`, `folder` or `cifar10`.
+        kind: `edm-zip`, `folder`, `prepared` or `cifar10`.
         resolution, channels: every image is uint8 (channels, resolution, resolution).
         label_dim: number of classes, 0 without labels.
         class_names: their names when they are known, else empty.
@@ -152,6 +158,10 @@ class Source(ABC):
     @abstractmethod
     def label(self, index: int) -> int | None:
         """Return the class of image `index`, 0 .. label_dim - 1, or None without labels."""
+
+    def where(self, index: int) -> str:
+        """Return where image `index` lies, for a message: ` (its file)`, or nothing where it has none of its own."""
+        return ""
 
     def items(self, indices: Iterable[int] | None = None) -> Iterator[Item]:
         """Yield (image, class) at `indices`, or all of them in order."""
@@ -211,6 +221,9 @@ class ImageFiles(Source):
     def label(self, index: int) -> int | None:
         return None if self._labels is None else self._labels[index]
 
+    def where(self, index: int) -> str:
+        return f" ({printable(self._names[index])})"
+
     def _decode(self, name: str) -> Image.Image:
         return decode(self._files.read(name), self._files.where(name), self._convert)
 
@@ -225,7 +238,7 @@ class ImageFiles(Source):
 
 
 class CifarArchive(Source):
-    """CIFAR-10's training batches, 1 to 5, in that order."""
+    """CIFAR-10's training batches, 1 to 5, in that order, of an archive or a folder."""
 
     kind = "cifar10"
     label_dim = len(cifar.CLASSES)
@@ -248,6 +261,36 @@ class CifarArchive(Source):
 
     def label(self, index: int) -> int | None:
         return self._labels[index]
+
+
+class PreparedFolder(Source):
+    """A prepared set, memory-mapped."""
+
+    kind = "prepared"
+
+    def __init__(self, path: Path, *, resolution: int | None) -> None:
+        self.path = path
+        try:
+            self._set = ImageSet(path)
+        except ArtifactError as error:
+            raise DataError(str(error)) from None
+        self.resolution, self.channels, self.label_dim = self._set.resolution, self._set.channels, self._set.label_dim
+        if resolution not in (None, self.resolution):
+            raise DataError(f"{path}: prepared at {self.resolution} pixels, not {resolution}; prepare its source anew")
+        names = self._set.manifest.get("class_names", ())
+        self.class_names = tuple(map(str, names)) if isinstance(names, list) else ()
+        kept = {key: self._set.manifest.get(key) for key in ("archive", "archive_sha256", "licence")}
+        self.about = {key: str(value) for key, value in kept.items() if value}
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        return np.array(self._set.pixels[index])
+
+    def label(self, index: int) -> int | None:
+        numbers = self._set.class_numbers
+        return None if numbers is None else int(numbers[index])
 
 
 def _member(name: str) -> zipfile.ZipInfo:

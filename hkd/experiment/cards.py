@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,21 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
         "cpu_seconds": record["cpu_seconds"],
         "quality": record.get("quality") or _quality(plan, dataset, what),
     }
-    made |= {key: record[key] for key in ("checkpoint", "budget") if key in record}
+    made |= {key: record[key] for key in ("checkpoint", "budget", "start", "trajectories") if key in record}
     if group != "extractors":
         made["shape"] = _shape(plan, dataset)
     return weights, made
+
+
+def retrained(plan: Plan, dataset: str, names: Iterable[str]) -> list[str]:
+    """Return those of a data set's shipped weights that this benchmark trains: rows of its tables, and extractors.
+
+    Students are not among them where rows take shipped ones: what is trained beside those is shorter.
+    """
+    run = {row.method for name in plan.tables for row in rows(plan, name)}
+    beside = set(plan.dataset(dataset).students) if plan.benchmark.students == "shipped" else set()
+    trained = [what for what in names if not plan.shipped(dataset, what) and what not in beside]
+    return [what for what in trained if what in run or what.startswith("extractors/")]
 
 
 def compared(what: str, name: str, made: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[str]:

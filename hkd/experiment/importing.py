@@ -104,7 +104,7 @@ def released(path: Path, run: Run, *, dataset: str, method: str) -> tuple[dict[s
 
 def said_of(card: dict[str, Any]) -> dict[str, Any]:
     """Return what the record of a run says of the imported weights that it has: their origin, and no cost of ours."""
-    keys = ("source_sha256", "repository", "licence", "remark")
+    keys = ("sha256", "source_sha256", "repository", "licence", "remark")
     unknown = ("steps", "train_images", "network_evals", "teacher_evals", "train_seconds")
     budget = {"params": card["parameters"], **dict.fromkeys(unknown)}
     return {"budget": budget, "imported": {key: card.get(key, "") for key in keys}}

@@ -31,7 +31,9 @@ class KoopmanSettings:
         decoder_sigma: the noise level that the decoder is told: `sigma_min`, `sigma_max`, that of the encoder's
             input (`same_as_input`), or that of the latents it decodes (`latent_time`).
         output_wrapper: the image is F (`raw`), sigma_data·F (`scaled`; sqrt(sigma^2 + sigma_data^2)·F at the level
-            of the latents under `decoder_sigma: latent_time`), or c_skip x + c_out F (`edm`).
+            of the latents under `decoder_sigma: latent_time`), c_skip x + c_out F (`edm`), or `skip`: r x +
+            (1 - r) sigma_data·F, with x what was encoded and r the noise level of the latents over that of x: F is an
+            image at every time, and the output the state on the straight line to it.
         conditioning: encoder and decoder embed noise level and class by `shared` or `separate` weights.
         alpha_clamp, alpha_bound, radius_bound: limits on exponents, see `bounds.Bounds`.
         frozen: keep A = 0, the ablation without Koopman dynamics.
@@ -53,7 +55,7 @@ class KoopmanSettings:
     time_map: TimeMapName = "sigma"
     encoder_sigma: Literal["input", "constant"] = "input"
     decoder_sigma: Literal["sigma_min", "sigma_max", "same_as_input", "latent_time"] = "sigma_min"
-    output_wrapper: Literal["scaled", "raw", "edm"] = "scaled"
+    output_wrapper: Literal["scaled", "raw", "edm", "skip"] = "scaled"
     conditioning: Literal["shared", "separate"] = "shared"
     alpha_clamp: float | None = None
     alpha_bound: float | None = None
@@ -67,6 +69,11 @@ class KoopmanSettings:
         _ = self.bounds, self.time  # made once here, so that a bad number is refused where it was set
         if self.frozen and self.operator_init:
             raise ValueError(f"operator_init: {self.operator_init:g} is not the 0 at which 'frozen: true' holds A")
+
+    @property
+    def decodes_states(self) -> bool:
+        """Whether decoding latents on the way is meant to give the state of that time, not the clean image."""
+        return self.output_wrapper == "skip" or self.decoder_sigma == "latent_time"
 
     @property
     def bounds(self) -> Bounds:

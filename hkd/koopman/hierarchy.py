@@ -21,6 +21,7 @@ from hkd.koopman.bounds import Diagnostics
 from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator, LevelOperator
+from hkd.koopman.state_skip import with_skip
 from hkd.nets.precond import EDMPrecond, noise_levels
 from hkd.seeding import stream
 
@@ -85,11 +86,12 @@ class HKDNet(nn.Module):
         Args:
             x: (B, C, H, W) states of trajectories at noise level sigma, x_0 + sigma n.
             sigma: noise level in [eps, T], a number or (B,). A shared number is cheaper.
-            class_labels: (B, label_dim) one-hot rows; ignored by an unconditional network.
+            class_labels: (B, label_dim) one-hot rows, which a network with classes needs; ignored by any other.
             latents: those of x, where `encode` has already been called.
             to_sigma: noise level to which the latents are moved before they are decoded, eps unless given.
         Raises:
-            ValueError: for a noise level outside [eps, T], where it can be seen without waiting for a device.
+            ValueError: for a noise level outside [eps, T], where it can be seen without waiting for a device, for
+                classes that are missing, and for weights of another type than float32.
         Source: HKD, Algorithm 2: D({exp((eps - t) A) E(x_t)}).
         """
         to_sigma = self.settings.sigma_min if to_sigma is None else to_sigma
@@ -100,6 +102,8 @@ class HKDNet(nn.Module):
     def encode(self, x: Tensor, sigma: Sigma, class_labels: Tensor | None = None) -> Latents:
         """Return the latents of x at noise level sigma."""
         self._check(sigma)
+        if (kind := next(self.net.parameters()).dtype) != torch.float32:
+            raise ValueError(f"weights: {kind}, and states are float32; for bfloat16 set `compute.precision` instead.")
         coefficients = self.net.coefficients(noise_levels(sigma, x.device))
         # what the encoder is told concerns its embedding alone: the input is scaled by its true noise level
         told = self.settings.sigma_max if self.settings.encoder_sigma == "constant" else sigma
@@ -133,19 +137,21 @@ class HKDNet(nn.Module):
 
         Args:
             latents: as returned by `encode` and `evolve`.
-            x, sigma: what was encoded, and at which level; read by `output_wrapper: edm` and by
+            x, sigma: what was encoded, and at which level; read by `output_wrapper: edm` and `skip`, and by
                 `decoder_sigma: same_as_input`.
-            latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time`.
+            latent_sigma: noise level of the latents, eps unless given; read by `decoder_sigma: latent_time` and by
+                `output_wrapper: skip`.
         Raises:
             ValueError: when the settings need an argument that is not given, or for latents of another network.
         """
         self._check_latents(latents)
         settings, device = self.settings, latents[0].device
+        at = settings.sigma_min if latent_sigma is None else latent_sigma
         told: dict[str, Sigma | None] = {
             "sigma_min": settings.sigma_min,
             "sigma_max": settings.sigma_max,
             "same_as_input": sigma,
-            "latent_time": settings.sigma_min if latent_sigma is None else latent_sigma,
+            "latent_time": at,
         }
         mapping = self.net.model if self.decoder_mapping is None else self.decoder_mapping
         level = told[settings.decoder_sigma]
@@ -162,7 +168,11 @@ class HKDNet(nn.Module):
         if settings.output_wrapper == "scaled":
             return self._scale(level, raw) * raw
         if x is None or sigma is None:
-            raise ValueError("output_wrapper: edm needs 'x' and 'sigma': pass what was encoded to `decode`.")
+            raise ValueError(
+                f"output_wrapper: {settings.output_wrapper} needs 'x' and 'sigma': pass what was encoded to `decode`."
+            )
+        if settings.output_wrapper == "skip":
+            return with_skip(self.sigma_data * raw, x, sigma, at)
         c_skip, c_out, *_ = self.net.coefficients(noise_levels(sigma, device))
         return torch.addcmul(c_skip * x.to(torch.float32), c_out, raw)
 
@@ -265,7 +275,11 @@ class HKDNet(nn.Module):
 
     def _embed(self, mapping: nn.Module, sigma: Sigma, class_labels: Tensor | None, device: torch.device) -> Tensor:
         labels = None
-        if self.label_dim and class_labels is not None:
+        if self.label_dim:
+            if class_labels is None:
+                raise ValueError(
+                    f"class_labels: missing; this network is told one of {self.label_dim} classes an image."
+                )
             labels = class_labels.to(torch.float32).reshape(-1, self.label_dim)
         c_noise = self.net.coefficients(noise_levels(sigma, device)).c_noise
         return mapping.embed(c_noise, labels)  # type: ignore[operator]

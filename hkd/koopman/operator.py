@@ -49,7 +49,13 @@ class LevelOperator(nn.Module, ABC):
         Args:
             z: (B, C, H, W) latent.
             dt: signed step of mapped time, a number or (B,); negative runs towards the data.
+        Raises:
+            ValueError: for another number of steps than of latents.
         """
+        if isinstance(dt, Tensor) and dt.numel() not in (1, len(z)):
+            raise ValueError(
+                f"dt: {dt.numel()} steps for {len(z)} latents of level {self.name}; give one, or one each."
+            )
         if self.frozen:
             return z
         rates = self.rates()

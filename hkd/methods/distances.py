@@ -59,18 +59,20 @@ class LPIPS(PerceptualDistance):
 
     Args:
         backbone: `vgg` or `alex`.
-        weights: torchvision's state dict of the backbone, as a file whose bytes are known (`store.published.locate`).
+        weights: torchvision's state dict of the backbone, as a file whose bytes are known (`store.published.locate`);
+            None leaves them random, where only operations are counted.
         resize: side in pixels to which images are brought first (bilinear), or None.
         average: pool by averages instead of maxima, as the package PIQ does with `replace_pooling`, which is the
             LPIPS of the code of CM, DMD and 2-Rectified flow++.
     """
 
-    def __init__(self, backbone: str, weights: Path, resize: int | None, *, average: bool = False) -> None:
+    def __init__(self, backbone: str, weights: Path | None, resize: int | None, *, average: bool = False) -> None:
         import lpips
 
         model = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
-        source = torch.load(weights, map_location="cpu", weights_only=True)
-        model.net.load_state_dict(_backbone_state(model.net.state_dict(), source))
+        if weights is not None:
+            source = torch.load(weights, map_location="cpu", weights_only=True)
+            model.net.load_state_dict(_backbone_state(model.net.state_dict(), source))
         if average:
             _average_pooling(model.net)
         super().__init__(model, self._backbone_maps, resize)

@@ -137,7 +137,8 @@ class Conv2d(Resample):
         The box and the kernel are one transposed convolution of stride 2, whose kernel is the mirrored one summed
         over 2x2 windows.
         """
-        kernel = F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
+        # four times a mean, not a pool with a divisor of one: exporters to ONNX lose the divisor without a word
+        kernel = 4 * F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1)
         return F.conv_transpose2d(x, kernel.transpose(0, 1), self.bias, stride=2, padding=self.padding)
 
     def _convolve(self, x: Tensor, padding: int) -> Tensor:

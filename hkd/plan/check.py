@@ -10,11 +10,13 @@ from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.plan.scores import published_networks, weights_of
 from hkd.settings.merge import RUN_GROUPS
+from hkd.settings.names import known_runs
 from hkd.settings.origins import ConfigError, nearest, stems
-from hkd.settings.sections import Run
+from hkd.settings.sections import Run, Table
 from hkd.store import packaged, published
 from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
+from hkd.store.released import read_card
 
 OLD_RESULTS = {"audit": "ambiguity"}  # folders of runs that earlier versions named otherwise
 
@@ -144,23 +146,49 @@ def _check_names(plan: Plan) -> None:
             plan.study(file, model)
     for name in benchmark.data:
         plan.dataset(name)
-    for dataset, given in benchmark.released.items():
-        for method in given:
-            if method not in methods:
-                where = plan.layers.origin(("released", dataset, method))
-                raise ConfigError(
-                    f"{where}: released.{dataset}: there is no run '{method}'. {nearest(method, methods)}"
-                )
+    _check_released(plan)
     for name in benchmark.trajectories:
         for table in plan.tables.values():
             plan.trajectory_set(table.dataset, name)
     for name, table in plan.tables.items():
         known = [item["run"] for item in rows.printed(plan, table)]
+        _check_live(plan, name, table)
         for method in table.run or ():
             if method not in known:
                 raise ConfigError(f"tables.{name}.run: '{method}' is no printed row. {nearest(method, known)}")
     for method in benchmark.trajectory_errors:
         plan.run(plan.study_dataset(), method)
+
+
+def _check_released(plan: Plan) -> None:
+    """Refuse imported weights for data sets or runs that there are not, and weights that are not there."""
+    _refuse_unknown(plan, "released", stems(plan.configs / "datasets"))
+    known = known_runs(plan.configs)
+    for dataset, given in plan.benchmark.released.items():
+        for method, path in given.items():
+            if method not in known:
+                where = f"{plan.layers.origin(('released', dataset, method))}: released.{dataset}"
+                raise ConfigError(f"{where}: there is no run '{method}'. {nearest(method, known)}")
+            read_card(path, dataset, method)
+
+
+def _check_live(plan: Plan, name: str, table: Table) -> None:
+    """Refuse rows to be trained beside shipped ones that are no runs, and settings that no row would follow."""
+    known = known_runs(plan.configs)
+    for method in table.live:
+        if method not in known:
+            raise ConfigError(f"tables.{name}.live: there is no run '{method}'. {nearest(method, known)}")
+    taken = {row.method for row in rows.rows(plan, name)}
+    trained = {row.method for other in plan.tables for row in rows.rows(plan, other)}
+    for own, given in plan.benchmark.methods.items():
+        method = f"methods/{own}"
+        shipped = rows.answering(plan, table, method)
+        if shipped in taken - {method} and method not in trained and given.keys() - {"sampling", "resources"}:
+            where = plan.layers.origin(("methods", own))
+            raise ConfigError(
+                f"{where}: methods.{own}: its row of {name} takes shipped weights, which no setting changes; add "
+                f"--config students=train, or name {method} in tables.{name}.live"
+            )
 
 
 def _check_files(plan: Plan) -> None:

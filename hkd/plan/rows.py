@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError, nearest, read_yaml
 from hkd.settings.sections import Table
+
+ANCHORS = "Anchors"  # category of rows that say where a scale begins; a table with one has real images beside it
+LIVE = "{}, trained in this run"  # a row beside its shipped sibling
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,30 @@ class Row:
 
 
 def rows(plan: Plan, name: str) -> list[Row]:
-    """Return the rows of a table in the paper's order, then our extra ones."""
+    """Return the rows of a table in the paper's order, then our extra ones.
+
+    A row that takes shipped weights is followed by one of the same method trained here, if the table asks for it.
+    """
     table = plan.table(name)
-    return [*_printed_rows(plan, table), *_extra_rows(plan, table)]
+    found = []
+    for row in (*_printed_rows(plan, table), *_extra_rows(plan, table)):
+        taken = answering(plan, table, row.method) if row.method else None
+        found.append(replace(row, method=taken))
+        if taken != row.method and row.method in table.live:
+            found.append(Row(row.category, LIVE.format(row.label), row.nfe, row.method, None))
+    return found
+
+
+def answering(plan: Plan, table: Table, method: str) -> str:
+    """Return the run that answers a row of `method`: one with shipped weights, where the table takes them."""
+    return plan.student(table.dataset, method) if table.students else method
+
+
+def row_title(plan: Plan, table: Table, method: str) -> str:
+    """Return how a figure of a table's rows calls a run: by its title, and as trained here where a sibling is not."""
+    title = plan.title(table.dataset, method)
+    beside = answering(plan, table, method) != method and method in table.live
+    return LIVE.format(title) if beside else title
 
 
 def notes(plan: Plan, name: str) -> list[tuple[str, str]]:
@@ -72,7 +96,7 @@ def printed_side(plan: Plan, name: str) -> list[Any]:
     """Return what stands in a table or figure that was not measured: titles, printed rows, the paper."""
     table = plan.table(name)
     found = rows(plan, name)
-    titles = [plan.run(table.dataset, row.method).title for row in found if row.method]
+    titles = [row_title(plan, table, row.method) for row in found if row.method]
     return [[vars(row) for row in found], titles, reported(plan, table), plan.dataset(table.dataset).title]
 
 

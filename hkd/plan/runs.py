@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from hkd.plan.bases import Bases
 from hkd.plan.bases import named_base as named_base
+from hkd.plan.students import student_settings
 from hkd.plan.study import Study, find
-from hkd.settings.merge import CONFIGS, RUN_GROUPS, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
+from hkd.settings.merge import CONFIGS, RUN_GROUPS, SHIPPED, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
 from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
 from hkd.store.packaged import EFFNET, PackagedFile
@@ -73,6 +74,8 @@ class Plan:
         return find()
 
     def _study_runs(self, group: str) -> StudyRuns | None:
+        if group == SHIPPED:
+            return student_settings
         study = self.studies.get(group)
         return study.runs if study else None
 
@@ -149,7 +152,8 @@ class Plan:
         """Return the checked settings of a run whose bases exist. `method` is `group/name`, or a base."""
         name = named_base(method)[0]
         found = self._settings.run(dataset, name)
-        self._bases.check(dataset, name)
+        if not name.startswith(f"{SHIPPED}/"):  # what a shipped student started from was there when it was trained
+            self._bases.check(dataset, name)
         return found
 
     def run_layers(self, dataset: str, method: str) -> Layers:
@@ -172,20 +176,32 @@ class Plan:
         run = self.run(dataset, method)
         if not run.init:
             return None
-        alone = self.shipped(dataset, run.init) or self.released(dataset, run.init)
-        there = "averaged" if alone else run.init_weights
+        there = "averaged" if self.given(dataset, run.init) else run.init_weights
         return Start(run.init, there, run.init_weights)
 
     def shipped(self, dataset: str, what: str) -> str | None:
         """Return the name of the shipped weights that answer `what` on this data set, or None: it is trained."""
+        if what.startswith(f"{SHIPPED}/"):
+            return self.dataset(dataset).students.get(f"methods/{what.partition('/')[2]}")
         routes = {"methods": self.benchmark.teacher, "extractors": self.benchmark.extractors}
         if routes.get(what.split("/")[0]) != "shipped":
             return None
         return self.dataset(dataset).shipped.get(what)
 
+    def student(self, dataset: str, method: str) -> str:
+        """Return the run with shipped weights that takes a row of `method`, or `method` itself: it is trained."""
+        known = self.dataset(dataset).students
+        if self.benchmark.students == "train" or self.released(dataset, method) or method not in known:
+            return method
+        return f"{SHIPPED}/{method.partition('/')[2]}"
+
     def released(self, dataset: str, method: str) -> str | None:
         """Return the file of imported weights that answers a run or a base on this data set, or None."""
         return self.benchmark.released.get(dataset, {}).get(named_base(method)[0])
+
+    def given(self, dataset: str, method: str) -> str | None:
+        """Return the weights that stand for the training of a run or a base: released or shipped ones, or None."""
+        return self.released(dataset, method) or self.shipped(dataset, method)
 
     def route(self, dataset: str, method: str) -> str:
         """Return how the weights of a run come to be, or those that it samples untrained.
@@ -220,7 +236,7 @@ class Plan:
     def may_diverge(self, method: str) -> bool:
         """Return whether the divergence of a run, given as group/name, is a result: an arm of a study may."""
         group = method.split("/")[0]
-        return group not in RUN_GROUPS and self.studies[group].results_of_divergence
+        return group not in (*RUN_GROUPS, SHIPPED) and self.studies[group].results_of_divergence
 
     # -- studies -------------------------------------------------------------------------------------------------
 

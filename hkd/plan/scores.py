@@ -26,10 +26,15 @@ NETWORKS = {  # kind of a network that is not trained here: the module that it i
 
 
 def common_n(plan: Plan, table: str) -> int | None:
-    """Return the number of images at which all rows of a table can be compared: that of its smallest row."""
-    dataset = plan.table(table).dataset
+    """Return the number of images at which rows of a table can be compared: the smallest that has a distance.
+
+    No more images than the metric's own network has features have none, if any row has more.
+    """
+    dataset, own = plan.table(table).dataset, plan.benchmark.extractor
     settings = [plan.run(dataset, row.method).sampling for row in rows.rows(plan, table) if row.method]
-    return min((item.n_samples // item.ranges for item in settings), default=None)
+    sizes = [item.n_samples // item.ranges for item in settings]
+    features = plan.extractor(dataset, own).features if own in OWN else 0
+    return min([size for size in sizes if size > features] or sizes, default=None)
 
 
 def scores(plan: Plan, dataset: str) -> tuple[str, ...]:
@@ -47,7 +52,7 @@ def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:
         and any(column(c).derived == "common" for c in spec.columns)
         and any(row.method == method for row in rows.rows(plan, name))
     }
-    return tuple(sorted(n for n in found if n is not None and n != sampling.n_samples // sampling.ranges))
+    return tuple(sorted(n for n in found if n is not None and n < sampling.n_samples // sampling.ranges))
 
 
 def nominal(plan: Plan, dataset: str) -> int | None:

@@ -13,8 +13,10 @@ from typing import Any
 
 from hkd.nets.presets import PRESETS
 from hkd.plan import rows
+from hkd.plan.counted import evaluations, minutes
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.scores import (
+    OWN,
     common_n,
     extractor_files,
     feature_code,
@@ -22,13 +24,14 @@ from hkd.plan.scores import (
     metrics_settings,
 )
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
-from hkd.settings.sections import Run
+from hkd.settings.sections import NOT_TRAINING, Run
 from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
 
-NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
+DIMENSIONS = 2048  # of Inception's features; the other published networks have fewer
+COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
 
 
 def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
@@ -97,8 +100,14 @@ def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
         inputs={"teacher": plan.base_weights(dataset, plan.trajectory_set(dataset, trajectories).teacher)},
         settings=_set_settings(plan, dataset, trajectories),
         code=trajectory_code(plan, dataset, trajectories),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=_shard_minutes(plan, dataset, trajectories)),
     )
+
+
+def _shard_minutes(plan: Plan, dataset: str, trajectories: str) -> int:
+    spec = plan.trajectory_set(dataset, trajectories)
+    each = evaluations(spec) * spec.count / spec.shards
+    return minutes(plan, dataset, named_base(spec.teacher)[0], each, least=240)
 
 
 def _set_settings(plan: Plan, dataset: str, trajectories: str) -> dict[str, Any]:
@@ -205,11 +214,12 @@ def _sample_files(
 def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str, weights: str = "ema") -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
     raw = weights == "raw"
+    asked = minutes(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
     return Definition(
         inputs={"weights": files.raw if raw else files.weights, "config": files.config},
         settings=sampling_settings(run) | ({"weights": weights} if raw else {}),
         code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=240),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=asked),
     )
 
 
@@ -237,8 +247,19 @@ def _reference(plan: Plan, dataset: str) -> Definition:
         inputs={"images": images, "extractors": extractor_files(plan, dataset)},
         settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
         code=("hkd.data.image_set", *feature_code(plan, dataset)),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=120),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000 + _rows_mb(plan, images_of(plan, dataset)), minutes=120),
     )
+
+
+def images_of(plan: Plan, dataset: str) -> int:
+    """Return how many images the metrics compare with, or 0 where the settings of a data set do not say."""
+    data = plan.dataset(dataset).data
+    return data.reference or data.count or 0
+
+
+def _rows_mb(plan: Plan, images: int) -> int:
+    """Return the memory (MB) of features of published networks; those of ours have 64 numbers an image."""
+    return 0 if plan.benchmark.extractor in OWN else images * COPIES * 4 * DIMENSIONS // 10**6
 
 
 def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
@@ -258,6 +279,7 @@ def _features_files(
 
 
 def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    sampled = plan.run(dataset, method).sampling.n_samples
     return Definition(
         inputs={
             "samples": plan.layout.run(dataset, method, seed).samples(nfe),
@@ -266,7 +288,7 @@ def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int |
         },
         settings=features_settings(plan, dataset),
         code=feature_code(plan, dataset),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + _rows_mb(plan, sampled), minutes=60),
     )
 
 
@@ -279,6 +301,7 @@ def _metrics_files(
 
 def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
     run = plan.layout.run(dataset, method, seed)
+    rows_mb = _rows_mb(plan, plan.run(dataset, method).sampling.n_samples + images_of(plan, dataset))
     return Definition(
         inputs={
             "samples": run.samples(nfe),
@@ -288,7 +311,7 @@ def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | 
         },
         settings=metrics_settings(plan, dataset, method),
         code=("hkd.metrics.scoring", "hkd.metrics.schema"),
-        needs=Needs(mem_mb=8000, minutes=60),
+        needs=Needs(mem_mb=8000 + rows_mb, minutes=60),
     )
 
 
@@ -298,11 +321,13 @@ def _table_files(layout: Layout, table: str = "{table}") -> Files:
 
 
 def _table(plan: Plan, table: str) -> Definition:
-    return Definition(
-        inputs={"metrics": rows.metrics(plan, table)},
-        settings=[rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)],
-        code=("hkd.report.tables",),
-    )
+    inputs: dict[str, Any] = {"metrics": rows.metrics(plan, table)}
+    code: tuple[str, ...] = ("hkd.report.tables",)
+    if any(row.category == rows.ANCHORS for row in rows.rows(plan, table)):
+        inputs["reference"] = plan.layout.reference(plan.table(table).dataset)
+        code += ("hkd.metrics.real",)
+    settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
+    return Definition(inputs, settings, code)
 
 
 def figure_files(name: str) -> Callable[..., Files]:

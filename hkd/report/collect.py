@@ -110,6 +110,11 @@ def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple
     return line["scores"][key], line["protocols"][key]
 
 
+def below(line: Mapping[str, Any], n_common: int | None) -> bool:
+    """Whether a line has fewer images than the number at which rows are compared, and so no number."""
+    return n_common is not None and bool(line["n_generated"] < n_common)
+
+
 def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int | None = None) -> None:
     """Refuse lines whose numbers may not share a column, because extractor, preprocessing, reference or count differ.
 
@@ -121,7 +126,8 @@ def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int
     """
     if metrics.empty:
         return
-    first, *others = lines_of(metrics)
+    lines = lines_of(metrics)
+    first, *others = [line for line in lines if not below(line, n_common)] or lines
     chosen = [column(name) for name in columns]
     own_n = any(item.derived == "common" for item in chosen)
     _check_minima(metrics, chosen)

@@ -7,26 +7,48 @@ from collections.abc import Sequence
 from hkd.report.view import MISSING, View
 
 LEFT = 2  # the first columns are words, the rest numbers
+WIDTH = 120  # characters of a line; what is wider goes into a further table below, of the same rows
+KEYS = ("Method", "NFE")  # columns that each of them has
+SHORT = ("Method", "Route", "NFE", "n", "FDn", "Training images", "Training, s")  # of the README
 
 
 def markdown(shown: View) -> str:
-    """Return the view as Markdown text: aligned columns, headings as bold rows, reasons and remarks as lists."""
+    """Return the view as Markdown text: aligned columns, headings as bold rows, reasons and remarks as lists.
+
+    Columns that do not fit into `WIDTH` stand in further tables of the same rows.
+    """
     width = len(shown.headers)
     body: list[list[str]] = []
     for heading, rows in shown.sections:
         body += ([[f"**{heading}**", *[""] * (width - 1)]] if heading else []) + rows
-    lines = [f"# {shown.title}", "", *shown.about, "", *aligned(shown.headers, body)]
+    lines = [f"# {shown.title}", "", *shown.about]
+    for columns in _pages(shown.headers, body):
+        left = sum(shown.headers[k] in ("Method", "Route") for k in columns)
+        cells = [[row[k] for k in columns] for row in body]
+        lines += ["", *aligned([shown.headers[k] for k in columns], cells, left)]
     lines += _list("Why measured and printed numbers do not compare", shown.reasons)
     lines += _list("Remarks", shown.notes)
     return "\n".join(lines) + "\n"
 
 
+def _pages(headers: Sequence[str], body: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the columns of each table, as many as fit into its lines; the key columns lead every one."""
+    widths = [max(len(line[k]) for line in (headers, *body)) + len(" | ") for k in range(len(headers))]
+    keys = [k for k, header in enumerate(headers) if header in KEYS]
+    pages: list[list[int]] = [[]]
+    for k in range(len(headers)):
+        if sum(widths[c] for c in (*pages[-1], k)) + 1 > WIDTH and len(pages[-1]) > len(keys):
+            pages.append(list(keys))
+        if k not in pages[-1]:
+            pages[-1].append(k)
+    return pages
+
+
 def short(shown: View) -> str:
-    """Return only the measured rows, without the columns that need the remarks below the whole table."""
-    dropped = {"torch-fidelity", "clean-fid", "Printed FID", "Comparable", "Seeds"}
-    kept = [k for k, header in enumerate(shown.headers) if header not in dropped and " at n = " not in header]
-    seeds = shown.headers.index("Seeds")
-    rows = [row for _, section in shown.sections for row in section if row[seeds] != MISSING]
+    """Return only the rows with numbers, in the columns that need none of the remarks below the whole table."""
+    kept = [k for k, header in enumerate(shown.headers) if header in SHORT]
+    told = shown.headers.index("FDn" if "FDn" in shown.headers else "Seeds")
+    rows = [row for _, section in shown.sections for row in section if row[told] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
     return "\n".join(aligned(headers, body)) + "\n"

@@ -80,10 +80,12 @@ def disagreements(page: str, folder: Path) -> list[str]:
     found = []
     for name, text in sections(page).items():
         given, stands = _said(section(folder, name)), _said(text)
-        for sentence in (sentence for sentence in stands if sentence not in given):
+        other = [sentence for sentence in stands if sentence not in given]
+        for sentence in other:
             near = get_close_matches(sentence, given, n=1, cutoff=0.0)
             found.append(f"{name}: '{sentence}' is not what {folder / name}.json gives: '{near[0] if near else ''}'")
-        found += [f"{name}: '{sentence}' is missing" for sentence in given if not (sentence in stands or found)]
+        if not other:
+            found += [f"{name}: '{sentence}' is missing" for sentence in given if sentence not in stands]
     return found
 
 
@@ -107,8 +109,6 @@ def _block(block: str, results: Results, file: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    if text.startswith("#"):
-        return text
     indent = "  " if text.startswith("- ") else ""
     options = {"break_long_words": False, "break_on_hyphens": False}
     glued = _GLUED.sub("\0", " ".join(text[len(indent) :].split()))
@@ -234,7 +234,7 @@ def _order(asked: str, results: Results, file: str) -> str:
     if isinstance(apart, str):
         return f"nothing is said of the order of {lower} and {higher} in {what} ({apart})"
     low, high, mean, seen = (
-        _number(v, spec or ".2f") for v in (*_sorted(apart), abs(apart.mean), apart.detectable)
+        _number(v, spec or ".2f") for v in (*_interval(apart), abs(apart.mean), apart.detectable)
     )  # fmt: skip
     seeds = _seeds(sides)
     if _verdict(apart) == NOT_RESOLVED:
@@ -294,7 +294,7 @@ def _verdict(apart: Apart) -> str:
     return REVERSED if apart.mean + apart.half < 0 else NOT_RESOLVED
 
 
-def _sorted(apart: Apart) -> tuple[float, float]:
+def _interval(apart: Apart) -> tuple[float, float]:
     """Return the interval, of the size of the difference where its sign is resolved."""
     ends = (apart.mean - apart.half, apart.mean + apart.half)
     return (-ends[1], -ends[0]) if _verdict(apart) == REVERSED else ends

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
-from hkd.report.collect import BUDGET, check_protocols, check_seeds, lines_of, score
+from hkd.report.collect import BUDGET, below, check_protocols, check_seeds, lines_of, score
 from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
 from hkd.report.view import AFTER, BEFORE, INTEGERS, view
 from hkd.settings.columns import DEFAULT, Column, column
 from hkd.store.atomic import write_text
 
+ANCHORS = "Anchors"  # category of the rows that say where a scale begins and ends
 NUMBERS = ("reported_fid", "train_seconds")
 
 
@@ -48,6 +49,7 @@ def table(
     *,
     columns: Sequence[str] = DEFAULT,
     n_common: int | None = None,
+    real: Mapping[int, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
@@ -58,7 +60,9 @@ def table(
     Args:
         metrics: lines of `collect`.
         columns: names of `hkd.settings.columns`.
-        n_common: number of images at which rows are compared; by default the smallest of any row.
+        real: distance (and normalised) of so many real images from the reference, for the rows of anchors.
+        n_common: number of images at which rows are compared; by default the smallest of any row. A row of fewer has
+            no numbers.
     Raises:
         ReportError: the lines mix protocols within a column, or settings within a row.
     """
@@ -66,7 +70,9 @@ def table(
     asked = {(row.method, row.nfe) for row in rows}
     wanted = [key in asked for key in zip(metrics["method"], metrics["nfe"], strict=True)]
     used = metrics[pd.Series(wanted, index=metrics.index, dtype=bool)]
-    n_common = n_common or (None if used.empty else int(used["n_generated"].min()))
+    sizes = used["n_generated"]
+    if not used.empty and not (n_common and sizes.max() >= n_common):
+        n_common = int(sizes.min())
     check_protocols(used, columns, n_common)
     first_category: dict[tuple[str, int, str | None], str] = {}
     lines = []
@@ -79,6 +85,7 @@ def table(
             first_category[key] = row.category
             line |= _measured(row, used, paper, columns, n_common)
         lines.append(line)
+    lines += [_real(n, *distances) for n, distances in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys((*columns, *NUMBERS), "float64"))
 
@@ -116,6 +123,13 @@ def write(
     return [csv, text]
 
 
+def _real(n: int, distance: float, normalised: float) -> dict[str, Any]:
+    """Return the row of so many real images."""
+    why = "real images in the place of generated ones"
+    found = {"category": ANCHORS, "method": "Real images", "n_samples": n, "fid_own": distance, "fdn": normalised}
+    return {**found, "estimate": "", "comparable": "no", "why_not": why}
+
+
 def _printed(row: PrintedRow) -> dict[str, Any]:
     """Return the printed cells of a row."""
     return {"category": row.category, "method": row.label, "nfe": row.nfe, "reported_fid": row.fid}
@@ -134,6 +148,8 @@ def _measured(
     first = lines_of(lines)[0]
     budget = {key: _mean(lines[key]) for key in BUDGET}
     reasons = why_not(first | budget, paper, row.fid)
+    if below(first, n_common):
+        reasons.insert(0, f"{first['n_generated']:,} images, too few for a number")
     whole = {key: None if budget[key] is None else round(budget[key]) for key in BUDGET if key in INTEGERS}
     seconds = budget["train_seconds"]
     return {
@@ -152,7 +168,9 @@ def _measured(
 
 
 def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:
-    """Return the number of a column over the seeds of one row; a spread of one seed is None."""
+    """Return the number of a column over the seeds of one row; None for a spread of one seed, or of too few images."""
+    if any(below(line, n_common) for line in lines):
+        return None
     values = [score(line, asked, n_common)[0] for line in lines]
     if asked.derived == "sd":
         return statistics.stdev(values) if len(values) > 1 else None
@@ -164,7 +182,7 @@ def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> 
 def _estimates(line: dict[str, Any], columns: Sequence[str], n_common: int | None) -> str:
     """Return `column: reason` for every column whose score comes from too few images, grouped by reason."""
     why: dict[str, list[str]] = {}
-    for asked in map(column, columns):
+    for asked in map(column, columns if not below(line, n_common) else ()):
         _, protocol = score(line, asked, n_common)
         if protocol["estimate"]:
             why.setdefault(", ".join(protocol["estimate"]), []).append(asked.name)

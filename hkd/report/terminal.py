@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hkd.report.view import View
+from hkd.report.view import PRINTED, View
+from hkd.settings.columns import SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", "Printed FID", "Comparable", "Training images", "Seeds")
+PHOTOGRAPHS = tuple(SCORES[name].title for name in ("kid_effnet", "fd_effnet64"))
+SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", *PHOTOGRAPHS, *PRINTED, "Training images", "Seeds")
 WIDTH = 112  # in a log file, where there is no terminal to ask
 
 

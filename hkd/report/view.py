@@ -20,6 +20,7 @@ AFTER = (
 INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
 TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
 Line = Mapping[str, Any]
+PRINTED = ("Printed FID", "Comparable")
 MISSING = "—"
 ESTIMATE = "≈"
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -53,18 +54,22 @@ def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] =
     common = _common(lines)
     shown = _shown(lines)
     marks: dict[str, int] = {}
+    wide = {"own_n": _sizes(lines), "printed": _reproduces(lines)}
     sections: list[tuple[str, list[list[str]]]] = []
     for line in lines:
         if not sections or sections[-1][0] != line["category"]:
             sections.append((line["category"], []))
-        sections[-1][1].append(_cells(line, shown, _mark(line, common, marks), own_n=_sizes(lines)))
+        sections[-1][1].append(_cells(line, shown, _mark(line, common, marks), **wide))
     name = _metric_name(lines)
     n_common = next((line["n_common"] for line in lines if line["n_common"] is not None), None)
     headers = [
         *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
         *(asked.heading(name, n_common) for asked in shown),
-        *("Printed FID", "Comparable", "Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
+        *(PRINTED if _reproduces(lines) else ()),
+        *("Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
     ]
+    if not _reproduces(lines):
+        common, marks = [], {}
     reasons = [f"Every measured row: {'; '.join(common)}."] if common else []
     reasons += [f"{_superscript(number)} {text}." for text, number in marks.items()]
     remarks = [f"{row}: {remark}." for row, remark in notes] + ([f"{paper.note}."] if paper.note else [])
@@ -102,15 +107,25 @@ def whole(value: Any) -> str:
     return MISSING if value is None else f"{round(value):,}"
 
 
-def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool) -> list[str]:
+def _beside(line: Line, mark: str) -> tuple[str, str]:
+    """Return the printed number, and whether the measured one compares with it."""
+    reported = line["reported_fid"]
+    return MISSING if reported is None else f"{reported:.2f}", f"{line['comparable']}{mark}"
+
+
+def _reproduces(lines: Sequence[Line]) -> bool:
+    """Whether anything was printed of a table's rows: of own images nothing is."""
+    return any(line["reported_fid"] is not None for line in lines)
+
+
+def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool) -> list[str]:
     return [
         str(line["method"]),
         MISSING if line["route"] is None else str(line["route"]),
         whole(line["nfe"]),
         *([whole(line["n_samples"])] if own_n else []),
         *(_score(line, asked) for asked in shown),
-        MISSING if line["reported_fid"] is None else f"{line['reported_fid']:.2f}",
-        f"{line['comparable']}{mark}",
+        *(_beside(line, mark) if printed else ()),
         *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
     ]
 
@@ -180,7 +195,7 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
     measured = next((line for line in lines if line["seeds"] is not None), None)
     printed = f"Printed FID: the paper's number on {paper.dataset_title}. {MISSING}: no number."
     if measured is None:
-        return ["Nothing measured yet.", printed]
+        return ["Nothing measured yet.", *([printed] if _reproduces(lines) else [])]
     seeds = max(line["seeds"] for line in lines if line["seeds"] is not None)
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     groups = [group for line in lines if line["seeds"] is not None for group in str(line["estimate"]).split("; ")]
@@ -192,6 +207,6 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         f"{whole(measured['n_reference'])} reference images, features of {measured['extractor']}, {spread}.",
         f"{name}: Fréchet distance by our own code; under a library's name, by that library on the same images; "
         f"FDn: 100 × {name} / trace of the reference covariance.",
-        *([f"{ESTIMATE}: an estimate, {'; '.join(estimates)}."] if estimates else []),
-        printed,
+        *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
+        *([printed] if _reproduces(lines) else []),
     ]

@@ -99,7 +99,7 @@ FID_DIGESTS = frozenset(  # weights whose distance may be called FID: pt_incepti
     {"6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"}
 )
 ALWAYS = ("fid_own", "fdn")  # in every metrics file: figures, quality bars and spreads are made of them
-DEFAULT = ("fid_own", "fid_sd", "fid_torch_fidelity", "fid_clean_fid", "fdn", "fid_common", "fdn_common")
+DEFAULT = ("fid_own", "fid_sd", "fid_torch_fidelity", "fid_clean_fid", "fdn", "fdn_sd", "fid_common", "fdn_common")
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,24 @@ from hkd.settings.ranges import network_problems, problems
 from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
+from hkd.store.source import PACKAGE
 
-CONFIGS = Path(os.environ.get("HKD_CONFIGS") or "configs")  # a workflow that runs elsewhere tells its jobs where
 BENCHMARKS = "benchmarks"  # the folder of benchmarks within configs
+RELEASE = PACKAGE / "release"  # the workflow that a wheel carries; a checkout has none
+
+
+def _configs() -> Path:
+    """Return the folder of settings: the one that a workflow names to its jobs, the checkout's, or the release's."""
+    if named := os.environ.get("HKD_CONFIGS"):
+        return Path(named)
+    here, installed = Path("configs"), RELEASE / "configs"
+    return installed if installed.is_dir() and not (here / BENCHMARKS).is_dir() else here
+
+
+CONFIGS = _configs()
 DEFAULT = "embedded"  # the benchmark that the Snakefile starts from
 RUN_GROUPS = ("methods", "ablations")
+SHIPPED = "shipped"  # the group of students with shipped weights: `shipped/ecm` stands beside `methods/ecm`
 FILE_GROUPS = ("extractors", "trajectories")
 Study = TypeVar("Study", bound=Section)
 StudyRuns = Callable[["Resolver", str, str], Layers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from hkd.settings.merge import BENCHMARKS, CONFIGS, RUN_GROUPS
+from hkd.settings.merge import BENCHMARKS, CONFIGS, RUN_GROUPS, SHIPPED
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.store.lines import shortened
 from hkd.store.source import PACKAGE
@@ -60,11 +60,20 @@ def check_method(name: str, configs: Path = CONFIGS) -> str:
         raise ConfigError(f"method '{shortened(name)}': a method is written as group/name, as in methods/hkd{hint}")
     if group in RUN_GROUPS:
         _file(own, "method", configs / group, configs, prefix=f"{group}/")
+    elif group == SHIPPED:
+        _file(own, "method", configs / "methods", configs, prefix=f"{group}/")
     elif not group.isidentifier() or not (PACKAGE / "studies" / group / "plan.py").is_file():
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ", as in methods/hkd"
         raise ConfigError(f"'{shortened(name)}' is no method: methods are those of {' and '.join(RUN_GROUPS)}{hint}")
     return name
+
+
+def named_benchmark(source: str, configs: Path = CONFIGS) -> str:
+    """Return a benchmark as it was given; as the file of the release where its name is that of one in a checkout."""
+    installed = configs.parent / source
+    inside = source.startswith("configs/") and "\0" not in source and len(source) <= 200
+    return str(installed) if inside and not Path(source).exists() and installed.is_file() else source
 
 
 def check_benchmark(source: str, configs: Path = CONFIGS) -> None:

@@ -91,11 +91,18 @@ class Data(Section):
 
 
 class Dataset(Section):
-    """One file of configs/datasets, less its `run` and `scales` sections."""
+    """One file of configs/datasets, less its `run` and `scales` sections.
+
+    `licence`: what the authors of the images say of their use.
+    `shipped`: weights in the package, by what they stand in for (`methods/edm`); `students`: those of rows that were
+    trained to their plateau (`methods/ecm`), which a table may show beside what a run trains itself.
+    """
 
     title: Title
     data: Data
+    licence: Title = ""
     shipped: dict[str, str] = {}
+    students: dict[str, str] = {}
 
 
 class Optimizer(Section):
@@ -209,6 +216,7 @@ class Resources(Section):
     gpus: Annotated[int, Field(gt=0, le=1024)] | None = None
 
 
+NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
 PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
 
 
@@ -312,7 +320,9 @@ class Table(Section):
     """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
 
     `run` names the printed rows that this benchmark runs; without it, every row that has a config. The others stay
-    visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows.
+    visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows. `students`:
+    whether rows take shipped weights where the benchmark's `students` says so and the package has them; `live` names
+    those of them that are trained in the run as well, as a row of their own.
     """
 
     dataset: str
@@ -321,6 +331,8 @@ class Table(Section):
     run: tuple[str, ...] | None = None
     extra: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
     columns: tuple[str, ...] = DEFAULT
+    students: bool = False
+    live: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
 
     @field_validator("columns")
     @classmethod
@@ -344,6 +356,8 @@ class Benchmark(Section):
 
     Attributes:
         dataset: of the studies, unless a study's own section names one.
+        teacher, extractors, students: whether bases, feature networks and the rows of tables that say `students` take
+            shipped weights where there are any, or are trained.
         released: imported weights that stand for the training of a run: data set -> run (group/name) -> file.
         source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
         statistics: published statistics by data set, that the reference made of its images is held against.
@@ -364,6 +378,7 @@ class Benchmark(Section):
     seeds: Annotated[int, Field(gt=0, le=10_000)]
     teacher: Route
     extractors: Route
+    students: Route = "train"
     extractor: str = "metric"
     rerun: Literal["code", "settings"] | None = None
     replace: bool = False

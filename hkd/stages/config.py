@@ -16,6 +16,8 @@ def register(cli: Commands) -> None:
     """Add this file's commands."""
     cli.add_config(show)
     cli.add_config(tables)
+    cli.add_config(snakefile)
+    cli.add(forecast, group="your own images", short="Say how long a run on your images will take")
 
 
 def show(
@@ -48,3 +50,33 @@ def tables(
         typer.echo(f"{name} on {plan.table(name).dataset}, {len(plan.seeds)} seed(s)")
         for row, paths in cells(plan, name):
             typer.echo(f"  {row.label:40} nfe {row.nfe:<5} {row.method or 'not here yet':32} {len(paths)} run(s)")
+
+
+def snakefile() -> None:
+    """Print where the workflow lies: snakemake --cores all -s "$(hkd config snakefile)" results/table1.csv."""
+    from hkd.settings.merge import CONFIGS
+    from hkd.settings.names import check_checkout
+
+    check_checkout()
+    typer.echo(CONFIGS.absolute().parent.resolve() / "Snakefile")
+
+
+def forecast(
+    benchmark: job.BenchmarkOption = "configs/benchmarks/own.yaml",
+    config: job.OverrideOption = None,
+) -> None:
+    """Look at the images of the benchmark's data set, and say how long its first table will take on a CPU."""
+    from hkd.data.sources import open_source
+    from hkd.plan.forecast import forecast as priced
+    from hkd.plan.forecast import sentence
+    from hkd.store.refusals import ArtifactError
+
+    plan = job.plan(benchmark, config)
+    data = plan.dataset(plan.benchmark.dataset).data
+    if data.path is None:
+        raise ArtifactError(f"{benchmark}: its images are not named; say --config source=PATH")
+    source = open_source(
+        data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
+    )
+    size = {"side": source.resolution, "images": len(source)}
+    typer.echo(sentence(priced(plan, [f"{plan.layout.table('table1')}.csv"], **size), **size))

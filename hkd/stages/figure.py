@@ -29,6 +29,7 @@ def samples(
 ) -> None:
     """A row of images for each row of a table, every column from the same noise."""
     from hkd.figures.samples import SampleRow, caption, sample_grid
+    from hkd.plan.rows import row_title
     from hkd.plan.stages import SAMPLES_FIGURE
     from hkd.report.collect import collect
     from hkd.store.artifacts import read_arrays
@@ -43,7 +44,7 @@ def samples(
         images = read_arrays(path, "sample")["images"][:shown]
         weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
         few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
-        title = plan.title(spec.dataset, line["method"])
+        title = row_title(plan, spec, line["method"])
         rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], few=few, checkpoint=weights))
     text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0)
     job.save_figure(sample_grid(rows, columns=shown), out, text, record)

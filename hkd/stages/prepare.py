@@ -47,8 +47,10 @@ def prepare(
     made = source.prepare(data, split, work.out().parent, dataset, **reading)
     remarks = made.get("remarks", ())
     job.say((*remarks, *_classes(made.get("class_names", ()), remarks)), data.path)
+    licence = plan.dataset(dataset).licence
+    job.say([f"licence: {licence}"] if licence else [], dataset)
     for name in ("images", "manifest"):
-        record.write(work.out(name), source=data.path, **{fact: made[fact] for fact in FACTS})
+        record.write(work.out(name), source=data.path, licence=licence, **{fact: made[fact] for fact in FACTS})
 
 
 def _classes(names: Sequence[str], remarks: Sequence[str]) -> list[str]:

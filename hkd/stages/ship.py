@@ -29,15 +29,18 @@ def ship(
     config: job.OverrideOption = None,
 ) -> None:
     """Compare retrained weights with the cards of the shipped ones, or ship them instead."""
-    from hkd.experiment.cards import card, compared
+    from hkd.experiment.cards import card, compared, retrained
     from hkd.settings.origins import ConfigError, nearest
     from hkd.store import shipped
 
     plan = job.plan(benchmark, config)
-    names = plan.dataset(dataset).shipped
-    for what in only or names:
+    known = plan.dataset(dataset)
+    names = {**known.shipped, **known.students}
+    for what in only or retrained(plan, dataset, names):
         if what not in names:
             raise ConfigError(f"{dataset}: ships no '{what}'. {nearest(what, list(names))}")
+        if what in known.students and plan.benchmark.students == "shipped":
+            raise ConfigError(f"{what}: this benchmark trains it beside the shipped one; name benchmarks/students.yaml")
         weights, made = card(plan, dataset, what)
         if write:
             typer.echo(f"{what}: wrote {shipped.ship(names[what], weights, made)}")

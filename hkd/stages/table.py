@@ -110,4 +110,18 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
 
     lines, columns = collect(rows.metrics(plan, name)), plan.table(name).columns
     found = rows.rows(plan, name)
-    return build(found, lines, _paper(plan, name), columns=columns, n_common=common_n(plan, name))
+    n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
+    return build(found, lines, _paper(plan, name), columns=columns, n_common=n_common, real=real)
+
+
+def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, tuple[float, float]]:
+    """Return the distances of real images at the sizes of a table's rows, if it shows anchors."""
+    from hkd.metrics.real import real_distances
+    from hkd.plan.stages import TABLE
+    from hkd.store.artifacts import read_arrays
+
+    work = TABLE.work(plan, table=name)
+    if "reference" not in work.definition.inputs:
+        return {}
+    features = read_arrays(work.input("reference"), "reference")["own_A"]
+    return {n: (found.distance, found.fdn) for n, found in real_distances(features, sizes).items()}

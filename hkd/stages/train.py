@@ -67,7 +67,7 @@ def train(
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
     name, folder = identity(work.digest, work.inputs()), work.out().parent
-    if plan.released(dataset, method) or plan.shipped(dataset, method):
+    if plan.given(dataset, method):
         with interrupt.only_writer(folder):
             _set_aside(plan, folder, name, method)
             _adopt(plan, work, dataset, method, seed, name)
@@ -180,7 +180,8 @@ def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[
     shipped = str(plan.shipped(dataset, method))
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     state, card = shipped_weights(shipped)
-    return state, card, {"route": "shipped", **{key: card[key] for key in ("budget", "checkpoint") if key in card}}
+    said = [key for key in ("budget", "checkpoint", "start", "trajectories") if key in card]
+    return state, card, {"route": "shipped"} | {key: card[key] for key in said}
 
 
 def _finish(

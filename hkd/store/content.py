@@ -1,6 +1,6 @@
 """What the user's files hold, whatever they are called and whenever they were touched: one digest for a file or folder.
 
-Large files are read once: the digest is remembered beside the results for as long as names, sizes and times stay.
+Large files are read once: the digest is remembered beside the results while names, sizes, times and inodes stay.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def content(path: str | None, memory: Path) -> str | None:
     source = Path(path)
     files = [("", source)] if source.is_file() else list(_files(source))
     stats = [(name, file.stat()) for name, file in files]
-    seen = [os.path.realpath(source), [[name, about.st_size, about.st_mtime_ns] for name, about in stats]]
+    seen = [os.path.realpath(source), [[name, about.st_size, about.st_mtime_ns, about.st_ino] for name, about in stats]]
     key = _digest(seen)
     known = _known(memory)
     if key not in known:

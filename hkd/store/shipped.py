@@ -26,7 +26,12 @@ CARD: dict[str, Any] = {
     "budget": dict,
     "shape": dict,
     "checkpoint": str,
+    "recipe": dict,
+    "trajectories": dict,
+    "start": (dict, type(None)),
+    "cpu_seconds": (int, float),
 }
+OPTIONAL = ("budget", "shape", "checkpoint", "recipe", "trajectories", "start", "cpu_seconds")
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 
 
@@ -44,16 +49,21 @@ def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {key: _float32(value) for key, value in load_weights(path).items()}, card
 
 
+def card_path(name: str) -> Path:
+    """Return where the card of shipped weights lies."""
+    return SHIPPED / f"{name}.json"
+
+
 def read_card(name: str) -> dict[str, Any]:
-    """Return the card of shipped weights; of those of a run it also holds `budget`, `shape` and `checkpoint`.
+    """Return the card of shipped weights; of those of a run it also holds `budget`, `shape`, `recipe` and the like.
 
     Raises:
         ArtifactError: it is missing, damaged, or lacks what a card says.
     """
-    path = SHIPPED / f"{name}.json"
+    path = card_path(name)
     try:
         card = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
-        card = bounded.check_fields(card, CARD, optional=("budget", "shape", "checkpoint"))
+        card = bounded.check_fields(card, CARD, optional=OPTIONAL)
         if "shape" in card:
             bounded.check_fields(card["shape"], SHAPE)
         bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
@@ -75,8 +85,8 @@ def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:
     state = {key: _float16(value) for key, value in load_weights(weights).items()}
     path = SHIPPED / f"{name}.safetensors"
     save_weights(path, state, weights_about(weights))
-    write_json(SHIPPED / f"{name}.json", {"name": name, "sha256": sha256(path), **card})
-    return SHIPPED / f"{name}.json"
+    write_json(card_path(name), {"name": name, "sha256": sha256(path), **card})
+    return card_path(name)
 
 
 def _float16(value: Any) -> Any:
@@ -94,7 +104,7 @@ def shipped_digest(name: str) -> str:
     Raises:
         ConfigError: there are no such weights.
     """
-    card = SHIPPED / f"{name}.json"
+    card = card_path(name)
     if not card.exists():
         known = [p.stem for p in SHIPPED.glob("*.json")]
         raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")

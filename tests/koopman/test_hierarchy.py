@@ -243,3 +243,29 @@ def test_forward_can_be_exported(make_net, noise, sigma):
     net = make_net()
     program = torch.export.export(net, (noise, sigma))
     assert_close(program.module()(noise, sigma), net(noise, sigma), rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_with_classes_refuses_to_run_without_them(make_net, noise):
+    net, labels = make_net(label_dim=3), torch.eye(3)[[0, 1, 2, 0]]
+    latents = net.encode(T * noise, T, labels)
+    for call in (lambda: net(T * noise, T), lambda: net.encode(T * noise, T), lambda: net.decode(latents)):
+        with pytest.raises(ValueError, match="class_labels: missing; this network is told one of 3 classes"):
+            call()
+    make_net()(T * noise, T, labels)  # one without classes ignores them
+
+
+def test_weights_in_another_type_are_refused_with_what_to_set(make_net, noise):
+    with pytest.raises(ValueError, match=r"weights: torch\.bfloat16, .* set `compute\.precision` instead"):
+        make_net().bfloat16()(T * noise, T)
+
+
+def test_the_skip_adds_the_share_of_the_state_that_the_level_of_the_latents_demands(make_net, noise):
+    plain, skip = make_net(), make_net(output_wrapper="skip")
+    x = T * noise
+    assert_close(skip(x, T), EPS / T * x + (1 - EPS / T) * plain(x, T), rtol=1e-5, atol=1e-6)
+    for level in (T, 8.0):
+        latents = plain.evolve(plain.encode(x, T), T, level)
+        image, state = (net.decode(latents, x=x, sigma=T, latent_sigma=level) for net in (plain, skip))
+        assert_close(state, level / T * x + (1 - level / T) * image, rtol=1e-5, atol=1e-4)
+    with pytest.raises(ValueError, match="output_wrapper: skip needs 'x' and 'sigma'"):
+        skip.decode(latents)

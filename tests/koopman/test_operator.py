@@ -138,3 +138,12 @@ def test_trained_weights_are_refused_where_the_operator_is_frozen():
 def test_impossible_limits_are_refused(limit):
     with pytest.raises(ValueError, match="radius_bound: must be a positive exponent"):
         Bounds(radius_bound=limit)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_another_number_of_steps_than_of_latents_is_refused(frozen):
+    operator, z = KoopmanOperator(4, 2, 2, name="8x8", frozen=frozen), torch.ones(3, 4, 2, 2)
+    for steps in (torch.ones(1), torch.ones(3), torch.tensor(0.5), 0.5):
+        assert operator(z, steps).shape == z.shape
+    with pytest.raises(ValueError, match="dt: 2 steps for 3 latents of level 8x8; give one, or one each"):
+        operator(z, torch.ones(2))

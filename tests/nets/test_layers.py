@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from hkd.nets import layers
 from hkd.nets.blocks import BlockStyle, UNetBlock, attend
 from hkd.nets.layers import Conv2d, FourierEmbedding, Init, Linear, PositionalEmbedding, Resample, group_norm
 
@@ -171,3 +173,13 @@ def test_dropout_acts_in_training_only():
     x, emb = torch.randn(2, 4, 5, 5), torch.randn(2, 8)
     assert not torch.equal(block.train()(x, emb), block(x, emb))
     assert torch.equal(block.eval()(x, emb), block(x, emb))
+
+
+def test_the_doubled_kernel_is_the_sum_over_windows_to_the_bit():
+    """`4 * mean` and a pool whose divisor is overridden agree, and only the first survives an export to ONNX."""
+    weight = torch.randn(5, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    padded = F.pad(weight.flip(2, 3), (1, 1, 1, 1))
+    pool = F.avg_pool2d
+    assert torch.equal(4 * pool(padded, 2, stride=1), pool(padded, 2, stride=1, divisor_override=1))
+    source = Path(layers.__file__).parents[1]
+    assert not [path for path in source.rglob("*.py") if "divisor_override" in path.read_text(encoding="utf-8")]

@@ -252,7 +252,9 @@ def test_the_path_of_a_data_set_is_a_key_of_that_data_set():
 def test_source_is_the_short_form_where_there_is_one_data_set_of_images():
     assert plan_of("own", source="folder").dataset("images").data.path == "folder"
     assert plan_of(source="folder").dataset("shapes16").data.path is None
-    two = plan_of("own", source="folder", tables={"table3": {"dataset": "cifar10"}})
+    two = plan_of(
+        "own", source="folder", tables={"table3": {"dataset": "cifar10", "reported": "cifar10", "rows": "table3"}}
+    )
     with pytest.raises(ConfigError, match=r"cifar10 and images; name the path of each.*data\.cifar10\.path"):
         two.dataset("images")
 
@@ -289,6 +291,7 @@ CHANGED = {
     "abl_radius_1": {"params.radius_bound"},
     "abl_closure_loss": {"params.closure_weight"},
     "abl_decoder_time": {"params.decoder_sigma", "params.state_weight"},
+    "abl_state_skip": {"params.output_wrapper"},
     "abl_encoder_constant": {"params.encoder_sigma"},
     "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
     "abl_operator_init": {"params.operator_init"},
@@ -402,7 +405,7 @@ def test_a_setting_that_cannot_be_used_is_named(copied, old, new, expected):
         ({"trajectories": {"edm-heldout": {"cuont": 3}}}, "Did you mean 'count'"),
         ({"studies": {"bugdet": {}}}, "Did you mean 'budget'"),
         ({"studies": {"budget": {"imagse": 3}}}, "Did you mean 'images'"),
-        ({"samples_shown": 17}, "methods/ddpm draws 16 images"),
+        ({"samples_shown": 17}, "methods/ddpm draws 12 images"),
         (
             {"methods": {"edm": {"params": {"augment": 0.1}, "training": {"flip": True}}}},
             "training.flip is true, but params.augment 0.1 mirrors images already",

@@ -85,12 +85,19 @@ def test_every_distance_names_a_published_protocol_of_its_class():
 
 
 def test_rows_are_compared_at_the_number_of_the_smallest():
-    small = plan_of(methods={"ecm": {"sampling": {"n_samples": 8}}})
-    assert scores.common_n(small, "table1") == 8
-    assert scores.sizes(small, "shapes16", "methods/hkd") == (8,)
+    small = plan_of(methods={"ecm": {"sampling": {"n_samples": 80}}})
+    assert scores.common_n(small, "table1") == 80
+    assert scores.sizes(small, "shapes16", "methods/hkd") == (80,)
     assert scores.sizes(small, "shapes16", "methods/ecm") == (), "its own number"
     even = plan_of(set={"sampling": {"n_samples": 500}})
     assert scores.sizes(even, "shapes16", "methods/hkd") == ()
+
+
+def test_rows_of_no_more_images_than_features_have_no_number_and_are_compared_with_none():
+    made = plan_of(methods={"ecm": {"sampling": {"n_samples": 64}}})
+    assert scores.common_n(made, "table1") == 100, "that of DDIM"
+    assert scores.sizes(made, "shapes16", "methods/ddpm") == ()
+    assert scores.common_n(plan_of(set={"sampling": {"n_samples": 50}}), "table1") == 50, "all have few"
 
 
 def test_a_range_counts_as_a_sample_of_its_own():
@@ -102,7 +109,7 @@ def test_a_range_counts_as_a_sample_of_its_own():
 
 def test_other_columns_make_metrics_again_and_other_sizes_make_no_features_again():
     plain, wide = plan_of(), with_columns(*DEFAULT, "kid")
-    small = plan_of(methods={"ecm": {"sampling": {"n_samples": 8}}})
+    small = plan_of(methods={"ecm": {"sampling": {"n_samples": 80}}})
     run = ("shapes16", "methods/hkd")
     assert len({digest(scores.metrics_settings(p, *run)) for p in (plain, wide, small)}) == 3
     assert scores.features_settings(plain, "shapes16") == scores.features_settings(small, "shapes16")

@@ -172,3 +172,15 @@ def test_a_table_has_a_row_for_every_row_and_a_dash_for_what_is_not_there():
 def test_no_line_begins_with_a_sign_that_would_make_it_a_list():
     words = "x" * 118
     assert page.rendered(f"{words} s - y = z", of({}), "x.md").splitlines() == [words, "s - y = z"]
+
+
+def test_a_sentence_that_was_taken_out_is_missing(tmp_path):
+    about = {"command": "make x", "commit": "abc", "source": "kept"}
+    (tmp_path / "x.json").write_text(json.dumps({"about": about, "rows": {"a": {"fdn": 3}}}))
+    (tmp_path / "x.md").write_text("It has {{rows.a.fdn .1f}}. No more is known.\n")
+    whole = page.written("<!-- finding:x:start -->\n<!-- finding:x:end -->\n", tmp_path)
+    assert page.disagreements(whole, tmp_path) == []
+    assert page.disagreements(whole.replace(" No more is known.", ""), tmp_path) == [
+        "x: 'No more is known.' is missing"
+    ]
+    assert "'It has 4.0.' is not what" in page.disagreements(whole.replace("3.0", "4.0"), tmp_path)[0]

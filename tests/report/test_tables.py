@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from hkd.report.collect import ReportError, collect, lines_of
+from hkd.report.markdown import WIDTH, short
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
 from hkd.report.view import view
@@ -38,22 +39,22 @@ ROWS = [
 
 GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
-    "fid_clean_fid,fdn,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
+    "fid_clean_fid,fdn,fdn_sd,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
     "network_evals,train_seconds,seeds,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,\n"
-    "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,1.25,6.5,,"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,\n"
+    "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,,1.25,6.5,,"
     '1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "290000,384000,384000,,1,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,\n"
-    "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,3.55,no,"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,\n"
+    "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,"
     "printed twice: see the row under Diffusion Distillation,,,,,,\n"
-    'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,4,12,,3.3,no,"'
+    'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,0,4,12,,3.3,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
     "300123,32000,160000,61.5,2,0123456789abcdef\n"
-    "Control,Regression,,,1,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
+    "Control,Regression,,,1,,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
 )
 
 GOLDEN_MD = """\
@@ -94,11 +95,17 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     content = text.read_text()
     assert content.startswith(GOLDEN_MD)
     rows = [line for line in content.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in rows}) == 1, "columns are aligned"
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
-    by_name = {line[0]: line[1:] for line in cells}
+    parts = [part.splitlines() for part in content.split("\n\n") if part.startswith("| Method")]
+    assert len(parts) > 1 and sum(map(len, parts)) == len(rows)
+    for part in parts:
+        assert len({len(line) for line in part}) == 1, "columns are aligned"
+        assert len(part[0]) <= WIDTH and len(part) == len(parts[0])
+    by_name: dict[str, list[str]] = {}
+    for line in rows:
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        by_name[name] = [*by_name[name], *cells[1:]] if name in by_name else cells  # NFE stands in every part
     assert by_name["HKD"] == [
-        *("train", "1", "4.00 ± 1.41", "3.00", "2.50", "12.00", "3.30", "no"),
+        *("train", "1", "4.00 ± 1.41", "3.00", "2.50", "12.00 ± 0.00", "3.30", "no"),
         *("300,123", "32,000", "160,000", "62", "2"),
     ]
     assert by_name["DDPM"] == ["—", "1,000", "—", "—", "—", "—", "3.17", "no¹", "—", "—", "—", "—", "—"]
@@ -106,6 +113,35 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
     assert "- ¹ not run: not a row of this benchmark." in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
+
+
+def test_every_line_of_a_wide_table_fits_and_no_column_is_lost(metrics_file, paper, tmp_path):
+    rows = [Printed("A", "A method of a long name, trained in this run", 1, "methods/hkd", 3.3)]
+    names = ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn")
+    _, text = write(tmp_path / "t", table(rows, collect([metrics_file()]), paper, columns=names), rows, paper)
+    lines = [line for line in text.read_text().splitlines() if line.startswith("|")]
+    assert max(map(len, lines)) <= WIDTH
+    heads = {cell.strip() for line in lines for cell in line.split("|")}
+    assert {"Route", "FD", "torch-fidelity", "clean-fid", "FDn", "Network evaluations", "Seeds"} <= heads
+
+
+def test_a_row_of_too_few_images_keeps_its_place_without_a_number(metrics_file, small_row, paper):
+    frame = table(ROWS, collect([small_row, metrics_file()]), paper, n_common=2000)
+    edm = frame[frame["method"] == "EDM"].iloc[0]
+    assert edm["n_samples"] == 128 and frame.loc[frame["method"] == "EDM", "fid_own":"fdn_common"].isna().all(axis=None)
+    assert edm["why_not"].startswith("128 images, too few for a number") and edm["estimate"] == ""
+    assert frame.loc[frame["method"] == "HKD", "fdn_common"].item() == 12.0
+
+
+def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(metrics, paper):
+    frame = table(ROWS, metrics, paper, real={100: (5.5, 2.8), 2000: (0.6, 0.3)})
+    shown = view(lines_of(frame), paper)
+    (heading, anchors) = shown.sections[-1]
+    assert heading == "Anchors" and [row[0] for row in anchors] == ["Real images"] * 2
+    assert [row[shown.headers.index("FDn")] for row in anchors] == ["2.80", "0.3"]
+    lines = [line for line in short(shown).splitlines() if line.startswith("|")]
+    assert sum("Real images" in line for line in lines) == 2 and not any("DDPM" in line for line in lines)
+    assert max(map(len, lines)) <= WIDTH
 
 
 def test_a_missing_number_stays_visibly_missing(metrics, paper):

@@ -27,7 +27,7 @@ def hkd(monkeypatch, root, tmp_path, capsys):
     def run(command: str, source: Path, *options: str) -> tuple[int, str]:
         settings = [f"source={source}", f"results={tmp_path / 'results'}", "set_extractors={steps: 4, batch: 8}"]
         configs = [word for setting in settings for word in ("--config", setting)]
-        benchmark = ["--benchmark", "configs/benchmarks/own.yaml"]
+        benchmark = ["--benchmark", "configs/benchmarks/own_plain.yaml"]
         monkeypatch.setattr(sys, "argv", ["hkd", *command.split(), *benchmark, *configs, *options])
         code = entry._run()
         return code, capsys.readouterr().err
@@ -102,7 +102,7 @@ def test_sources_that_are_none_say_what_to_give(hkd, tmp_path, name):
     expected = {
         "set.npz": "an array file is not accepted",
         "set.tar.gz": "a tar of pictures is not read; unpack it",
-        "cifar-10-batches-py": "give the archive they came in, cifar-10-python.tar.gz",
+        "cifar-10-batches-py": "cifar-10-batches-py, data_batch_1: damaged",
         "one.png": "a single picture; put pictures into a folder",
     }
     assert expected[name] in one_line(*hkd("prepare images", tmp_path / name))

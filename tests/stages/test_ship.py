@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from hkd.cli import Commands
+from hkd.experiment.cards import retrained
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
 from hkd.stages import ship
@@ -27,13 +28,13 @@ METRIC = "extractors/metric"
 def call(root, tmp_path, monkeypatch):
     """Call the command on the embedded benchmark, whose metric network was trained anew; nothing else was."""
     monkeypatch.chdir(root)
-    commands, places = Commands(), ["--config", f"results={tmp_path}/results"]
+    commands, places = Commands(), ["--config", f"results={tmp_path}/results", "--config", "students=train"]
     ship.register(commands)
     plan = Plan.load("configs/benchmarks/embedded.yaml", {"results": f"{tmp_path}/results"})
     weights = Path(plan.layout.extractor("shapes16", "metric"))
     save_weights(weights, {"w": torch.ones(2)}, {"name": "FD-tiny"})
     recorded(plan, weights, quality={"class": 0.5})
-    return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *words, *places])
+    return lambda *words: CliRunner().invoke(commands.app, ["ship", "shapes16", *places, *words])
 
 
 def test_retrained_weights_are_held_against_the_card(call):
@@ -55,6 +56,21 @@ def test_writing_replaces_weights_and_card(call, tmp_path, monkeypatch):
 def test_what_a_data_set_does_not_ship_is_refused_with_the_nearest(call):
     with pytest.raises(ConfigError, match=r"shapes16: ships no 'extractors/metrics'. Did you mean 'extractors/metric'"):
         raise call("--only", "extractors/metrics").exception
+
+
+def test_a_benchmark_ships_what_it_trains_itself(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for name, trained in (("weights", "methods/edm"), ("students", "methods/hkd"), ("embedded", None)):
+        plan = Plan.load(f"configs/benchmarks/{name}.yaml")
+        known = plan.dataset("shapes16")
+        found = retrained(plan, "shapes16", {**known.shipped, **known.students})
+        assert set(found) <= ({trained} | set(known.students if name == "students" else known.shipped))
+        assert trained in found if trained else not found
+
+
+def test_a_row_that_is_trained_beside_its_shipped_sibling_never_takes_its_place(call):
+    with pytest.raises(ConfigError, match="methods/hkd: this benchmark trains it beside the shipped one; name bench"):
+        raise call("--only", "methods/hkd", "--write", "--config", "students=shipped").exception
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def list_milestones(plan: Plan, method: str, seed: int, steps: list[int]) -> Non
     recorded(plan, folder)
 
 
-def record_cost(plan: Plan, weights: str, **costs: int) -> None:
+def record_cost(plan: Plan, weights: str, **costs: int | None) -> None:
     """Write the record of finished weights, which need not be any, with what their training cost."""
     if not Path(weights).exists():
         write_bytes(weights, b"")

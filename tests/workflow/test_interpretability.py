@@ -25,7 +25,7 @@ def test_nothing_of_the_study_is_made_unasked(graph):
 
 def test_table_and_figures_are_made_from_every_run_that_a_question_needs(graph):
     made = graph(targets=(TABLE, FIGURE, "paper_figures/smoke/spectrum.pdf"), seeds=2)
-    assert len(made.of("closure")) == 2 * 4 and len(made.of("band_factors")) == 2 * 3
+    assert len(made.of("closure")) == 2 * 5 and len(made.of("band_factors")) == 2 * 3
     assert len(made.of("agreement")) == len(made.of("interpretability")) == len(made.of("spectrum")) == 1
     trained = {f"{w['group']}/{w['method']}" for w in made.of("train")}
     assert {"ablations/abl_operator_init", "ablations/abl_no_traj_equal_steps", "ablations/abl_decoder_time"} < trained

@@ -1,12 +1,13 @@
-"""Images of the user's own: a zip in EDM's format, a folder, or an archive of CIFAR-10."""
+"""Images of files: a zip in EDM's format, a folder, a prepared set, or an archive of CIFAR-10."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hkd.data.image_set import write_image_set
-from hkd.data.sources import Source, open_source
+from hkd.data.sources import Item, Source, open_source
 from hkd.settings.sections import Data
 from hkd.store.refusals import ArtifactError
 
@@ -28,8 +29,18 @@ def prepare(data: Data, split: str, folder: Path, name: str, *, skip_unreadable:
             f"data set '{name}' needs its images: --config source=PATH with an EDM-format zip, a folder of images "
             f"or cifar-10-python.tar.gz; or --config data.{name}.path=PATH"
         )
+    return written(opened(data, name, skip_unreadable=skip_unreadable), split, folder)
+
+
+def opened(data: Data, name: str, *, skip_unreadable: bool = False) -> Source:
+    """Return the images at `data.path`, of which there must be as many as the data set has.
+
+    Raises:
+        ArtifactError: there are more or fewer.
+        DataError: what lies there cannot be used.
+    """
     source = open_source(
-        data.path,
+        str(data.path),
         resolution=data.resolution,
         convert_to_rgb=data.convert_to_rgb,
         class_folders=data.class_folders,
@@ -40,9 +51,18 @@ def prepare(data: Data, split: str, folder: Path, name: str, *, skip_unreadable:
             f"{data.path}: holds {len(source)} images, {name} has {data.count}; "
             f"take the whole set, or say --config data.{name}.count={len(source)}"
         )
+    return source
+
+
+def written(source: Source, split: str, folder: Path, items: Iterable[Item] | None = None) -> dict[str, Any]:
+    """Write the images of a source as a prepared set and return its manifest.
+
+    Args:
+        items: its images and classes as they pass by somebody who looks at them; by default its own.
+    """
     return write_image_set(
         folder,
-        source.items(),
+        source.items() if items is None else items,
         count=len(source),
         resolution=source.resolution,
         channels=source.channels,

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hkd.metrics.features.extract import Extractor, features_of_levels, full_float32
-from hkd.metrics.features.inputs import MetricError, check_images
+from hkd.metrics.features.inputs import check_images
 from hkd.metrics.features.preprocess import CLASSES, Preprocessing
 
 Statistics = Mapping[str, np.ndarray]  # "mu" (D,), "sigma" (D, D), in the library's own types
@@ -142,10 +143,10 @@ def clean_fid_statistics(features: np.ndarray) -> dict[str, np.ndarray]:
 
 def clean_fid_distance(generated: Statistics, reference: Statistics) -> float:
     """Return clean-fid's number for two sets of its statistics."""
-    from cleanfid.fid import frechet_distance
+    from cleanfid import fid
 
-    with _quiet():
-        return float(frechet_distance(generated["mu"], generated["sigma"], reference["mu"], reference["sigma"]))
+    with _quiet(), _roots(fid):
+        return float(fid.frechet_distance(generated["mu"], generated["sigma"], reference["mu"], reference["sigma"]))
 
 
 def pytorch_fid_features(images: np.ndarray, extractor: Extractor, *, batch: int = 50) -> np.ndarray:
@@ -169,11 +170,11 @@ def pytorch_fid_statistics(features: np.ndarray) -> dict[str, np.ndarray]:
 
 def pytorch_fid_distance(generated: Statistics, reference: Statistics) -> float:
     """Return pytorch-fid's number for two sets of its statistics."""
-    from pytorch_fid.fid_score import calculate_frechet_distance
+    from pytorch_fid import fid_score
 
-    with _quiet():
+    with _quiet(), _roots(fid_score):
         sides = (generated["mu"], generated["sigma"], reference["mu"], reference["sigma"])
-        return float(calculate_frechet_distance(*sides))
+        return float(fid_score.calculate_frechet_distance(*sides))
 
 
 LIBRARIES: dict[str, Library] = {
@@ -252,16 +253,23 @@ def _padded_batches(images: np.ndarray, batch: int) -> Callable[[Tensor], Tensor
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Send the libraries' prints to standard error, and hide their warnings and changes of warning filters.
-
-    Raises:
-        MetricError: where a library fails on its own arithmetic.
-    """
+    """Send the libraries' prints to standard error, and hide their warnings and changes of warning filters."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
         warnings.simplefilter("ignore")
-        try:
-            yield
-        except TypeError as error:
-            if "disp" not in str(error):
-                raise
-            raise MetricError("scipy >= 1.18 breaks this library's matrix root; install 'scipy<1.18'") from error
+        yield
+
+
+@contextlib.contextmanager
+def _roots(library: ModuleType) -> Iterator[None]:
+    """Give a library, as its `linalg`, scipy's matrix root under the arguments that scipy < 1.18 took."""
+    from scipy import linalg
+
+    def root(matrix: np.ndarray, disp: bool = True) -> Any:
+        found = linalg.sqrtm(matrix)
+        return found if disp else (found, None)  # the second was an estimate of its error, which nobody reads
+
+    library.linalg, before = SimpleNamespace(sqrtm=root), library.linalg  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        library.linalg = before  # type: ignore[attr-defined]

@@ -5,7 +5,9 @@ a difference of log FDn, whose spread does not grow with the distance as that of
 
 With y[arm, seed] = mean[arm] + effect[seed] + error and errors of one spread s in all arms, the mean of S paired
 differences has the standard error s sqrt(2 / S). A single arm has too few seeds to estimate s; all together have
-(arms - 1)(S - 1) degrees of freedom.
+(arms - 1)(S - 1) degrees of freedom. That a seed shifts all arms alike is an assumption, which makes s small where it
+fails to hold; so s is estimated without it as well, with the seeds' effects left in the errors. Changes are judged by
+the larger of the two, with the degrees of freedom of the first, which are fewer.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ class Design:
     """The pooled spread of such a study, and the test and the detectable change that follow from it.
 
     Attributes:
-        sd: standard deviation of one paired difference, sqrt(2) s.
-        freedom: degrees of freedom of that estimate.
+        additive: standard deviation of one paired difference, sqrt(2) s, if a seed shifts all arms alike.
+        plain: the same without that assumption.
+        freedom: degrees of freedom of the first.
         seeds: paired differences per change.
         level, power: two-sided level of the test, and the probability with which it must detect a change.
     """
 
-    sd: float
+    additive: float
+    plain: float
     freedom: int
     seeds: int
     level: float
@@ -40,7 +44,7 @@ class Design:
 
     @classmethod
     def of(cls, arms: ArrayLike, *, level: float, power: float) -> Design:
-        """Return the design of log distances (arms, seeds), its spread from the residuals of arm and seed means.
+        """Return the design of log distances (arms, seeds), its spreads from what means of arms, and of seeds, leave.
 
         Raises:
             ValueError: for fewer than two arms or two seeds, which leave no spread to estimate.
@@ -48,9 +52,17 @@ class Design:
         y = np.asarray(arms, dtype=np.float64)
         if y.ndim != 2 or min(y.shape) < 2:
             raise ValueError(f"the study needs two arms and two seeds or more, found (arms, seeds) = {y.shape}")
-        residual = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
+        within = y - y.mean(axis=1, keepdims=True)
+        residual = within - within.mean(axis=0)
         freedom = (y.shape[0] - 1) * (y.shape[1] - 1)
-        return cls(math.sqrt(2 * float((residual**2).sum()) / freedom), freedom, y.shape[1], level, power)
+        additive = math.sqrt(2 * float((residual**2).sum()) / freedom)
+        plain = math.sqrt(2 * float((within**2).sum()) / (y.shape[0] * (y.shape[1] - 1)))
+        return cls(additive, plain, freedom, y.shape[1], level, power)
+
+    @property
+    def sd(self) -> float:
+        """The larger spread, by which changes are judged."""
+        return max(self.additive, self.plain)
 
     @property
     def standard_error(self) -> float:

@@ -20,8 +20,8 @@ SUGGESTIVE = "suggestive: p below the level before adjustment"
 SMALLEST_P = 1e-6
 COLUMNS = (
     *("variation", "choice", "value", "against", "paper", "seeds", "fdn_against", "fdn_variation", "difference"),
-    *("change_percent", "ratios", "sd_percent", "detectable_percent", "detectable_difference", "p", "p_holm"),
-    *("network_evals", "verdict"),
+    *("change_percent", "ratios", "sd_additive_percent", "sd_plain_percent", "detectable_percent"),
+    *("detectable_difference", "p", "p_holm", "network_evals", "verdict"),
 )
 
 
@@ -68,13 +68,19 @@ def summary(found: Sequence[Mapping[str, Any]], design: Design) -> list[str]:
     for line in found:
         change = f"{line['change_percent']:+8.1f} %" if "change_percent" in line else " " * 10
         shown.append(f"{change}  {line['choice']} = {line['value']}: {line['verdict']}")
-    return [*shown, f"smallest change that this design detects: {percent(design.detectable):.1f} %"]
+    return [
+        *shown,
+        f"spread of one paired difference: {percent(design.additive):.1f} % if seeds shift all arms alike, "
+        f"{percent(design.plain):.1f} % without that; changes are judged by the larger",
+        f"smallest change that this design detects: {percent(design.detectable):.1f} %",
+    ]
 
 
 def design_facts(design: Design) -> dict[str, float]:
     """Return what the record says of the design."""
     return {
-        "sd_percent": percent(design.sd),
+        "sd_additive_percent": percent(design.additive),
+        "sd_plain_percent": percent(design.plain),
         "degrees_of_freedom": design.freedom,
         "detectable_percent": percent(design.detectable),
     }
@@ -182,7 +188,8 @@ def _changed(change: Any, own: Any, other: Any, design: Design) -> dict[str, Any
         "difference": float((np.exp(own) - np.exp(other)).mean()),
         "change_percent": percent(mean),
         "ratios": " ".join(f"{ratio:.4g}" for ratio in np.exp(change)),
-        "sd_percent": percent(design.sd),
+        "sd_additive_percent": percent(design.additive),
+        "sd_plain_percent": percent(design.plain),
         "detectable_percent": percent(design.detectable),
         "detectable_difference": base * float(np.expm1(design.detectable)),
     }

@@ -116,15 +116,22 @@ def _cost(plan: Plan, method: str, seed: int) -> Any:
 
 
 def _budget(plan: Plan, dataset: str, method: str, seed: int) -> dict[str, Any]:
+    from hkd.settings.origins import ConfigError
     from hkd.store.records import read_record
 
-    return dict(read_record(plan.layout.run(dataset, method, seed).weights, "train")["budget"])
+    found = dict(read_record(plan.layout.run(dataset, method, seed).weights, "train")["budget"])
+    if found["network_evals"] is None:
+        raise ConfigError(
+            f"released.{dataset}.{method}: what released weights cost is not known, and this study counts it; "
+            "leave them out of its benchmark"
+        )
+    return found
 
 
 def _own_pairs(plan: Plan, dataset: str, method: str) -> int:
     """Return the evaluations of the set that a run trained here reads: its record counts them as its own."""
     kind, _, name = plan.run(dataset, method).feed.partition("/")
-    if kind != "trajectories" or plan.shipped(dataset, method):
+    if kind != "trajectories" or plan.given(dataset, method):
         return 0
     return _evaluations(plan, dataset, name)
 

@@ -95,7 +95,7 @@ def _collect(plan: Plan, method: str, found: Behind) -> None:
     for base in bases:
         if base not in found.runs:
             found.runs.append(base)
-            if not plan.shipped(dataset(plan), base):
+            if not plan.given(dataset(plan), base):
                 _collect(plan, base, found)
 
 

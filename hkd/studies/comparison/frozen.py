@@ -20,9 +20,8 @@ from hkd.settings.origins import ConfigError, Section, digest
 from hkd.settings.sections import Run
 from hkd.store.atomic import write_json
 from hkd.studies.comparison.claims import Claim
-from hkd.studies.comparison.gathered import LEARNED
 from hkd.studies.comparison.rules import Comparison
-from hkd.studies.comparison.said import Number, Ordering
+from hkd.studies.comparison.said import LEARNED, Number, Ordering
 
 FILE = "claims/frozen.json"
 HKD = "hkd.methods.hkd.HKD"

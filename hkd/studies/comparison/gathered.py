@@ -18,9 +18,8 @@ from hkd.report.collect import ReportError, check_seeds, collect, lines_of
 from hkd.store.artifacts import read_json
 from hkd.store.records import check_digest, record_path
 from hkd.store.refusals import ArtifactError
-from hkd.studies.comparison.said import Cell
+from hkd.studies.comparison.said import LEARNED, Cell
 
-LEARNED = "trajectories"  # key of a training's record: the settings of the set that it learned from
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
 
 

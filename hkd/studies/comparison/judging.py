@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
 from hkd.store.artifacts import read_json
@@ -48,7 +49,7 @@ def judge_of(
             file = said.cell.file.replace("{dataset}", plan.study_dataset(None))
             return of_cell(Path(plan.layout.root) / file, said.cell)
         assert isinstance(said, Number)
-        return run(str(stands_for(plan, said.reported)), str(claim.run), int(claim.nfe or 1))
+        return run(str(stands_for(plan, said.reported)), answering(plan, said, str(claim.run)), int(claim.nfe or 1))
 
     return Judge(rules, frozen, paper, lambda reported: stands_for(plan, reported), found, plan.benchmark.scale)
 
@@ -56,6 +57,12 @@ def judge_of(
 def stands_for(plan: Plan, reported: str) -> str | None:
     """Return the data set that stands in this benchmark for the one of a file of configs/reported."""
     return next((table.dataset for table in plan.tables.values() if table.reported == reported), None)
+
+
+def answering(plan: Plan, said: Number, run: str) -> str:
+    """Return the run that answers a number: the one with shipped weights, where its table takes those."""
+    of = [table for table in plan.tables.values() if (table.reported, table.rows) == (said.reported, said.conditions)]
+    return rows.answering(plan, of[0], run) if of else run
 
 
 def run_files(

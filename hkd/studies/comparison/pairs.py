@@ -55,6 +55,8 @@ def of_runs(found: Sequence[Found], at_most: float) -> Pairs:
     if not seeds:
         return Pairs(reasons=("no seed in common",))
     pairs = [(low[seed], high[seed]) for seed in seeds]
+    if unlike := _unlike_routes(pairs):
+        return Pairs(reasons=(unlike,))
     n = min(line["n_generated"] for line in pairs[0])
     if mixed := list(dict.fromkeys(text for pair in pairs for text in _mixed(pair, n))):
         return Pairs(reasons=tuple(mixed))
@@ -96,6 +98,16 @@ def _mixed(pair: Sequence[Line], n: int) -> list[str]:
     except ReportError as error:
         return [str(error)]
     return []
+
+
+def _unlike_routes(pairs: Sequence[Sequence[Line]]) -> str:
+    """Return why weights that came to be in unlike ways are in no order, or nothing."""
+    routes = {line["route"] for pair in pairs for line in pair}
+    if {"shipped", "train"} <= routes:
+        return "one side was trained in this run, the other's weights come with the package"
+    if routes == {"shipped"} and len(pairs) > 1:
+        return "every seed draws from the weights of the same two trainings"
+    return ""
 
 
 def _unequal(pairs: Sequence[Sequence[Line]], at_most: float) -> tuple[str, ...]:

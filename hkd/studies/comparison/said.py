@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from hkd.settings.origins import Section
 from hkd.settings.sections import Positive, Rate
 
+LEARNED = "trajectories"  # key of a training's record: the settings of the set that it learned from
+
 
 class Cite(Section):
     """Where a claim stands: its source, and a table with row and column, or a section of the text.

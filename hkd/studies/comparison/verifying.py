@@ -19,9 +19,10 @@ from hkd.store.paths import RunFiles
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.claims import Claim
-from hkd.studies.comparison.judging import numbers_of, run_files, stands_for
+from hkd.studies.comparison.judging import answering, numbers_of, run_files, stands_for
 from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.pairs import SCORE
+from hkd.studies.comparison.said import Number as Said
 from hkd.studies.comparison.table import cells
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def measure_again(
     if weights and len(numbers) != 1:
         raise ConfigError(f"--weights {weights}: '{claim.id}' rests on {len(numbers)} runs, not on one; leave it out")
     for number in numbers:
-        dataset = stands_for(plan, number.said.reported)  # type: ignore[union-attr]
-        if dataset is None:
+        said = number.said
+        if not isinstance(said, Said) or (dataset := stands_for(plan, said.reported)) is None:
             continue
-        run, nfe = str(number.run), int(number.nfe or 1)
+        run, nfe = answering(plan, said, str(number.run)), int(number.nfe or 1)
         if weights:
             _check_given(weights, plan.run(dataset, run).target, run)
         for file in run_files(plan, dataset, run, nfe, again, weights):

@@ -7,7 +7,7 @@ trajectory. Whether "every intermediate state is accessible" is therefore measur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from hkd.data.trajectories import Trajectories
+from hkd.experiment.finished import base
 from hkd.koopman.closure_loss import squared_ratio
 from hkd.koopman.hierarchy import HKDNet
+from hkd.studies.interpretability.against_teacher import teacher_error
 from hkd.studies.interpretability.starts import hkd_network
 
 
@@ -45,6 +47,7 @@ class ClosureError(NamedTuple):
 
 def closure_of_run(
     weights: Path,
+    teacher: Path,
     trajectories: Path,
     to: torch.device,
     *,
@@ -52,23 +55,25 @@ def closure_of_run(
     batch: int,
     watch: Callable[[list[np.ndarray]], Iterable[np.ndarray]] = iter,
 ) -> dict[str, Any]:
-    """Return the closure errors of a run, as they are stored.
+    """Return the closure errors of a run and its errors against the teacher, as they are stored.
 
     Args:
-        weights: of the run, with its config beside them. trajectories: folder of a set that it was not trained on.
+        weights: of the run, with its config beside them. teacher: weights of the network whose trajectories they are.
+        trajectories: folder of a set that it was not trained on.
         most: trajectories at most, the first ones. batch: about so many at once.
         watch: passes the batches on one by one, as a progress bar does.
     """
-    net, held_out = hkd_network(weights, to), Trajectories(trajectories)
+    net, held_out, denoise = hkd_network(weights, to), Trajectories(trajectories), base(teacher).to(to).one_step
     held_out.verify()
     levels, n = [float(sigma) for sigma in held_out.sigmas[:-1]], min(most, len(held_out))
     parts = []
     for indices in watch(np.array_split(np.arange(n), max(round(n / batch), 1))):
         stored = held_out.batch(indices, to)
         states = torch.stack([stored.state(k) for k in range(len(levels))])
-        parts.append(closure_error(net, states, levels, stored.labels))
-    found = pooled(parts)
-    errors = {name: getattr(found, name).tolist() for name in found._fields if name != "sigmas"}
+        along = closure_error(net, states, levels, stored.labels)
+        beside = teacher_error(net, denoise, states, levels, stored.labels)
+        parts.append({**along._asdict(), **beside._asdict()})
+    errors = {name: value.tolist() for name, value in pooled(parts).items() if name != "sigmas"}
     return {"n": n, "sigmas": levels, "latents": net.latent_names, **errors}
 
 
@@ -105,10 +110,12 @@ def closure_error(
     return ClosureError(torch.tensor(sigmas, dtype=torch.float64), *columns)
 
 
-def pooled(parts: Sequence[ClosureError]) -> ClosureError:
-    """Return the root mean square of each error over batches of equal size, with their common noise levels."""
-    columns = zip(*(part[1:] for part in parts), strict=True)
-    return ClosureError(parts[0].sigmas, *(torch.stack(column).square().mean(0).sqrt() for column in columns))
+def pooled(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the root mean square of each error, by name, over batches of equal size; noise levels as they are."""
+    return {
+        name: value if name == "sigmas" else torch.stack([part[name] for part in parts]).square().mean(0).sqrt()
+        for name, value in parts[0].items()
+    }
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def closure(
     device: job.DeviceOption = "auto",
     expect_digest: job.DigestOption = None,
 ) -> None:
-    """Evolve latents of x_T along held-out trajectories, and hold them against the encoded states and the states."""
+    """Evolve latents of x_T along held-out trajectories, and hold them against encoded states, states and teacher."""
     from tqdm import tqdm
 
     from hkd.store.atomic import write_json
@@ -89,6 +89,7 @@ def closure(
     record = job.record(work, to, seed=seed)
     content = closure_of_run(
         work.input("weights"),
+        work.input("teacher"),
         work.input("trajectories").parent,
         to,
         most=study.trajectories,
@@ -176,7 +177,8 @@ def interpretability(
     """Answer the questions from what was measured: a table with nulls and decisions, and a paragraph in plain words."""
     from hkd.report.csv import to_csv
     from hkd.store.atomic import write_text
-    from hkd.studies.interpretability.evidence import COLUMNS, evidence
+    from hkd.studies.interpretability.answers import COLUMNS
+    from hkd.studies.interpretability.evidence import evidence
     from hkd.studies.interpretability.findings import findings
     from hkd.studies.interpretability.plan import TABLE, dataset, settings, titles
 
@@ -194,21 +196,31 @@ def interpretability(
 def _measured(plan: Plan) -> dict[str, Any]:
     """Return what the study measured: by question, run and, where there are several, order or kind of file."""
     from hkd.store.artifacts import read_json
-    from hkd.studies.interpretability.plan import agreement_file, closure_files, factor_files, loss_files
+    from hkd.studies.interpretability.plan import (
+        agreement_file,
+        closure_files,
+        factor_files,
+        loss_files,
+        quality_files,
+    )
 
     def contents(stage: str, paths: Sequence[str]) -> list[Any]:
         return [read_json(path, stage, undefined=True) for path in paths]
 
-    losses = {}
-    for run, files in loss_files(plan).items():
-        scored = contents("metrics", files["metrics"])
-        losses[run] = {
+    def quality(paths: Sequence[str]) -> dict[str, list[Any]]:
+        scored = contents("metrics", paths)
+        return {
             "fdn": [content["metrics"]["fdn"] for content in scored],
             "doubts": [text for content in scored for text in content["protocols"]["fdn"]["estimate"]],
-            "errors": contents("trajectory-error", files["errors"]),
         }
+
+    losses = {
+        run: {**quality(files["metrics"]), "errors": contents("trajectory-error", files["errors"])}
+        for run, files in loss_files(plan).items()
+    }
     return {
         "closure": {run: contents("closure", paths) for run, paths in closure_files(plan).items()},
+        "quality": {run: quality(paths) for run, paths in quality_files(plan).items()},
         "agreement": read_json(agreement_file(plan), "agreement", undefined=True)["pairs"],
         "factors": {
             run: {order: contents("band-factors", paths) for order, paths in orders.items()}

@@ -1,29 +1,17 @@
-"""The table of the study of HKD's interpretability: each number beside its null or limit, and the decision.
-
-Decisions follow `Rules`, which stand in configs/studies/interpretability.yaml and were fixed before looking. Questions,
-quantities and decisions have short names in the code; their words are what the table shows.
-"""
+"""The table of the study of HKD's interpretability: every row, question by question."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
-from hkd.report.collect import ReportError
+from hkd.studies.interpretability.accessible import accessible_rows
+from hkd.studies.interpretability.answers import Decision, Question, Row, compared, half_width, no_level, noted
 from hkd.studies.interpretability.quantities import (
     FDN,
-    LATENT,
     MIDDLE,
-    MOVED,
-    NEARER,
-    ONE_STEP,
-    STATE,
     Quantity,
     agreement_between,
     control_of,
@@ -35,97 +23,17 @@ from hkd.studies.interpretability.quantities import (
 if TYPE_CHECKING:
     from hkd.studies.interpretability.plan import Interpretability, Rules
 
-COLUMNS = ("question", "run", "title", "quantity", "mean", "sd", "n", "reference", "reference_is", "decision", "note")
-
-
-class Question(StrEnum):
-    """A question of the study, in the words of the table."""
-
-    ACCESSIBLE = "Is every intermediate state accessible?"
-    DETERMINED = "Is the spectrum determined?"
-    LOSS = "Does the trajectory loss help?"
-    FACTORS = "Do bands of eigenvalues carry factors?"
-
-
-class Decision(StrEnum):
-    """The answer that a number gives under the rules, in the words of the table."""
-
-    NONE = ""
-    NOT_RUN = "not run: needs 2 seeds"
-    CLOSED = "closed"
-    NOT_CLOSED = "not closed"
-    ACCESSIBLE = "accessible"
-    NOT_ACCESSIBLE = "not accessible"
-    NEARER_TO_STATE = "the state"
-    NEARER_TO_CLEAN = "the clean image"
-    NEARER_DEPENDS = "depends on the time"
-    CONSISTENT = "consistent"
-    NOT_CONSISTENT = "not consistent"
-    BELOW = "below"
-    ABOVE = "above"
-    UNDECIDED = "undecided"
-    DETERMINED = "determined"
-    PARTLY_DETERMINED = "partly determined"
-    NOT_DETERMINED = "not determined"
-    HELPS = "helps"
-    HURTS = "hurts"
-    NO_DIFFERENCE = "no difference that this design could detect"
-    CARRY_FACTORS = "carry factors"
-    DIVIDE_FACTORS = "divide factors"
-    IN_SOME_SEEDS = "in some seeds"
-    NO_EVIDENCE = "no evidence"
-    TEST_SENSITIVE = "the test can see"
-    TEST_BLIND = "the test is blind"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number and the decision that follows from it; `mean` and `sd` are over `n` seeds, or pairs of seeds.
-
-    `note`: why the number is an estimate only, of those that were read through a feature network.
-    """
-
-    question: Question
-    run: str
-    title: str
-    quantity: Quantity
-    values: tuple[float, ...]
-    reference: float | None
-    reference_is: str
-    decision: Decision
-    note: str = ""
-
-    @property
-    def mean(self) -> float:
-        """Mean over seeds; nan when nothing was measured."""
-        return float(np.mean(self.values)) if self.values else math.nan
-
-    @property
-    def sd(self) -> float | None:
-        """Standard deviation over seeds (ddof 1), None with fewer than two."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
-
-    def cells(self) -> dict[str, str]:
-        """Return the row of the table."""
-        numbers = {"mean": self.mean if self.values else None, "sd": self.sd, "reference": self.reference}
-        shown = {key: "" if value is None else f"{value:.4g}" for key, value in numbers.items()}
-        words = {
-            key: str(getattr(self, key)) for key in ("question", "run", "title", "reference_is", "decision", "note")
-        }
-        cells = {**words, **shown, "quantity": self.quantity.text, "n": str(len(self.values))}
-        return {key: cells[key] for key in COLUMNS}
-
 
 def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:
     """Return every row of the table.
 
     Args:
-        measured: `closure`: run -> one content of closure.json per seed; `agreement`: the lines of agreement.json;
-            `losses`: run -> `fdn` and `errors`, one per seed, and `doubts` of the former; `factors`: run -> order ->
-            one factors.json per seed.
+        measured: `closure`: run -> one content of closure.json per seed; `quality`: run -> `fdn`, one per seed, and
+            `doubts` of it; `agreement`: the lines of agreement.json; `losses`: run -> `fdn` and `errors`, one per
+            seed, and `doubts` of the former; `factors`: run -> order -> one factors.json per seed.
     """
     rules = study.rules
-    rows = [row for run, seeds in measured["closure"].items() for row in closure_rows(run, titles[run], seeds, rules)]
+    rows = accessible_rows(measured["closure"], measured["quality"], titles, rules)
     for run in study.spectra:
         mine = [line for line in measured["agreement"] if line["run"] == run]
         rows += agreement_rows(run, titles[run], mine, study)
@@ -133,72 +41,6 @@ def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mappi
     for run, orders in measured["factors"].items():
         rows += [row for order, seeds in orders.items() for row in factor_rows(run, titles[run], order, seeds, rules)]
     return rows
-
-
-# -- is every intermediate state accessible? -------------------------------------------------------------------------
-
-
-def closure_rows(run: str, title: str, seeds: Sequence[Mapping[str, Any]], rules: Rules) -> list[Row]:
-    """Return how far the flow between T and eps follows the encoder, and what its latents decode to."""
-    found: dict[Quantity, list[float]] = {name: [] for name in (LATENT, MOVED, STATE, NEARER, ONE_STEP)}
-    for errors in seeds:
-        sigmas = np.array(errors["sigmas"])
-        inner = np.arange(len(sigmas))[1:-1]
-        latent, still = (np.nanmean(errors[name], axis=1) for name in ("latent", "still"))
-        state, near_state, near_clean = decoded_distances(errors)
-        noisy = inner[sigmas[inner] >= rules.apart]
-        if not noisy.size:
-            raise _no_level("apart", f"at or above {rules.apart:g}", sigmas[inner].tolist())
-        found[LATENT].append(float(latent[inner].max()))
-        found[MOVED].append(float((latent[inner] / still[inner]).mean()))
-        found[STATE].append(float(state[inner].max()))
-        found[NEARER].append(float((near_state[noisy] < near_clean[noisy]).mean()))
-        found[ONE_STEP].append(float(np.array(errors["one_step"])[inner].mean()))
-    worst = {name: max(values) for name, values in found.items()}
-    shares = found[NEARER]
-    if min(shares) == 1:
-        nearer = Decision.NEARER_TO_STATE
-    else:
-        nearer = Decision.NEARER_TO_CLEAN if max(shares) == 0 else Decision.NEARER_DEPENDS
-    closed = Decision.CLOSED if worst[LATENT] <= rules.closed_below else Decision.NOT_CLOSED
-    accessible = Decision.ACCESSIBLE if worst[STATE] <= rules.accessible_below else Decision.NOT_ACCESSIBLE
-    consistent = Decision.CONSISTENT if worst[ONE_STEP] <= rules.accessible_below else Decision.NOT_CONSISTENT
-    limits = {
-        LATENT: (rules.closed_below, "limit", closed),
-        MOVED: (1.0, "latents left as they are", compared(found[MOVED], 1.0, rules)),
-        STATE: (rules.accessible_below, "limit", accessible),
-        NEARER: (1.0, "all of them", nearer),
-        ONE_STEP: (rules.accessible_below, "limit", consistent),
-    }
-    return [Row(Question.ACCESSIBLE, run, title, name, tuple(found[name]), *limits[name]) for name in found]
-
-
-def decoded_distances(errors: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the relative error of decoded latents against x_s, and their distances to x_s and to x_eps, in pixels."""
-    state, size = np.array(errors["state"]), np.array(errors["size"])
-    return state, state * size, np.array(errors["clean"]) * size[-1]
-
-
-def compared(values: Sequence[float], limit: float, rules: Rules) -> Decision:
-    """Return whether the mean lies below or above a limit, which is undecided where its interval holds the limit.
-
-    A single value has no interval, and so is not run.
-    """
-    half = half_width(values, rules.confidence)
-    if half is None:
-        return Decision.NOT_RUN
-    difference = float(np.mean(values)) - limit
-    if not abs(difference) > half:  # a mean that is nan decides nothing either
-        return Decision.UNDECIDED
-    return Decision.BELOW if difference < 0 else Decision.ABOVE
-
-
-def half_width(values: Sequence[float], confidence: float) -> float | None:
-    """Return half the width of Student's interval for the mean; None with fewer than two values."""
-    if len(values) < 2:
-        return None
-    quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
-    return float(quantile * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 # -- is the spectrum determined? -------------------------------------------------------------------------------------
@@ -235,7 +77,7 @@ def agreement_decision(values: Sequence[float], p_values: Sequence[float], rules
 def loss_rows(losses: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:
     """Return FDn and errors from middle times, with and without the loss, and their differences at both budgets."""
     rules, found = study.rules, {}
-    notes = {FDN: _noted(text for files in losses.values() for text in files["doubts"]), MIDDLE: ""}
+    notes = {FDN: noted(text for files in losses.values() for text in files["doubts"]), MIDDLE: ""}
     for run, files in losses.items():
         found[run] = {FDN: tuple(files["fdn"]), MIDDLE: tuple(middle_error(e, rules) for e in files["errors"])}
     rows = [
@@ -268,15 +110,8 @@ def middle_error(errors: Mapping[str, Any], rules: Rules) -> float:
     low, high = rules.middle
     chosen = [e for sigma, e in zip(errors["sigmas"], errors["mse_to_x_eps"], strict=True) if low <= sigma <= high]
     if not chosen:
-        raise _no_level("middle", f"from {low:g} to {high:g}", errors["sigmas"])
+        raise no_level("middle", f"from {low:g} to {high:g}", errors["sigmas"])
     return float(np.mean(chosen))
-
-
-def _no_level(key: str, where: str, sigmas: Sequence[float]) -> ReportError:
-    return ReportError(
-        f"studies.interpretability.rules.{key}: no noise level {where} among {', '.join(f'{s:g}' for s in sigmas)}; "
-        "widen it in configs/studies/interpretability.yaml"
-    )
 
 
 # -- do bands carry factors? -----------------------------------------------------------------------------------------
@@ -296,7 +131,7 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
     p_separation = Quantity(f"p_value {order}", f"p-value by {order}")
     p_special = Quantity(f"specialisation_p_value {order}", f"p-value of specialisation by {order}")
     seen = Decision.TEST_SENSITIVE if sensitive else Decision.TEST_BLIND
-    about, note = (Question.FACTORS, run, title), _noted(seed.get("doubt", "") for seed in seeds)
+    about, note = (Question.FACTORS, run, title), noted(seed.get("doubt", "") for seed in seeds)
     return [
         Row(*about, separation_by(order), separation, limit, null, decision, note),
         Row(*about, p_separation, p_values, rules.significance, "limit", decision, note),
@@ -304,11 +139,6 @@ def factor_rows(run: str, title: str, order: str, seeds: Sequence[Mapping[str, A
         Row(*about, p_special, special_p, rules.significance, "limit", divides, note),
         Row(*about, control_of(order), control, limit, null, seen, note),
     ]
-
-
-def _noted(doubts: Iterable[str]) -> str:
-    """Return the doubts about scores of several seeds, each once."""
-    return "; ".join(dict.fromkeys(text for text in doubts if text))
 
 
 def _in_seeds(found: Sequence[bool], decision: Decision) -> Decision:

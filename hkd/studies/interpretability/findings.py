@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hkd.studies.interpretability.evidence import Decision, Question, Row, compared
+from hkd.studies.interpretability.answers import Decision, Question, Row, compared, half_width
 from hkd.studies.interpretability.quantities import (
+    DENOISED,
     FDN,
     LATENT,
     MIDDLE,
     MOVED,
     NEARER,
+    PREDICTED,
+    PRICE,
+    SKIPPED,
     STATE,
     Quantity,
     agreement_between,
@@ -68,22 +72,12 @@ def number(row: Row) -> str:
 def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, str]) -> str:
     """Return whether intermediate states are accessible in HKD itself, then how each variant changes that."""
     run, *variants = study.closure
-    state, nearer, latent = (found.row(run, quantity) for quantity in (STATE, NEARER, LATENT))
-    title = titles[run]
-    if state.decision is Decision.ACCESSIBLE:
-        text = f"In {title} yes: decoded latents miss the state by at most {number(state)} of its size at any time."
-    else:
-        what = {
-            Decision.NEARER_TO_STATE: "although what is decoded is always nearer to the state than to the clean image",
-            Decision.NEARER_TO_CLEAN: f"because what is decoded is at every noise level above {study.rules.apart:g} "
-            "nearer to the clean image than to the state",
-            Decision.NEARER_DEPENDS: f"and at {1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g} "
-            "what is decoded is nearer to the clean image than to the state",
-        }[nearer.decision]
-        text = (
-            f"In {title} no: decoded latents miss the state by up to {number(state)} of its size (limit "
-            f"{study.rules.accessible_below:g}), {what}."
-        )
+    denoised, latent = found.row(run, DENOISED), found.row(run, LATENT)
+    text = (
+        f"In {titles[run]} {'yes' if denoised.decision is Decision.ACCESSIBLE else 'no'}: decoded latents miss "
+        f"E[x_0 | x_t] by up to {number(denoised)} of its size (limit {study.rules.accessible_below:g}; "
+        f"{_beside(denoised)}). {_state(found, run, study)} {_predicted(found.row(run, PREDICTED))}"
+    )
     moved = found.row(run, MOVED)
     closing = {
         Decision.BELOW: "moving latents brings them nearer to the encoded states than leaving them",
@@ -101,6 +95,44 @@ def accessible(found: Evidence, study: Interpretability, titles: Mapping[str, st
     return " ".join([text, *(_mended(found, run, other, titles[other], study.rules) for other in variants)])
 
 
+def _beside(row: Row) -> str:
+    """Return what a perfect one-step generator and the teacher would score."""
+    return (
+        f"a perfect one-step generator, which knows of no time, {row.perfect:.3g}, the teacher's one step "
+        f"{row.teacher:.3g}"
+    )
+
+
+def _state(found: Evidence, run: str, study: Interpretability) -> str:
+    """Return how near decoded latents come to the state itself, as they are and with the skip of their noise level."""
+    state, skipped, nearer = (found.row(run, quantity) for quantity in (STATE, SKIPPED, NEARER))
+    verdict = {
+        Decision.ACCESSIBLE: "within the limit",
+        Decision.NOT_ACCESSIBLE: "beyond the limit",
+        Decision.VOID: "which says nothing, for a perfect generator fails too",
+    }[skipped.decision]
+    share = f"{1 - nearer.mean:.0%} of the noise levels above {study.rules.apart:g}"
+    return (
+        f"With the skip that their noise level demands they miss the state by up to {number(skipped)}, {verdict} "
+        f"({_beside(skipped)}); as they are by up to {number(state)} ({_beside(state)}), and at {share} they are "
+        "nearer to the clean image."
+    )
+
+
+def _predicted(row: Row) -> str:
+    """Return how well the clean image is predicted from every state, beside the teacher's one step from there."""
+    words = {
+        Decision.BELOW: "less than the teacher",
+        Decision.ABOVE: "more than the teacher",
+        Decision.UNDECIDED: "not told apart from the teacher",
+        Decision.NOT_RUN: "by one seed in no order with the teacher",
+    }
+    return (
+        f"From every state it misses the clean image by {number(row)} in one step on the mean, {words[row.decision]} "
+        f"({row.teacher:.3g})."
+    )
+
+
 def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> str:
     """Return how a variant changes the errors of latents and of decoded states."""
     verbs = {
@@ -112,13 +144,23 @@ def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> 
     clauses = []
     for quantity, what, good in (
         (LATENT, "the latent error", Decision.CLOSED),
-        (STATE, "the error of decoded states", Decision.ACCESSIBLE),
+        (DENOISED, "the error against E[x_0 | x_t]", Decision.ACCESSIBLE),
+        (SKIPPED, "that against the state, with its skip", Decision.ACCESSIBLE),
     ):
         before, after = found.row(run, quantity), found.row(other, quantity)
         changes = [b - a for a, b in zip(before.values, after.values, strict=True)]
         limit = "within the limit" if after.decision is good else "beyond the limit"
         clauses.append(f"{verbs[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
-    return f"The variant '{title}' {' and '.join(clauses)}."
+    price = found.row(other, PRICE)
+    cost = {
+        Decision.BELOW: "lowers FDn",
+        Decision.ABOVE: "costs FDn",
+        Decision.UNDECIDED: "is not seen to cost FDn",
+        Decision.NOT_RUN: "by one seed is not shown to cost FDn",
+    }[price.decision]
+    half = half_width(price.values, rules.confidence)
+    seen = "" if half is None else f", seen from {half:.2g}"
+    return f"The variant '{title}' {', '.join(clauses)}, and {cost} ({number(price)}{seen})."
 
 
 def determined(found: Evidence, study: Interpretability) -> str:

@@ -153,6 +153,12 @@ def closure_files(plan: Plan) -> dict[str, list[str]]:
     }
 
 
+def quality_files(plan: Plan) -> dict[str, list[str]]:
+    """Return the metrics of every run whose intermediate states are asked for, one file per seed."""
+    on = dataset(plan)
+    return {run: [plan.layout.run(on, run, seed).metrics(1) for seed in plan.seeds] for run in settings(plan).closure}
+
+
 def factor_files(plan: Plan) -> dict[str, dict[str, list[str]]]:
     """Return the tests of bands and factors of every run, by order, one file per seed."""
     study, on = settings(plan), dataset(plan)
@@ -222,11 +228,20 @@ def _closure_files(layout: Layout, dataset: str = DATASET, method: str = METHOD,
 
 
 def _closure(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
+    teacher = plan.trajectory_set(dataset, HELD_OUT).teacher
     stored = {"trajectories": plan.layout.trajectories(dataset, HELD_OUT).manifest}
     return Definition(
-        inputs={**_of_run(plan, dataset, method, seed), **stored},
+        inputs={
+            **_of_run(plan, dataset, method, seed),
+            "teacher": plan.base_weights(dataset, teacher),
+            **stored,
+        },
         settings=settings(plan).model_dump(mode="json", include={"trajectories", "batch"}),
-        code=("hkd.studies.interpretability.closure", *run_code(plan, dataset, method)),
+        code=(
+            "hkd.studies.interpretability.closure",
+            *run_code(plan, dataset, method),
+            *run_code(plan, dataset, teacher),
+        ),
         needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
     )
 
@@ -285,7 +300,11 @@ def _table_files(layout: Layout) -> Files:
 
 
 def _table(plan: Plan) -> Definition:
-    return Definition(_measured(plan), _printed(plan), code=("hkd.studies.interpretability.findings",))
+    return Definition(
+        _measured(plan),
+        _printed(plan),
+        code=("hkd.studies.interpretability.evidence", "hkd.studies.interpretability.findings"),
+    )
 
 
 def _figure(plan: Plan) -> Definition:
@@ -311,10 +330,12 @@ def _measured(plan: Plan) -> Inputs:
     """Return every file that the table is made of, once all that the study names are known to be runs."""
     check_runs(plan)
     losses = loss_files(plan).values()
+    metrics = [path for paths in quality_files(plan).values() for path in paths]
+    metrics += [path for kinds in losses for path in kinds["metrics"]]
     return {
         "closure": [path for paths in closure_files(plan).values() for path in paths],
         "factors": [path for orders in factor_files(plan).values() for paths in orders.values() for path in paths],
-        "metrics": [path for kinds in losses for path in kinds["metrics"]],
+        "metrics": list(dict.fromkeys(metrics)),
         "errors": [path for kinds in losses for path in kinds["errors"]],
         "agreement": agreement_file(plan),
     }

@@ -22,6 +22,15 @@ NEARER = Quantity(
 ONE_STEP = Quantity(
     "one_step", "clean image predicted from x_T against that from the state, mean relative error over times"
 )
+DENOISED = Quantity("denoised", "decoded latents against E[x_0 | x_t], largest relative error over times")
+SKIPPED = Quantity(
+    "skipped", "decoded latents with the skip of their noise level against the state, largest relative error over times"
+)
+PREDICTED = Quantity(
+    "predicted", "clean image predicted from every state against x_eps, mean relative error over times"
+)
+QUALITY = Quantity("quality", "FDn in one step")
+PRICE = Quantity("price", "FDn in one step: of the variant less that of the first run")
 FDN = Quantity("fdn", "FDn")
 MIDDLE = Quantity("middle", "squared error of the clean image predicted from middle states")
 

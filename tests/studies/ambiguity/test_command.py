@@ -61,7 +61,7 @@ def test_the_table_separates_effects_from_undetectable_changes(hkd, measured, tm
     assert rows[WORSE]["verdict"] == "matters" and float(rows[WORSE]["change_percent"]) == pytest.approx(400, rel=0.1)
     assert rows[LOST]["verdict"] == "diverged: 1 of 2 seeds" and rows[LOST]["change_percent"] == ""
     assert rows["spectral"]["verdict"].startswith("not run: ")
-    assert float(rows["pairing_adjacent"]["sd_percent"]) == pytest.approx(100 * 0.03 * math.sqrt(2), rel=0.4)
+    assert float(rows["pairing_adjacent"]["sd_additive_percent"]) == pytest.approx(100 * 0.03 * math.sqrt(2), rel=0.4)
     assert sum(row["verdict"] == "matters" for row in rows.values()) <= 3
     record = json.loads((tmp_path / "ambiguity.csv.record.json").read_text())
     assert record["steps"] == 80 and len(record["centre_fdn"]) == 2

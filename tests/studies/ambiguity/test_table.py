@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -33,51 +34,66 @@ def design(arms, level=0.05, power=0.8) -> Design:
 def test_with_two_arms_the_test_is_the_paired_t_test():
     y = np.random.default_rng(0).normal(size=(2, 6))
     made = design(y)
-    expected = stats.ttest_rel(y[1], y[0])
-    assert made.p_value(float((y[1] - y[0]).mean())) == pytest.approx(expected.pvalue)
-    assert made.sd == pytest.approx(np.std(y[1] - y[0], ddof=1))
+    paired, pooled = stats.ttest_rel(y[1], y[0]), stats.ttest_ind(y[1], y[0])
+    change = float((y[1] - y[0]).mean())
+    assert dataclasses.replace(made, plain=0.0).p_value(change) == pytest.approx(paired.pvalue)
+    assert made.additive == pytest.approx(np.std(y[1] - y[0], ddof=1))
+    assert abs(change) / (made.plain / math.sqrt(6)) == pytest.approx(abs(pooled.statistic))
     assert made.freedom == 5
 
 
 def test_effects_of_arms_and_seeds_do_not_count_as_spread():
-    assert design(np.add.outer([0.0, 3.0, -2.0], [0.5, -0.5, 9.0])).sd == pytest.approx(0, abs=1e-12)
+    assert design(np.add.outer([0.0, 3.0, -2.0], [0.5, -0.5, 9.0])).additive == pytest.approx(0, abs=1e-12)
+
+
+def test_without_the_assumption_effects_of_seeds_do_count_and_the_larger_spread_decides():
+    seeds = [0.5, -0.5, 9.0]
+    made = design(np.add.outer([0.0, 3.0, -2.0], seeds))
+    assert made.plain == pytest.approx(math.sqrt(2) * np.std(seeds, ddof=1)) and made.sd == made.plain
+    against = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # seeds shift arms in opposite ways
+    assert design(against).sd == design(against).additive > design(against).plain
 
 
 def test_the_pooled_spread_is_that_of_a_paired_difference():
     draw = np.random.default_rng(1)
     y = np.add.outer(draw.normal(size=4000), [0.0, 7.0]) + draw.normal(scale=0.3, size=(4000, 2))
-    assert design(y).sd == pytest.approx(0.3 * math.sqrt(2), rel=0.03)
+    assert design(y).additive == pytest.approx(0.3 * math.sqrt(2), rel=0.03)
 
 
 def test_a_change_of_the_detectable_size_is_detected_with_the_set_power():
     """Whole studies, simulated: 9 arms, 3 seeds, one of the arms changed by what the true spread makes detectable."""
     draw, seen, tried = np.random.default_rng(2), 0, 4000
-    change = Design(sd=math.sqrt(2), freedom=16, seeds=3, level=0.05, power=0.8).detectable
+    change = Design(math.sqrt(2), 0.0, freedom=16, seeds=3, level=0.05, power=0.8).detectable
     for _ in range(tried):
         y = draw.normal(size=(9, 3))
         y[1] += change
-        seen += design(y).p_value(float((y[1] - y[0]).mean())) < 0.05
+        made = dataclasses.replace(design(y), plain=0.0)
+        seen += made.p_value(float((y[1] - y[0]).mean())) < 0.05
     assert seen / tried == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / tried))
 
 
 def test_without_a_change_the_level_is_kept():
     draw, tried = np.random.default_rng(3), 4000
     studies = draw.normal(size=(tried, 5, 2))
-    alarms = sum(design(y).p_value(float((y[1] - y[0]).mean())) < 0.05 for y in studies)
+    designs = [(design(y), float((y[1] - y[0]).mean())) for y in studies]
+    alarms = sum(dataclasses.replace(made, plain=0.0).p_value(change) < 0.05 for made, change in designs)
     assert alarms / tried == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / tried))
+    assert sum(made.p_value(change) < 0.05 for made, change in designs) <= alarms, "the larger spread is the stricter"
 
 
 def test_with_many_arms_the_detectable_change_is_the_normal_one():
-    made = Design(sd=1.0, freedom=10**6, seeds=4, level=0.05, power=0.8)
+    made = Design(1.0, 0.0, freedom=10**6, seeds=4, level=0.05, power=0.8)
     assert made.detectable == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / 2, rel=1e-4)
 
 
 def test_more_seeds_power_or_spread_move_the_detectable_change_the_right_way():
     def detectable(**changes):
-        return Design(**{"sd": 1.0, "freedom": 20, "seeds": 2, "level": 0.05, "power": 0.8, **changes}).detectable
+        return Design(
+            **{"additive": 1.0, "plain": 0.0, "freedom": 20, "seeds": 2, "level": 0.05, "power": 0.8, **changes}
+        ).detectable
 
     assert detectable(seeds=8) == pytest.approx(detectable() / 2)
-    assert detectable(sd=3.0) == pytest.approx(3 * detectable())
+    assert detectable(additive=3.0) == detectable(plain=3.0) == pytest.approx(3 * detectable())
     assert detectable(power=0.9) > detectable() < detectable(level=0.01)
 
 

@@ -98,3 +98,10 @@ def test_a_training_that_spent_more_than_the_others_is_refused(call, measured, t
     spend(measured, "budget/cd", EVALUATIONS + 8)
     with pytest.raises(ConfigError, match="budget/cd spends 72 evaluations where evaluations = 64 are due"):
         raise call("budget", "--out", str(tmp_path / "budget.pdf")).exception
+
+
+def test_a_released_base_has_no_known_cost(call, measured, tmp_path):
+    base = budgets.behind(measured, METHOD).runs[0]
+    record_cost(measured, measured.base_weights(budgets.dataset(measured), base), network_evals=None)
+    with pytest.raises(ConfigError, match=f"{base}: what released weights cost is not known, and this study counts it"):
+        raise call("budget", "--out", str(tmp_path / "budget.pdf")).exception

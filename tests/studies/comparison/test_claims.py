@@ -20,7 +20,7 @@ from hkd.studies.comparison.claims import claim_of, listed, read_claims
 from hkd.studies.comparison.plan import claims, frozen, settings
 from hkd.studies.comparison.said import Number, Ordering, Statement
 from hkd.studies.editing import time_verdict
-from hkd.studies.interpretability import evidence
+from hkd.studies.interpretability import accessible, evidence
 from tests.studies.interpretability import case
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -66,9 +66,14 @@ def test_sources_that_differ_are_claims_of_their_own(known, name, value):
 
 def written() -> dict[str, set[str]]:
     """The words that studies write, by quantity (none: the time of an edit), from inputs that deserve each of them."""
-    errors = [case.closure(size, size) for size in (0.0, 1.0)]
+    errors = [case.closure(size, size, denoised=size) for size in (0.0, 1.0)]
     swaps = [case.factors(special=size) for size in (1.0, 0.0)]
-    rows = [row for one in errors for row in evidence.closure_rows("", "", [one], case.STUDY.rules)]
+    rows = [
+        row
+        for one in errors
+        for of in (accessible.closure_rows, accessible.teacher_rows)
+        for row in of("", "", [one], case.STUDY.rules)
+    ]
     for seeds in (swaps[:1], swaps[1:], swaps):
         rows += evidence.factor_rows("", "", "alpha", seeds, case.STUDY.rules)
     found = {"": {time_verdict.verdict(*one) for one in ((0.0, 0.0), (0.0, 1.0), (1.0, 1.0))}}
@@ -88,7 +93,7 @@ def test_every_statement_is_answered_by_words_that_its_study_writes_of_that_quan
 
 def test_a_statement_that_nothing_can_disagree_with_says_why(known):
     one_sided = [c.id for c in known.values() if isinstance(c.said, Statement) and not c.said.disagrees]
-    assert one_sided == ["w-accessible", "w-bands"]
+    assert one_sided == ["w-bands"]
     assert all("against it" in known[name].note for name in one_sided)
 
 

@@ -336,6 +336,36 @@ def test_toys_that_were_trained_unequally_are_in_no_order(tree, evaluations, com
     assert compared or "trained unequally: 1,000 and 1,101 network evaluations" in line.reasons
 
 
+def test_a_claim_of_table_1_is_answered_by_the_shipped_row_and_one_of_table_3_by_the_live_one(tree):
+    made = tree("embedded", students="shipped")
+    made.plant("methods/hkd", 1, [80.0])
+    made.plant("shipped/hkd", 1, [20.0], route="shipped")
+    assert made.judged("t1-hkd").number.reproduced == 20.0
+    assert made.judged("t3-hkd").number.reproduced == 80.0
+    (found,) = made.judged("t1-hkd").found
+    assert "/shipped/hkd/" in found.files[0]
+
+
+@pytest.mark.parametrize("route", ["train", "shipped"])
+def test_a_row_that_was_trained_here_and_one_that_was_not_are_in_no_order(tree, route):
+    made = tree("embedded", students="shipped")
+    made.plant("shipped/hkd", 1, [20.0], route="shipped", **spent(1000))
+    made.plant("methods/edm", 15, [90.0], route=route, **spent(1000))
+    line = made.judged("o-hkd-edm15")
+    against = "one side was trained in this run, the other's weights come with the package"
+    assert (against in line.reasons) == (route == "train")
+    assert line.verdict is (Verdict.NOT_COMPARABLE if route == "train" else Verdict.TOY_UNRESOLVED)
+
+
+def test_seeds_of_the_same_two_trainings_order_nothing(tree):
+    made = tree("embedded", seeds=3, students="shipped")
+    made.plant("shipped/hkd", 1, [20.0, 20.1, 20.2], route="shipped", **spent(1000))
+    made.plant("methods/edm", 15, [90.0, 90.1, 90.2], route="shipped", **spent(1000))
+    line = made.judged("o-hkd-edm15")
+    assert line.verdict is Verdict.NOT_COMPARABLE and line.order is None
+    assert "every seed draws from the weights of the same two trainings" in line.reasons
+
+
 def test_unlike_numbers_of_images_are_compared_at_the_smaller_or_not_at_all(tree):
     made = tree("embedded", seeds=2)
     made.plant("methods/hkd", 1, [10.0, 11.0])
@@ -402,17 +432,17 @@ def test_half_an_ordering_is_not_run_or_incomplete(tree):
 
 # -- studies -----------------------------------------------------------------------------------------------------------
 
-STATE = "decoded latents against the state, largest relative error over times"
+STATE = "decoded latents against E[x_0 | x_t], largest relative error over times"
 
 
 @pytest.mark.parametrize(
     "scale, decision, verdict",
     [
         ("embedded", "accessible", Verdict.TOY_AGREES),
-        ("embedded", "not accessible", Verdict.TOY_UNRESOLVED),
+        ("embedded", "not accessible", Verdict.TOY_DISAGREES),
         ("embedded", "not run: needs 2 seeds", Verdict.TOY_UNRESOLVED),
         ("paper", "accessible", Verdict.REPRODUCED),
-        ("paper", "not accessible", Verdict.INCONCLUSIVE),
+        ("paper", "not accessible", Verdict.WORSE),
     ],
 )
 def test_a_finished_study_answers_its_statement(tree, scale, decision, verdict):

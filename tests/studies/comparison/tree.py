@@ -33,7 +33,8 @@ class Tree:
         self.dataset = "cifar10" if scale == "paper" else "shapes16"
         table = {"dataset": self.dataset}
         changes = {"tables": {"table1": table, "table3": table}, "dataset": self.dataset}
-        self.overrides = {"results": str(root), "scale": scale, "seeds": seeds, **changes, **overrides}
+        self.overrides = {"results": str(root), "scale": scale, "seeds": seeds, "students": "train"}
+        self.overrides |= {**changes, **overrides}
         self.plan = Plan.load("configs/benchmarks/embedded.yaml", self.overrides)
         self.root, self._facts = root, EXACT if scale == "paper" else TOY
 

@@ -55,10 +55,15 @@ STUDY = Interpretability.model_validate(
 )
 
 
-def closure(latent: float = 0.5, state: float = 0.9, clean: float = 0.1, still: float = 1.0) -> dict[str, Any]:
+def closure(
+    latent: float = 0.5, state: float = 0.9, clean: float = 0.1, still: float = 1.0, **beside: float
+) -> dict[str, Any]:
     """Errors that are the same at all noise levels; states have size 1, as their clean image."""
     count = len(SIGMAS)
     flat = {"state": state, "clean": clean, "one_step": 0.3, "size": 1.0}
+    flat |= {"state_perfect": 0.99, "state_teacher": 0.98, "predicted": 0.3, "predicted_teacher": 0.4}
+    flat |= {"denoised": 0.7, "denoised_perfect": 0.8, "denoised_teacher": 0.6}
+    flat |= {"skipped": 0.4, "skipped_perfect": 0.2, "skipped_teacher": 0.5, **beside}
     return {
         "n": 8,
         "sigmas": SIGMAS,
@@ -100,6 +105,10 @@ def losses(fdn: list[float], error: list[float]) -> dict[str, Any]:
     return {"fdn": fdn, "doubts": [], "errors": errors}
 
 
+def quality(*fdn: float) -> dict[str, Any]:
+    return {"fdn": list(fdn), "doubts": []}
+
+
 def measured(**changes: Any) -> dict[str, Any]:
     """Three seeds: latents not closed and mended, seeds that agree in part, a loss that helps from the middle alone."""
     agreement = [
@@ -113,6 +122,7 @@ def measured(**changes: Any) -> dict[str, Any]:
             HKD: [closure(0.5 + k / 100) for k in range(3)],
             MENDED: [closure(0.05 + k / 1000) for k in range(3)],
         },
+        "quality": {HKD: quality(15.0, 16.0, 15.5), MENDED: quality(15.9, 16.8, 16.6)},
         "agreement": agreement,
         "factors": {HKD: {order: [factors(seed=k) for k in range(3)] for order in STUDY.orders}},
         "losses": {

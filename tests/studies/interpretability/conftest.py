@@ -36,7 +36,14 @@ def study_plan(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Plan:
 def results(study_plan: Plan, tiny_run, build, gaussian, write_trajectories) -> Path:
     """The results folder, with finished runs, their metrics, held-out trajectories and the metric's network."""
     study, layout = settings(study_plan), study_plan.layout
-    runs = {*study.closure, *study.spectra, *study.factors, *study.initialisations.values(), *loss_files(study_plan)}
+    runs = {
+        "methods/edm",
+        *study.closure,
+        *study.spectra,
+        *study.factors,
+        *study.initialisations.values(),
+        *loss_files(study_plan),
+    }
     for method in runs:
         run = tiny_run(method)
         for seed in range(2):

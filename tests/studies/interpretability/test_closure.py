@@ -9,10 +9,12 @@ import torch
 from torch.testing import assert_close
 
 from hkd.data.trajectories import Trajectories
+from hkd.experiment.finished import base
 from hkd.koopman.choices import KoopmanSettings
 from hkd.koopman.closure_loss import closure_loss
 from hkd.koopman.operator import KoopmanOperator
 from hkd.plan.runs import HELD_OUT
+from hkd.studies.interpretability.against_teacher import TeacherError, teacher_error
 from hkd.studies.interpretability.closure import closure_error, closure_of_run, pooled
 from hkd.studies.interpretability.starts import hkd_network
 
@@ -81,9 +83,11 @@ def test_pooled_errors_are_those_of_all_batches_together(make_net, noise):
     states = trajectory(noise, sigmas)
     one, other = closure_error(net, states, sigmas), closure_error(net, -states, sigmas)
     both = closure_error(net, torch.cat((states, states), dim=1), sigmas)
-    assert_close(pooled([one, one]).latent, both.latent, rtol=1e-5, atol=1e-6)
-    mean = (one.state.square() + other.state.square()) / 2
-    assert_close(pooled([one, other]).state.square(), mean)
+    one, other = one._asdict(), other._asdict()
+    assert_close(pooled([one, one])["latent"], both.latent, rtol=1e-5, atol=1e-6)
+    mean = (one["state"].square() + other["state"].square()) / 2
+    assert_close(pooled([one, other])["state"].square(), mean)
+    assert pooled([one, other])["sigmas"].tolist() == sigmas
 
 
 def test_an_operator_of_zero_is_closed_for_states_that_encode_alike(make_net, noise):
@@ -138,27 +142,35 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
+def edm(results, study_plan) -> Path:
+    return Path(study_plan.base_weights("shapes8", "methods/edm"))
+
+
+@pytest.fixture
 def held_out(results, study_plan) -> Path:
     return Path(study_plan.layout.trajectories("shapes8", HELD_OUT))
 
 
-def test_a_runs_errors_are_those_of_its_network_over_the_first_stored_trajectories(weights, held_out):
-    found = closure_of_run(weights, held_out, CPU, most=3, batch=64)
+def test_a_runs_errors_are_those_of_its_network_over_the_first_stored_trajectories(weights, edm, held_out):
+    found = closure_of_run(weights, edm, held_out, CPU, most=3, batch=64)
     stored = Trajectories(held_out)
     batch, levels = stored.batch([0, 1, 2]), stored.sigmas[:-1].tolist()
     states = torch.stack([batch.state(k) for k in range(len(levels))])
     expected = closure_error(hkd_network(weights, CPU), states, levels)
-    assert list(found) == ["n", "sigmas", "latents", "latent", "state", "clean", "one_step", "still", "size"]
+    beside = teacher_error(hkd_network(weights, CPU), base(edm).one_step, states, levels)
+    assert list(found)[:9] == ["n", "sigmas", "latents", "latent", "state", "clean", "one_step", "still", "size"]
+    assert list(found)[9:] == list(TeacherError._fields)
+    assert found["denoised"] == beside.denoised.tolist() and found["predicted"] == beside.predicted.tolist()
     assert (found["n"], found["sigmas"]) == (3, levels)
     assert found["latent"] == expected.latent.tolist() and found["size"] == expected.size.tolist()
 
 
-def test_all_trajectories_there_are_pass_in_batches_that_can_be_watched(weights, held_out):
+def test_all_trajectories_there_are_pass_in_batches_that_can_be_watched(weights, edm, held_out):
     seen = []
 
     def watch(batches):
         seen.extend(len(indices) for indices in batches)
         return batches
 
-    found = closure_of_run(weights, held_out, CPU, most=100, batch=3, watch=watch)
+    found = closure_of_run(weights, edm, held_out, CPU, most=100, batch=3, watch=watch)
     assert found["n"] == 8 and sum(seen) == 8 and max(seen) <= 3

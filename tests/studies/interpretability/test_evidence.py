@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 
 import pytest
+from pytest import approx
 from scipy import stats
 
 from hkd.report.collect import ReportError
 from hkd.report.csv import to_csv
-from hkd.studies.interpretability.evidence import (
-    COLUMNS,
+from hkd.studies.interpretability.accessible import closure_rows, teacher_rows
+from hkd.studies.interpretability.answers import COLUMNS, Decision, compared, half_width
+from hkd.studies.interpretability.evidence import agreement_decision, evidence, factor_rows, middle_error
+from hkd.studies.interpretability.quantities import (
+    DENOISED,
     FDN,
     LATENT,
     MIDDLE,
     MOVED,
     NEARER,
+    PREDICTED,
+    PRICE,
+    QUALITY,
+    SKIPPED,
     STATE,
-    Decision,
     agreement_between,
-    agreement_decision,
-    closure_rows,
-    compared,
-    evidence,
-    factor_rows,
     gain_at_equal,
-    half_width,
-    middle_error,
 )
 from tests.studies.interpretability.case import (
     COMPUTE,
@@ -39,6 +39,7 @@ from tests.studies.interpretability.case import (
     factors,
     losses,
     measured,
+    quality,
 )
 
 RULES = STUDY.rules
@@ -50,7 +51,7 @@ def rows_of(**changes):
 
 def test_every_question_run_and_order_has_its_row():
     rows = rows_of()
-    assert len(rows) == 2 * 5 + 2 * 2 + 2 + 6 + 4 + 2 * 5
+    assert len(rows) == 2 * 9 + 1 + 2 * 2 + 2 + 6 + 4 + 2 * 5
     text = to_csv([row.cells() for row in rows.values()], COLUMNS)
     assert len(text.splitlines()) == len(rows) + 1
 
@@ -70,6 +71,33 @@ def test_closure_is_judged_by_its_worst_time_and_seed():
     assert decision(MOVED, closure(0.5), closure(0.52), closure(0.51)) == "below"
     assert decision(MOVED, closure(1.5), closure(1.52), closure(1.51)) == "above"
     assert decision(MOVED, closure(0.5), closure(1.6), closure(1.0)) == "undecided"
+
+
+def test_what_is_decoded_is_judged_beside_a_perfect_generator_and_the_teacher():
+    def of(quantity, *errors):
+        return {row.quantity: row for row in teacher_rows(HKD, "HKD", errors, RULES)}[quantity]
+
+    denoised = of(DENOISED, closure(denoised=0.2), closure(denoised=0.24))
+    assert (denoised.decision, denoised.perfect, denoised.teacher) == ("accessible", approx(0.8), approx(0.6))
+    assert of(DENOISED, closure(denoised=0.2), closure(denoised=0.26)).decision == "not accessible"
+    assert of(SKIPPED, closure(skipped=0.2)).decision == "accessible"
+    assert of(SKIPPED, closure(skipped=0.4)).decision == "not accessible"
+    assert of(SKIPPED, closure(skipped=0.4, skipped_perfect=0.3)).decision == Decision.VOID
+    assert of(SKIPPED, closure(skipped=0.2, skipped_perfect=0.3)).decision == "accessible"
+    better = [closure(predicted=own) for own in (0.2, 0.21, 0.19)]
+    assert (of(PREDICTED, *better).decision, of(PREDICTED, *better).teacher) == ("below", approx(0.4))
+    assert of(PREDICTED, *better).perfect == 0.0 and of(PREDICTED, better[0]).decision == Decision.NOT_RUN
+    state = {row.quantity: row for row in closure_rows(HKD, "HKD", better, RULES)}[STATE]
+    assert (state.perfect, state.teacher, state.cells()["perfect"]) == (approx(0.99), approx(0.98), "0.99")
+
+
+def test_a_variant_has_its_price_in_quality_beside_it():
+    rows = rows_of()
+    assert rows[HKD, QUALITY].values == (15.0, 16.0, 15.5) and (HKD, PRICE) not in rows
+    assert rows[MENDED, PRICE].mean == pytest.approx(0.9333, rel=1e-3) and rows[MENDED, PRICE].decision == "above"
+    assert (
+        rows_of(quality={HKD: quality(15.0, 16.0), MENDED: quality(16.0, 15.0)})[MENDED, PRICE].decision == "undecided"
+    )
 
 
 def test_the_ends_of_a_trajectory_do_not_count_as_intermediate():
@@ -109,6 +137,7 @@ def test_the_loss_is_judged_by_paired_differences_at_both_budgets():
 def test_one_seed_has_no_spread_and_decides_no_difference():
     changes = {
         "closure": {run: [closure()] for run in (HKD, MENDED)},
+        "quality": {run: quality(15.0) for run in (HKD, MENDED)},
         "agreement": [],
         "losses": {run: losses([15.0], [0.01]) for run in (HKD, STEPS, COMPUTE)},
         "factors": {HKD: {order: [factors()] for order in STUDY.orders}},

@@ -19,6 +19,7 @@ from tests.studies.interpretability.case import (
     losses,
     measured,
     pair,
+    quality,
 )
 
 
@@ -33,9 +34,23 @@ def closures(**own) -> dict:
 @pytest.mark.parametrize(
     "own, said",
     [
-        ({"state": 0.1, "clean": 0.5}, "In HKD yes: decoded latents miss the state by at most 0.1"),
-        ({"state": 0.9, "clean": 0.1}, "at every noise level above 0.5 nearer to the clean image than to the state"),
-        ({"state": 0.5, "clean": 0.9}, "although what is decoded is always nearer to the state"),
+        (
+            {"denoised": 0.125},
+            "In HKD yes: decoded latents miss E[x_0 | x_t] by up to 0.125 ± 0 of its size (limit 0.25",
+        ),
+        ({"denoised": 0.7}, "In HKD no: decoded latents miss E[x_0 | x_t] by up to 0.7"),
+        ({}, "knows of no time, 0.8, the teacher's one step 0.6)"),
+        ({"skipped": 0.125}, "demands they miss the state by up to 0.125 ± 0, within the limit"),
+        ({"skipped": 0.375}, "demands they miss the state by up to 0.375 ± 0, beyond the limit"),
+        ({"skipped": 0.4, "skipped_perfect": 0.3}, "which says nothing, for a perfect generator fails too"),
+        ({"state": 0.9, "clean": 0.1}, "at 100% of the noise levels above 0.5 they are nearer to the clean image"),
+        ({"state": 0.5, "clean": 0.9}, "at 0% of the noise levels above 0.5 they are nearer to the clean image"),
+        (
+            {"predicted": 0.25},
+            "misses the clean image by 0.25 ± 0 in one step on the mean, less than the teacher (0.4)",
+        ),
+        ({"predicted": 0.5}, "more than the teacher (0.4)"),
+        ({"predicted": 0.4}, "not told apart from the teacher (0.4)"),
         ({"latent": 0.05}, "Its latents follow the encoder"),
         ({"latent": 0.5}, "Its latents do not follow the encoder"),
         ({"latent": 0.5, "still": 0.4}, "moving latents brings them no nearer"),
@@ -49,7 +64,7 @@ def test_the_sentence_on_accessible_states_follows_the_decision(own, said):
 def test_a_decision_that_depends_on_the_time_is_told_as_a_share():
     mixed = closure()
     mixed["state"], mixed["clean"] = [0.9, 0.9, 0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9, 0.9, 0.9]
-    assert "at 33% of the noise levels above 0.5 what is decoded is nearer to the clean image" in text(
+    assert "at 33% of the noise levels above 0.5 they are nearer to the clean image" in text(
         closure={HKD: [mixed] * 3, MENDED: [closure()] * 3}
     )
 
@@ -60,7 +75,20 @@ def test_the_sentence_on_a_variant_names_the_errors_that_it_changes():
     worse = {HKD: [closure(0.5 + k / 100) for k in range(3)], MENDED: [closure(0.9 + k / 100) for k in range(3)]}
     assert "raises the latent error" in text(closure=worse)
     same = {HKD: [closure(0.5), closure(0.4)], MENDED: [closure(0.45), closure(0.47)]}
-    assert "does not detectably change the latent error" in text(closure=same)
+    price = {HKD: quality(15.0, 16.0), MENDED: quality(16.0, 15.0)}
+    assert "does not detectably change the latent error" in text(closure=same, quality=price)
+
+
+@pytest.mark.parametrize(
+    ("mended", "said"),
+    [
+        ((15.9, 16.8, 16.6), "and costs FDn (0.933 ± 0.15, seen from 0.38)"),
+        ((14.1, 15.2, 14.4), "and lowers FDn (-0.933 ± 0.15"),
+        ((15.0, 16.5, 15.1), "and is not seen to cost FDn"),
+    ],
+)
+def test_the_sentence_on_a_variant_names_its_price(mended, said):
+    assert said in text(quality={HKD: quality(15.0, 16.0, 15.5), MENDED: quality(*mended)})
 
 
 def agreements(hkd: float, control: float, start: float = 0.3, p_value: float = 0.01) -> list:
@@ -134,6 +162,7 @@ def test_an_ordering_that_carries_is_named():
 def test_with_one_seed_the_findings_name_the_numbers_that_need_two():
     found = text(
         closure={run: [closure()] for run in (HKD, MENDED)},
+        quality={HKD: quality(15.0), MENDED: quality(16.0)},
         agreement=[pair(HKD, "initial operators", 0.4, order) for order in STUDY.orders],
         losses={run: losses([15.0], [0.01]) for run in (HKD, STEPS, COMPUTE)},
         factors={HKD: {order: [factors()] for order in STUDY.orders}},
@@ -142,4 +171,5 @@ def test_with_one_seed_the_findings_name_the_numbers_that_need_two():
     assert "than leaving them needs 2 seeds (ratio 0.5)" in found
     assert "by one seed is not shown to change the latent error" in found
     assert "one-step quality (FDn) at equal compute: not run: needs 2 seeds" in found
+    assert "by one seed in no order with the teacher" in found and "by one seed is not shown to cost FDn (1)" in found
     assert "±" not in found

@@ -75,7 +75,7 @@ def test_another_seed_is_compared_and_told(planned):
     "part, values, maths",
     [
         (SPECTRUM, HKD, "analysis bands_decoded starts"),
-        (CLOSURE, HKD, "closure starts"),
+        (CLOSURE, HKD, "against_teacher closure starts"),
         (FACTORS, {**HKD, "order": "alpha"}, "band_swaps bands_decoded factors reader starts"),
         (AGREEMENT, {"dataset": "shapes8"}, "agreements starts"),
     ],
@@ -92,7 +92,9 @@ def test_what_is_measured_follows_its_own_maths_and_its_runs_network(planned, pa
 def test_the_table_follows_no_network(planned):
     code = closure(*TABLE.work(planned()).definition.code)
     home = "hkd.studies.interpretability."
-    assert {name.removeprefix(home) for name in code if name.startswith(home)} == {"evidence", "findings", "quantities"}
+    assert {name.removeprefix(home) for name in code if name.startswith(home)} == {
+        *("accessible", "answers", "evidence", "findings", "quantities")
+    }
     assert not any(name.startswith("hkd.nets") for name in code)
 
 

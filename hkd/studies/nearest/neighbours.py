@@ -1,0 +1,109 @@
+"""Nearest neighbours of samples among training images, and the same of real images that are held out in turn.
+
+A distance says nothing by itself: real photographs too lie near to one another. The measure is therefore what real
+images show when each is taken out of the set and held against the rest. A method that has learned their law puts as
+many samples as near to a training image as that; one that repeats what it was shown puts many more there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hkd.metrics.features.cache import FeatureCache, feature_chunks
+from hkd.metrics.features.extract import Extractor
+from hkd.settings.columns import split_view
+
+COLUMNS = ("method", "nfe", "samples", "median", "real_median", "close_within", "close", "real_close", "view", "said")
+SUSPECT = 5.0  # times the real images' share, from where repeating is the likelier reason (our choice)
+FEW = 10  # close samples below which a share says nothing
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Distance to the nearest training image, (N,), and its index, of each of N images."""
+
+    distance: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What real images show: their median distance, and the one within which the share `near` of them lies."""
+
+    median: float
+    within: float
+    near: float
+
+    @classmethod
+    def of(cls, real: Neighbours, near: float) -> Measure:
+        """Return the measure of real images that were held out in turn."""
+        return cls(float(np.median(real.distance)), float(np.quantile(real.distance, near)), near)
+
+
+def training_features(
+    images: np.ndarray, extractors: Mapping[str, Extractor], view: str, cache: FeatureCache | None
+) -> np.ndarray:
+    """Return the features (N, D) of a view, of uint8 images (N, C, H, W); those that were made before are not again."""
+    name, kind, layer = split_view(view)
+    chunks = feature_chunks(images, extractors[name], kind, [layer], cache=cache)
+    return np.concatenate([rows for _, (rows,) in chunks])
+
+
+def nearest(rows: np.ndarray, training: np.ndarray, own: np.ndarray | None = None, *, block: int = 512) -> Neighbours:
+    """Return the nearest of the training features (M, D) to each of rows (N, D), by Euclidean distance.
+
+    Args:
+        own: (N,) index of each row among the training features, where it is one of them: it is not its own neighbour.
+    """
+    centre = training.mean(axis=0, dtype=np.float64)
+    known = training.astype(np.float64) - centre
+    lengths = np.square(known).sum(axis=1)
+    distances, indices = [], []
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block].astype(np.float64) - centre
+        squared = np.square(part).sum(axis=1)[:, None] + lengths - 2.0 * part @ known.T
+        if own is not None:
+            squared[np.arange(len(part)), own[start : start + block]] = np.inf
+        index = squared.argmin(axis=1)
+        indices.append(index)
+        # again without the cancellation of the expanded square, so that a copy has distance 0
+        distances.append(np.linalg.norm(part - known[index], axis=1))
+    return Neighbours(np.concatenate(distances), np.concatenate(indices))
+
+
+def line(title: str, nfe: int, found: Neighbours, measure: Measure, view: str) -> dict[str, object]:
+    """Return the table's line on one row of samples, with COLUMNS as keys."""
+    close = float((found.distance <= measure.within).mean())
+    return {
+        "method": title,
+        "nfe": nfe,
+        "samples": len(found.distance),
+        "median": f"{np.median(found.distance):.4g}",
+        "real_median": f"{measure.median:.4g}",
+        "close_within": f"{measure.within:.4g}",
+        "close": f"{close:.4g}",
+        "real_close": f"{measure.near:.4g}",
+        "view": view,
+        "said": said(close, len(found.distance), measure.near),
+    }
+
+
+def said(close: float, samples: int, near: float) -> str:
+    """Return in words whether a share of close samples points to repeating."""
+    if close * samples < FEW and near * samples < FEW:
+        return "few are close: no sign of repeating"
+    if close > SUSPECT * near:
+        return f"{close / near:.0f} times as many close as among real images: look whether it repeats them"
+    return "no more close than real images are to each other" if close <= near else "no sign of repeating"
+
+
+def summary(lines: Sequence[dict[str, object]]) -> list[str]:
+    """Return the lines of the table as sentences."""
+    return [
+        f"{one['method']}, {one['nfe']} NFE: {float(str(one['close'])):.1%} of {one['samples']} samples lie as near to "
+        f"a training image as {float(str(one['real_close'])):.0%} of real images to another; {one['said']}"
+        for one in lines
+    ]

@@ -1,0 +1,1 @@
+"""Does the order of two runs hold, seed by seed?"""

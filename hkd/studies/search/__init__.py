@@ -1,0 +1,1 @@
+"""Are rows behind because nobody has searched their settings?"""

@@ -1,0 +1,147 @@
+"""Rows with shipped weights stand beside rows that a run trains, and neither takes the other's settings or files."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hkd.cli import Commands
+from hkd.plan import rows
+from hkd.plan.check import check_settings
+from hkd.plan.runs import Plan
+from hkd.plan.stages import METRICS, TRAIN
+from hkd.settings.names import check_method
+from hkd.settings.origins import ConfigError
+from hkd.stages import train
+from hkd.store import shipped
+from hkd.store.artifacts import load_weights
+from hkd.store.records import read_record
+
+ON = "shapes16"
+MOST_BYTES = 14_000_000
+
+
+@pytest.fixture
+def plan(root, monkeypatch):
+    """Return the plan of the default benchmark under overrides."""
+    monkeypatch.chdir(root)
+    return lambda **overrides: Plan.load("configs/benchmarks/embedded.yaml", overrides)
+
+
+def methods(plan: Plan, table: str) -> list[str | None]:
+    return [row.method for row in rows.rows(plan, table)]
+
+
+def test_a_row_takes_shipped_weights_and_its_sibling_is_trained_beside_it_and_says_so(plan):
+    found = rows.rows(plan(), "table1")
+    first, beside = next(pair for pair in pairwise(found) if pair[0].method == "shipped/hkd")
+    assert (first.label, beside.label, beside.method) == ("HKD", "HKD, trained in this run", "methods/hkd")
+    assert first.fid == 3.3 and beside.fid is None and first.category == beside.category
+    assert [plan().route(ON, str(row.method)) for row in (first, beside)] == ["shipped", "train"]
+    assert rows.row_title(plan(), plan().table("table1"), "methods/hkd") == beside.label
+
+
+def test_ablations_and_what_they_are_held_against_are_trained_in_the_run(plan):
+    assert not [method for method in methods(plan(), "table3") if method and method.startswith("shipped/")]
+    assert rows.row_title(plan(), plan().table("table3"), "methods/hkd") == "HKD"
+
+
+def test_everything_is_trained_on_request_and_no_row_stands_twice(plan):
+    found = methods(plan(students="train"), "table1")
+    assert "methods/hkd" in found and not [method for method in found if method and method.startswith("shipped/")]
+    assert found.count("methods/hkd") == 1
+
+
+def test_every_shipped_student_has_its_row_and_the_card_of_its_own_training(plan):
+    made = plan()
+    known = made.dataset(ON).students
+    assert known and set(known) <= {f"methods/{Path(str(method)).name}" for method in methods(made, "table1")}
+    for method, name in known.items():
+        card, run = shipped.read_card(name), made.run(ON, made.student(ON, method))
+        assert run.training.steps == card["budget"]["steps"] == card["recipe"]["training"]["steps"]
+        for key, value in card["recipe"]["params"].items():
+            assert run.params[key] == (tuple(value) if isinstance(value, list) else value)
+        assert card["cpu_seconds"] > 60 and card["quality"]["fdn_nfe1"] > 0 and card["trained_by"] == "make weights"
+
+
+def test_the_benchmarks_settings_of_training_reach_the_live_row_alone(plan):
+    other = {"training": {"steps": 7, "batch": 16}, "network": {"model_channels": 8}, "sampling": {"n_samples": 500}}
+    live, student = (plan(set=other).run(ON, f"{group}/hkd") for group in ("methods", "shipped"))
+    assert (live.training.steps, live.training.batch, live.network["model_channels"]) == (7, 16, 8)
+    assert (student.training.steps, student.training.batch, student.network["model_channels"]) == (2000, 32, 16)
+    assert live.sampling.n_samples == student.sampling.n_samples == 500
+    digests = [TRAIN.work(made, dataset=ON, method="shipped/hkd", seed=0).digest for made in (plan(), plan(set=other))]
+    assert digests[0] == digests[1]
+
+
+def test_a_student_needs_no_trajectories_and_what_measures_it_reads_its_own_files(plan):
+    work = TRAIN.work(plan(), dataset=ON, method="shipped/hkd", seed=0)
+    assert work.inputs() == [] and work.settings["shipped"] == shipped.shipped_digest("hkd-shapes16")
+    measured = METRICS.work(plan(), dataset=ON, method="shipped/hkd", seed=0, nfe=1)
+    assert {path.split("/")[2] for path in measured.inputs("weights", "samples", "features")} == {"shipped"}
+
+
+def test_settings_that_no_row_would_follow_are_refused(plan, monkeypatch):
+    check_settings(plan(methods={"hkd": {"training": {"steps": 7}}}))  # its live row does
+    check_settings(plan(methods={"hkd": {"sampling": {"n_samples": 500}}}))
+    alone = {"methods": {"hkd": {"training": {"steps": 7}}}, "tables": {"table1": {"live": []}, "table3": {"run": []}}}
+    with pytest.raises(ConfigError, match=r"--config: methods.hkd: its row of table1 takes shipped weights, which no"):
+        check_settings(plan(**alone))
+    check_settings(plan(**alone, students="train"))
+    with pytest.raises(
+        ConfigError, match=r"tables.table1.live: there is no run 'methods/hkt'. Did you mean 'methods/hkd"
+    ):
+        check_settings(plan(tables={"table1": {"live": ["methods/hkt"]}}))
+
+
+def test_a_student_that_is_not_shipped_is_refused_with_those_that_are(plan):
+    with pytest.raises(
+        ConfigError, match=r"shipped/ddim: shapes16 ships no student 'methods/ddim'. Did you mean 'meth"
+    ):
+        plan().run(ON, "shipped/ddim")
+    with pytest.raises(ConfigError, match="shipped/hkd: shapes8 ships no student 'methods/hkd'"):
+        plan().run("shapes8", "shipped/hkd")
+    with pytest.raises(ConfigError, match=r"no method 'shipped/hkt'. Did you mean 'hkd'"):
+        check_method("shipped/hkt")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda recipe: recipe["params"].update(twist=1), "params.twist is not known"),
+        (lambda recipe: recipe.update(target="hkd.methods.gone.Gone"), "gone"),
+        (lambda recipe: recipe.update(mood="good"), "unknown key 'mood'"),
+        (lambda recipe: recipe.pop("training"), "'training'"),
+    ],
+)
+def test_weights_of_another_version_are_refused_in_one_line(plan, tmp_path, monkeypatch, change, why):
+    card = shipped.read_card("hkd-shapes16")
+    change(card["recipe"])
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    (tmp_path / "hkd-shapes16.json").write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match=r"hkd-shapes16.json: of another version") as refused:
+        plan().run(ON, "shipped/hkd")
+    assert why in str(refused.value) and "--config students=train" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_adopted_weights_carry_the_costs_and_the_recipe_of_their_own_training(plan, tmp_path):
+    commands = Commands()
+    train.register(commands)
+    done = CliRunner().invoke(commands.app, ["train", ON, "shipped/hkd", "--config", f"results={tmp_path}"])
+    assert done.exit_code == 0, done.exception
+    weights = Path(plan(results=str(tmp_path)).layout.run(ON, "shipped/hkd", 0).weights)
+    record, card = read_record(weights, "train"), shipped.read_card("hkd-shapes16")
+    assert record["route"] == "shipped" and record["budget"] == card["budget"]
+    assert record["settings"]["training"]["steps"] == card["budget"]["steps"]
+    assert record["start"] == card["start"] and record["trajectories"] == card["trajectories"]
+    assert load_weights(weights).keys() == load_weights(shipped.SHIPPED / "hkd-shapes16.safetensors").keys()
+
+
+def test_all_shipped_weights_together_stay_small():
+    files = list(shipped.SHIPPED.glob("*.safetensors"))
+    assert files and sum(path.stat().st_size for path in files) <= MOST_BYTES

@@ -1,0 +1,65 @@
+"""Neighbours against every distance written out, and what painters and repeaters look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hkd.seeding import numpy_stream
+from hkd.studies.nearest.neighbours import COLUMNS, Measure, line, nearest, said, summary
+
+
+def rows(n: int, index: int, d: int = 6) -> np.ndarray:
+    return numpy_stream(0, "neighbours", index).standard_normal((n, d)).astype(np.float32) + 50.0
+
+
+def test_neighbours_are_those_of_all_distances_written_out():
+    samples, training = rows(40, 0), rows(70, 1)
+    apart = np.linalg.norm(samples[:, None].astype(np.float64) - training[None], axis=2)
+    found = nearest(samples, training, block=16)
+    np.testing.assert_array_equal(found.index, apart.argmin(axis=1))
+    np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-6)
+
+
+def test_a_copy_is_at_distance_0_and_a_held_out_image_is_not_its_own_neighbour():
+    training = rows(60, 1)
+    taken = np.array([3, 50, 7])
+    assert nearest(training[taken], training).distance.max() == 0.0
+    held = nearest(training[taken], training, taken, block=2)
+    assert held.distance.min() > 0 and not np.any(held.index == taken)
+
+
+@pytest.fixture(scope="module")
+def training() -> np.ndarray:
+    return rows(2000, 2)
+
+
+@pytest.fixture(scope="module")
+def measure(training) -> Measure:
+    everyone = np.arange(len(training))
+    return Measure.of(nearest(training, training, everyone), near=0.05)
+
+
+def test_the_measure_is_the_share_of_real_images(training, measure):
+    held = nearest(training, training, np.arange(len(training)))
+    assert float((held.distance <= measure.within).mean()) == pytest.approx(0.05, abs=1e-3)
+    assert measure.median == pytest.approx(float(np.median(held.distance)))
+
+
+def test_who_draws_from_the_same_law_has_the_share_of_real_images_and_who_repeats_has_many_more(training, measure):
+    painter, repeater = rows(2000, 3), training[:500] + 1e-3 * rows(500, 4)
+    fair = line("painter", 1, nearest(painter, training), measure, "own_A")
+    caught = line("repeater", 1, nearest(repeater, training), measure, "own_A")
+    assert tuple(fair) == COLUMNS
+    assert float(str(fair["close"])) == pytest.approx(0.05, abs=0.02) and "repeats" not in str(fair["said"])
+    assert float(str(caught["close"])) == 1.0 and "20 times as many close" in str(caught["said"])
+    (sentence, _) = summary([caught, fair])
+    assert sentence.startswith("repeater, 1 NFE: 100.0% of 500 samples lie as near to a training image as 5% of real")
+
+
+@pytest.mark.parametrize(
+    "close, samples, expected",
+    [(0.0, 100, "few are close"), (0.0, 5000, "no more close"), (0.02, 5000, "no sign"), (0.2, 100, "20 times")],
+)
+def test_what_is_said_of_a_share(close, samples, expected):
+    assert said(close, samples, 0.01).startswith(expected)
