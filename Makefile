@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-release own dist coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-pythons test-release own dist coverage lint format weights weights-bases weights-students ship readme profile dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -96,7 +96,15 @@ test-slurm: $(VENV)/.installed-slurm  ## submission to a one-node SLURM here; ne
 test-slurm-ci: $(VENV)/.installed-slurm
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slurm and ci" -rs
 
-test-all: test test-slow test-slurm  ## every test that needs no GPU (an hour)
+# interpreters that pyenv has already; each gets an environment of its own
+OTHERS := $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python $(HOME)/.pyenv/versions/3.13.*/bin/python)
+test-pythons:  ## the default tests under the Pythons 3.12 and 3.13 that are here, one after the other
+	@for python in $(OTHERS); do \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1; \
+	done
+	@test -n "$(OTHERS)" || echo "no Python 3.12 or 3.13 below ~/.pyenv/versions: nothing to test under"
+
+test-all: test test-slow test-slurm test-pythons  ## every test that needs no GPU (an hour, and a test run for each other Python)
 
 dist: $(VENV)/.installed  ## sdist and wheel, with the workflow and the shipped weights in both, below dist/
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) build

@@ -32,17 +32,6 @@ for study in sorted(PLAN.studies):
     include: f"rules/studies/{study}.smk"
 
 
-localrules:
-    all,
-    tables,
-    figures,
-    manifest,
-    table,
-    samples_figure,
-    ablations_figure,
-    error_table,
-
-
 rule all:
     default_target: True
     input:
@@ -51,7 +40,7 @@ rule all:
 
 
 onstart:
-    hkd.launch.begin(workflow, PLAN)
+    hkd.launch.begin(workflow, PLAN, MODIFIER)
 
 
 onsuccess:

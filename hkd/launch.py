@@ -13,6 +13,7 @@ from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
 from hkd.plan.check import absent_files
 from hkd.plan.runs import Plan
+from hkd.plan.stages import STAGES
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -23,12 +24,15 @@ FOLDER = Path(".snakemake")
 def announce(workflow: Any, plan: Plan) -> None:
     """Let a dry run end with what a real one would meet. Snakemake has no hook at the end of a dry run."""
     if workflow.is_main_process:
-        atexit.register(_after_dry_run, workflow, plan, os.getcwd())
+        atexit.register(_after_dry_run, workflow, plan, workflow.modifier, os.getcwd())
 
 
-def begin(workflow: Any, plan: Plan) -> None:
+def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
     """Await the jobs of a dead workflow, and stop where finished trainings may not be superseded; for `onstart`.
 
+    Args:
+        modifier: what Snakemake had as `workflow.modifier` when it read our rules: it knows which they are, and what
+            they are called in a workflow that uses this one as a module.
     Raises:
         WorkflowError: Snakemake prints it without a traceback.
     """
@@ -38,9 +42,9 @@ def begin(workflow: Any, plan: Plan) -> None:
         hopeless.forget()
         _meet_leftovers(workflow, plan)
         check_requests(workflow)
-        if absent := _absent(workflow, plan):
+        if absent := _absent(workflow, plan, modifier):
             raise ArtifactError("; ".join(absent))
-        found = _superseded(workflow)
+        found = _superseded(workflow, modifier)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
@@ -65,16 +69,16 @@ def _meet_leftovers(workflow: Any, plan: Plan) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _after_dry_run(workflow: Any, plan: Plan, folder: str) -> None:
+def _after_dry_run(workflow: Any, plan: Plan, modifier: Any, folder: str) -> None:
     if not workflow.dryrun or workflow.dag is None:
         return
     try:
         os.chdir(folder)  # from which Snakemake has gone back to where it was started
         for left in left_jobs(FOLDER):
             print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
-        for line in _absent(workflow, plan):
+        for line in _absent(workflow, plan, modifier):
             print(f"a real run stops here: {line}", file=sys.stderr)
-        found = _superseded(workflow)
+        found = _superseded(workflow, modifier)
         if line := found.line():
             print(line, file=sys.stderr)
         check_replacing(plan, found.certain)
@@ -82,12 +86,19 @@ def _after_dry_run(workflow: Any, plan: Plan, folder: str) -> None:
         print(f"a real run stops here: {error}", file=sys.stderr)
 
 
-def _absent(workflow: Any, plan: Plan) -> list[str]:
+def _absent(workflow: Any, plan: Plan, modifier: Any) -> list[str]:
     """Return what the jobs of the graph need of the user's files and published networks, and do not find."""
-    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
-    return absent_files(plan, [(job.rule.name, job.wildcards_dict) for job in jobs])
+    own = {modifier.modify_rulename(name): name for name in STAGES if modifier.avail_rulename(name)}
+    jobs = [job for job in _own_jobs(workflow, modifier) if job.rule.name in own]
+    return absent_files(plan, [(own[job.rule.name], job.wildcards_dict) for job in jobs])
 
 
-def _superseded(workflow: Any) -> Superseded:
-    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if hasattr(job.params, "digest")]
+def _superseded(workflow: Any, modifier: Any) -> Superseded:
+    jobs = [job for job in _own_jobs(workflow, modifier) if hasattr(job.params, "digest")]
     return superseded_by([Job(list(job.input), list(job.output), job.params.digest) for job in jobs])
+
+
+def _own_jobs(workflow: Any, modifier: Any) -> list[Any]:
+    """Return the jobs that will run of the rules that were read under a modifier: another module's plan is not ours."""
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    return [job for job in jobs if job.rule in modifier.rules]

@@ -76,13 +76,13 @@ class Rules:
 
     Args:
         environment: the file that every job sources.
+        prefixed: what Snakemake makes of a path; the `prefix:` of a module is laid before it.
     """
 
-    def __init__(self, plan: Plan, environment: str = "") -> None:
-        self._plan, self.environment = plan, environment
+    def __init__(self, plan: Plan, environment: str = "", prefixed: Callable[[str], str] = str) -> None:
+        self._plan, self.environment, self._prefixed = plan, environment, prefixed
         parts = {part.name: part for study in plan.studies.values() for part in study.parts}
         self.stages: dict[str, Stage] = {**STAGES, **parts}
-        self.local = sorted(name for name, stage in self.stages.items() if stage.local)
         self.groups = (*RUN_GROUPS, SHIPPED, *(study.name for study in plan.studies.values() if study.runs))
         self._work = cache(self._described)
 
@@ -134,7 +134,7 @@ class Rules:
 
     def finished_tables(self) -> list[str]:
         """Return the tables of the benchmark that are made."""
-        files = [f"{self._plan.layout.table(name)}.csv" for name in self._plan.tables]
+        files = [self._prefixed(f"{self._plan.layout.table(name)}.csv") for name in self._plan.tables]
         return [file for file in files if Path(file).exists()]
 
     def reproduces(self) -> bool:

@@ -22,6 +22,7 @@ rule table:
         WORK.log("table"),
     benchmark:
         WORK.benchmark("table")
+    localrule: True
     resources:
         **WORK.resources("table"),
     params:
@@ -40,6 +41,7 @@ rule samples_figure:
         WORK.log("samples_figure"),
     benchmark:
         WORK.benchmark("samples_figure")
+    localrule: True
     resources:
         **WORK.resources("samples_figure"),
     params:
@@ -60,6 +62,7 @@ rule ablations_figure:
         WORK.log("ablations_figure"),
     benchmark:
         WORK.benchmark("ablations_figure")
+    localrule: True
     resources:
         **WORK.resources("ablations_figure"),
     params:
@@ -80,6 +83,7 @@ rule error_table:
         WORK.log("error_table"),
     benchmark:
         WORK.benchmark("error_table")
+    localrule: True
     resources:
         **WORK.resources("error_table"),
     params:

@@ -3,8 +3,10 @@ import hkd.launch
 import hkd.workflow
 
 RULES = workflow.current_basedir.get_path_or_uri(secret_free=True)
-MODULE = workflow.modifier.skip_configfile
-PREFIXED = workflow.modifier.path_modifier.replace_prefix
+# of a module, its own: names and paths as another workflow has them
+MODIFIER = workflow.modifier
+MODULE = MODIFIER.skip_configfile
+PREFIXED = MODIFIER.path_modifier.replace_prefix
 
 PLAN = hkd.workflow.plan(
     config, workflow.overwrite_configfiles, hkd.workflow.configs(RULES), module=MODULE
@@ -14,7 +16,7 @@ SUBMITS = workflow.resource_settings.nodes is not None
 ENVIRONMENT = hkd.workflow.environment(
     PLAN, PREFIXED, remote=workflow.remote_exec, submits=SUBMITS
 )
-WORK = hkd.workflow.Rules(PLAN, ENVIRONMENT)
+WORK = hkd.workflow.Rules(PLAN, ENVIRONMENT, PREFIXED)
 
 hkd.workflow.clear_stale_lock(main=workflow.is_main_process)
 hkd.launch.announce(workflow, PLAN)

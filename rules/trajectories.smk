@@ -29,6 +29,7 @@ rule manifest:
         WORK.log("manifest"),
     benchmark:
         WORK.benchmark("manifest")
+    localrule: True
     resources:
         **WORK.resources("manifest"),
     params:

@@ -308,7 +308,9 @@ def _alike(rows: np.ndarray) -> bool:
 
 def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None, bar: float) -> list[str]:
     """Return the reasons why a number is an estimate only: too few images, or a network that is not proven or weak."""
-    reasons = why_estimate(protocol.n_generated, protocol.n_reference, dim=protocol.dim, nominal=nominal)
+    # the full-sample estimator of KID has no bias that more dimensions would add to
+    dim = 0 if SCORES[protocol.score].kind == "kid" else protocol.dim
+    reasons = why_estimate(protocol.n_generated, protocol.n_reference, dim=dim, nominal=nominal)
     used = [facts for facts in sample.extractors.values() if facts.name == protocol.extractor]
     if any(facts.unproven for facts in used):
         reasons.append(f"extractor {protocol.extractor} is unproven on its published weights")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hkd.plan.graph import Graph
-from hkd.plan.runs import Plan
+from hkd.plan.runs import Plan, named_base
 from hkd.plan.scores import published_networks
 from hkd.plan.work import Work
 from hkd.settings.origins import check, read_yaml
 from hkd.settings.prices import Costs
+from hkd.settings.sections import Run
 
 KINDS = {  # stage -> what it is called
     "prepare": "reading the images",
@@ -65,13 +66,14 @@ def _work(plan: Plan, work: Work, costs: Costs, side: int, images: int) -> float
             return network.steps * network.batch * pixels * getattr(costs.extractor, of["role"])
         case "shard":
             solved = plan.trajectory_set(of["dataset"], of["trajectories"])
-            return solved.count / solved.shards * _evaluations(solved.solver, solved.steps) * pixels * costs.forward
+            evaluation = costs.forward * _wider(plan.run(of["dataset"], named_base(solved.teacher)[0]), costs)
+            return solved.count / solved.shards * _evaluations(solved.solver, solved.steps) * pixels * evaluation
         case "train":
             run = plan.run(of["dataset"], _run_of(of))
             return run.training.steps * run.training.batch * pixels * _step(plan, of, costs)
         case "sample":
             run = plan.run(of["dataset"], _run_of(of))
-            return run.sampling.n_samples * int(of["nfe"]) * pixels * costs.forward
+            return run.sampling.n_samples * int(of["nfe"]) * pixels * costs.forward * _wider(run, costs)
         case "reference" | "features":
             kinds = [network.kind for network in published_networks(plan, of["dataset"]).values()]
             seen = images if work.stage == "reference" else plan.run(of["dataset"], _run_of(of)).sampling.n_samples
@@ -81,10 +83,17 @@ def _work(plan: Plan, work: Work, costs: Costs, side: int, images: int) -> float
 
 def _step(plan: Plan, of: Mapping[str, str], costs: Costs) -> float:
     """Return what an image of a training step costs at the costs' own size."""
-    run = plan.run(of["dataset"], _run_of(of))
+    run_name = _run_of(of)
+    run = plan.run(of["dataset"], run_name)
     states = run.feed.startswith("trajectories/") and run.perceptual
-    learned, only = EVALUATIONS.get(of["method"], ON_TRAJECTORIES if states else ONCE)
-    return learned * (costs.step + run.perceptual * costs.perceptual) + only * costs.forward
+    learned, only = EVALUATIONS.get(run_name.rpartition("/")[2], ON_TRAJECTORIES if states else ONCE)
+    network = _wider(run, costs) * (learned * costs.step + only * costs.forward)
+    return network + learned * run.perceptual * costs.perceptual
+
+
+def _wider(run: Run, costs: Costs) -> float:
+    """Return how much more an evaluation of a run's network costs than of the measured one."""
+    return float(run.network["model_channels"]) / costs.channels
 
 
 def _run_of(of: Mapping[str, str]) -> str:

@@ -56,7 +56,8 @@ def short(shown: View) -> str:
 
 def aligned(headers: Sequence[str], body: Sequence[Sequence[str]], left: int = LEFT) -> list[str]:
     """Return the lines of a table whose first `left` columns are words, and the rest numbers."""
-    widths = [max(len(line[k]) for line in (headers, *body)) for k in range(len(headers))]
+    # a rule of a colon alone would be no rule, and the text no table
+    widths = [max(2, *(len(line[k]) for line in (headers, *body))) for k in range(len(headers))]
     rule = [f":{'-' * (w - 1)}" if k < left else f"{'-' * (w - 1)}:" for k, w in enumerate(widths)]
     return [_row(cells, widths, left) for cells in (headers, rule, *body)]
 

@@ -133,7 +133,7 @@ def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: 
 def _shown(lines: Sequence[Line]) -> list[Column]:
     """Return the columns of scores to show: a spread stands beside its mean, a common n only where numbers differ."""
     asked = [column(name) for name in (lines[0] if lines else ()) if name in COLUMNS]
-    one_n = all(line["n_samples"] in (None, line["n_common"]) for line in lines)
+    one_n = all(line["n_samples"] == line["n_common"] for line in lines if line["seeds"] is not None)
     scores = {item.score for item in asked if item.derived == ""}
     return [
         item

@@ -20,9 +20,13 @@ class ExtractorCosts(Section):
 
 
 class Costs(Section):
-    """CPU-milliseconds of one thread, per image of `side` pixels; `job`: of a process that does nothing."""
+    """CPU-milliseconds of one thread, per image of `side` pixels, under networks of `channels`.
+
+    `job`: of a process that does nothing.
+    """
 
     side: Positive
+    channels: Positive
     forward: Milliseconds
     step: Milliseconds
     perceptual: Milliseconds

@@ -45,7 +45,8 @@ def table(
     lines = collect(rows.metrics(plan, name))
     remarks = [*mixed_codes(lines), *other_starts(lines)]
     verdicts = Path(f"{plan.layout.verdicts(plan.table(name).rows)}.md")
-    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=verdicts):
+    judged = verdicts if rows.printed(plan, plan.table(name)) else None
+    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=judged):
         record.write(path)
 
 

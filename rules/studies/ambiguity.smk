@@ -9,6 +9,7 @@ rule ambiguity:
         WORK.log("ambiguity"),
     benchmark:
         WORK.benchmark("ambiguity")
+    localrule: True
     resources:
         **WORK.resources("ambiguity"),
     params:
@@ -27,6 +28,7 @@ rule ambiguity_figure:
         WORK.log("ambiguity_figure"),
     benchmark:
         WORK.benchmark("ambiguity_figure")
+    localrule: True
     resources:
         **WORK.resources("ambiguity_figure"),
     params:
@@ -34,8 +36,3 @@ rule ambiguity_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure ambiguity --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    ambiguity,
-    ambiguity_figure,

@@ -28,6 +28,7 @@ rule budget:
         WORK.log("budget"),
     benchmark:
         WORK.benchmark("budget")
+    localrule: True
     resources:
         **WORK.resources("budget"),
     params:
@@ -35,7 +36,3 @@ rule budget:
     shell:
         ". {resources.environment:q};"
         " exec hkd budget --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    budget,

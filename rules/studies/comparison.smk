@@ -8,6 +8,7 @@ rule comparison:
         WORK.log("comparison"),
     benchmark:
         WORK.benchmark("comparison")
+    localrule: True
     resources:
         **WORK.resources("comparison"),
     params:
@@ -15,7 +16,3 @@ rule comparison:
     shell:
         ". {resources.environment:q};"
         " exec hkd compare --expect-digest {params.digest:q} > {log:q} 2>&1"
-
-
-localrules:
-    comparison,

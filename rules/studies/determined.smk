@@ -46,6 +46,7 @@ rule determined:
         WORK.log("determined"),
     benchmark:
         WORK.benchmark("determined")
+    localrule: True
     resources:
         **WORK.resources("determined"),
     params:
@@ -64,6 +65,7 @@ rule determined_figure:
         WORK.log("determined_figure"),
     benchmark:
         WORK.benchmark("determined_figure")
+    localrule: True
     resources:
         **WORK.resources("determined_figure"),
     params:
@@ -71,8 +73,3 @@ rule determined_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure determined --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    determined,
-    determined_figure,

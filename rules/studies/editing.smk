@@ -28,6 +28,7 @@ rule editing_figure:
         WORK.log("editing_figure"),
     benchmark:
         WORK.benchmark("editing_figure")
+    localrule: True
     resources:
         **WORK.resources("editing_figure"),
     params:
@@ -35,7 +36,3 @@ rule editing_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure editing --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    editing_figure,

@@ -27,6 +27,7 @@ rule fingerprint:
         WORK.log("fingerprint"),
     benchmark:
         WORK.benchmark("fingerprint")
+    localrule: True
     resources:
         **WORK.resources("fingerprint"),
     params:
@@ -34,7 +35,3 @@ rule fingerprint:
     shell:
         ". {resources.environment:q};"
         " exec hkd fingerprint --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    fingerprint,

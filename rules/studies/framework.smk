@@ -8,6 +8,7 @@ rule framework_figure:
         WORK.log("framework_figure"),
     benchmark:
         WORK.benchmark("framework_figure")
+    localrule: True
     resources:
         **WORK.resources("framework_figure"),
     params:
@@ -17,7 +18,3 @@ rule framework_figure:
         ". {resources.environment:q};"
         " exec hkd figure framework {params.dataset:q} methods/hkd --out {output.pdf:q}"
         " --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    framework_figure,

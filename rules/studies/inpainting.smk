@@ -28,6 +28,7 @@ rule inpainting_figure:
         WORK.log("inpainting_figure"),
     benchmark:
         WORK.benchmark("inpainting_figure")
+    localrule: True
     resources:
         **WORK.resources("inpainting_figure"),
     params:
@@ -35,7 +36,3 @@ rule inpainting_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure inpainting --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    inpainting_figure,

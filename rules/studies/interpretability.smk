@@ -97,6 +97,7 @@ rule interpretability:
         WORK.log("interpretability"),
     benchmark:
         WORK.benchmark("interpretability")
+    localrule: True
     resources:
         **WORK.resources("interpretability"),
     params:
@@ -115,6 +116,7 @@ rule spectrum_figure:
         WORK.log("spectrum_figure"),
     benchmark:
         WORK.benchmark("spectrum_figure")
+    localrule: True
     resources:
         **WORK.resources("spectrum_figure"),
     params:
@@ -133,6 +135,7 @@ rule interpretability_figure:
         WORK.log("interpretability_figure"),
     benchmark:
         WORK.benchmark("interpretability_figure")
+    localrule: True
     resources:
         **WORK.resources("interpretability_figure"),
     params:
@@ -140,9 +143,3 @@ rule interpretability_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure interpretability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    interpretability,
-    spectrum_figure,
-    interpretability_figure,

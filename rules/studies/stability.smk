@@ -28,6 +28,7 @@ rule stability_table:
         WORK.log("stability_table"),
     benchmark:
         WORK.benchmark("stability_table")
+    localrule: True
     resources:
         **WORK.resources("stability_table"),
     params:
@@ -46,6 +47,7 @@ rule stability_figure:
         WORK.log("stability_figure"),
     benchmark:
         WORK.benchmark("stability_figure")
+    localrule: True
     resources:
         **WORK.resources("stability_figure"),
     params:
@@ -53,8 +55,3 @@ rule stability_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure stability --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    stability_table,
-    stability_figure,

@@ -28,6 +28,7 @@ rule trajectories_figure:
         WORK.log("trajectories_figure"),
     benchmark:
         WORK.benchmark("trajectories_figure")
+    localrule: True
     resources:
         **WORK.resources("trajectories_figure"),
     params:
@@ -35,7 +36,3 @@ rule trajectories_figure:
     shell:
         ". {resources.environment:q};"
         " exec hkd figure trajectories --out {output.pdf:q} --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    trajectories_figure,

@@ -62,6 +62,25 @@ def test_what_is_there_is_not_counted(minutes, tmp_path, root):
     assert before.keys() - minutes().keys() == {"reading the images"}
 
 
+def test_a_network_of_twice_the_width_costs_twice_as_much(minutes):
+    wide = minutes(set={"network": {"model_channels": 48}})
+    assert wide["drawing samples"] > 1.8 * minutes()["drawing samples"]
+
+
+def test_cifar10_on_a_cpu_trains_a_teacher_of_each_kind_and_four_students_of_one_to_two_million_weights(root):
+    from hkd.plan.graph import Graph
+
+    plan = Plan.load(str(root / "configs/benchmarks/cifar10_cpu.yaml"), {"source": "mine"}, root / "configs")
+    targets = [f"{plan.layout.table('table1')}.csv", f"{plan.layout.top.of('nearest.csv')}"]
+    jobs = Graph(plan, targets, anew=True).jobs.values()
+    trained = {work.of["method"].rpartition("/")[2] for work in jobs if work.stage == "train"}
+    trained.remove("ddim")  # takes DDPM's weights, and makes KD's pairs
+    assert trained == {"edm", "ddpm", "kd", "ecm", "regression", "hkd"}
+    assert {plan.run("images", f"methods/{name}").network["model_channels"] for name in trained} == {32}
+    hours = sum(forecast(plan, targets, side=32, images=50_000).values()) / 60
+    assert 4 < hours < 24, "a night on two cores"
+
+
 def test_a_forecast_in_words():
     said = sentence({"training": 119.6, "measuring": 0.2}, side=32, images=5000)
     assert said == (

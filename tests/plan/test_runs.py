@@ -553,7 +553,7 @@ def test_unknown_shipped_weights_are_refused(copied):
 def test_a_row_whose_config_is_not_here_yet_stays_visible_without_runs():
     plan = plan_of(tables={"table1": {"run": ["methods/ecm"]}})
     cells = [(row, paths) for row, paths in rows.cells(plan, "table1")]
-    assert {row.method for row, _ in cells} > {None, "methods/ecm"}
+    assert {row.method for row, _ in cells} > {None, "shipped/ecm"}
     assert all(bool(paths) == bool(row.method) for row, paths in cells)
     assert all(len(paths) == 3 for row, paths in rows.cells(plan_of(seeds=3), "table1") if row.method)
 

@@ -136,6 +136,8 @@ def test_a_row_of_too_few_images_keeps_its_place_without_a_number(metrics_file, 
 def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(metrics, paper):
     frame = table(ROWS, metrics, paper, real={100: (5.5, 2.8), 2000: (0.6, 0.3)})
     shown = view(lines_of(frame), paper)
+    alone = view(lines_of(table(ROWS, metrics, paper, real={2000: (0.6, 0.3)})), paper)
+    assert not [head for head in alone.headers if " at n = " in head], "all rows have one number of images"
     (heading, anchors) = shown.sections[-1]
     assert heading == "Anchors" and [row[0] for row in anchors] == ["Real images"] * 2
     assert [row[shown.headers.index("FDn")] for row in anchors] == ["2.80", "0.3"]
@@ -151,6 +153,15 @@ def test_a_missing_number_stays_visibly_missing(metrics, paper):
     assert list(missing["method"]) == ["DDPM", "CD (LPIPS)", "CD (LPIPS)", "Regression"]
     assert missing[["fid_own", "fid_torch_fidelity", "fid_clean_fid", "fdn", "params"]].isna().all(axis=None)
     assert (missing["comparable"] == "no").all()
+
+
+def test_a_table_that_no_paper_has_shows_its_own_numbers_alone(metrics, paper):
+    own = [dataclasses.replace(row, fid=None, note="") for row in ROWS if row.method]
+    shown = view(lines_of(table(own, metrics, paper)), paper)
+    assert not {"Printed FID", "Comparable"} & set(shown.headers) and {"FD", "FDn", "Seeds"} <= set(shown.headers)
+    assert shown.reasons == [] and not any("Printed FID" in line for line in shown.about)
+    cells = [row for _, rows in shown.sections for row in rows]
+    assert {len(row) for row in cells} == {len(shown.headers)} and cells[0][0] == "EDM"
 
 
 def test_a_table_without_measurements_is_written(paper, tmp_path):

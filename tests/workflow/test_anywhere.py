@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hkd.plan.runs import Plan
+from hkd.store.records import Record
+from hkd.store.superseded import keep
+from hkd.workflow import Rules
 from tests.workflow.conftest import copy_checkout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,11 +54,11 @@ def shared(tmp_path_factory) -> Path:
 def run(shared, tmp_path):
     """Call Snakemake in an empty folder elsewhere; return what it printed."""
 
-    def call(*words: str, folder: Path = tmp_path) -> str:
+    def call(*words: str, folder: Path = tmp_path, code: int = 0) -> str:
         command = [sys.executable, "-m", "snakemake", "--cores", "1", *words]
         environment = {**os.environ, "PYTHONPATH": str(shared)}
         ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert ran.returncode == code, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
     return call
@@ -85,6 +89,54 @@ def test_two_instances_of_the_module_have_files_and_settings_of_their_own(run, s
     told = environments(tmp_path)
     found = {(values["results"], values["seeds"], values["figures"]) for values in told}
     assert found == {("one/results/smoke", 2, "one/paper_figures/smoke"), ("two/my results", 1, "two/f")}
+
+
+ASKED = """
+module paper:
+    snakefile: {snakefile!r}
+    config: {{"inherits": "smoke", "scale": "paper", "set": {changes!r}}}
+    prefix: "one"
+use rule * from paper as paper_*
+module small:
+    snakefile: {snakefile!r}
+    config: {{"inherits": "smoke"}}
+    prefix: "two"
+use rule * from small as small_*
+onstart:
+    paper.onstart()
+    small.onstart()
+local = sorted(rule.name for rule in workflow.rules if rule.name in workflow._localrules)
+print(f"local: {{' '.join(local)}}")
+"""
+
+
+def test_a_module_is_asked_at_its_start_and_knows_its_rules_by_their_names_there(run, shared, tmp_path):
+    network = {"model_channels": 8, "channel_mult": [1], "num_blocks": 1, "attn_resolutions": []}
+    changes = {"network": network, "sampling": {"n_samples": 96}, "perceptual_backbone": "piq-vgg"}
+    changes |= {"weights_folder": str(tmp_path)}
+    (tmp_path / "Snakefile").write_text(ASKED.format(snakefile=str(shared / "Snakefile"), changes=changes))
+    trained = ["shapes8/methods/edm/seed0/weights.safetensors", "shapes8/methods/hkd/seed0/weights.safetensors"]
+    for root in ("one", "two"):
+        folder = tmp_path / root / "results/smoke" / Path(trained[0]).parent
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_bytes(b"weights")
+        Record("train", device="cuda").write(
+            folder / "weights.safetensors", budget={"steps": 9, "train_seconds": 10800.0}
+        )
+        keep(folder, [folder / "weights.safetensors"], "other-1")
+        (folder / "weights.safetensors").unlink()
+    edm, hkd = (f"one/results/smoke/{path}" for path in trained)
+    out = run("-n", edm, hkd, f"two/results/smoke/{trained[0]}")
+    assert out.count("this run supersedes 1 finished training (3.00 GPU-hours as recorded)") == 2, "of each module"
+    assert "a real run stops here: one/results/smoke/shapes8/methods/edm/seed0: 1 finished training" in out
+    assert "a real run stops here: two/" not in out, "another instance's scale is not this one's"
+    assert "a real run stops here: " in out and "run `hkd fetch lpips-vgg`" in out, "a training by another name is one"
+    (local,) = re.findall("^local: (.*)$", out, re.M)
+    alone = [name for name, stage in Rules(Plan.load("configs/benchmarks/smoke.yaml")).stages.items() if stage.local]
+    assert set(local.split()) == {f"{module}_{name}" for module in ("paper", "small") for name in alone}
+    refused = run(edm, code=1)
+    assert "say --config replace=true" in refused and "Traceback" not in refused
+    assert not (tmp_path / "one/results/smoke/shapes8/data").exists(), "no job has run"
 
 
 def test_the_catalogues_snakefile_is_the_roots(root):

@@ -79,7 +79,7 @@ def test_shipped_weights_need_neither_data_nor_training(graph):
     made = graph("embedded")
     (teacher,) = made.makers("results/shapes16/methods/edm/seed0/weights.safetensors")
     assert made.inputs[teacher] == []
-    (student,) = made.makers("results/shapes16/methods/ecm/seed0/weights.safetensors")
+    (student,) = made.makers("results/shapes16/methods/hkd/seed0/weights.safetensors")
     assert "results/shapes16/data/train/manifest.json" in made.inputs[student]
 
 

@@ -105,11 +105,11 @@ def test_a_queue_that_falls_silent_is_not_waited_for(queue, dead, tmp_path):
 
 def test_a_dry_run_that_was_started_elsewhere_speaks_of_its_own_folder(queue, dead, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir("/")
-    monkeypatch.setattr(launch, "_absent", lambda workflow, plan: [])
-    monkeypatch.setattr(launch, "_superseded", lambda workflow: pytest.fail("not reached"))
+    monkeypatch.setattr(launch, "_absent", lambda *of: [])
+    monkeypatch.setattr(launch, "_superseded", lambda *of: pytest.fail("not reached"))
     workflow = SimpleNamespace(dryrun=True, dag=object())
     with pytest.raises(pytest.fail.Exception):
-        launch._after_dry_run(workflow, SimpleNamespace(), str(tmp_path))
+        launch._after_dry_run(workflow, SimpleNamespace(), SimpleNamespace(), str(tmp_path))
     assert "jobs 12, 13 of a workflow that died" in capsys.readouterr().err
 
 

@@ -154,8 +154,9 @@ def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsy
     job = SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards_dict=vars(wildcards), params=SimpleNamespace())
     dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job, job])
     workflow = SimpleNamespace(dryrun=True, dag=dag, executor_settings=None)
-    launch._after_dry_run(workflow, plan, str(tmp_path))
+    modifier = SimpleNamespace(rules=[job.rule], modify_rulename=str, avail_rulename=str)
+    launch._after_dry_run(workflow, plan, modifier, str(tmp_path))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("a real run stops here: ") and "run `hkd fetch lpips-vgg`" in line
     with pytest.raises(WorkflowError, match="hkd fetch lpips-vgg"):
-        launch.begin(workflow, plan)
+        launch.begin(workflow, plan, modifier)

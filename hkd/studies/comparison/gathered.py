@@ -47,7 +47,7 @@ class Found:
         selected: why checkpoint or keys were chosen by the score, where a record says so.
         checkpoints: which checkpoint the weights of each training are, as its record says; "" where it does not.
         settings: of each training, as its record has them; codes: which versions of the code trained.
-        files: all that were read.
+        files: all that were read and used.
     """
 
     lines: tuple[Mapping[str, Any], ...] = ()
@@ -114,7 +114,7 @@ def of_cell(path: Path, cell: Cell) -> Found:
     try:
         line = _value(path, cell) if path.suffix == ".json" else _cell(path, cell)
     except ArtifactError as error:
-        return Found(refused=(str(error),), files=(str(path),) if path.is_file() else ())
+        return Found(refused=(str(error),))  # not among the files that were used: its record may not be readable either
     if line is None or not line["cell"].strip():  # a line without its number: the training has not come so far
         return Found(missing=(f"{path}: {cell.column} of a line with {_words(cell)}",), files=(str(path),))
     unrecorded = () if record_path(path).exists() else (str(path),)

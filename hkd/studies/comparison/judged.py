@@ -84,7 +84,7 @@ class Judge:
         marks += [mark for found in line.found for mark in self._chosen(found)]
         for name in (claims[side].run for side in claim.sides):
             marks += [Mark.SELECTED.of(self._rules.selected[name])] if name in self._rules.selected else []
-        marks += [f"{found.lines[0]['title']}: {_versions(found)}" for found in line.found if len(found.codes) > 1]
+        marks += [Mark.VERSIONS.of(_versions(found)) for found in line.found if len(found.codes) > 1]
         marks += [Mark.NO_RECORD.of(path) for found in line.found for path in found.unrecorded]
         return replace(line, marks=tuple(dict.fromkeys(marks)))
 
@@ -271,8 +271,7 @@ def _draw(lines: Sequence[Mapping[str, Any]]) -> Spread | None:
 
 
 def _versions(found: Found) -> str:
-    codes = ", ".join(code[:8] for code in found.codes)
-    return f"seeds trained by {len(found.codes)} versions of the code ({codes})"
+    return f"{found.lines[0]['title']} ({', '.join(code[:8] for code in found.codes)})"
 
 
 def _root_mean_square(values: Iterable[float]) -> float:

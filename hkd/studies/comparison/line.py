@@ -17,6 +17,7 @@ class Mark(StrEnum):
     SELECTED = "selected"
     NO_RECORD = "no record"
     NO_CHECKPOINT = "checkpoint not recorded"
+    VERSIONS = "several versions of the code"
     NOT_FROZEN = "not as frozen"
     BYPASSED = "bypassed"
     NO_BYPASS = "bypasses nothing"

@@ -63,13 +63,26 @@ def markdown_text(table: PaperTable, about: Sequence[str]) -> str:
     body: list[list[str]] = []
     for heading, rows in sections:
         body += [[f"**{heading}**", *[""] * (len(headers) - 1)], *rows] if heading else rows
-    return "\n".join([f"# {table.title}", "", *about, "", *aligned(headers, body, 1)]) + "\n"
+    return "\n".join([f"# {table.title}", "", *about, *_legend(table), "", *aligned(headers, body, 1)]) + "\n"
 
 
 def latex_text(table: PaperTable, about: Sequence[str]) -> str:
     """Return the table as LaTeX."""
     headers, sections = _view(table)
-    return booktabs(headers, sections, left=1, comments=[table.title, *about])
+    return booktabs(headers, sections, left=1, comments=[table.title, *about, *_legend(table)])
+
+
+def _legend(table: PaperTable) -> list[str]:
+    """Return what the columns are measured on and through, and why some numbers are estimates."""
+    rows = [row for line in table.lines for found in line.found for row in found.lines if "extractor" in row]
+    if not rows:
+        return []
+    on, through = (dict.fromkeys(str(row[key]) for row in rows) for key in ("dataset", "extractor"))
+    doubts = dict.fromkeys(
+        text for row in rows for key in table.protocols for text in row["protocols"].get(key, {}).get("estimate", ())
+    )
+    said = [f"Measured on {', '.join(on)} through {', '.join(through)}; n: generated images. Mean ± sd over seeds."]
+    return said + ([f"{ESTIMATE}: an estimate: {'; '.join(doubts)}."] if doubts else [])
 
 
 def _scores(line: Line) -> dict[str, tuple[float, ...]]:

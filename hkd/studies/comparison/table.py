@@ -256,7 +256,8 @@ def _shown(value: Any) -> Any:
 
 def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]:
     headers = ["Claim", "Says", *MIDDLE[kind], "Seeds", "Verdict", "Resolved by"]
-    return headers, [_row(line) for line in lines]
+    rows, shown = [_row(line) for line in lines], [k for k, head in enumerate(headers) if head]
+    return [headers[k] for k in shown], [[row[k] for k in shown] for row in rows]
 
 
 def _row(line: Line) -> list[str]:
@@ -313,7 +314,7 @@ def about(frozen: str, changed: Sequence[str], rules: Comparison, benchmark: str
         f"{rules.checkpoint}. Spread between laboratories: {lab.relative:g} of the printed "
         f"{', '.join(lab.quantities)}{interval}. docs/claims.md says how to read a verdict.",
         f"Intervals are {100 * rules.confidence:g} % for one claim by itself: of many true ones, a few fall "
-        "outside theirs.",
+        "outside theirs. Seeds share one teacher, its trajectories, the reference and the feature network.",
     ]
     if changed:
         text += [

@@ -1,4 +1,4 @@
-"""Samples that lie nearest to a training image, each above that image."""
+"""Samples that stick most to one training image, each above that image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABEL, BETWEEN = 330, 22  # device pixels
 
 @dataclass(frozen=True)
 class Pairs:
-    """The samples of one row that lie nearest to a training image, (N, C, H, W) uint8, and those images."""
+    """The samples of one row that stick most to one training image, (N, C, H, W) uint8, and those images."""
 
     title: str
     nfe: int
@@ -26,12 +26,12 @@ class Pairs:
 
 
 def pairs(title: str, nfe: int, images: np.ndarray, training: np.ndarray, found: Neighbours, shown: int) -> Pairs:
-    """Return the `shown` pairs of smallest distance, the nearest first.
+    """Return the `shown` pairs of smallest ratio, that one first.
 
     Args:
         images, training: uint8 (., C, H, W); `training` may be a file mapped into memory.
     """
-    order = np.argsort(found.distance, kind="stable")[:shown]
+    order = np.argsort(found.ratio, kind="stable")[:shown]
     return Pairs(title, nfe, images[order], np.stack([training[k] for k in found.index[order]]))
 
 
@@ -49,9 +49,9 @@ def caption(rows: Sequence[Pairs], measure: Measure, *, dataset: str, view: str,
     """Return the caption as Markdown."""
     shown = len(rows[0].samples) if rows else 0
     text = (
-        f"Of the samples of each row on {dataset}, the {shown} that lie nearest to any training image, each above that "
-        f"image; distances are between features ({view}). Real images, held out of the training set in turn, have a "
-        f"median distance of {measure.median:.3g} to the rest, and {measure.near:.0%} of them lie within "
-        f"{measure.within:.3g}."
+        f"Of the samples of each row on {dataset}, the {shown} that stick most to one training image, each above that "
+        f"image: the distance between their features ({view}), relative to the mean distance of the next neighbours. "
+        f"Real images, held out of the training set in turn, have a median of {measure.median:.3g}, and "
+        f"{measure.near:.0%} of them are at most at {measure.within:.3g}."
     )
     return "\n".join([text, "", *(f"- {one}" for one in said)]) + "\n"

@@ -25,8 +25,8 @@ class Nearest(StudySection):
     Attributes:
         table: whose rows are looked at, with their first seed.
         images: training images, taken one by one from their set and held against the others, to be the measure.
-        near: of these, the share that lies so near to another that a sample as near as that counts as close.
-        shown: samples in the figure, those that lie nearest to a training image.
+        near: of these, the share that sticks so much to another that a sample doing as much counts as close.
+        shown: samples in the figure, those that stick most to one training image.
     """
 
     table: str

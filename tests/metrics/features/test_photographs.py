@@ -76,9 +76,10 @@ def test_too_few_photographs_for_components_are_refused_in_one_line(real, eyes):
     assert "\n" not in str(error.value)
 
 
-def test_no_more_samples_than_components_are_an_estimate(generated, eyes, known):
-    found = measure(generated[:60], known, eyes, COLUMNS)["protocols"]["fd_effnet64"]["estimate"]
-    assert any("64" in reason for reason in found)
+def test_no_more_samples_than_components_are_an_estimate_of_the_distance_but_not_of_kid(generated, eyes, known):
+    found = measure(generated[:60], known, eyes, COLUMNS)["protocols"]
+    assert found["fd_effnet64"]["estimate"] == ["generated n = 60 is not above the feature dimension 64"]
+    assert found["kid_effnet"]["estimate"] == []
 
 
 def test_the_random_network_is_an_extractor_of_its_own_name(photos):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -122,6 +123,25 @@ def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protoco
     assert r"447.13" in (folder / "table5.tex").read_text() and "epoch 53" in (folder / "table5.md").read_text()
 
 
+def test_every_text_is_a_table_to_its_reader_and_says_what_was_measured(tree, hkd):
+    made = tree("embedded", seeds=2)
+    few = "generated n = 1000 is below the nominal 2000"
+    made.plant("methods/hkd", 1, [35.0, 36.0], protocol={"estimate": [few]}, codes=["a" * 16, "b" * 16])
+    made.plant("ablations/abl_single_scale", 1, [37.0, 38.5])
+    assert hkd("compare", *made.options())[0] == 0
+    texts = {path.name: path.read_text() for path in made.root.rglob("*.md")}
+    assert len(texts) == 7
+    for name, text in texts.items():
+        cells = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| :")]
+        assert cells and all(re.fullmatch(" (:-+|-+:) ", cell) for rule in cells for cell in rule), name
+    assert "Measured on shapes16 through FD-tiny; n: generated images" in texts["table1.md"]
+    assert f"≈: an estimate: {few}." in texts["table1.md"] and "≈35.50 ± 0.71" in texts["table1.md"]
+    assert "Measured on" not in texts["table2.md"], "nothing was"
+    assert "not comparable (several versions of the code)" in texts["table1.md"]
+    assert "through FD-tiny" in (made.root / "comparison/table1.tex").read_text()
+    assert "| Decision | Seeds |" in texts["comparison.md"]
+
+
 def test_tables_1_to_6_carry_budget_and_marks_of_every_row(tree, hkd):
     made = tree(seeds=2)
     made.plant("methods/kd", 1, [9.3, 9.42], KD_IMAGES)
@@ -169,6 +189,16 @@ def test_a_folder_in_place_of_a_studys_table_is_named_and_stops_nothing(tree, hk
     assert hkd("compare", *made.options())[0] == 0
     line = lines(made)["t5-before"]
     assert line["verdict"] == "incomplete" and "table5.csv: a folder or a device" in line["gaps"]
+
+
+@pytest.mark.parametrize("content", ["{}", "no record", '{"record_sha256": "of another version"}'])
+def test_a_studys_table_with_a_record_that_is_none_is_named_and_stops_nothing(tree, hkd, content):
+    made = tree("embedded")
+    path = made.study("table5.csv", [{"epoch": "0", "values": "380"}])
+    record_path(path).write_text(content)
+    assert hkd("compare", *made.options())[0] == 0
+    line = lines(made)["t5-before"]
+    assert line["verdict"] == "incomplete" and f"{record_path(path)}: " in line["gaps"] and line["files"] == ""
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
