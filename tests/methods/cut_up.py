@@ -30,6 +30,7 @@ METHODS = sorted(f"{path.parent.name}/{path.stem}" for g in ("methods", "ablatio
 QUICK = {"methods/edm", "methods/hkd", "methods/dmd", "methods/ict", "methods/rf2pp", "methods/score_sde"}
 BATCH = 8
 BOUND = 1e-9
+SINGLE, DOUBLE = torch.float32, torch.float64
 
 
 class _Double(TorchFunctionMode):
@@ -38,22 +39,23 @@ class _Double(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = {key: self._wide(value) for key, value in (kwargs or {}).items()}
         made = func(*map(self._wide, args), **kwargs)
-        return made.double() if isinstance(made, torch.Tensor) and made.dtype == torch.float32 else made
+        return made.double() if isinstance(made, torch.Tensor) and made.dtype == SINGLE else made
 
     @staticmethod
     def _wide(value: Any) -> Any:
-        return torch.float64 if value is torch.float32 else value
+        return DOUBLE if value is SINGLE else value
 
 
 @contextmanager
 def in_double() -> Iterator[None]:
     """Compute in float64, in what asks for float32 too."""
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(DOUBLE)
     try:
-        with _Double():
+        # by that name too, since HKD's network refuses weights that are not of that type
+        with patch.object(torch, "float32", DOUBLE), _Double():
             yield
     finally:
-        torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype(SINGLE)
 
 
 def in_parts(sizes: Sequence[int]) -> list[slice]:
