@@ -8,6 +8,7 @@ rule paired:
         WORK.log("paired"),
     benchmark:
         WORK.benchmark("paired")
+    localrule: True
     resources:
         **WORK.resources("paired"),
     params:
@@ -15,7 +16,3 @@ rule paired:
     shell:
         ". {resources.environment:q};"
         " exec hkd paired --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    paired,

@@ -8,6 +8,7 @@ rule search:
         WORK.log("search"),
     benchmark:
         WORK.benchmark("search")
+    localrule: True
     resources:
         **WORK.resources("search"),
     params:
@@ -15,7 +16,3 @@ rule search:
     shell:
         ". {resources.environment:q};"
         " exec hkd search --expect-digest {params.digest:q} 2> {log:q}"
-
-
-localrules:
-    search,
