@@ -27,6 +27,7 @@ class SampleRow:
         few: number of images on which FDn was measured, if they are too few for more than an estimate.
         checkpoint: source of the images, for the caption.
         group: heading above the first row of a group; empty for none.
+        route: how the weights came about, for the label, which leaves `train` unsaid.
     """
 
     title: str
@@ -36,6 +37,7 @@ class SampleRow:
     few: int | None = None
     checkpoint: str = ""
     group: str = ""
+    route: str = ""
 
 
 def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
@@ -122,7 +124,7 @@ def _label(axes: Axes, row: SampleRow) -> None:
     facts = [f"{row.nfe:,} NFE"] if row.nfe is not None else []
     if row.fdn is not None:
         facts.append(f"FDn {'' if row.few is None else '≈'}{row.fdn:.1f}")
-    title = wrapped(row.title, 20)
+    title = wrapped(row.title if row.route in ("", "train") else f"{row.title} ({row.route})", 20)
     figure = axes.get_figure(root=True)
     assert figure is not None
     middle = offset_copy(axes.transAxes, figure, x=-6, units="points")  # left of the row, half-way down

@@ -30,8 +30,9 @@ def samples(
     """A row of images for each row of a table, every column from the same noise."""
     from hkd.figures.samples import SampleRow, caption, sample_grid
     from hkd.plan.rows import row_title
+    from hkd.plan.scores import common_n
     from hkd.plan.stages import SAMPLES_FIGURE
-    from hkd.report.collect import collect
+    from hkd.report.collect import below, collect
     from hkd.store.artifacts import read_arrays
 
     plan = job.plan(benchmark, config)
@@ -45,7 +46,12 @@ def samples(
         weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
         few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
         title = row_title(plan, spec, line["method"])
-        rows.append(SampleRow(title, images, nfe=line["nfe"], fdn=line["fdn"], few=few, checkpoint=weights))
+        unscored = below({str(key): value for key, value in line.items()}, common_n(plan, table))
+        fdn = None if unscored else line["fdn"]  # as in the table: a picture, and no number
+        few = None if unscored else few
+        rows.append(
+            SampleRow(title, images, nfe=line["nfe"], fdn=fdn, few=few, route=line["route"], checkpoint=weights)
+        )
     text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0)
     job.save_figure(sample_grid(rows, columns=shown), out, text, record)
 

@@ -32,6 +32,11 @@ def test_a_score_of_few_images_is_marked_as_an_estimate():
     assert "FDn of 16 images" in caption(rows(), columns=3, dataset="shapes", seed=0)
 
 
+def test_weights_that_were_not_trained_in_this_run_are_told_from_those_that_were():
+    given, own = (SampleRow("HKD", images(16), 1, 11.2, route=route) for route in ("shipped", "train"))
+    assert [axes.texts[0].get_text() for axes in sample_grid([given, own], columns=3).axes] == ["HKD (shipped)", "HKD"]
+
+
 def test_one_panel_per_row():
     assert len(sample_grid(rows(), columns=3).axes) == 3
 
