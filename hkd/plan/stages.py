@@ -352,7 +352,7 @@ def table_figure(kind: str, module: str) -> Callable[..., Definition]:
         }
         if kind == "metrics":
             inputs = {"metrics": rows.metrics(plan, table)}
-        settings = [rows.printed_side(plan, table), plan.benchmark.samples_shown, common_n(plan, table)]
+        settings = [rows.printed_side(plan, table), plan.benchmark.samples_shown]
         return Definition(inputs, settings, code=(module, "hkd.report.collect", "hkd.figures.save"))
 
     return defined
