@@ -1,0 +1,163 @@
+"""The stages that measure: features, scores, and the tables and figures that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hkd.plan import rows
+from hkd.plan.runs import Plan
+from hkd.plan.scores import OWN, common_n, extractor_files, feature_code, features_settings, metrics_settings
+from hkd.plan.work import Definition, Files, Needs, Stage
+from hkd.store.content import content
+from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
+
+DIMENSIONS = 2048  # of Inception's features; the other published networks have fewer
+COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
+
+
+def _reference_files(layout: Layout, dataset: str = DATASET) -> Files:
+    log = layout.reference_folder(dataset).log("reference")
+    return Files({"features": layout.reference(dataset)}, log, recorded=("features",))
+
+
+def _reference(plan: Plan, dataset: str) -> Definition:
+    images = plan.layout.data(dataset, plan.reference_split(dataset)).manifest
+    return Definition(
+        inputs={"images": images, "extractors": extractor_files(plan, dataset)},
+        settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
+        code=("hkd.data.image_set", *feature_code(plan, dataset)),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000 + _rows_mb(plan, _images_of(plan, dataset)), minutes=120),
+    )
+
+
+def _images_of(plan: Plan, dataset: str) -> int:
+    """Return how many images the metrics compare with, or 0 where the settings of a data set do not say."""
+    data = plan.dataset(dataset).data
+    return data.reference or data.count or 0
+
+
+def _rows_mb(plan: Plan, images: int) -> int:
+    """Return the memory (MB) of features of published networks; those of ours have 64 numbers an image."""
+    return 0 if plan.benchmark.extractor in OWN else images * COPIES * 4 * DIMENSIONS // 10**6
+
+
+def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
+    """Return what the reference is held against, by its content; empty where a benchmark names no such file."""
+    known = plan.benchmark.statistics.get(dataset)
+    if known is None:
+        return {}
+    held = content(known.path, Path(plan.layout.source_memory))
+    return {"statistics": {**known.model_dump(), "path": None, "holds": held}}
+
+
+def _features_files(
+    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"features": run.features(nfe)}, run.log(f"features-nfe{nfe}"), recorded=("features",))
+
+
+def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    sampled = plan.run(dataset, method).sampling.n_samples
+    return Definition(
+        inputs={
+            "samples": plan.layout.run(dataset, method, seed).samples(nfe),
+            "reference": plan.layout.reference(dataset),
+            "extractors": extractor_files(plan, dataset),
+        },
+        settings=features_settings(plan, dataset),
+        code=feature_code(plan, dataset),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + _rows_mb(plan, sampled), minutes=60),
+    )
+
+
+def _metrics_files(
+    layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED, nfe: int | str = NFE
+) -> Files:
+    run = layout.run(dataset, method, seed)
+    return Files({"metrics": run.metrics(nfe)}, run.log(f"metrics-nfe{nfe}"), recorded=("metrics",))
+
+
+def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
+    run = plan.layout.run(dataset, method, seed)
+    rows_mb = _rows_mb(plan, plan.run(dataset, method).sampling.n_samples + _images_of(plan, dataset))
+    return Definition(
+        inputs={
+            "samples": run.samples(nfe),
+            "features": run.features(nfe),
+            "weights": run.weights,
+            "reference": plan.layout.reference(dataset),
+        },
+        settings=metrics_settings(plan, dataset, method),
+        code=("hkd.metrics.scoring", "hkd.metrics.schema"),
+        needs=Needs(mem_mb=8000 + rows_mb, minutes=60),
+    )
+
+
+def _table_files(layout: Layout, table: str = "{table}") -> Files:
+    stem = layout.table(table)
+    return Files({"csv": f"{stem}.csv", "markdown": f"{stem}.md"}, layout.top.log(table), recorded=("csv", "markdown"))
+
+
+def _table(plan: Plan, table: str) -> Definition:
+    inputs: dict[str, Any] = {"metrics": rows.metrics(plan, table)}
+    code: tuple[str, ...] = ("hkd.report.tables",)
+    if any(row.category == rows.ANCHORS for row in rows.rows(plan, table)):
+        inputs["reference"] = plan.layout.reference(plan.table(table).dataset)
+        code += ("hkd.metrics.real",)
+    settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
+    return Definition(inputs, settings, code)
+
+
+def figure_files(name: str) -> Callable[..., Files]:
+    """Return what a figure of this name leaves: PDF, PNG and caption."""
+
+    def files(layout: Layout, **values: Any) -> Files:  # whatever it shows, its name is one
+        stem = layout.figure(name)
+        outputs = {"pdf": f"{stem}.pdf", "png": f"{stem}.png", "caption": f"{stem}.md"}
+        return Files(outputs, layout.figure_folder.log(name))
+
+    return files
+
+
+def _table_figure(kind: str, module: str) -> Callable[..., Definition]:
+    """Return what defines a figure of a table's rows: `samples` of the first seeds, or their `metrics`."""
+
+    def defined(plan: Plan, table: str) -> Definition:
+        pairs = rows.first_seeds(plan, table)
+        inputs = {
+            "samples": [samples for samples, _ in pairs],
+            "metrics": [metrics for _, metrics in pairs],
+        }
+        if kind == "metrics":
+            inputs = {"metrics": rows.metrics(plan, table)}
+        settings = [rows.printed_side(plan, table), plan.benchmark.samples_shown]
+        return Definition(inputs, settings, code=(module, "hkd.report.collect", "hkd.figures.save"))
+
+    return defined
+
+
+def _error_table_files(layout: Layout) -> Files:
+    return Files({"table": layout.trajectory_errors}, layout.top.log("trajectory_error"), recorded=("table",))
+
+
+def _error_table(plan: Plan) -> Definition:
+    files = plan.trajectory_errors()
+    return Definition(
+        inputs={"errors": [path for paths in files.values() for path in paths]},
+        settings=list(files),
+        code=("hkd.report.error_lines",),
+    )
+
+
+REFERENCE = Stage("reference", _reference_files, _reference)
+FEATURES = Stage("features", _features_files, _features)
+METRICS = Stage("metrics", _metrics_files, _metrics)
+TABLE = Stage("table", _table_files, _table, local=True)
+SAMPLES_FIGURE = Stage("samples_figure", figure_files("samples"), _table_figure("samples", "hkd.figures.samples"), True)
+ABLATIONS_FIGURE = Stage(
+    "ablations_figure", figure_files("ablations"), _table_figure("metrics", "hkd.figures.ablations"), True
+)
+ERROR_TABLE = Stage("error_table", _error_table_files, _error_table, local=True)
