@@ -29,7 +29,7 @@ from hkd.studies.interpretability.quantities import (
 )
 
 if TYPE_CHECKING:
-    from hkd.studies.interpretability.plan import Rules
+    from hkd.studies.interpretability.questions import Rules
 
 Errors = Mapping[str, Any]
 """The content of a closure.json."""

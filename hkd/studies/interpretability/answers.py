@@ -19,7 +19,7 @@ from hkd.report.collect import ReportError
 from hkd.studies.interpretability.quantities import Quantity
 
 if TYPE_CHECKING:
-    from hkd.studies.interpretability.plan import Rules
+    from hkd.studies.interpretability.questions import Rules
 
 BESIDE = ("perfect", "teacher")  # what a perfect one-step generator and the teacher would score
 COLUMNS = (

@@ -21,7 +21,7 @@ from hkd.studies.interpretability.quantities import (
 )
 
 if TYPE_CHECKING:
-    from hkd.studies.interpretability.plan import Interpretability, Rules
+    from hkd.studies.interpretability.questions import Interpretability, Rules
 
 
 def evidence(measured: Mapping[str, Any], study: Interpretability, titles: Mapping[str, str]) -> list[Row]:

@@ -26,7 +26,7 @@ from hkd.studies.interpretability.quantities import (
 )
 
 if TYPE_CHECKING:
-    from hkd.studies.interpretability.plan import Interpretability, Rules
+    from hkd.studies.interpretability.questions import Interpretability, Rules
 
 
 def findings(rows: Sequence[Row], study: Interpretability, titles: Mapping[str, str], about: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hkd.studies.interpretability.plan import Interpretability
+from hkd.studies.interpretability.questions import Interpretability
 
 HKD, CONTROL, MENDED = "methods/hkd", "ablations/abl_encoder_constant", "ablations/abl_closure_loss"
 STEPS, COMPUTE = "ablations/abl_no_traj_equal_steps", "ablations/abl_no_traj"

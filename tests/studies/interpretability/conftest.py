@@ -18,7 +18,8 @@ from hkd.seeding import stream
 from hkd.settings.origins import to_yaml
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import write_json, write_text
-from hkd.studies.interpretability.plan import loss_files, settings
+from hkd.studies.interpretability.plan import loss_files
+from hkd.studies.interpretability.questions import settings
 from tests.recorded import record_results
 from tests.studies.interpretability.case import HKD, KEYS
 

@@ -12,7 +12,7 @@ import pytest
 
 from hkd import __main__ as entry
 from hkd import interrupt
-from hkd.studies.interpretability.plan import settings
+from hkd.studies.interpretability.questions import settings
 from tests.studies.interpretability.case import HKD, KEYS
 
 

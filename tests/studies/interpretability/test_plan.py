@@ -15,11 +15,9 @@ from hkd.studies.interpretability.plan import (
     SPECTRUM_FIGURE,
     STUDY,
     TABLE,
-    check,
-    dataset,
     pairs,
-    spectrum_dataset,
 )
+from hkd.studies.interpretability.questions import check, dataset, spectrum_dataset
 
 HKD = {"dataset": "shapes8", "method": "methods/hkd", "seed": 0}
 
