@@ -9,10 +9,11 @@ from pathlib import Path
 from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.plan.scores import published_networks, weights_of
+from hkd.settings.benchmark import Table
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.names import known_runs
 from hkd.settings.origins import ConfigError, nearest, stems
-from hkd.settings.sections import Run, Table
+from hkd.settings.sections import Run
 from hkd.store import packaged, published
 from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hkd.plan.runs import Plan
+from hkd.settings.benchmark import Table
 from hkd.settings.origins import ConfigError, nearest, read_yaml
-from hkd.settings.sections import Table
 
 ANCHORS = "Anchors"  # category of rows that say where a scale begins; a table with one has real images beside it
 LIVE = "{}, trained in this run"  # a row beside its shipped sibling

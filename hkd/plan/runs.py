@@ -15,9 +15,10 @@ from hkd.plan.bases import Bases
 from hkd.plan.bases import named_base as named_base
 from hkd.plan.students import student_settings
 from hkd.plan.study import Study, find
+from hkd.settings.benchmark import Benchmark, Table
 from hkd.settings.merge import CONFIGS, RUN_GROUPS, SHIPPED, Resolver, StudyRuns, loaded_benchmark, merged_benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, nearest
-from hkd.settings.sections import Benchmark, Dataset, Extractor, Run, Table, TrajectorySet
+from hkd.settings.sections import Dataset, Extractor, Run, TrajectorySet
 from hkd.store.packaged import EFFNET, PackagedFile
 from hkd.store.paths import Layout
 from hkd.store.published import BACKBONES, WEIGHTS, WeightFile

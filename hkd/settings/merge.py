@@ -20,9 +20,10 @@ import yaml
 from pydantic import create_model
 
 from hkd.nets.presets import NetworkConfig
+from hkd.settings.benchmark import Benchmark
 from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml, stems
 from hkd.settings.ranges import network_problems, problems
-from hkd.settings.sections import PARTS, Benchmark, Dataset, Extractor, Run, Scale, TrajectorySet
+from hkd.settings.sections import PARTS, Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.signatures import constructor_arguments
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
 from hkd.store.source import PACKAGE

@@ -1,14 +1,12 @@
-"""The checked sections of every settings file: data sets, runs, trajectories, feature networks, benchmarks."""
+"""The checked sections of every settings file: data sets, runs, trajectories, feature networks."""
 
 from __future__ import annotations
 
 from posixpath import normpath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from hkd.settings.columns import DEFAULT, column
-from hkd.settings.numerics import Compute
 from hkd.settings.origins import Section, nearest
 from hkd.store.source import PACKAGE, module_file
 
@@ -180,12 +178,6 @@ def _distinct(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
-def _once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ValueError(f"'{twice[0]}' stands here twice; keep one")
-    return names
-
-
 class Sampling(Section):
     """What is generated for measurement. `nfe`: each value is a row of the table.
 
@@ -314,100 +306,3 @@ class PublishedExtractor(Section):
     folder: FilePath = "weights"
     seed: int = 0
     diversity: Literal["alex", "vgg"] | None = None
-
-
-class Table(Section):
-    """One table: the rows printed in the paper, on the data set that stands for the paper's, and our extra rows.
-
-    `run` names the printed rows that this benchmark runs; without it, every row that has a config. The others stay
-    visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows. `students`:
-    whether rows take shipped weights where the benchmark's `students` says so and the package has them; `live` names
-    those of them that are trained in the run as well, as a row of their own.
-    """
-
-    dataset: str
-    reported: str
-    rows: str
-    run: tuple[str, ...] | None = None
-    extra: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
-    columns: tuple[str, ...] = DEFAULT
-    students: bool = False
-    live: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
-
-    @field_validator("columns")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(column(name).name for name in names)
-
-
-class PublishedStatistics(Section):
-    """Statistics of reference images that others have published: an .npz with mu and sigma, and whose layout it has.
-
-    `within`: the largest Fréchet distance of our own reference from it; beyond, one of the two is of something else.
-    """
-
-    path: FilePath
-    layout: Literal["edm", "ttur", "adm", "clean-fid"] | None = None
-    within: Annotated[float, Field(gt=0, le=1e6)]
-
-
-class Benchmark(Section):
-    """What one call of the workflow makes: which tables, on which data, at which scale, with how many seeds.
-
-    Attributes:
-        dataset: of the studies, unless a study's own section names one.
-        teacher, extractors, students: whether bases, feature networks and the rows of tables that say `students` take
-            shipped weights where there are any, or are trained.
-        released: imported weights that stand for the training of a run: data set -> run (group/name) -> file.
-        source: path of the user's images, where there is one data set of images; data: settings of data sets by name.
-        statistics: published statistics by data set, that the reference made of its images is held against.
-        rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
-            small scales and settings at `paper` scale, where a training costs days.
-        compute: precision and ways of computing; see `Compute`.
-        gpus: how many of them a training takes, if its batch can be shared so; every other job takes one. 0: none.
-        replace: whether other trainings may take the place of finished ones at `paper` scale.
-        leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
-    """
-
-    benchmark: Title
-    inherits: str | None = None
-    scale: Scale
-    results: Folder
-    figures: Folder
-    dataset: str
-    seeds: Annotated[int, Field(gt=0, le=10_000)]
-    teacher: Route
-    extractors: Route
-    students: Route = "train"
-    extractor: str = "metric"
-    rerun: Literal["code", "settings"] | None = None
-    replace: bool = False
-    leftovers: Literal["wait", "cancel"] = "wait"
-    released: dict[str, dict[str, FilePath]] = {}
-    source: FilePath | None = None
-    data: dict[str, dict[str, Any]] = {}
-    statistics: dict[str, PublishedStatistics] = {}
-    tables: dict[str, Table]
-    set: dict[str, Any] = {}
-    set_trajectories: dict[str, Any] = {}
-    trajectories: dict[str, dict[str, Any]] = {}
-    set_extractors: dict[str, Any] = {}
-    methods: dict[str, dict[str, Any]] = {}
-    studies: dict[str, dict[str, Any]] = {}
-    samples_shown: Batch
-    trajectory_errors: tuple[str, ...] = ()
-    bars: tuple[str, ...] = ()
-    gpus: Annotated[int, Field(ge=0, le=1024)] = 0
-    compute: Compute = Compute()
-
-    @field_validator("figures")
-    @classmethod
-    def _beside_the_results(cls, figures: str, about: ValidationInfo) -> str:
-        if normpath(figures) == normpath(about.data.get("results", "")):
-            raise ValueError("that is the folder of the results; name another")
-        return figures
-
-    @property
-    def reruns(self) -> str:
-        """What makes a finished training again: `code` or `settings`."""
-        return self.rerun or ("settings" if self.scale == "paper" else "code")

@@ -150,7 +150,7 @@ def test_the_catalogues_snakefile_is_the_roots(root):
 
 
 def test_every_key_on_the_configuration_page_is_one(root):
-    from hkd.settings.sections import Benchmark
+    from hkd.settings.benchmark import Benchmark
 
     text = (root / "config/README.md").read_text()
     keys = {key for row in re.findall(r"^\| (`.*?) \|", text, re.M) for key in re.findall(r"`(\w+)`", row)}
