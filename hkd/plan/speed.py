@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from hkd.accelerators import CARDS, Card, card_of
 from hkd.settings.numerics import Compute
-from hkd.settings.origins import ConfigError, nearest
+from hkd.settings.origins import ConfigError, Section, check, nearest, read_yaml
 from hkd.store import bounded
 
 ASSUMED = 0.4  # choice: what well-kept trainings of convolutional networks of this size are said to reach; not measured
 PROBE_BYTES = 1 << 20
+Operations = Annotated[float, Field(gt=0, le=1e18)]
+
+
+class Thread(Section):
+    """configs/cpu.yaml: operations of one thread in a CPU-second by kind of work, and seconds to start a job."""
+
+    train: Operations
+    evaluate: Operations
+    features: Operations
+    startup: Annotated[float, Field(ge=0, le=3600)]
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,17 @@ def of_card(name: str, compute: Compute, mfu: float | None) -> Speed:
     source = "given" if mfu else "measured" if card.mfu else "assumed, of no measurement"
     share = mfu or next(iter(card.mfu.values()), ASSUMED)
     return Speed(rates, 0.0, f"{name}: {', '.join(said)}; {share:.0%} of the data sheet's peak, {source}", card)
+
+
+def of_thread(configs: Path) -> Speed:
+    """Return the speed of one thread of the CPU that was measured for configs/cpu.yaml.
+
+    Raises:
+        ConfigError: a value of the file is none.
+    """
+    found = check(Thread, read_yaml(configs / "cpu.yaml"))
+    rates = found.model_dump(exclude={"startup"})
+    return Speed(rates, found.startup, "one thread of the CPU of configs/cpu.yaml")
 
 
 def of_probe(path: Path, compute: Compute, step: float) -> Speed:

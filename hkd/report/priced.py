@@ -14,6 +14,15 @@ from hkd.store.atomic import write_text
 HEAD = ("of", "{}", "training", "images and sets", "features", "jobs", "disk GB", "device GB", "images at a time")
 STAGE_HEAD = ("stage", "jobs", "{}", "host GB asked for", "device GB at least")
 RELEASED = "released weights"
+CORES = 2  # choice: of which `sentence` speaks
+MEASURING = "measuring"
+WORK = {  # stage -> what it is called in a sentence; all others are for measuring
+    "prepare": "reading the images",
+    "extractor": "training feature networks",
+    "shard": "the teacher's trajectories",
+    "train": "training",
+    "sample": "drawing samples",
+}
 
 
 def unit(account: Any) -> tuple[str, float]:
@@ -39,6 +48,27 @@ def markdown(account: Any, about: Sequence[str]) -> str:
     lines = _table([*heading(HEAD, name), RELEASED], [cells(line, each) for line in account.lines])
     stages = _table(heading(STAGE_HEAD, name), stage_rows(account.stages, each))
     return "\n".join([*about, "", *lines, "", *stages, "", *summary(account)]) + "\n"
+
+
+def sentence(account: Any, *, side: int, images: int) -> str:
+    """Return what an account on CORES cores comes to, in words.
+
+    Args:
+        side: of the images, in pixels.
+        images: in the data set.
+    """
+    minutes = dict.fromkeys((*WORK.values(), MEASURING), 0.0)
+    for stage, one in account.stages.items():
+        minutes[WORK.get(stage, MEASURING)] += 60 * one["hours"]
+    parts = ", ".join(f"{kind} {round(count) or '<1'}" for kind, count in minutes.items() if count)
+    return (
+        f"{images:,} images of {side} pixels: about {_long(60 * account.hours)} of one core, "
+        f"{_long(account.schedule.seconds / 60)} on two free ones ({parts} minutes)"
+    )
+
+
+def _long(minutes: float) -> str:
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(round(minutes), 1)} minutes"
 
 
 def csv_rows(account: Any) -> list[dict[str, str]]:

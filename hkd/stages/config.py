@@ -65,18 +65,32 @@ def forecast(
     benchmark: job.BenchmarkOption = "configs/benchmarks/own.yaml",
     config: job.OverrideOption = None,
 ) -> None:
-    """Look at the images of the benchmark's data set, and say how long its first table will take on a CPU."""
+    """Look at the images of the benchmark's data set, and say how long its first table will take on a CPU.
+
+    In one sentence, at the speed of configs/cpu.yaml; `hkd plan --probe` measures this machine and says more.
+    """
     from hkd.data.sources import open_source
-    from hkd.plan.forecast import forecast as priced
-    from hkd.plan.forecast import sentence
+    from hkd.experiment.costing import Counted
+    from hkd.plan.account import account
+    from hkd.plan.bill import Bill
+    from hkd.plan.graph import Graph
+    from hkd.plan.speed import of_thread
+    from hkd.report.priced import CORES, sentence
     from hkd.store.refusals import ArtifactError
 
     plan = job.plan(benchmark, config)
-    data = plan.dataset(plan.benchmark.dataset).data
+    name = plan.benchmark.dataset
+    data = plan.dataset(name).data
     if data.path is None:
         raise ArtifactError(f"{benchmark}: its images are not named; say --config source=PATH")
     source = open_source(
         data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
     )
-    size = {"side": source.resolution, "images": len(source)}
-    typer.echo(sentence(priced(plan, [f"{plan.layout.table('table1')}.csv"], **size), **size))
+    side, images = source.resolution, len(source)
+    plan = job.plan(benchmark, [*(config or []), f"data.{name}.resolution={side}", f"data.{name}.count={images}"])
+    graph = Graph(plan, [f"{plan.layout.table('table1')}.csv"])
+    counted = Counted(plan, graph)
+    counted.prepare(say=lambda line: typer.echo(line, err=True))
+    bill = Bill(plan, counted.of, counted.features)
+    found = account(plan, graph, bill, counted.of, of_thread(plan.configs), CORES)
+    typer.echo(sentence(found, side=side, images=images))

@@ -1,4 +1,4 @@
-"""What a run will take, from the plan and measured costs: it follows steps, pixels and what is there already."""
+"""What a run on own images will take: it follows steps, pixels, images and what is there already."""
 
 from __future__ import annotations
 
@@ -10,66 +10,71 @@ from typer.testing import CliRunner
 
 from hkd.cli import Commands
 from hkd.data.decoding import encode_png
-from hkd.plan.forecast import forecast, sentence
+from hkd.plan.account import Account, account
+from hkd.plan.bill import Bill, counted_runs, feature_operations
+from hkd.plan.counted import Counts, known, name_of
+from hkd.plan.graph import Graph
+from hkd.plan.packing import Packed
 from hkd.plan.runs import Plan
+from hkd.plan.speed import of_thread
+from hkd.plan.stages import PREPARE
+from hkd.report.priced import sentence
 from hkd.seeding import numpy_stream
-from hkd.settings.origins import check, read_yaml
-from hkd.settings.prices import Costs
+from hkd.settings.origins import ConfigError
 from hkd.stages import config as command
 
 OWN = "configs/benchmarks/own.yaml"
+ALIKE = Counts(step=9e8, kept=0.0, fixed=0.0, forward=3e8, weights=0.0, trained=0.0, sampled=0.0)
 
 
 @pytest.fixture
-def minutes(root, monkeypatch, tmp_path):
-    """Minutes of the first table of own images under overrides, by kind of work."""
+def hours(root, monkeypatch, tmp_path):
+    """Hours of one core by stage for the first table of own images, under overrides; every network costs the same."""
     monkeypatch.chdir(root)
 
     def priced(side: int = 32, images: int = 5000, **overrides: Any) -> dict[str, float]:
-        plan = Plan.load(OWN, {"source": "mine", "results": str(tmp_path / "results"), **overrides})
-        return forecast(plan, [f"{plan.layout.table('table1')}.csv"], side=side, images=images)
+        data = {"images": {"resolution": side, "count": images}}
+        plan = Plan.load(OWN, {"source": "mine", "data": data, "results": str(tmp_path / "results"), **overrides})
+        graph = Graph(plan, [f"{plan.layout.table('table1')}.csv"])
+        bill = Bill(plan, lambda *run: ALIKE, lambda *role: feature_operations(plan, *role))
+        found = account(plan, graph, bill, lambda *run: ALIKE, of_thread(plan.configs), 2)
+        return {stage: one["hours"] for stage, one in found.stages.items()}
 
     return priced
 
 
-def test_steps_cost_what_they_were_measured_to_cost(minutes, root):
-    costs = check(Costs, read_yaml(root / "configs/costs.yaml"))
-    short, long = minutes(), minutes(methods={"edm": {"training": {"steps": 2200}}})
-    more = 1000 * 32 * costs.step / 60_000  # images of a batch; milliseconds
-    assert long["training"] - short["training"] == pytest.approx(more)
-    assert {kind: long[kind] for kind in long if kind != "training"} == {k: short[k] for k in short if k != "training"}
+def test_steps_cost_their_operations_at_the_speed_that_was_measured(hours, root):
+    short, long = hours(), hours(methods={"edm": {"training": {"steps": 2200}}})
+    more = 1000 * 32 * ALIKE.step / of_thread(root / "configs").rates["train"] / 3600  # images of a batch
+    assert long["train"] - short["train"] == pytest.approx(more)
+    assert {kind: long[kind] for kind in long if kind != "train"} == {k: short[k] for k in short if k != "train"}
 
 
-def test_four_times_the_pixels_cost_four_times_as_much_but_for_starts_and_measuring(minutes, root):
-    costs = check(Costs, read_yaml(root / "configs/costs.yaml"))
-    small, large = minutes(), minutes(side=64)
-    start = 4 * costs.job / 60_000  # four shards
-    kind = "the teacher's trajectories"
-    assert large[kind] - start == pytest.approx(4 * (small[kind] - start))
-    assert large["measuring"] == pytest.approx(small["measuring"])
-    assert minutes(images=10_000)["measuring"] > small["measuring"]
+def test_more_images_cost_more_to_measure_and_larger_ones_only_where_they_are_seen_at_their_own_size(hours):
+    small, many, large = hours(), hours(images=50_000), hours(side=64)
+    assert many["reference"] > small["reference"]
+    assert large["extractor"] > 3 * small["extractor"]
+    assert large["features"] < 1.5 * small["features"], "photographs have one size"
 
 
-def test_what_is_there_is_not_counted(minutes, tmp_path, root):
+def test_what_is_there_is_not_counted(hours, tmp_path, root):
     plan = Plan.load(OWN, {"source": "mine", "results": str(tmp_path / "results")})
-    before = minutes()
+    before = hours()
     folder = Path(plan.layout.data("images", "train"))
     folder.mkdir(parents=True)
-    from hkd.plan.stages import PREPARE
-
     for path in PREPARE.work(plan, dataset="images", split="train").files.declared().values():
         Path(path).touch()
-    assert before.keys() - minutes().keys() == {"reading the images"}
+    assert before.keys() - hours().keys() == {"prepare"}
 
 
-def test_a_network_of_twice_the_width_costs_twice_as_much(minutes):
-    wide = minutes(set={"network": {"model_channels": 48}})
-    assert wide["drawing samples"] > 1.8 * minutes()["drawing samples"]
+def test_nothing_has_to_be_counted_before_make_own_at_its_usual_size(root):
+    plan = Plan.load(str(root / OWN), {"source": "mine", "data": {"images": {"resolution": 32}}}, root / "configs")
+    graph = Graph(plan, [f"{plan.layout.table('table1')}.csv"], anew=True)
+    missing = [run for run in counted_runs(plan, graph) if name_of(plan, *run) not in known(root / "configs")]
+    assert missing == [], f"hkd plan --count --card h100 --benchmark {OWN} --config data.images.resolution=32"
 
 
 def test_cifar10_on_a_cpu_trains_a_teacher_of_each_kind_and_four_students_of_one_to_two_million_weights(root):
-    from hkd.plan.graph import Graph
-
     plan = Plan.load(str(root / "configs/benchmarks/cifar10_cpu.yaml"), {"source": "mine"}, root / "configs")
     targets = [f"{plan.layout.table('table1')}.csv", f"{plan.layout.top.of('nearest.csv')}"]
     jobs = Graph(plan, targets, anew=True).jobs.values()
@@ -77,15 +82,20 @@ def test_cifar10_on_a_cpu_trains_a_teacher_of_each_kind_and_four_students_of_one
     trained.remove("ddim")  # takes DDPM's weights, and makes KD's pairs
     assert trained == {"edm", "ddpm", "kd", "ecm", "regression", "hkd"}
     assert {plan.run("images", f"methods/{name}").network["model_channels"] for name in trained} == {32}
-    hours = sum(forecast(plan, targets, side=32, images=50_000).values()) / 60
-    assert 4 < hours < 24, "a night on two cores"
+
+
+def test_a_damaged_speed_is_refused(tmp_path):
+    (tmp_path / "cpu.yaml").write_text("train: 0\nevaluate: 1\nfeatures: 1\nstartup: 1\n")
+    with pytest.raises(ConfigError, match=r"cpu\.yaml:1.*train"):
+        of_thread(tmp_path)
 
 
 def test_a_forecast_in_words():
-    said = sentence({"training": 119.6, "measuring": 0.2}, side=32, images=5000)
-    assert said == (
+    stages = {"train": {"hours": 1.99}, "features": {"hours": 0.002}, "reference": {"hours": 0.001}}
+    found = Account([], stages, Packed(3600.0, 3600.0, 1.0), 1.993, 0.0, 3, 0, 0, [], [])
+    assert sentence(found, side=32, images=5000) == (
         "5,000 images of 32 pixels: about 2.0 hours of one core, 60 minutes on two free ones "
-        "(training 120, measuring <1 minutes)"
+        "(training 119, measuring <1 minutes)"
     )
 
 
@@ -104,9 +114,9 @@ def test_the_command_looks_at_the_images(call, tmp_path):
     for number in range(3):
         picture = numpy_stream(0, "forecast", number).integers(0, 256, (3, 24, 40)).astype("uint8")
         (folder / f"{number}.png").write_bytes(encode_png(picture))
-    done = call("--config", f"source={folder}", "--config", "data.images.resolution=16")
+    done = call("--config", f"source={folder}", "--config", "data.images.resolution=32")
     assert done.exit_code == 0, done.exception
-    assert done.output.startswith("3 images of 16 pixels: about ") and "training" in done.output
+    assert done.output.startswith("3 images of 32 pixels: about ") and "training" in done.output
 
 
 def test_without_images_it_says_how_to_name_them(call):
