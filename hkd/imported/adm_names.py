@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hkd.imported.mapping import Made, Mapped, groups, layer
+from hkd.imported.mapping import Made, Mapped, block, groups, layer
 
 BLOCK = {
     "norm0": "in_layers.0",
@@ -50,9 +50,7 @@ def adm_names(expected: Sequence[str]) -> Mapped:
 def _module(name: str, parts: frozenset[str], theirs: str, first: int) -> Mapped:
     if name.endswith("_conv"):
         return layer(name, f"{theirs}.{first}")
-    found: Mapped = {}
-    for part in BLOCK.keys() & parts:
-        found |= layer(f"{name}.{part}", f"{theirs}.{first}.{BLOCK[part]}")
+    found = block(name, f"{theirs}.{first}", BLOCK, parts)
     if "qkv" in parts:
         attention = f"{theirs}.{first + 1}"
         found |= layer(f"{name}.norm2", f"{attention}.norm")

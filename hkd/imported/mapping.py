@@ -33,6 +33,14 @@ def layer(ours: str, theirs: str) -> Mapped:
     return {f"{ours}.{kind}": Made((f"{theirs}.{kind}",)) for kind in ("weight", "bias")}
 
 
+def block(ours: str, theirs: str, names: Mapping[str, str], parts: frozenset[str]) -> Mapped:
+    """Return the map of a block's layers: `names` are of all that a block may have, `parts` what this one has."""
+    found: Mapped = {}
+    for part in names.keys() & parts:
+        found |= layer(f"{ours}.{part}", f"{theirs}.{names[part]}")
+    return found
+
+
 def groups(names: Sequence[str]) -> list[tuple[str, frozenset[str]]]:
     """Return the modules of encoder and decoder in their order, each with the names of its parts.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hkd.imported.mapping import Made, Mapped, groups, layer
+from hkd.imported.mapping import Made, Mapped, block, groups, layer
 
 BLOCK = {
     "norm0": "GroupNorm_0",
@@ -43,8 +43,7 @@ def song_names(expected: Sequence[str]) -> Mapped:
         elif name.endswith("_aux_residual"):
             found |= layer(name, f"{theirs}.Conv2d_0")
         else:
-            for part in BLOCK.keys() & parts:
-                found |= layer(f"{name}.{part}", f"{theirs}.{BLOCK[part]}")
+            found |= block(name, theirs, BLOCK, parts)
         number += 1
         if "qkv" in parts:
             found |= _attention(name, f"all_modules.{number}")

@@ -115,6 +115,16 @@ def below(line: Mapping[str, Any], n_common: int | None) -> bool:
     return n_common is not None and bool(line["n_generated"] < n_common)
 
 
+def shown_distance(line: Mapping[str, Any], n_common: int | None) -> tuple[float | None, int | None]:
+    """Return a line's FDn, and the number of images if they are too few for more than an estimate.
+
+    Both are None where the line has fewer images than the number at which rows are compared: a picture, and no number.
+    """
+    if below(line, n_common):
+        return None, None
+    return line["fdn"], line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
+
+
 def check_protocols(metrics: pd.DataFrame, columns: Sequence[str], n_common: int | None = None) -> None:
     """Refuse lines whose numbers may not share a column, because extractor, preprocessing, reference or count differ.
 

@@ -32,7 +32,7 @@ def samples(
     from hkd.plan.rows import row_title
     from hkd.plan.scores import common_n
     from hkd.plan.stages import SAMPLES_FIGURE
-    from hkd.report.collect import below, collect
+    from hkd.report.collect import collect, lines_of, shown_distance
     from hkd.store.artifacts import read_arrays
 
     plan = job.plan(benchmark, config)
@@ -40,15 +40,12 @@ def samples(
     spec, shown = plan.table(table), plan.benchmark.samples_shown
     record = job.record(work)
     rows = []
-    lines = collect(work.inputs("metrics")).to_dict("records")
+    lines = lines_of(collect(work.inputs("metrics")))
     for path, line in zip(work.inputs("samples"), lines, strict=True):
         images = read_arrays(path, "sample")["images"][:shown]
         weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
-        few = line["n_generated"] if line["protocols"]["fdn"]["estimate"] else None
         title = row_title(plan, spec, line["method"])
-        unscored = below({str(key): value for key, value in line.items()}, common_n(plan, table))
-        fdn = None if unscored else line["fdn"]  # as in the table: a picture, and no number
-        few = None if unscored else few
+        fdn, few = shown_distance(line, common_n(plan, table))
         rows.append(
             SampleRow(title, images, nfe=line["nfe"], fdn=fdn, few=few, route=line["route"], checkpoint=weights)
         )

@@ -13,6 +13,7 @@ from hkd.report.collect import (
     mixed_codes,
     other_starts,
     records,
+    shown_distance,
 )
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
@@ -162,3 +163,11 @@ def test_a_row_that_started_from_other_weights_than_its_source_is_remarked(metri
     ((row, text),) = other_starts(collect([*lines, *others]))
     assert row == "HKD" and "averaged weights of methods/edm_ve, where its source takes the raw ones" in text
     assert other_starts(collect(others)) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "estimate", "shown"), [(500, False, (0.2, None)), (500, True, (0.2, 500)), (99, True, (None, None))]
+)
+def test_a_line_of_too_few_images_is_a_picture_and_no_number(images, estimate, shown):
+    line = {"fdn": 0.2, "n_generated": images, "protocols": {"fdn": {"estimate": estimate}}}
+    assert shown_distance(line, 100) == shown
