@@ -26,7 +26,7 @@ STAGES = (  # in the order in which the workflow runs them
         "import_weights",
         "ports",
         "records",
-        "profile",
+        "spent",
         "ship",
         "findings",
     ),

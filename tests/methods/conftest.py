@@ -30,7 +30,7 @@ SHAPE = ImageShape(resolution=8, channels=3, label_dim=len(shapes.CLASSES))  # f
 
 @pytest.fixture(scope="session")
 def settings(root: Path) -> Callable[..., Run]:
-    """Return a run's settings at a scale, as a profile that overrides nothing would see them."""
+    """Return a run's settings at a scale, as a benchmark that overrides nothing would see them."""
 
     def resolved(method: str, scale: str = "paper", dataset: str = "cifar10") -> Run:
         overrides = {"scale": scale, "teacher": "train", "extractors": "train"}

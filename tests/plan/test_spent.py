@@ -12,7 +12,7 @@ from hkd.cli import Commands
 from hkd.plan.runs import Plan
 from hkd.plan.spent import Spent, spent
 from hkd.report.spending import spending
-from hkd.stages import profile
+from hkd.stages import spent as command
 from hkd.store.atomic import write_text
 from hkd.store.refusals import ArtifactError
 from tests.recorded import recorded, resealed
@@ -69,8 +69,8 @@ def test_the_tables_have_sums_shares_and_the_dearest_first():
 
 def test_the_command_prints_them_and_an_empty_folder_is_one_line(plan, tmp_path):
     commands = Commands()
-    profile.register(commands)
-    printed = CliRunner().invoke(commands.app, ["profile", "--config", f"results={plan.layout.root}"])
+    command.register(commands)
+    printed = CliRunner().invoke(commands.app, ["spent", "--config", f"results={plan.layout.root}"])
     assert printed.exit_code == 0 and "| train " in printed.output
-    empty = CliRunner().invoke(commands.app, ["profile", "--config", f"results={tmp_path}/none"])
+    empty = CliRunner().invoke(commands.app, ["spent", "--config", f"results={tmp_path}/none"])
     assert isinstance(empty.exception, ArtifactError) and "no finished job" in str(empty.exception)

@@ -51,7 +51,7 @@ def made(finished):
 
 
 def run(folder: Path, command: list[str], at: int, *, after: bool) -> int:
-    """Run a command of the smoke profile that is killed at its rename number `at` (0: never)."""
+    """Run a command of the smoke benchmark that is killed at its rename number `at` (0: never)."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),

@@ -1,4 +1,4 @@
-"""The smoke profile end to end: everything is made once, nothing twice, and always the same."""
+"""The smoke benchmark end to end: everything is made once, nothing twice, and always the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hkd profile`: where the CPU-seconds of a results folder went."""
+"""`hkd spent`: where the CPU-seconds of a results folder went."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def register(cli: Commands) -> None:
     """Add this file's command."""
-    cli.add(profile, group="maintain", short="Say where the CPU-seconds of a run went")
+    cli.add(spent, group="maintain", short="Say where the CPU-seconds of a run went")
 
 
-def profile(
+def spent(
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
@@ -25,12 +25,12 @@ def profile(
 
     They are those of jobs, as Snakemake samples them; what Snakemake itself spends is not among them.
     """
-    from hkd.plan.spent import spent
+    from hkd.plan.spent import spent as measured
     from hkd.report.spending import spending
     from hkd.store.refusals import ArtifactError
 
     plan = job.plan(benchmark, config)
-    jobs = spent(plan)
+    jobs = measured(plan)
     if not jobs:
         raise ArtifactError(f"{plan.layout.root}: no finished job that Snakemake measured; run the workflow first")
     typer.echo(spending(jobs))
