@@ -177,7 +177,7 @@ def test_names_shapes_and_counts_that_do_not_fit_are_named(tmp_path, tiny_run):
     refused(saved({**state, "model.step": 3}), run, tmp_path, "holds int as 'model.step', expected a tensor")
     refused(saved([1]), run, tmp_path, "holds list, expected tensors by name")
     claims = {**state, "model.map_layer0.bias": torch.ones(1).expand(32)}
-    refused(saved(claims), run, tmp_path, "claims more numbers than the file has")
+    refused(saved(claims), run, tmp_path, "a tensor of more elements than its storage has")
     refused(saved(state), tiny_run("methods/edm", conditional=True), tmp_path, "has no classes")
     refused(tmp_path / "none.pth", run, tmp_path, "no such file")
     refused(tmp_path, run, tmp_path, "a folder or a device")
