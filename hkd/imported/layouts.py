@@ -55,8 +55,7 @@ def read(path: Path) -> Found:
     with open(path, "rb") as file:
         start = file.read(len(LEGACY))
     if start[:1] == b"\x80" and start != LEGACY:
-        # no more than the file has: so much memory is taken before a byte is read
-        return _of_network(read_bytes(path, min(MAX_PICKLE, os.path.getsize(path))))
+        return _of_network(read_bytes(path, MAX_PICKLE))
     return _of_state(read_torch(path))
 
 
