@@ -6,6 +6,7 @@ names were mapped, and what the network makes of a fixed input. A benchmark name
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,5 +148,5 @@ def read_weights(path: Path | str, card: dict[str, Any]) -> dict[str, Any]:
 def _remedy(path: Path | str, dataset: str, method: str) -> str:
     known = release(dataset, method)
     source = known.filename if known and known.dataset == dataset else "FILE"
-    text = f"run `hkd import {source} {method} --dataset {dataset} --out {path}`"
+    text = f"run `hkd import {shlex.quote(source)} {method} --dataset {dataset} --out {shlex.quote(str(path))}`"
     return f"{text}; the file is at {known.url} ({known.licence})" if source != "FILE" and known else text
