@@ -59,11 +59,12 @@ interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors ove
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
 
 OWN := configs/benchmarks/own.yaml
+export SOURCE  # the shell takes it from its environment, and reads nothing in it
 own: $(VENV)/.installed-photos  ## your own images: make own SOURCE=zip, folder or archive [RESOLUTION=32]; says first how long it takes
-	@test -n "$(SOURCE)" || { echo "say make own SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
-	@$(BIN)/hkd forecast --benchmark $(OWN) --config "source=$(SOURCE)" \
+	@test -n "$$SOURCE" || { echo "say make own SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
+	@$(BIN)/hkd forecast --benchmark $(OWN) --config "source=$$SOURCE" \
 		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
-	$(SNAKEMAKE) --configfile $(OWN) --config "source=$(SOURCE)" \
+	$(SNAKEMAKE) --configfile $(OWN) --config "source=$$SOURCE" \
 		$(if $(RESOLUTION),"data={images: {resolution: $(RESOLUTION)}}") \
 		-- results/own/table1.csv results/own/nearest.csv paper_figures/own/samples.pdf
 	@sed -n 's/^- //p' paper_figures/own/nearest.md

@@ -12,8 +12,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hkd import interrupt, owner
@@ -71,7 +71,6 @@ def claim() -> None:
         if not told:
             print(f"waiting for a free device of {','.join(devices)}", file=sys.stderr)
         told = True
-        release()  # two that hold one each and want two would wait for one another
         interrupt.check()
         time.sleep(POLL)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_held)
@@ -89,31 +88,67 @@ def release() -> None:
 
 
 def _take_all(devices: Sequence[str], count: int) -> bool:
-    for device in devices:
+    """Hold so many devices, or none; one process of the machine at a time tries.
+
+    Two that want two each would otherwise hold one each, and let go of it in step for ever.
+    """
+    with _turn() as mine:
+        for device in devices if mine else ():
+            if len(_held) < count:
+                _take(device)
         if len(_held) < count:
-            _take(device)
+            release()
     return len(_held) == count
+
+
+@contextmanager
+def _turn() -> Iterator[bool]:
+    """Whether it is this process's turn to try, after a moment's wait; no other's is until the block ends."""
+    descriptor, end = _opened(LOCKS / "hkd-devices.lock"), time.monotonic() + POLL
+    try:
+        while not (mine := _locked(descriptor)) and time.monotonic() < end:
+            interrupt.check()
+            time.sleep(POLL / 50)
+        yield mine
+    finally:
+        os.close(descriptor)
 
 
 def _take(device: str) -> None:
     """Hold a device, if nobody else does."""
     name = "".join(c if c.isalnum() else "-" for c in device)
-    path = LOCKS / f"hkd-device-{name}.lock"
-    try:
-        descriptor = interrupt.lock_file(path)
-    except PermissionError:
-        raise ValueError(f"{path}: another user's, who lets nobody read it; have it deleted by its owner") from None
-    with suppress(PermissionError):  # another user's; our own must open for others, whatever our umask is
-        os.fchmod(descriptor, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    descriptor = _opened(LOCKS / f"hkd-device-{name}.lock")
+    if not _locked(descriptor):
         os.close(descriptor)
         return
     _held[device] = descriptor
     with suppress(OSError):  # of another user: it is held all the same
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(owner.note()).encode(), 0)
+
+
+def _opened(path: Path) -> int:
+    """Return the descriptor of a lock that all users of the machine share.
+
+    Raises:
+        ValueError: it is another user's, and closed to all others.
+    """
+    try:
+        descriptor = interrupt.lock_file(path)
+    except PermissionError:
+        raise ValueError(f"{path}: another user's, who lets nobody read it; have it deleted by its owner") from None
+    with suppress(PermissionError):  # another user's; our own must open for others, whatever our umask is
+        os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    """Take a lock; return False if another holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _driver() -> list[str]:

@@ -22,6 +22,7 @@ FILE = "tree.json"
 FIELDS: dict[str, Any] = {"tree_sha256": str, "images": list, "archive": str, "licence": str, "source": str}
 MAX_BYTES = 256 << 20  # of such a file: three million images
 UNKNOWN = "unknown"
+UNFINISHED = {"unfinished": "`hkd data prepare` has begun to write this set"}
 
 
 class Digests:
@@ -59,7 +60,22 @@ def tree_digest(images: Sequence[str]) -> str:
 
 def tree_path(store: Path) -> Path:
     """Return where the digests of a set lie: in a folder, or beside a zip."""
-    return store / FILE if store.is_dir() else store.with_name(f"{store.name}.{FILE}")
+    beside = store.is_file() or (store.suffix.lower() == ".zip" and not store.is_dir())
+    return store.with_name(f"{store.name}.{FILE}") if beside else store / FILE
+
+
+def begin_tree(store: Path) -> None:
+    """Say of a set that is not there yet that it is being written, so that whoever is stopped may begin again."""
+    write_json(tree_path(store), UNFINISHED)
+
+
+def is_kept(store: Path) -> bool:
+    """Return whether a set is one that was kept here, or that is being written: its digests say so."""
+    try:
+        found = bounded.parse_json(bounded.read_bytes(tree_path(store), MAX_BYTES))
+        return found == UNFINISHED or bool(bounded.check_fields(found, FIELDS))
+    except (FileNotFoundError, bounded.Damaged):
+        return False
 
 
 def write_tree(store: Path, digests: Digests, source: Source, licence: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hkd.store.bounded import Damaged
 from hkd.store.lines import shortened
 from hkd.store.records import versions
 from hkd.store.refusals import ArtifactError
-from hkd.store.released import UNKNOWN, card_path, read_card, read_weights, release
+from hkd.store.released import UNKNOWN, card_path, check_place, read_card, read_weights, release
 
 CHANNELS = 3
 WRAPPER = "model."  # how networks within a preconditioner are named, ours and EDM's
@@ -45,8 +45,10 @@ def import_weights(source: Path, out: Path, run: Run, data: Data, *, dataset: st
         run, data: settings of the run that they answer, and of its data set.
         dataset, method: their names.
     Raises:
-        ArtifactError: the file is damaged or refused, or is not of the run's network; nothing is written then.
+        ArtifactError: the file is damaged or refused, or is not of the run's network, or a file that is no card stands
+            in the card's place; nothing is written then.
     """
+    check_place(out)
     try:
         found = read(source)
         built, names = _filled(found, run, data, method)

@@ -17,9 +17,11 @@ from torch import Tensor
 from hkd.imported.network_pickles import Instance, NetworkMachine, tensors_of
 from hkd.imported.torch_files import LEGACY, read_torch
 from hkd.store.bounded import Damaged, read_bytes
+from hkd.store.lines import shortened
 from hkd.store.pickle_machine import ForbiddenError, PickleError
 
 MAX_PICKLE = 4 << 30  # bytes; the largest of EDM has 1.2 billion
+MAX_FACT, LARGEST_FACT = 256, 2**53  # letters or numbers of one that is kept, and the largest number
 Naming = Literal["edm", "score_sde", "guided"]
 WRAPPED = "module."  # how torch names a network that several GPUs share
 FIXED = ("all_modules.0.W",)  # frequencies: a parameter of Score SDE's network that nothing trains or averages
@@ -53,8 +55,7 @@ def read(path: Path) -> Found:
     with open(path, "rb") as file:
         start = file.read(len(LEGACY))
     if start[:1] == b"\x80" and start != LEGACY:
-        # no more than the file has: so much memory is taken before a byte is read
-        return _of_network(read_bytes(path, min(MAX_PICKLE, os.path.getsize(path))))
+        return _of_network(read_bytes(path, MAX_PICKLE))
     return _of_state(read_torch(path))
 
 
@@ -65,7 +66,8 @@ def _of_network(content: bytes) -> Found:
             raise PickleError("no averaged network ('ema') in it")
         network = snapshot["ema"]
         given = {**network.part("_init_kwargs"), "class": network.class_name}
-        return Found("edm", tensors_of(network), {key: value for key, value in given.items() if _plain(value)})
+        about = {key: value for key, value in given.items() if type(key) is str and _plain(value)}
+        return Found("edm", tensors_of(network), about)
     except ForbiddenError as error:
         raise Damaged(f"refused, it uses '{error}', which no snapshot of a network does") from None
     except PickleError as error:
@@ -73,8 +75,12 @@ def _of_network(content: bytes) -> Found:
 
 
 def _plain(value: Any) -> bool:
-    numbers = isinstance(value, list | tuple) and all(type(item) in (int, float) for item in value)
-    return isinstance(value, str | bool | int | float) or numbers
+    """Whether a card may say this of a network."""
+    if isinstance(value, list | tuple):
+        return len(value) <= MAX_FACT and all(type(item) in (int, float) and _plain(item) for item in value)
+    if isinstance(value, str):
+        return len(value) <= MAX_FACT
+    return isinstance(value, int | float) and abs(value) <= LARGEST_FACT
 
 
 def _of_state(state: Any) -> Found:
@@ -102,5 +108,5 @@ def _averaged(last: dict[str, Tensor], averaged: Any) -> dict[str, Tensor]:
         raise Damaged(f"{len(averaged):,} averaged tensors for {len(names):,} names")
     for name, value in zip(names, averaged, strict=True):
         if value.shape != last[name].shape:
-            raise Damaged(f"{name}: averaged {tuple(value.shape)}, last {tuple(last[name].shape)}")
+            raise Damaged(f"{shortened(name)}: averaged {tuple(value.shape)}, last {tuple(last[name].shape)}")
     return {**last, **dict(zip(names, averaged, strict=True))}

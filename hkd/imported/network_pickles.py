@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hkd.store.lines import shortened
 from hkd.store.pickle_machine import PLAIN, ForbiddenError, Machine, PickleError, PlainDict, PlainList, PlainTuple, Word
 
 MAX_OPERATIONS = 1 << 22  # the largest network of EDM, with 300 million parameters, has some 200,000
@@ -159,8 +160,8 @@ class NetworkMachine(Machine):
             raise ForbiddenError("one text or storage for many")
 
     def dtype(self, code: Any, *_: Any) -> _Dtype:
-        if code not in NUMBERS:
-            raise PickleError(f"a number of type {str(code)[:9]!r}")
+        if type(code) is not str or code not in NUMBERS:
+            raise PickleError("a number of a type that no network has")
         return _Dtype(code)
 
     def number(self, kind: Any, content: Any) -> float:
@@ -246,10 +247,19 @@ def _view(storage: Tensor, offset: Any, size: Any, stride: Any) -> Tensor:
     numbers = [offset, *sides[0], *sides[1]]
     if not all(type(number) is int and number >= 0 for number in numbers) or len(sides[0]) != len(sides[1]):
         raise PickleError("a tensor without a shape")
-    reach = offset + sum((n - 1) * step for n, step in zip(*sides, strict=True)) + 1 if math.prod(sides[0]) else 0
-    if len(sides[0]) > MAX_DIMENSIONS or max(reach, math.prod(sides[0])) > len(storage):
+    if len(sides[0]) > MAX_DIMENSIONS or reach(offset, *sides) > len(storage):
         raise PickleError("a tensor of more elements than its storage has")
-    return storage.as_strided(tuple(sides[0]), tuple(sides[1]), offset)
+    try:
+        return storage.as_strided(tuple(sides[0]), tuple(sides[1]), offset)
+    except (TypeError, RuntimeError):  # a number that torch cannot hold, of a side that has one element or none
+        raise PickleError("a tensor of an impossible shape") from None
+
+
+def reach(offset: int, size: Sequence[int], stride: Sequence[int]) -> int:
+    """Return how many elements a storage must have for a tensor in it; as many as the tensor has, at least."""
+    count = math.prod(size)
+    last = sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    return max(offset + last + 1, count) if count else 0
 
 
 def tensors_of(module: Any) -> dict[str, Tensor]:
@@ -264,7 +274,9 @@ def tensors_of(module: Any) -> dict[str, Tensor]:
         prefix, here = waiting.pop()
         passed += 1
         if not isinstance(here, Instance) or passed > MAX_TENSORS:  # one that holds itself has more than any number
-            raise PickleError(f"{prefix.rstrip('.')[:80] or 'the network'}: no module, or more than {MAX_TENSORS:,}")
+            raise PickleError(
+                f"{shortened(prefix.rstrip('.')) or 'the network'}: no module, or more than {MAX_TENSORS:,}"
+            )
         for name, tensor in (*here.part("_parameters").items(), *here.part("_buffers").items()):
             if isinstance(tensor, Tensor):
                 found[f"{prefix}{name}"] = tensor

@@ -18,6 +18,7 @@ from hkd.settings.origins import ConfigError, digest
 from hkd.settings.sections import Run, TrajectorySet
 from hkd.store import bounded
 from hkd.store.atomic import write_json
+from hkd.store.lines import reason, shortened
 from hkd.store.refusals import ArtifactError
 
 FILE = "counted.json"
@@ -119,14 +120,20 @@ def _read(path: Path) -> Mapping[str, Counts]:
     names = {field.name for field in fields(Counts)}
     try:
         found = bounded.parse_json(bounded.read_bytes(path, MAX_BYTES))
-        entries = {key: {k: float(v) for k, v in value.items() if k in names} for key, value in found.items()}
+        entries = {key: {k: _count(v) for k, v in value.items() if k in names} for key, value in found.items()}
         return {key: Counts(**value) for key, value in entries.items()}
     except FileNotFoundError:
         return {}
     except (OSError, bounded.Damaged, AttributeError, TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{path}: holds no counts ({error}); restore it, or delete it and `hkd plan --count`"
+            f"{path}: holds no counts ({reason(error)}); restore it, or delete it and `hkd plan --count`"
         ) from None
+
+
+def _count(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{shortened(repr(value))} is no count")
+    return float(value)
 
 
 def keep(configs: Path, counted: Mapping[str, Counts], about: Mapping[str, str]) -> None:

@@ -29,6 +29,8 @@ def student_settings(resolver: Resolver, dataset: str, name: str) -> Layers:
     path = card_path(shipped)
     try:
         recipe = {key: value for key, value in read_card(shipped)["recipe"].items() if key not in NOT_TRAINING}
+        if not isinstance(recipe["training"], dict):
+            raise ConfigError("recipe.training is no mapping")
         recipe["training"] = {**recipe["training"], "milestones": []}  # nobody kept any
         layers = own.without("network", "training").put(from_mapping(recipe, str(path)))
         odd = check(Run, layers).params.keys() - (constructor_arguments(recipe["target"]).keys() - PARTS)

@@ -26,10 +26,12 @@ from hkd.report.collect import ReportError
 from hkd.report.markdown import aligned
 from hkd.report.orderings import Apart, paired, unpaired
 from hkd.report.results import ABOUT, TITLE, Quantity, Results, Value, read_results
+from hkd.store import bounded
 
 CONFIDENCE: Final = 0.95
 POWER: Final = 0.8
 WIDTH: Final = 120
+PAGE_BYTES: Final = 1 << 20
 NO_VALUE = "–"
 RESOLVED, REVERSED, NOT_RESOLVED, NOT_RUN = "resolved", "resolved in reverse", "not resolved", "not run"
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -70,9 +72,25 @@ def written(page: str, folder: Path) -> str:
 def section(folder: Path, name: str) -> str:
     """Return the text of one section."""
     results, template = read_results(folder / f"{name}.json"), folder / f"{name}.md"
-    if not template.is_file():
-        raise ReportError(f"{template}: missing; it holds the words of {results.file}")
-    return rendered(template.read_text(encoding="utf-8"), results, str(template))
+    return rendered(read_page(template, f"it holds the words of {results.file}"), results, str(template))
+
+
+def read_page(path: Path, use: str) -> str:
+    """Return the text of a page or template.
+
+    Args:
+        use: what is said of it where it is missing.
+    Raises:
+        ReportError: it is missing, no text in UTF-8, or larger than any.
+    """
+    try:
+        return bounded.read_bytes(path, PAGE_BYTES).decode("utf-8")
+    except FileNotFoundError:
+        raise ReportError(f"{path}: missing; {use}") from None
+    except UnicodeDecodeError as error:
+        raise ReportError(f"{path}: not UTF-8 at byte {error.start}; put back the committed file") from None
+    except bounded.Damaged as error:
+        raise ReportError(f"{path}: {error}; put back the committed file") from None
 
 
 def disagreements(page: str, folder: Path) -> list[str]:

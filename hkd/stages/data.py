@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hkd import job
+from hkd.store.lines import as_value, printable
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -41,7 +42,7 @@ def prepare_data(
     found = opened(data, dataset, skip_unreadable=skip_unreadable)
     job.say(found.remarks, source)
     _show(out, keep(found, out, about.licence))
-    typer.echo(f"in a benchmark: data: {{{dataset}: {{path: {out}}}}}")
+    typer.echo(f"in a benchmark: data: {{{dataset}: {{path: {as_value(out)}}}}}")
 
 
 def check_data(
@@ -68,5 +69,5 @@ def check_data(
 
 def _show(store: Path, kept: dict[str, Any]) -> None:
     typer.echo(f"{store}: {len(kept['images']):,} images, tree sha256 {kept['tree_sha256']}")
-    typer.echo(f"source: {kept['source']} ({kept['archive']})")
-    typer.echo(f"licence: {kept['licence'] or 'not stated'}")
+    typer.echo(f"source: {printable(kept['source'])} ({printable(kept['archive'])})")
+    typer.echo(f"licence: {printable(kept['licence']) or 'not stated'}")

@@ -22,13 +22,10 @@ def findings(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; name what disagrees.")] = False,
 ) -> None:
     """Write every section of the page from its result file; with --check, leave with 1 if a sentence disagrees."""
-    from hkd.report.page import disagreements, written
+    from hkd.report.page import disagreements, read_page, written
     from hkd.store.atomic import write_text
-    from hkd.store.refusals import ArtifactError
 
-    if not page.is_file():
-        raise ArtifactError(f"{page}: missing; run `hkd findings` where the repository is, or name it with --page")
-    text = page.read_text(encoding="utf-8")
+    text = read_page(page, "run `hkd findings` where the repository is, or name it with --page")
     if not check:
         write_text(page, written(text, folder))
         return

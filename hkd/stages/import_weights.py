@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hkd import job
+from hkd.store.lines import as_value
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
@@ -42,4 +43,4 @@ def import_weights(
     typer.echo(f"{out}: {len(card['names']):,} tensors of {card['tensors']:,}, {card['parameters']:,} parameters")
     typer.echo(f"from {card['source']} (sha256 {card['source_sha256']})")
     typer.echo(f"licence: {card['licence']} ({card['repository']})")
-    typer.echo(f"in a benchmark: released: {{{dataset}: {{{method}: {out}}}}}")
+    typer.echo(f"in a benchmark: released: {{{dataset}: {{{method}: {as_value(out)}}}}}")

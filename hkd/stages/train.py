@@ -175,11 +175,18 @@ def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[
         print(f"{method} on {dataset}: taking the released weights {path}", file=sys.stderr)
         state, card = released(Path(path), plan.run(dataset, method), dataset=dataset, method=method)
         return state, card, {"route": "released", **said_of(card)}
-    from hkd.store.shipped import shipped_weights
+    from hkd.store.refusals import ArtifactError
+    from hkd.store.shipped import card_path, shipped_weights
 
     shipped = str(plan.shipped(dataset, method))
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
     state, card = shipped_weights(shipped)
+    due = plan.dataset(dataset).data.resolution
+    if (side := card.get("shape", {}).get("resolution")) is None or due not in (None, side):
+        raise ArtifactError(
+            f"{card_path(shipped)}: says shape {card.get('shape')}, {dataset} has {due} pixels a side; "
+            "restore it from the repository"
+        )
     said = [key for key in ("budget", "checkpoint", "start", "trajectories") if key in card]
     return state, card, {"route": "shipped"} | {key: card[key] for key in said}
 

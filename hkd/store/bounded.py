@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 JSON_BYTES = 64 << 20  # no file of this project comes near
 SHORT_JSON_BYTES = 1 << 20  # lists of states and milestones, cards, records of parts
+CHUNK = 1 << 16  # bytes asked for at once of a file that holds more than it says, as those of /proc do
 JSON_DEPTH = 64
 DIGITS = 40  # of a whole number: a digest has no digits to read, and a count of nanoseconds has 19
 ARRAY_HEADER = 10_000  # bytes that describe an array; names of columns are not read
@@ -47,14 +49,14 @@ class Damaged(ValueError):
 
 
 def read_bytes(path: Path | str, most: int) -> bytes:
-    """Return the bytes of a file that has at most so many.
+    """Return the bytes of a file that has at most so many; no more memory is taken than it has.
 
     Raises:
         Damaged: it has more, or is no plain file. FileNotFoundError: there is none.
     """
     try:
         with open(_plain(path), "rb") as file:
-            content = file.read(most + 1)
+            content = b"".join(_pieces(file, most + 1))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -62,6 +64,14 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     if len(content) > most:
         raise Damaged(f"more than {most:,} bytes")
     return content
+
+
+def _pieces(file: IO[bytes], most: int) -> Iterator[bytes]:
+    """Yield what a file holds up to so many bytes: at once what it says, as a read reserves all that it asks for."""
+    wanted = os.fstat(file.fileno()).st_size + 1
+    while most and (piece := file.read(min(wanted, most))):
+        yield piece
+        most, wanted = most - len(piece), CHUNK
 
 
 def _plain(path: Path | str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
 NAMES_SHOWN = 5
@@ -21,6 +23,12 @@ def shortened(text: str, length: int = 120) -> str:
 def one_line(text: str, most: int = 200) -> str:
     """Return the beginning of a text whose line breaks mean nothing, printable."""
     return printable(" ".join(text.split()))[:most]
+
+
+def as_value(text: object) -> str:
+    """Return a path or name as it may stand in a mapping of YAML."""
+    plain = str(text)  # a word alone may be a truth value or a number to a reader of YAML, a path is none
+    return plain if re.fullmatch(r"[\w.-]*/[\w./-]*", plain) else json.dumps(plain, ensure_ascii=False)
 
 
 def reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ names were mapped, and what the network makes of a fixed input. A benchmark name
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hkd.settings.origins import ConfigError
 from hkd.store import bounded
 from hkd.store.artifacts import load_weights
 from hkd.store.atomic import sha256
+from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
 
 CARD: dict[str, Any] = {
@@ -30,6 +32,7 @@ CARD: dict[str, Any] = {
     "parameters": int,
 }
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
+SIDES = {"resolution": (1, 4096), "channels": (1, 64), "label_dim": (0, 1 << 16)}  # beyond what any release has
 GOLDEN: dict[str, Any] = dict.fromkeys(("mean", "std", "first0", "first1", "first2", "first3", "last"), (int, float))
 UNKNOWN = "unknown: what its authors say where the file is from"
 
@@ -123,6 +126,8 @@ def read_card(path: Path | str, dataset: str, method: str) -> dict[str, Any]:
         card = bounded.parse_json(bounded.read_bytes(card_path(path), bounded.SHORT_JSON_BYTES))
         card = bounded.check_fields(card, CARD)
         bounded.check_fields(card["shape"], SHAPE)
+        if odd := [side for side, (least, most) in SIDES.items() if not least <= card["shape"][side] <= most]:
+            raise bounded.Damaged(f"its shape has {odd[0]} {shortened(str(card['shape'][odd[0]]))}")
         bounded.check_fields(card["golden"], GOLDEN)
     except FileNotFoundError:
         raise ConfigError(f"{where}: no card {card_path(path).name} beside it; {remedy}") from None
@@ -131,6 +136,23 @@ def read_card(path: Path | str, dataset: str, method: str) -> dict[str, Any]:
     if (card["method"], card["dataset"]) != (method, dataset):
         raise ArtifactError(f"{where}: imported as {card['method']} on {card['dataset']}; {remedy}")
     return card
+
+
+def check_place(out: Path) -> None:
+    """Refuse to put a card in the place of a file of somebody else.
+
+    Raises:
+        ArtifactError: what stands there is no card.
+    """
+    path = card_path(out)
+    try:
+        bounded.check_fields(bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES)), CARD)
+    except FileNotFoundError:
+        return
+    except bounded.Damaged:
+        raise ArtifactError(
+            f"{path}: stands where the card of {out.name} would, and is none; move it away, or name another --out"
+        ) from None
 
 
 def read_weights(path: Path | str, card: dict[str, Any]) -> dict[str, Any]:
@@ -147,5 +169,5 @@ def read_weights(path: Path | str, card: dict[str, Any]) -> dict[str, Any]:
 def _remedy(path: Path | str, dataset: str, method: str) -> str:
     known = release(dataset, method)
     source = known.filename if known and known.dataset == dataset else "FILE"
-    text = f"run `hkd import {source} {method} --dataset {dataset} --out {path}`"
+    text = f"run `hkd import {shlex.quote(source)} {method} --dataset {dataset} --out {shlex.quote(str(path))}`"
     return f"{text}; the file is at {known.url} ({known.licence})" if source != "FILE" and known else text

@@ -65,7 +65,9 @@ def read_card(name: str) -> dict[str, Any]:
         card = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
         card = bounded.check_fields(card, CARD, optional=OPTIONAL)
         if "shape" in card:
-            bounded.check_fields(card["shape"], SHAPE)
+            shape = bounded.check_fields(card["shape"], SHAPE)
+            if shape["resolution"] < 1 or shape["channels"] < 1 or shape["label_dim"] < 0:
+                raise bounded.Damaged("its shape is that of no image")
         bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
     except (FileNotFoundError, bounded.Damaged) as error:
         reason = error if isinstance(error, bounded.Damaged) else "missing"

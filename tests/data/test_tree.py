@@ -19,7 +19,7 @@ from hkd.data.canonical import keep
 from hkd.data.decoding import encode_png
 from hkd.data.image_set import ImageSet
 from hkd.data.sources import open_source
-from hkd.data.tree import digest, first_difference, read_tree, tree_path
+from hkd.data.tree import begin_tree, digest, first_difference, read_tree, tree_path
 from tests.data.test_cifar import archive, batch, members
 from tests.fuzzed import COUNTS, refused
 
@@ -215,3 +215,42 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path):
     peak(5)  # what is loaded once
     few, many = peak(20), peak(220)
     assert many - few < 200 * 1024 < 200 * 12288
+
+
+# -- what stands there already -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set", "set.zip"])
+def test_files_of_others_are_never_replaced(tmp_path, name):
+    source = open_source(ffhq(tmp_path / "pictures", pixels(2, 8)))
+    out = tmp_path / name
+    mine = [out, tmp_path / f"{name}.tree.json"] if name == "set.zip" else [out / "images.npy", out / "tree.json"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"mine": 1}')
+        with pytest.raises(DataError, match="holds what `hkd data prepare` did not write; name another --out"):
+            keep(source, out, "")
+        assert path.read_text() == '{"mine": 1}' and len(list(tmp_path.iterdir())) == 2
+        path.unlink()
+    with pytest.raises(DataError, match="did not write"):
+        keep(source, tmp_path / "pictures", "")
+
+
+@pytest.mark.parametrize("name", ["set", "set.zip"])
+def test_what_was_stopped_or_failed_begins_again(tmp_path, name):
+    out, source = tmp_path / name, open_source(ffhq(tmp_path / "pictures", pixels(2, 8)))
+    mixed = ffhq(tmp_path / "mixed", pixels(2, 8))
+    (mixed / "9.png").write_bytes(encode_png(pixels(1, 4)[0]))
+    with pytest.raises(DataError, match=r"9\.png"):
+        keep(open_source(mixed), out, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mixed", "pictures"]
+    begin_tree(out)  # as one that was killed leaves it
+    if name == "set":
+        (out / "images.npy").write_bytes(b"half of it")
+    with pytest.raises(DataError, match="'tree_sha256' is missing"):
+        read_tree(out)
+    first = keep(source, out, "")
+    assert keep(source, out, "") == first == {**read_tree(out)}
+    with pytest.raises(DataError, match=r"9\.png"):
+        keep(open_source(mixed), out, "")
+    assert read_tree(out) == first and first_difference(open_source(out), first["images"]) == ""

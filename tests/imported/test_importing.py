@@ -177,7 +177,7 @@ def test_names_shapes_and_counts_that_do_not_fit_are_named(tmp_path, tiny_run):
     refused(saved({**state, "model.step": 3}), run, tmp_path, "holds int as 'model.step', expected a tensor")
     refused(saved([1]), run, tmp_path, "holds list, expected tensors by name")
     claims = {**state, "model.map_layer0.bias": torch.ones(1).expand(32)}
-    refused(saved(claims), run, tmp_path, "claims more numbers than the file has")
+    refused(saved(claims), run, tmp_path, "a tensor of more elements than its storage has")
     refused(saved(state), tiny_run("methods/edm", conditional=True), tmp_path, "has no classes")
     refused(tmp_path / "none.pth", run, tmp_path, "no such file")
     refused(tmp_path, run, tmp_path, "a folder or a device")
@@ -222,3 +222,21 @@ def test_imported_weights_are_held_against_their_card(tmp_path, tiny_run):
     out.write_bytes(out.read_bytes()[:-1] + b"\0")
     with pytest.raises(ArtifactError, match="its card says"):
         released(out, run, **about)
+
+
+def test_a_file_of_somebody_else_is_not_replaced_by_a_card(tmp_path, tiny_run):
+    network = scattered(EDMPrecond(song()))
+    path, mine = tmp_path / "edm.pkl", tmp_path / "weights.json"
+    path.write_bytes(snapshot(network))
+    mine.write_text('{"mine": 1}')
+    run = tiny_run("methods/edm", network={**WIDTHS, "preset": "ddpmpp", "augment_dim": 0})
+    with pytest.raises(ArtifactError, match=r"weights\.json: stands where the card of weights\.safetensors would"):
+        imported(path, run, tmp_path)
+    assert mine.read_text() == '{"mine": 1}' and not (tmp_path / "weights.safetensors").exists()
+    mine.unlink()
+    _, card, out = imported(path, run, tmp_path)
+    assert imported(path, run, tmp_path)[1] == card
+    for side, value in (("resolution", 10**6), ("channels", 0), ("label_dim", -1)):
+        mine.write_text(json.dumps({**card, "shape": {**card["shape"], side: value}}))
+        with pytest.raises(ArtifactError, match=f"its shape has {side} {value}; run `hkd import"):
+            released(out, run, dataset="shapes8", method="methods/edm")

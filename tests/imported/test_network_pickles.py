@@ -63,6 +63,10 @@ HOSTILE = {
     "a tensor beyond its storage": tensor(storage(4, FLOATS), 1, 4, 1),
     "a tensor of one number": tensor(storage(4, FLOATS), 0, 1 << 30, 0),
     "a tensor before its storage": tensor(storage(4, FLOATS), -1, 2, 1),
+    "a stride beyond all numbers": tensor(storage(4, FLOATS), 0, 1, 1).replace(
+        b"J\x01\x00\x00\x00\x85\x89", b"\x8a\x09" + b"\xff" * 8 + b"\x00\x85\x89"
+    ),
+    "a type of number that is a list": b"\x80\x02cnumpy\ndtype\n]\x85R.",
     "one storage for many": b"\x80\x03B" + struct.pack("<I", 1 << 16) + b"x" * (1 << 16)
     + b"q\x00ctorch.storage\n_load_from_bytes\nq\x01" + b"h\x01h\x00\x85R" * 9 + b".",
 }  # fmt: skip
@@ -154,6 +158,94 @@ def test_zips_that_claim_more_are_refused(tmp_path):
             packed.writestr(name, source.read(name), compress_type=kind)
     with pytest.raises(Damaged, match="is packed, as torch never does"):
         read(path)
+
+
+def described(content: bytes | None = None, *, swap: tuple[bytes, bytes] = (b"", b""), old: bool = False) -> bytes:
+    """A file of torch's with one tensor, or with another description of what it holds."""
+    saved = io.BytesIO()
+    torch.save({"a": torch.arange(4.0)}, saved, _use_new_zipfile_serialization=not old)
+    if old:
+        return saved.getvalue()[:117] + saved.getvalue()[117:].replace(*swap, 1)
+    made = io.BytesIO()
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(made, "w") as packed:
+        for name in source.namelist():
+            held = source.read(name)
+            if name.endswith("data.pkl"):
+                held = content or (held.replace(*swap) if swap[0] else held)
+            packed.writestr(name, held)
+    return made.getvalue()
+
+
+SHARED = b")" + b"".join(b"q%ch%c\x86" % (number, number) for number in range(1, 60))
+STATES = {
+    "a key that ends the interpreter": (
+        described(b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s."),
+        "levels of values",
+    ),
+    "a key that never ends": (described(b"\x80\x02}" + SHARED + b"K\x01s."), "a key that is neither"),
+    "a mapping made of pairs": (
+        described(b"\x80\x02ccollections\nOrderedDict\n](" + SHARED + b"K\x01\x86e\x85R."),
+        "mapping of 1 values",
+    ),
+    "a set": (described(b"\x80\x02c__builtin__\nset\n]" + SHARED + b"a\x85R."), r"__builtin__\.set"),
+    "many lists": (described(b"\x80\x02" + b"]" * ((1 << 20) + 9) + b"."), "1,048,576 operations"),
+    "a tensor of more": (described(swap=(b"K\x04\x85", b"K\x09\x85")), "more elements than its storage"),
+    "a storage of more": (described(swap=(b"K\x04t", b"K\x09t")), "the storage '0' claims 9 elements"),
+    "a tensor of more, before zips": (described(swap=(b"K\x04\x85", b"K\x09\x85"), old=True), "more elements than its"),
+    "a pickle of neither kind": (b"}" + b")" + b"\x85" * 1_000_000 + b"K\x01s.", "begins as none does"),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_would_stop_torchs_own_reader_is_refused_before(tmp_path, monkeypatch, name):
+    def never(*arguments, **options):
+        raise AssertionError("was read")
+
+    monkeypatch.setattr(torch, "load", never)
+    path = tmp_path / "hostile.pth"
+    content, reason = STATES[name]
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match=reason):
+        read(path)
+
+
+def test_a_flipped_bit_of_a_tensor_is_seen(tmp_path):
+    path = tmp_path / "state.pth"
+    content = described()
+    path.write_bytes(content)
+    assert read(path).tensors["a"].tolist() == [0, 1, 2, 3]
+    stored = torch.arange(4.0).numpy().tobytes()
+    path.write_bytes(content.replace(stored, stored[:-1] + b"\x41"))
+    with pytest.raises(Damaged, match="the checksum of"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "saved", [torch.eye(3).to_sparse(), torch.empty(9, device="meta"), torch.ones(3, dtype=torch.complex64)]
+)
+def test_tensors_of_other_kinds_are_refused(tmp_path, saved):
+    torch.save({"a": saved}, tmp_path / "odd.pth")
+    with pytest.raises(Damaged, match="refused, it holds more than tensors"):
+        read(tmp_path / "odd.pth")
+
+
+def test_what_a_snapshot_says_of_itself_fits_on_a_card(tmp_path):
+    path = tmp_path / "edm.pkl"
+    facts = {"label_dim": 0, "big": 10**400, "none": float("nan"), "long": "x" * 10_000, "odd": [1, 10**400]}
+    path.write_bytes(snapshot(torch.nn.Linear(2, 2), **facts))
+    assert read(path).about == {"class": "EDMPrecond", "label_dim": 0}
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J"])
+def test_names_in_files_stay_on_one_line(tmp_path, name):
+    path = tmp_path / "named.pth"
+    torch.save({"model": {name: torch.ones(2)}, "ema": {"shadow_params": [torch.ones(3)]}}, path)
+    with pytest.raises(Damaged) as found:
+        read(path)
+    assert str(found.value).isprintable()
+    with pytest.raises(PickleError) as found:
+        tensors_of(Instance("X", {"_modules": {name: 1}}))
+    assert str(found.value).isprintable()
 
 
 @pytest.mark.parametrize("count", COUNTS)

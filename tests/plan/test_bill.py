@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,13 @@ def test_damaged_counts_are_refused_and_absent_ones_are_none(tmp_path, text):
     (folder / "counted.json").write_text(text)
     with pytest.raises(ArtifactError, match=r"counted\.json: holds no counts .*restore it"):
         known(folder)
+
+
+@pytest.mark.parametrize("value", [-1, True, "6", None])
+def test_a_count_that_is_none_is_no_cost(tmp_path, value):
+    (tmp_path / "counted.json").write_text(json.dumps({"a": {"of": "a run", **asdict(ALIKE), "step": value}}))
+    with pytest.raises(ArtifactError, match=f"holds no counts .{value!r} is no count.; restore it"):
+        known(tmp_path)
 
 
 def test_new_counts_take_the_place_of_those_of_the_same_run(tmp_path):

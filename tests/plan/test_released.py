@@ -89,6 +89,8 @@ def test_weights_that_are_not_there_are_refused_before_anything_runs(given, smok
     assert check_settings(given())
     with pytest.raises(ConfigError, match="no such file; run `hkd import"):
         check_settings(smoke_plan(released={"shapes8": {"methods/edm": str(tmp_path / "none.safetensors")}}))
+    with pytest.raises(ConfigError, match="--out 'a b; c'`"):  # for a shell
+        check_settings(smoke_plan(released={"shapes8": {"methods/edm": "a b; c"}}))
 
 
 def test_a_card_of_another_run_is_refused(given):

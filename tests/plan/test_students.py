@@ -116,6 +116,7 @@ def test_a_student_that_is_not_shipped_is_refused_with_those_that_are(plan):
         (lambda recipe: recipe.update(target="hkd.methods.gone.Gone"), "gone"),
         (lambda recipe: recipe.update(mood="good"), "unknown key 'mood'"),
         (lambda recipe: recipe.pop("training"), "'training'"),
+        (lambda recipe: recipe.update(training=3), "recipe.training is no mapping"),
     ],
 )
 def test_weights_of_another_version_are_refused_in_one_line(plan, tmp_path, monkeypatch, change, why):

@@ -46,3 +46,14 @@ def test_a_page_that_is_not_there_is_one_line(call, tmp_path):
     assert isinstance(error, ArtifactError) and "page.md: missing; run `hkd findings` where the repository is" in str(
         error
     )
+
+
+@pytest.mark.parametrize("name", ["page.md", "x.md"])
+def test_a_page_that_is_no_text_is_one_line(call, tmp_path, name):
+    (tmp_path / name).write_bytes(b"# \xff\xfe")
+    for words in ((), ("--check",)):
+        error = call(*words).exception
+        assert isinstance(error, ArtifactError) and f"{name}: not UTF-8 at byte 2; put back" in str(error)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    assert "a folder or a device where a file should be" in str(call().exception)

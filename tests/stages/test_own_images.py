@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -130,3 +133,26 @@ def test_a_single_picture_and_copies_of_one_are_named(hkd, tmp_path):
     for command in ("prepare images", "extractor images metric"):
         assert hkd(command, source)[0] == 0
     assert "all 4 are copies of one, and have no covariance" in hkd("reference images", source)[1]
+
+
+@pytest.mark.parametrize("name", ["a b;c", "`touch ran`", 'a"; touch ran; "', "a'b", "#x", "~"])
+def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, name):
+    """No shell reads it: each command of `make own` has it in one word."""
+    root, tools = Path(__file__).resolve().parents[2], tmp_path / "tools/bin"
+    tools.mkdir(parents=True)
+    for tool in ("hkd", "snakemake"):
+        (tools / tool).write_text(f"#!{sys.executable}\nimport sys\nprint(ascii(sys.argv[1:]))\n")
+        (tools / tool).chmod(0o755)
+    for stamp in (".installed", ".installed-photos"):
+        (tools.parent / stamp).touch()
+    command = ["make", "-s", "-f", root / "Makefile", "own", f"VENV={tools.parent}", f"SOURCE={name}"]
+    (tmp_path / "paper_figures/own").mkdir(parents=True)
+    (tmp_path / "paper_figures/own/nearest.md").write_text("- done\n")
+    for file in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / file).touch()
+        os.utime(tmp_path / file, (0, 0))
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    calls = [ast.literal_eval(line) for line in found.stdout.splitlines() if line.startswith("[")]
+    assert len(calls) == 2 and all(f"source={name}" in call for call in calls)
+    assert not (tmp_path / "ran").exists()

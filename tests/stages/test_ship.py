@@ -13,7 +13,7 @@ from hkd.cli import Commands
 from hkd.experiment.cards import retrained
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
-from hkd.stages import ship
+from hkd.stages import ship, train
 from hkd.store import shipped
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import write_json
@@ -107,3 +107,22 @@ def test_shipped_runs_are_the_last_of_their_steps_and_their_cards_say_so():
     runs = [card for card in cards if "budget" in card]
     assert runs and {card["checkpoint"] for card in runs} == {"last"}
     assert all(card["budget"]["steps"] == card["recipe"]["training"]["steps"] for card in runs)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda card: card.pop("shape"), "says shape None, shapes16 has 16 pixels a side; restore it"),
+        (lambda card: card["shape"].update(resolution=32), "'resolution': 32.*shapes16 has 16 pixels a side"),
+        (lambda card: card["shape"].update(resolution=-1), "its shape is that of no image; restore it"),
+    ],
+)
+def test_shipped_weights_of_images_of_another_shape_are_not_taken(root, tmp_path, monkeypatch, change, said):
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), configs=root / "configs")
+    content = shipped.read_card("hkd-shapes16")
+    change(content)
+    (tmp_path / "hkd-shapes16.json").write_text(json.dumps(content))
+    (tmp_path / "hkd-shapes16.safetensors").symlink_to(shipped.SHIPPED / "hkd-shapes16.safetensors")
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    with pytest.raises(ArtifactError, match=said):
+        train._given(plan, "shapes16", "shipped/hkd")

@@ -94,6 +94,29 @@ def test_a_file_that_is_too_long_a_folder_or_a_pipe_is_no_content(tmp_path):
             read(tmp_path / "absent")
 
 
+def test_no_more_memory_is_taken_than_a_file_has(tmp_path):
+    small, long = tmp_path / "small", tmp_path / "long"
+    small.write_bytes(b"x" * 1000)
+    long.write_bytes(b"y" * (3 << 20))
+    tracemalloc.start()
+    assert read_bytes(small, 1 << 40) == b"x" * 1000
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    assert len(read_bytes(long, 1 << 40)) == 3 << 20
+    assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    with pytest.raises(Damaged, match="more than 1,000 bytes"):
+        read_bytes(long, 1000)
+    tracemalloc.stop()
+
+
+def test_a_file_that_says_that_it_is_empty_is_read_to_its_end():
+    said = Path("/proc/self/environ")  # of which the kernel states no size
+    assert said.stat().st_size == 0 and read_bytes(said, 1 << 20) == said.read_bytes() != b""
+    held = len(said.read_bytes())
+    assert len(read_bytes(said, held)) == held
+    with pytest.raises(Damaged, match=f"more than {held - 1:,} bytes"):
+        read_bytes(said, held - 1)
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_json_is_refused_in_one_line(tmp_path, count):
     path = tmp_path / "a.json"

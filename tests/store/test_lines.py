@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hkd.store.lines import first_names, one_line, printable, reason, shortened
+from hkd.settings import yaml_text
+from hkd.store.lines import as_value, first_names, one_line, printable, reason, shortened
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,11 @@ def test_of_many_names_the_first_are_said():
     assert first_names(names[:5]) == "n0, n1, n2, n3, n4"
     assert first_names(names) == "n0, n1, n2, n3, n4, ... (1,001 more)"
     assert first_names([]) == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["results/kept.zip", "a 'b\"; c", "é: {x}", "#1", "a\nb", "~", "true", "2023_01", "1.5"]
+)
+def test_a_path_in_a_mapping_reads_as_itself(path):
+    found = yaml_text.parse(f"released: {{x: {{path: {as_value(path)}}}}}")
+    assert found["released"]["x"]["path"] == path

@@ -60,6 +60,51 @@ def test_a_training_of_two_ranks_takes_both(holder):
     holder(waits=True)
 
 
+IN_STEP = """
+import os, pathlib, sys, time
+from hkd import devices
+devices.LOCKS, take = pathlib.Path(os.environ["LOCKS"]), devices._take
+devices._take = lambda device: (take(device), time.sleep(0.2))
+print("ready", flush=True)
+sys.stdin.readline()
+devices.claim()
+print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+"""
+
+
+def test_two_jobs_of_two_devices_do_not_keep_each_other_from_both_for_ever(tmp_path):
+    """Each begins with the device that the other takes second, at the same moment."""
+    jobs = []
+    for listed in ("0,1", "1,0"):
+        environment = {**os.environ, "HKD_DEVICES": listed, "HKD_GPUS": "2", "LOCKS": str(tmp_path)}
+        options = {"stdin": -1, "stdout": -1, "stderr": subprocess.DEVNULL, "text": True}
+        jobs.append(subprocess.Popen([sys.executable, "-c", IN_STEP], env=environment, **options))
+    try:
+        assert [process.stdout.readline() for process in jobs] == ["ready\n"] * 2
+        for process in jobs:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert {process.communicate(timeout=20)[0] for process in jobs} == {"0,1\n", "1,0\n"}
+    finally:
+        for process in jobs:
+            process.kill()
+            process.wait()
+
+
+def test_whose_turn_it_is_not_takes_no_device(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "LOCKS", tmp_path)
+    monkeypatch.setattr(devices, "POLL", 0.05)
+    with devices._turn() as mine:
+        assert mine and not devices._take_all(["0", "1"], 2)
+        assert not devices.claimed() and os.listdir(tmp_path) == ["hkd-devices.lock"]
+        monkeypatch.setattr(devices.interrupt, "check", lambda: (_ for _ in ()).throw(devices.interrupt.Interrupted))
+        with pytest.raises(devices.interrupt.Interrupted):
+            devices._take_all(["0", "1"], 2)
+    assert devices._take_all(["0", "1"], 2) and devices.claimed()
+    devices.release()
+    assert (tmp_path / "hkd-devices.lock").stat().st_mode & 0o777 == 0o666
+
+
 def machine(folder: Path, count: int) -> Path:
     """What the driver of a machine says of its devices."""
     for number in range(count):
@@ -107,7 +152,7 @@ def test_a_lock_opens_for_another_user_whatever_the_umask_is(monkeypatch, tmp_pa
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(devices.interrupt, "lock_file", refused)
-    with pytest.raises(ValueError, match=r"hkd-device-7\.lock: another user's.*deleted by its owner"):
+    with pytest.raises(ValueError, match=r"hkd-devices\.lock: another user's.*deleted by its owner"):
         devices.claim()
 
 
