@@ -20,6 +20,7 @@ AFTER = (
 INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
 TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
 Line = Mapping[str, Any]
+CLOCK = "Training, s: by the clock of the machine that trained, beside whatever else it did: no measure of a method."
 PRINTED = ("Printed FID", "Comparable")
 MISSING = "—"
 ESTIMATE = "≈"
@@ -217,4 +218,5 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         *of_draws(line["route"] for line in lines if (line["seeds"] or 0) > 1),
         *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
         *([printed] if _reproduces(lines) else []),
+        *([CLOCK] if any(line["train_seconds"] for line in lines) else []),
     ]

@@ -112,6 +112,7 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     assert by_name["EDM"][2] == "1.25", "one seed has no spread"
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
     assert "- ¹ not run: not a row of this benchmark." in content
+    assert "Training, s: by the clock" in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
 
 
