@@ -46,7 +46,7 @@ table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about half an hour)
 	$(SNAKEMAKE) results/budget.csv paper_figures/budget.pdf
 
-ablations: $(VENV)/.installed  ## the paper's ablations over ten paired seeds, and which orders they resolve (70 minutes of two cores)
+ablations: $(VENV)/.installed  ## the paper's ablations over ten paired seeds, and which orders they resolve (an estimated 70 minutes of two cores)
 	$(SNAKEMAKE) --configfile configs/benchmarks/ablations.yaml -- results/ablations/paired.csv \
 		results/ablations/table3.csv paper_figures/ablations/ablations.pdf
 
@@ -133,7 +133,7 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 # Each row alone, too: `make weights-hkd`. A training that was stopped goes on where it was.
 STUDENTS := configs/benchmarks/students.yaml
 
-weights: weights-bases weights-students  ## retrain all shipped weights and compare them with their cards (a night of two cores)
+weights: weights-bases weights-students  ## retrain all shipped weights and compare them with their cards (an estimated night of two cores)
 
 weights-bases: $(VENV)/.installed  ## bases and feature networks from nothing (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv

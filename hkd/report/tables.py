@@ -85,7 +85,7 @@ def table(
             first_category[key] = row.category
             line |= _measured(row, used, paper, columns, n_common)
         lines.append(line)
-    lines += [_real(n, *distances) for n, distances in (real or {}).items()]
+    lines += [_real(n, *distances, _doubt(lines, n)) for n, distances in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys((*columns, *NUMBERS), "float64"))
 
@@ -123,11 +123,18 @@ def write(
     return [csv, text]
 
 
-def _real(n: int, distance: float, normalised: float) -> dict[str, Any]:
+def _real(n: int, distance: float, normalised: float, doubt: str) -> dict[str, Any]:
     """Return the row of so many real images."""
-    why = "real images in the place of generated ones"
+    why = "real images of the reference in the place of generated ones, against the rest of it"
     found = {"category": ANCHORS, "method": "Real images", "n_samples": n, "fid_own": distance, "fdn": normalised}
-    return {**found, "estimate": "", "comparable": "no", "why_not": why}
+    return {**found, "estimate": f"fid_own fdn: {doubt}" if doubt else "", "comparable": "no", "why_not": why}
+
+
+def _doubt(lines: Iterable[Mapping[str, Any]], n: int) -> str:
+    """Return why a distance of so many images is an estimate: what is said of the rows that have no more."""
+    groups = (group for line in lines if line.get("n_samples") == n for group in line["estimate"].split("; "))
+    found = (group.partition(": ") for group in groups)
+    return next((why for names, _, why in found if {"fid_own", "fdn"} & set(names.split())), "")
 
 
 def _printed(row: PrintedRow) -> dict[str, Any]:

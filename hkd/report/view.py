@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ AFTER = (
 INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
 TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
 Line = Mapping[str, Any]
+CLOCK = "Training, s: by the clock of the machine that trained, beside whatever else it did: no measure of a method."
 PRINTED = ("Printed FID", "Comparable")
 MISSING = "—"
 ESTIMATE = "≈"
+GIVEN = ("shipped", "released")  # routes of weights that the run has not trained
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -105,6 +107,12 @@ def number(value: Any) -> str:
 def whole(value: Any) -> str:
     """Return a count with thousands separators."""
     return MISSING if value is None else f"{round(value):,}"
+
+
+def of_draws(routes: Iterable[str]) -> list[str]:
+    """Return what to know of rows of several seeds whose weights none of them trained, by their routes; or nothing."""
+    same = [route for route in dict.fromkeys(routes) if route in GIVEN]
+    return [f"Route {' and '.join(same)}: all seeds sample the same weights, so ± is of draws alone."] if same else []
 
 
 def _beside(line: Line, mark: str) -> tuple[str, str]:
@@ -207,6 +215,8 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         f"{whole(measured['n_reference'])} reference images, features of {measured['extractor']}, {spread}.",
         f"{name}: Fréchet distance by our own code; under a library's name, by that library on the same images; "
         f"FDn: 100 × {name} / trace of the reference covariance.",
+        *of_draws(line["route"] for line in lines if (line["seeds"] or 0) > 1),
         *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
         *([printed] if _reproduces(lines) else []),
+        *([CLOCK] if any(line["train_seconds"] for line in lines) else []),
     ]

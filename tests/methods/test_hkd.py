@@ -111,6 +111,13 @@ CHOICES = [
 ]
 
 
+def test_the_closure_loss_moves_the_evolved_latents_and_never_their_targets():
+    moved, there = (torch.randn(3, 4, 2, 2, requires_grad=True) for _ in range(2))
+    for norm in ("image", "batch"):
+        latent_gap([moved], [there], norm).backward()
+    assert moved.grad is not None and there.grad is None
+
+
 @pytest.mark.parametrize("key, value", CHOICES)
 def test_every_choice_changes_loss_graph_or_image(make, batch, seen, key, value):
     before = seen.setdefault("base", fingerprint(make(), batch))

@@ -19,6 +19,11 @@ def test_more_real_images_are_nearer_and_all_are_near():
     assert few > 3 * some > 3 * many > 0 and many < 1
 
 
+def test_no_image_stands_on_both_sides():
+    (found,) = real_distances(FEATURES[:40, :2], {10}).values()
+    assert found.n == (10, 30)
+
+
 def test_sizes_that_say_nothing_are_left_out():
     assert list(real_distances(FEATURES, {8, 9, 1000, 1001})) == [9, 1000]
     assert real_distances(FEATURES[:30], {9}) == {}

@@ -112,6 +112,7 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     assert by_name["EDM"][2] == "1.25", "one seed has no spread"
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
     assert "- ¹ not run: not a row of this benchmark." in content
+    assert "Training, s: by the clock" in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
 
 
@@ -144,6 +145,24 @@ def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(met
     lines = [line for line in short(shown).splitlines() if line.startswith("|")]
     assert sum("Real images" in line for line in lines) == 2 and not any("DDPM" in line for line in lines)
     assert max(map(len, lines)) <= WIDTH
+
+
+def test_so_few_real_images_are_an_estimate_as_so_few_generated_ones(metrics_file, small_row, paper):
+    few = collect([small_row, metrics_file(**at_128())])
+    frame = table(ROWS, few, paper, real={128: (5.5, 2.8), 2000: (0.6, 0.3)})
+    shown = view(lines_of(frame), paper)
+    (_, anchors) = shown.sections[-1]
+    at = shown.headers.index("FDn")
+    assert [row[at] for row in anchors] == ["≈2.80", "0.3"]
+    assert any("against the rest of it" in text for text in shown.reasons)
+
+
+@pytest.mark.parametrize("route", ["train", "shipped", "released"])
+def test_of_weights_that_no_seed_trained_the_spread_is_said_to_be_of_draws(metrics_file, paper, route):
+    said = view(lines_of(table(ROWS, collect([metrics_file(seed=s, route=route) for s in (0, 1)]), paper)), paper).about
+    alone = view(lines_of(table(ROWS, collect([metrics_file(route=route)]), paper)), paper).about
+    told = f"Route {route}: all seeds sample the same weights, so ± is of draws alone."
+    assert (told in said) == (route != "train") and told not in alone
 
 
 def test_a_missing_number_stays_visibly_missing(metrics, paper):

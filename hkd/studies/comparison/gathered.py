@@ -20,6 +20,7 @@ from hkd.store.records import check_digest, record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.said import LEARNED, Cell
 
+TOO_FEW = "is not above the feature dimension"  # of `uncertainty.why_estimate`: such a distance says nothing
 LARGEST = 8 << 20  # bytes of a study's table; those of the studies here have some tens of thousands
 
 
@@ -67,6 +68,15 @@ class Found:
         if self.missing and (self.lines or self.refused):
             parts.append(f"not there: {', '.join(self.missing)}")
         return "; ".join(parts)
+
+    def doubts(self, key: str) -> tuple[str, ...]:
+        """Return why a score is an estimate, as its files say it, each reason once."""
+        said = (line.get("protocols", {}).get(key, {}).get("estimate", ()) for line in self.lines)
+        return tuple(dict.fromkeys(text for reasons in said for text in reasons))
+
+    def says_nothing(self, key: str) -> bool:
+        """Whether a score is of fewer images than a distance needs: it is not to be shown as a number."""
+        return any(text.startswith("generated") and TOO_FEW in text for text in self.doubts(key))
 
 
 def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:

@@ -9,6 +9,7 @@ from hkd.report.orderings import Paired
 from hkd.report.verdicts import Comparison, Verdict
 from hkd.studies.comparison.claims import Claim
 from hkd.studies.comparison.gathered import Found
+from hkd.studies.comparison.pairs import SCORE
 
 
 class Mark(StrEnum):
@@ -59,6 +60,16 @@ class Line:
     def has(self, mark: Mark) -> bool:
         """Whether it has a mark of this kind."""
         return any(text.startswith(f"{mark}: ") for text in self.marks)
+
+    @property
+    def estimate(self) -> bool:
+        """Whether the distance of its runs is of too few images, and too high."""
+        return any(one.doubts(SCORE) for one in self.found)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether it is of so few that it is no number."""
+        return any(one.says_nothing(SCORE) for one in self.found)
 
     @property
     def told(self) -> str:

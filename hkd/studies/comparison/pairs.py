@@ -9,11 +9,10 @@ from typing import Any
 
 from hkd.report.collect import ReportError, check_protocols, score
 from hkd.settings.columns import at, column
-from hkd.studies.comparison.gathered import Found, numbers
+from hkd.studies.comparison.gathered import TOO_FEW, Found, numbers
 
 SCORE = "fid_own"
 COMMON = column("fid_common")
-TOO_FEW = "is not above the feature dimension"  # of `uncertainty.why_estimate`: such a distance says nothing
 WEAK = "below the bar of"  # of `scoring.weakness`: nor does one through features that see too little
 Line = Mapping[str, Any]
 

@@ -10,15 +10,15 @@ from typing import Any
 from hkd.report.csv import to_csv
 from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
-from hkd.report.view import ESTIMATE, MISSING, number, whole
+from hkd.report.view import ESTIMATE, MISSING, number, of_draws, whole
 from hkd.settings.columns import SCORES
-from hkd.studies.comparison.gathered import numbers
+from hkd.studies.comparison.gathered import TOO_FEW, numbers
 from hkd.studies.comparison.line import Line
 from hkd.studies.comparison.said import Number
 from hkd.studies.comparison.table import quote
 
 DISTANCES = ("distance", "library")  # kinds of scores that are a Fréchet distance under some protocol
-BEFORE = ("category", "method", "nfe", "n", "seeds")
+BEFORE = ("category", "method", "route", "nfe", "n", "seeds")
 AFTER = (
     *("reported", "reported_sd", "verdict", "marks"),
     *("train_images", "reported_train_images", "network_evals", "claim", "frozen"),
@@ -63,13 +63,13 @@ def markdown_text(table: PaperTable, about: Sequence[str]) -> str:
     body: list[list[str]] = []
     for heading, rows in sections:
         body += [[f"**{heading}**", *[""] * (len(headers) - 1)], *rows] if heading else rows
-    return "\n".join([f"# {table.title}", "", *about, *_legend(table), "", *aligned(headers, body, 1)]) + "\n"
+    return "\n".join([f"# {table.title}", "", *about, *_legend(table), "", *aligned(headers, body, 2)]) + "\n"
 
 
 def latex_text(table: PaperTable, about: Sequence[str]) -> str:
     """Return the table as LaTeX."""
     headers, sections = _view(table)
-    return booktabs(headers, sections, left=1, comments=[table.title, *about, *_legend(table)])
+    return booktabs(headers, sections, left=2, comments=[table.title, *about, *_legend(table)])
 
 
 def _legend(table: PaperTable) -> list[str]:
@@ -78,10 +78,12 @@ def _legend(table: PaperTable) -> list[str]:
     if not rows:
         return []
     on, through = (dict.fromkeys(str(row[key]) for row in rows) for key in ("dataset", "extractor"))
-    doubts = dict.fromkeys(
-        text for row in rows for key in table.protocols for text in row["protocols"].get(key, {}).get("estimate", ())
-    )
+    shown = [(found, key) for line in table.lines for found in line.found for key in _scores(line)]
+    doubts = dict.fromkeys(text for found, key in shown for text in found.doubts(key))
     said = [f"Measured on {', '.join(on)} through {', '.join(through)}; n: generated images. Mean ± sd over seeds."]
+    said += of_draws(row["route"] for row in rows if row["seed"])
+    if any(found.says_nothing(key) for line in table.lines for found in line.found for key in table.protocols):
+        said.append(f"{MISSING}: not measured, or on so few images that n {TOO_FEW}.")
     return said + ([f"{ESTIMATE}: an estimate: {'; '.join(doubts)}."] if doubts else [])
 
 
@@ -95,7 +97,7 @@ def _scores(line: Line) -> dict[str, tuple[float, ...]]:
         return {said.cell.quantity or said.quantity: numbers(text, line.claim.id)} if line.number else {}
     keys = [name for name, score in SCORES.items() if score.kind in DISTANCES and not name.startswith("sfid")]
     held = [key for key in keys if all(key in one["scores"] for one in found.lines)]
-    return {key: tuple(one["scores"][key] for one in found.lines) for key in held}
+    return {key: tuple(one["scores"][key] for one in found.lines) for key in held if not found.says_nothing(key)}
 
 
 def _heading(name: str, lines: Sequence[Line]) -> str:
@@ -110,6 +112,7 @@ def _cells(line: Line, table: PaperTable, frozen: str) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "category": claim.category,
         "method": _label(line),
+        "route": first.get("route", ""),
         "nfe": claim.nfe,
         "n": first.get("n_generated", ""),
         "seeds": line.seeds or "",
@@ -135,7 +138,7 @@ def _columns(table: PaperTable) -> list[str]:
 
 def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
     after = ["Reported", "Verdict", "Training images", "of source", "Network evaluations"]
-    headers = ["Method", "NFE", "n", "Seeds", *table.protocols.values(), *after]
+    headers = ["Method", "Route", "NFE", "n", "Seeds", *table.protocols.values(), *after]
     sections: list[tuple[str, list[list[str]]]] = []
     for line in table.lines:
         if not sections or sections[-1][0] != line.claim.category:
@@ -144,6 +147,7 @@ def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]
         sections[-1][1].append(
             [
                 _label(line),
+                str(_first(line).get("route", MISSING)),
                 whole(line.claim.nfe),
                 whole(_first(line).get("n_generated")),
                 whole(line.seeds or None),
@@ -178,8 +182,7 @@ def _spent(line: Line, key: str) -> float | None:
 
 def _estimate(line: Line, key: str) -> str:
     """Return the mark of a score that is made of too few images, or nothing."""
-    protocol = _first(line).get("protocols", {}).get(key, {})
-    return ESTIMATE if protocol.get("estimate") else ""
+    return ESTIMATE if key in _scores(line) and any(found.doubts(key) for found in line.found) else ""
 
 
 def _spread(values: Sequence[float] | None) -> str:

@@ -11,7 +11,7 @@ from hkd.report.latex import booktabs
 from hkd.report.markdown import aligned
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
 from hkd.report.verdicts import Comparison as Numbers
-from hkd.report.view import MISSING, number, whole
+from hkd.report.view import ESTIMATE, MISSING, number, whole
 from hkd.studies.comparison.line import Line, Mark
 from hkd.studies.comparison.rules import Comparison
 from hkd.studies.comparison.said import Number, Ordering, Statement
@@ -64,7 +64,7 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
         found["measured_as"] = measured_as(line) if line.number else ""
     if line.number and line.verdict in COMPARED:
         found |= _number_cells(line)
-    elif line.number:  # the difference of two quantities, or of two protocols, is no number to carry away
+    elif line.number and not line.too_few:  # the difference of two quantities or protocols is no number to carry away
         found["reproduced"] = line.number.reproduced
     if line.decision:
         found["reproduced"] = line.decision
@@ -105,6 +105,9 @@ def resolved_by(line: Line) -> str:
     if line.unfit:
         return "a feature network above its bar, whatever the number of seeds"
     if _has_no_interval(line):
+        routes = {row["route"] for one in line.found for row in one.lines if "route" in row}
+        if line.order and routes == {"shipped"}:
+            return "more trainings (students=train): seeds would draw from the same two"
         return "a second seed, before anything can be said"
     if line.order:
         return "no number of seeds: both are equal" if line.order.seeds is None else f"{line.order.seeds:,} seeds"
@@ -274,7 +277,8 @@ def _row(line: Line) -> list[str]:
         seen = MISSING if order is None or order.detectable is None else number(order.detectable)
         return [*head, number(line.claim.value), _interval(mean, order.mean if order else None, half), seen, *tail]
     margin = number(line.claim.margin)
-    reproduced = MISSING if made is None else f"{measured_as(line)} {number(made.reproduced)}"
+    sign = ESTIMATE if line.estimate else ""
+    reproduced = f"{measured_as(line)} {sign}{number(made.reproduced)}" if made and not line.too_few else MISSING
     if made is None or line.verdict not in COMPARED:
         return [*head, reproduced, MISSING, margin, *tail]
     return [

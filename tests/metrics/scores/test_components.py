@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,9 @@ def test_the_digest_is_of_origin_and_axes():
     first, again, other = (principal_components(gaussian_of(features(90, i, SPECTRUM)), 3) for i in (0, 0, 1))
     assert first.digest() == again.digest() != other.digest()
     assert len(first.digest()) == 16
+    turned = dataclasses.replace(first, axes=first.axes[::-1])
+    moved = dataclasses.replace(first, origin=first.origin + 1)
+    assert len({first.digest(), turned.digest(), moved.digest()}) == 3
 
 
 def test_no_more_images_than_components_are_refused_in_one_line():

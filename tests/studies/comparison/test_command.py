@@ -97,6 +97,22 @@ def test_a_statement_has_the_decision_of_its_study(tree, hkd):
     assert code == 2 and "in some seeds" in out, "there is nothing to measure again: the study answers"
 
 
+def test_too_few_images_have_no_number_in_any_table_and_few_are_an_estimate(tree, hkd):
+    made = tree("embedded", seeds=2)
+    few = "generated n = 100 is below the nominal 1000"
+    none = ["generated n = 12 is not above the feature dimension 64", "generated n = 12 is below the nominal 1000"]
+    made.plant("methods/ddpm", 1000, [90.22, 90.22], n_generated=12, protocol={"estimate": none}, route="shipped")
+    made.plant("methods/ddim", 100, [19.04, 19.04], n_generated=100, protocol={"estimate": [few]}, route="shipped")
+    made.plant("methods/kd", 1, [28.59, 28.59], n_generated=1000)
+    assert hkd("compare", *made.options())[0] == 0
+    text, table1 = ((made.root / name).read_text() for name in ("comparison.md", "comparison/table1.md"))
+    assert "90.22" not in text + table1 + (made.root / "comparison/table1.csv").read_text()
+    assert lines(made)["t1-ddpm"]["reproduced"] == "" and lines(made)["t1-ddim-100"]["reproduced"] == "19.04"
+    assert "≈19.04" in text and "≈19.04" in table1 and "≈28.59" not in text + table1
+    assert few in table1 and none[0] not in table1 and "or on so few images that n" in table1
+    assert "Route shipped: all seeds sample the same weights, so ± is of draws alone." in table1
+
+
 def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protocol(tree, hkd):
     made = tree(seeds=2)
     both = {"scores": {"fid_clean_fid": 9.0, "fid_torch_fidelity": 9.36}}

@@ -13,7 +13,8 @@ from hkd.metrics.scoring import weakness
 from hkd.report.verdicts import Verdict
 from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
-from hkd.studies.comparison.pairs import TOO_FEW, WEAK
+from hkd.studies.comparison.gathered import TOO_FEW
+from hkd.studies.comparison.pairs import WEAK
 from hkd.studies.comparison.table import resolved_by, summary
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
@@ -355,6 +356,8 @@ def test_a_row_that_was_trained_here_and_one_that_was_not_are_in_no_order(tree, 
     against = "one side was trained in this run, the other's weights come with the package"
     assert (against in line.reasons) == (route == "train")
     assert line.verdict is (Verdict.NOT_COMPARABLE if route == "train" else Verdict.TOY_UNRESOLVED)
+    way = "more trainings (students=train): seeds would draw from the same two"
+    assert resolved_by(line) == ("" if route == "train" else way)
 
 
 def test_seeds_of_the_same_two_trainings_order_nothing(tree):
