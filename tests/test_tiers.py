@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+
+import pytest
 
 
-def collected(root, marks: str, files: Iterable[str] = ()) -> dict[str, set[str]]:
-    """The names of tests with these marks, by file; of all files, or of some."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-m", marks, *files]
-    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+LISTED = """
+import sys
+import pytest
+
+class Listed:
+    def pytest_collection_modifyitems(self, items):
+        for item in items:
+            marks = ",".join(sorted({mark.name for mark in item.iter_markers()}))
+            sys.stderr.write(f"{item.nodeid.partition('[')[0]} {marks}\\n")
+
+sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", "-m", ""], plugins=[Listed()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def collected(root) -> list[tuple[str, str, set[str]]]:
+    """File, function and marks of every test, each case of its own, from one collection of them all."""
+    ran = subprocess.run([sys.executable, "-c", LISTED], cwd=root, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stdout[-2000:]
-    found: dict[str, set[str]] = {}
-    for line in ran.stdout.splitlines():
-        if "::" in line:
-            file, _, test = line.partition("::")
-            found.setdefault(file, set()).add(test.partition("[")[0])
+    found = []
+    for line in ran.stderr.splitlines():
+        node, _, marks = line.partition(" ")
+        if "::" in node:
+            file, _, test = node.partition("::")
+            found.append((file, test, set(marks.split(","))))
     return found
 
 
-def test_every_kind_of_longer_proof_has_one_in_ci(root):
+def test_every_kind_of_longer_proof_has_one_in_ci(collected):
     """But for those of which the default tests run a shorter one: the same function, on fewer cases."""
-    slow = collected(root, "slow and not gpu and not release")
-    everyday, in_ci = collected(root, "not slow and not gpu", slow), collected(root, "slow and ci", slow)
-    longer = {file for file, tests in slow.items() if tests - everyday.get(file, set())}
+    mine = [(file, test, marks) for file, test, marks in collected if not marks & {"gpu", "release"}]
+    everyday = {(file, test) for file, test, marks in mine if "slow" not in marks}
+    longer = {file for file, test, marks in mine if "slow" in marks and (file, test) not in everyday}
     assert len(longer) >= 7
-    assert longer <= in_ci.keys()
+    assert longer <= {file for file, _, marks in mine if {"slow", "ci"} <= marks}
 
 
 def test_what_ci_runs_is_what_it_says(root):
