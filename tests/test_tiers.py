@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 LISTED = """
 import sys
 import pytest
