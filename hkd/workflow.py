@@ -186,7 +186,7 @@ def environment(
     values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(handed), "HKD_CONFIGS": str(plan.configs)}
     values |= _devices(plan, remote=remote, submits=submits)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
-    if remote:  # what its user exported came along with the job, whose devices are the scheduler's
+    if remote and "HKD_DEVICES" not in values:  # what its user exported came along, and says nothing here
         lines.append("unset HKD_DEVICES HKD_GPUS")
     lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     lines.append("export HKD_WORKFLOW_PID=$PPID  # the Snakemake that started this shell")
@@ -204,9 +204,9 @@ def _devices(plan: Plan, *, remote: bool, submits: bool) -> dict[str, str]:
 
     # jobs side by side would share one GPU unasked, and one that asks for a GPU would do without unsaid
     told = {"HKD_DEVICE": os.environ.get("HKD_DEVICE", "cuda" if plan.gpus else "cpu")}
-    if not plan.gpus or remote or not (found := devices.present()):
+    if not plan.gpus or not (found := devices.given() if remote else devices.present()):
         return told
-    if not submits:
+    if not submits and not remote:
         try:
             devices.check(found, most_processes(plan))
         except ValueError as error:
