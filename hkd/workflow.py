@@ -17,7 +17,7 @@ from typing import Any
 
 from hkd import devices, owner
 from hkd.plan import targets
-from hkd.plan.check import check_folders, check_settings
+from hkd.plan.check import check_old_results, check_settings
 from hkd.plan.rows import most_processes, printed
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
@@ -59,14 +59,30 @@ def plan(
     from snakemake.exceptions import WorkflowError
 
     try:
+        _check_own_folder()
         if module:
             made = check_settings(Plan.load(json.dumps({"inherits": DEFAULT, **config}), configs=settings))
         else:
             made = check_settings(Plan.of(config, [Path(file) for file in files], settings))
-        check_folders(made)
+        check_old_results(made)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
     return made
+
+
+def _check_own_folder(folder: Path = Path(".snakemake")) -> None:
+    """Refuse a folder that Snakemake cannot write its notes to, as it must for a dry run too, in one line.
+
+    Raises:
+        ArtifactError: naming the folder, whose it is and what to do.
+    """
+    there = folder if folder.exists() else folder.absolute().parent
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ArtifactError(
+            f"{there.absolute()}: of user {owner.user(there.stat().st_uid)}, and you cannot write here, as Snakemake "
+            "must; work in a folder of your own: snakemake -s SNAKEFILE --directory PATH, with --config results=PATH "
+            "for results that lie elsewhere"
+        )
 
 
 class Rules:
