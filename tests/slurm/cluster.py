@@ -11,9 +11,11 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from getpass import getuser
@@ -161,3 +163,23 @@ class Cluster:
             text = f"#!/bin/sh\nSLURM_CONF='{self.folder}/slurm.conf' exec {_program(name)} \"$@\"\n"
             client.write_text(text, encoding="utf-8")
             client.chmod(0o755)
+
+
+def main() -> None:
+    """Run a cluster until it is interrupted, and say how to use it."""
+    if package := missing_package():
+        sys.exit(f"{package} is not installed: apt-get install slurm-wlm munge")
+    made = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
+    made.folder.chmod(0o755)
+    made.start()
+    print("In another terminal; the GPUs are pretended, so jobs that are given one compute on the CPU:")
+    print(f"export SLURM_CONF={made.folder}/slurm.conf PATH={made.folder}/bin:$PATH HKD_DEVICE=auto")
+    print("Ctrl-C here ends the cluster and all its jobs.", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        made.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -54,16 +54,22 @@ def end_all(patience: float) -> None:
 
 
 def _living() -> list[int]:
+    reap()
+    return descendants(os.getpid())
+
+
+def reap(*_: object) -> None:
+    """Take note of children that have ended; those that were adopted are nobody else's to wait for."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    return descendants(os.getpid())
 
 
 def main(folder: str, patience: str = PATIENCE) -> None:
     """Serve the lines of standard input until they end; then end all, and remove the folder."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "orphans cannot be adopted")
+    signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         asked = json.loads(line)
         with open(asked["log"], "wb") as log:

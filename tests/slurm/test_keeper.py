@@ -102,3 +102,19 @@ def test_a_killed_test_run_leaves_no_daemon_and_no_job(tmp_path_factory):
         assert {"munged", "slurmctld", "slurmd", "slurmstepd", "sleep"} <= set(names_of(started))
         run.send_signal(signal.SIGKILL)
     assert gone(started) and not folder.exists()
+
+
+@pytest.mark.slurm
+def test_a_cluster_that_is_started_by_hand_says_how_to_use_it_and_ends_on_request():
+    if package := missing_package():
+        do_without(package)
+    command = [sys.executable, str(KEEPER.with_name("cluster.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline().startswith("In another terminal")
+        export = run.stdout.readline()
+        run.stdout.readline()
+        said = subprocess.run(["sh", "-c", f"{export}sinfo -h -o %T"], capture_output=True, text=True)
+        started = descendants(run.pid)
+        run.send_signal(signal.SIGINT)
+    assert set(said.stdout.split()) == {"idle"}, said.stderr
+    assert gone(started) and run.returncode == 0
