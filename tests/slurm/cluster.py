@@ -24,6 +24,7 @@ from pathlib import Path
 PROGRAMS = {"slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm", "munged": "munge"}
 CLIENTS = ("srun", "sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # a GPU is a character device; these exist everywhere
+ENDS = (signal.SIGINT, signal.SIGTERM)
 PATHS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 
 
@@ -172,13 +173,14 @@ def main() -> None:
     made = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
     made.folder.chmod(0o755)
     made.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    for number in ENDS:  # which a shell lets a command that it starts in the background ignore
+        signal.signal(number, signal.SIG_DFL)
     print("In another terminal; the GPUs are pretended, so jobs that are given one compute on the CPU:")
     print(f"export SLURM_CONF={made.folder}/slurm.conf PATH={made.folder}/bin:$PATH HKD_DEVICE=auto")
     print("Ctrl-C here ends the cluster and all its jobs.", flush=True)
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        made.stop()
+    signal.sigwait(ENDS)
+    made.stop()
 
 
 if __name__ == "__main__":

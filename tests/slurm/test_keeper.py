@@ -89,6 +89,7 @@ time.sleep(600)
 
 
 @pytest.mark.slurm
+@pytest.mark.ci
 def test_a_killed_test_run_leaves_no_daemon_and_no_job(tmp_path_factory):
     if package := missing_package():
         do_without(package)
@@ -105,10 +106,12 @@ def test_a_killed_test_run_leaves_no_daemon_and_no_job(tmp_path_factory):
 
 
 @pytest.mark.slurm
+@pytest.mark.ci
 def test_a_cluster_that_is_started_by_hand_says_how_to_use_it_and_ends_on_request():
     if package := missing_package():
         do_without(package)
-    command = [sys.executable, str(KEEPER.with_name("cluster.py"))]
+    # as a shell starts a command in the background: Ctrl-C is not for it, and `kill -INT` is all the same
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, str(KEEPER.with_name("cluster.py"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline().startswith("In another terminal")
         export = run.stdout.readline()

@@ -145,6 +145,7 @@ def write_in_place(path, content: bytes) -> None:
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
+@pytest.mark.ci
 def test_another_user_submits_from_a_checkout_that_is_not_theirs(new_checkout, cluster, network_here):
     with two_accounts() as (_, ben, _):
         shared = ben.folder / "shared"
