@@ -110,8 +110,8 @@ def test_a_training_that_is_stopped_by_the_cluster_goes_on_to_the_same_weights(
 
 def test_a_time_limit_puts_the_job_back_into_the_queue_and_costs_no_attempt(at_work, trained_here, cluster):
     checkout, controller, job = at_work()
-    # SLURM warns two minutes ahead (`--signal` of the profile): so late is it already
-    cluster.say("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    # SLURM warns two minutes ahead (`--signal` of the profile), which is now
+    cluster.say("scontrol", "update", f"JobId={job}", "TimeLimit=2")
     wait_for(lambda: [job] in cluster.jobs("%i", state="PENDING"), "job that is back in the queue")
     cluster.say("scontrol", "update", f"JobId={job}", "TimeLimit=60")
     out, _ = controller.communicate(timeout=900)
