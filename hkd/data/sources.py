@@ -238,7 +238,7 @@ class ImageFiles(Source):
 
 
 class CifarArchive(Source):
-    """CIFAR-10's training batches, 1 to 5, in that order, of an archive or a folder."""
+    """CIFAR-10's training batches, 1 to 5, in that order, of an archive or a folder; one of them is held at a time."""
 
     kind = "cifar10"
     label_dim = len(cifar.CLASSES)
@@ -246,21 +246,21 @@ class CifarArchive(Source):
 
     def __init__(self, path: Path, *, resolution: int | None) -> None:
         self.path = path
-        found = cifar.read_cifar10(path)
-        self._pixels, self._labels, self.about = found.images, found.labels, found.about
-        self.resolution = resolution or self._pixels.shape[-1]
+        self._found = cifar.read_cifar10(path)
+        self.about = self._found.about
+        self.resolution = resolution or cifar.SHAPE[-1]
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._found)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        if self.resolution == self._pixels.shape[-1]:
-            return self._pixels[index]
-        picture = Image.fromarray(self._pixels[index].transpose(1, 2, 0))
-        return channels_first(centre_square(picture, self.resolution))
+        pixels = self._found.image(index)
+        if self.resolution == cifar.SHAPE[-1]:
+            return pixels
+        return channels_first(centre_square(Image.fromarray(pixels.transpose(1, 2, 0)), self.resolution))
 
     def label(self, index: int) -> int | None:
-        return self._labels[index]
+        return self._found.labels[index]
 
 
 class PreparedFolder(Source):

@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from hkd.data import DataError, cifar
+from hkd.data import DataError, cifar, cifar_files
 from hkd.data.canonical import keep
 from hkd.data.decoding import encode_png
 from hkd.data.image_set import ImageSet
@@ -44,7 +44,7 @@ def binary(number: int) -> bytes:
 
 
 def binary_members() -> dict[str, bytes]:
-    return {name: binary(k) for k, name in enumerate(cifar.BINARY, start=1)}
+    return {name: binary(k) for k, name in enumerate(cifar_files.BINARY, start=1)}
 
 
 # -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
@@ -75,10 +75,10 @@ def test_official_is_what_the_authors_published_byte_for_byte(tmp_path, monkeypa
     folder.mkdir()
     for name, content in members().items():
         (folder / name).write_bytes(content)
-    found = tuple(hashlib.md5((folder / name).read_bytes()).hexdigest() for name in cifar.BATCHES)
+    found = tuple(hashlib.md5((folder / name).read_bytes()).hexdigest() for name in cifar_files.BATCHES)
     monkeypatch.setattr(cifar, "OFFICIAL_BATCHES", found)
     assert open_source(tmp_path).about["archive"] == "official"
-    (folder / cifar.BATCHES[2]).write_bytes(members(data_batch_3=members()["data_batch_4"])["data_batch_3"])
+    (folder / cifar_files.BATCHES[2]).write_bytes(members(data_batch_3=members()["data_batch_4"])["data_batch_3"])
     assert open_source(tmp_path).about["archive"] == "other"
 
 
