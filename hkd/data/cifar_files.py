@@ -72,16 +72,13 @@ class CifarFiles(ABC):
     def digest(self, members: dict[str, str]) -> str:
         """Return one SHA-256 for all, given those of the batches by name, sorted as `BATCHES` and `BINARY` are."""
 
+    @abstractmethod
     def batch(self, name: str) -> bytes:
         """Return the content of one batch, which `batches` has given before.
 
         Raises:
-            DataError: it is not there any more.
+            DataError: it cannot be read any more.
         """
-        for found, content in self.batches():
-            if found == name:
-                return content
-        raise DataError(f"{self.path}: no member {name} any more; leave it as it is while it is read")
 
 
 class Archive(CifarFiles):
@@ -94,6 +91,17 @@ class Archive(CifarFiles):
         return sha256(self.path)
 
     def batches(self) -> Iterator[tuple[str, bytes]]:
+        # block by block, so that nothing behind the end mark is read with it and passed over
+        return self._read(tarfile.BLOCKSIZE)
+
+    def batch(self, name: str) -> bytes:
+        for found, content in self._read(PIECE):
+            if found == name:
+                return content
+        raise DataError(f"{self.path}: no member {name} any more; leave it as it is while it is read")
+
+    def _read(self, step: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the batches, and look at what follows the last; bytes are taken from the archive `step` at a time."""
         path = self.path
         try:
             with open(path, "rb") as file:
@@ -101,7 +109,7 @@ class Archive(CifarFiles):
                 file.seek(0)
                 source = _Bounded(file, path)
                 stream = _Bounded(gzip.GzipFile(fileobj=source, mode="rb"), path) if compressed else source
-                yield from self._walk(stream)
+                yield from self._walk(stream, step)
                 while piece := stream.read(PIECE):
                     if piece.strip(b"\0"):
                         raise DataError(f"{path}: damaged, more than zeros follow its last member; {REMEDY}")
@@ -112,12 +120,11 @@ class Archive(CifarFiles):
                 f"{path}: truncated or not a tar archive ({reason(error)}); download it again: {REMEDY}"
             ) from None
 
-    def _walk(self, stream: _Bounded) -> Iterator[tuple[str, bytes]]:
+    def _walk(self, stream: _Bounded, step: int) -> Iterator[tuple[str, bytes]]:
         """Yield the batches up to the end mark of the archive."""
         path, pictures = self.path, 0
         found: set[str] = set()
-        # block by block, so that nothing behind the end mark is read with it and passed over
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=step) as archive:
             for number, member in enumerate(archive, start=1):
                 name = PurePosixPath(member.name).name
                 pictures += name.lower().endswith(PICTURES)
