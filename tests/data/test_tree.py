@@ -121,6 +121,23 @@ def test_a_zip_has_the_bytes_that_edm_s_tool_makes(tmp_path):
             assert made.read(name) == expected.getvalue()
 
 
+def test_cifar10_has_edm_s_order_bytes_and_labels(tmp_path):
+    """Batches 1 to 5 in that order and not the test batch, PNG at level 0, labels as pairs of name and class."""
+    keep(open_source(archive(tmp_path / "cifar-10-python.tar.gz", members())), tmp_path / "cifar10-32x32.zip", "")
+    with zipfile.ZipFile(tmp_path / "cifar10-32x32.zip") as made:
+        labels = []
+        for number in range(20):
+            content = batch(number // 4 + 1)
+            name = f"00000/img{number:08d}.png"
+            expected = io.BytesIO()
+            image = Image.fromarray(content[b"data"].reshape(4, 3, 32, 32)[number % 4].transpose(1, 2, 0), "RGB")
+            image.save(expected, format="png", compress_level=0, optimize=False)
+            assert made.read(name) == expected.getvalue()
+            labels.append([name, content[b"labels"][number % 4]])
+        assert made.namelist() == [*(name for name, _ in labels), "dataset.json"]
+        assert made.read("dataset.json") == json.dumps({"labels": labels}).encode()
+
+
 def test_thumbnails_in_a_zip_are_resized_alike(tmp_path):
     images = pixels(4, 128)
     with zipfile.ZipFile(tmp_path / "thumbnails128x128.zip", "w") as packed:

@@ -110,7 +110,7 @@ def test_a_course_decoded_in_pieces_is_the_course(make_net, noise):
     net, levels = make_net(decoder_sigma="latent_time"), (40.0, 10.0, 2.5, 0.1, 0.002)
     whole = net.trajectory(T * noise, levels)
     piecewise.limit_to(1)
-    assert_close(net.trajectory(T * noise, levels), whole, rtol=1e-4, atol=1e-4)  # fewer images at a time round otherwise
+    assert_close(net.trajectory(T * noise, levels), whole, rtol=1e-4, atol=1e-4)  # fewer images round otherwise
 
 
 class Living(TorchDispatchMode):
