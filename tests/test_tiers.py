@@ -35,6 +35,8 @@ def collected(root) -> list[tuple[str, str, set[str]]]:
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_kind_of_longer_proof_has_one_in_ci(collected):
     """But for those of which the default tests run a shorter one: the same function, on fewer cases."""
     mine = [(file, test, marks) for file, test, marks in collected if not marks & {"gpu", "release"}]
