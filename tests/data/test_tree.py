@@ -18,8 +18,10 @@ from hkd.data import DataError, cifar, cifar_files
 from hkd.data.canonical import keep
 from hkd.data.decoding import encode_png
 from hkd.data.image_set import ImageSet
+from hkd.data.kinds.images import opened
 from hkd.data.sources import open_source
 from hkd.data.tree import begin_tree, digest, first_difference, read_tree, tree_path
+from hkd.settings.sections import Data
 from tests.data.test_cifar import archive, batch, members
 from tests.fuzzed import COUNTS, refused
 
@@ -156,6 +158,19 @@ def test_mixed_sizes_are_refused_in_one_line(tmp_path):
     with pytest.raises(DataError, match=r"8x8 pixels, but 00000/00000\.png has 16x16; make all one size"):
         keep(open_source(source), tmp_path / "kept", "")
     assert not (tmp_path / "kept/manifest.json").exists()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 16, 24)])
+def test_a_published_set_of_mixed_sizes_is_refused_though_it_is_resized(tmp_path, at, shape):
+    """FFHQ's originals among its thumbnails would make a set that nobody has; pictures of one's own may differ."""
+    source = ffhq(tmp_path / "set", pixels(2, 16))
+    (source / f"00000/0000{at}.png").write_bytes(encode_png(np.zeros(shape, np.uint8)))
+    data = Data(kind="images", path=str(source), resolution=8, count=2)
+    with pytest.raises(DataError, match=r"0000\d\.png: \d+x\d+ pixels, .*`count` was published in one") as found:
+        keep(opened(data, "ffhq64"), tmp_path / "kept", "")
+    assert "\n" not in str(found.value) and not (tmp_path / "kept").exists()
+    assert len(keep(opened(data.model_copy(update={"count": None}), "own"), tmp_path / "own", "")["images"]) == 2
 
 
 # -- the tree ----------------------------------------------------------------------------------------------------------
