@@ -161,11 +161,11 @@ def _belongs(line: Mapping[str, Any], dataset: str, run: str, nfe: int, file: Ru
 
 
 def _record(weights: Path) -> Mapping[str, Any]:
-    """Return the record of a run's weights; nothing where it has none."""
+    """Return the record of a run's weights, unless somebody edited it; nothing where it has none."""
     if not record_path(weights).exists():
         return {}
-    found = read_json(record_path(weights), "train")
-    if not isinstance(found, Mapping) or not isinstance(found.get("settings", {}), Mapping):
+    found = read_record(weights, "train")
+    if not isinstance(found.get("settings", {}), Mapping):
         raise ReportError(f"{record_path(weights)}: no record of a training; train the run again")
     return found
 

@@ -102,6 +102,23 @@ def test_a_record_that_is_none_is_refused(tree, content):
     assert len(found.lines) + len(found.refused) == 1 and all("\n" not in text for text in found.refused)
 
 
+@pytest.mark.parametrize("key", ["sha256", "selected", "checkpoint"])
+def test_a_record_of_weights_that_was_edited_is_named_and_not_used(tree, key):
+    """Without what it said of a choice by the score, a claim would lose its mark; without a digest, all would stop."""
+    made = tree("embedded")
+    (path,) = made.plant("methods/kd", 1, [54.0])
+    made.trained("methods/kd", 0, selected="best of ten")
+    weights = Path(made.plan.layout.run("shapes16", "methods/kd", 0).weights)
+    Record("metrics", inputs=[weights]).write(path)
+    about = record_path(weights)
+    assert of_run([RunFile(0, path, weights)], "shapes16", "methods/kd", 1).selected
+    content = json.loads(about.read_text())
+    del content[key]
+    about.write_text(json.dumps(content))
+    (refused,) = of_run([RunFile(0, path, weights)], "shapes16", "methods/kd", 1).refused
+    assert refused.startswith(f"{about}: ") and "\n" not in refused
+
+
 def test_the_record_of_other_weights_tells_nothing_of_a_score(tree):
     """Copied from another run, it would judge a number by another training."""
     made = tree("embedded")
