@@ -141,6 +141,9 @@ def test_ranges_of_one_run_and_seeds_of_the_same_weights_are_draws(tree):
     made.plant("methods/edm", 35, [2.0, 2.1], 200_000_000, route="shipped")
     draw = made.judged("t1-edm-35").number.band.draw
     assert draw.sd == pytest.approx(0.747975 * 0.1 / math.sqrt(2), abs=1e-6) and draw.freedom == 1
+    made.one("methods/edm", 35, 0, 2.0, 200_000_000, **ranges)
+    made.one("methods/edm", 35, 1, 2.1, 200_000_000)
+    assert made.judged("t1-edm-35").number.band.draw is None, "ranges of one seed alone speak for no other"
 
 
 def test_a_second_printing_has_the_verdict_of_the_first(tree):
@@ -313,6 +316,17 @@ def test_an_ordering_at_the_exact_protocol_is_reproduced_or_worse(tree):
     assert made.judged("o-hkd-kd").verdict is Verdict.REPRODUCED
     made.plant("methods/hkd", 1, [13.3, 13.4], 12_800_000)
     assert made.judged("o-hkd-kd").verdict is Verdict.WORSE
+
+
+def test_at_the_papers_scale_each_side_of_an_ordering_must_compare_by_itself(tree):
+    made = tree(seeds=2)
+    made.plant("methods/kd", 1, [9.3, 9.4], 9)
+    made.plant("methods/hkd", 1, [3.3, 3.4], 12_800_000)
+    for seed in (0, 1):
+        made.trained("methods/hkd", seed, settings=reading(made))
+    line = made.judged("o-hkd-kd")
+    assert line.verdict is Verdict.NOT_COMPARABLE
+    assert all(text.startswith("t1-kd: ") for text in line.reasons) and line.reasons
 
 
 def test_one_seed_orders_nothing(tree):
