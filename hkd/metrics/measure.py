@@ -180,10 +180,10 @@ def check_name(extractor: Extractor) -> str:
 def _compared_by_rows(names: Sequence[str]) -> set[str]:
     """Return the views of which all reference features are kept, which takes memory in proportion to n.
 
-    Kernels, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is always kept:
-    quality bars and curves of training compare further sets with it.
+    Kernels, sorted rows, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is
+    always kept: quality bars and curves of training compare further sets with it.
     """
-    of_rows = {"kid", "subset_kid", *NEIGHBOURS}
+    of_rows = {"kid", "subset_kid", "mind", *NEIGHBOURS}
     items = [(SCORES[name].view, SCORES[_base(name)]) for name in names]
     found = {
         view

@@ -21,6 +21,7 @@ from hkd.metrics.features.preprocess import CLASSES
 from hkd.metrics.measure import measure, reference_arrays, sample_arrays
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.metrics.scores.mind import describe, mind
 from hkd.metrics.scores.moments import gaussian_of
 from hkd.metrics.scoring import ExtractorFacts
 from hkd.settings.columns import SCORES, scores_of
@@ -211,6 +212,18 @@ def test_a_score_at_a_common_number_is_that_of_the_first_images(
     assert found["protocols"]["fid_own@50"]["n_generated"] == 50
     with pytest.raises(MetricError, match="score of 500 images: there are 203"):
         measure(generated, reference, {"own": extractor}, ["fdn"], sizes=(500,))
+
+
+def test_mind_is_of_as_many_reference_rows_and_its_protocol_names_the_directions(
+    generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor
+) -> None:
+    reference = stored(reference_arrays(real, {"own": extractor}, scores_of(["mind"]), split="train"))
+    found = measure(generated, reference, {"own": extractor}, ["mind"], sizes=[50])
+    rows = extract(generated, extractor, "A")
+    assert found["scores"]["mind"] == mind(rows, reference["own_A"])
+    assert found["scores"]["mind@50"] == mind(rows[:50], reference["own_A"])
+    layer = f"penultimate, along {describe(rows.shape[1])}, against as many rows of the reference"
+    assert found["protocols"]["mind"]["layer"] == found["protocols"]["mind@50"]["layer"] == layer
 
 
 def test_disjoint_ranges_give_mean_spread_and_minimum(
