@@ -33,7 +33,7 @@ class Sources:
     Attributes:
         images: folder of the prepared images. trajectories: folder of a set.
         init, teacher: weights of the run that it starts from, and of the one that it learns from.
-        distance: the perceptual distance of its loss.
+        distance: the perceptual distance of its loss. grader: the network that grades, where it is trained on that.
     """
 
     images: Path
@@ -41,6 +41,7 @@ class Sources:
     init: Path | None = None
     teacher: Path | None = None
     distance: Any = None
+    grader: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def train_run(
         ArtifactError: a source is absent or damaged.
     """
     shape = image_shape(sources.images)
-    start = parts(sources.init, sources.teacher, sources.distance)
+    start = parts(sources.init, sources.teacher, sources.distance, sources.grader)
     built = method(run, shape, seed=seed, parts=start).to(to)
     if compute.precision == "bf16":
         narrow(built)

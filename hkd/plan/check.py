@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hkd.plan import rows
 from hkd.plan.runs import Plan
-from hkd.plan.scores import published_networks, weights_of
+from hkd.plan.scores import OWN, published_networks, weights_of
 from hkd.settings.benchmark import Table
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.names import known_runs
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.settings.sections import Run
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store import packaged, published
 from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
@@ -123,6 +124,11 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
+    if asks_for_the_grader(run.target) and plan.benchmark.extractor not in OWN:
+        raise ConfigError(
+            f"{plan.layers.origin(('extractor',))}: extractor = {plan.benchmark.extractor}: {method} is trained on the "
+            f"network that grades, which must be {' or '.join(OWN)}; choose one of them, or take the row out"
+        )
     graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
     if run.perceptual_backbone in graders:
         where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))

@@ -16,6 +16,7 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError, digest
 from hkd.settings.sections import Run, TrajectorySet
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store import bounded
 from hkd.store.atomic import write_json
 from hkd.store.lines import reason, shortened
@@ -66,11 +67,14 @@ def meaning(plan: Plan, dataset: str, method: str) -> list[Any]:
     """Return all that the costs of a run depend on."""
     run = plan.run(dataset, method)
     teacher = meaning_of_network(plan.run(dataset, run.teacher)) if run.teacher else None
-    distance = None
+    distance: list[Any] | None = None
     if run.perceptual:
         own = plan.extractor(dataset, "perceptual") if run.perceptual_backbone == "cnn" else None
         size = [own.width, own.features, own.image_size_factor] if own else None
         distance = [run.perceptual_backbone, run.perceptual_resize, size]
+    if asks_for_the_grader(run.target):
+        grader = plan.extractor(dataset, "metric")
+        distance = ["grader", grader.width, grader.features, grader.image_size_factor]
     params = {key: value for key, value in run.params.items() if key not in NO_COST}
     one_step = 1 in run.sampling.nfe
     kind = run.feed.split("/")[0]

@@ -10,6 +10,7 @@ from hkd.plan.counted import evaluations, minutes
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import NOT_TRAINING, Run
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
@@ -97,7 +98,7 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         return Definition({}, {"released": digest, **kept}, needs=needs)
     if shipped := plan.shipped(dataset, method):
         return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
-    perceptual = ("hkd.experiment.perceptual",) if run.perceptual else ()
+    perceptual = ("hkd.experiment.perceptual",) if run.perceptual or asks_for_the_grader(run.target) else ()
     return Definition(
         inputs=_training_inputs(plan, dataset, method),
         settings=settings,
@@ -136,6 +137,8 @@ def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
         found["teacher"] = plan.base_weights(dataset, run.teacher)
     if run.perceptual and run.perceptual_backbone == "cnn":
         found["perceptual"] = plan.layout.extractor(dataset, "perceptual")
+    if asks_for_the_grader(run.target):
+        found["grader"] = plan.layout.extractor(dataset, plan.benchmark.extractor)
     return found
 
 

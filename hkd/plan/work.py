@@ -22,6 +22,7 @@ MADE_BY = {  # the command behind an input of this name
     "extractors": "extractor",
     "extractor": "extractor",
     "perceptual": "extractor",
+    "grader": "extractor",
     "shards": "trajectories",
     "trajectories": "trajectories",
     "init": "train",

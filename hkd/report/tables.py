@@ -155,6 +155,8 @@ def _measured(
     first = lines_of(lines)[0]
     budget = {key: _mean(lines[key]) for key in BUDGET}
     reasons = why_not(first | budget, paper, row.fid)
+    if first["selected"]:
+        reasons.insert(0, f"selected: {first['selected']}")
     if below(first, n_common):
         reasons.insert(0, f"{first['n_generated']:,} images, too few for a number")
     whole = {key: None if budget[key] is None else round(budget[key]) for key in BUDGET if key in INTEGERS}

@@ -209,7 +209,7 @@ class Resources(Section):
 
 
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
-PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
+PARTS = frozenset({"student", "teacher", "distance", "grader", "total_steps"})  # given to a method beside its `params`
 
 
 class Run(Section):

@@ -35,7 +35,7 @@ def table(
     """Write a table as CSV and Markdown from the metrics of its runs."""
     from hkd.plan import rows
     from hkd.plan.stages import TABLE
-    from hkd.report.collect import collect, mixed_codes, other_starts
+    from hkd.report.collect import chosen_by_the_score, collect, mixed_codes, other_starts
     from hkd.report.tables import write
 
     plan = job.plan(benchmark, config)
@@ -43,7 +43,7 @@ def table(
     record = job.record(work)
     frame, paper = _frame(plan, name), _paper(plan, name)
     lines = collect(rows.metrics(plan, name))
-    remarks = [*mixed_codes(lines), *other_starts(lines)]
+    remarks = [*mixed_codes(lines), *other_starts(lines), *chosen_by_the_score(lines)]
     verdicts = Path(f"{plan.layout.verdicts(plan.table(name).rows)}.md")
     judged = verdicts if rows.printed(plan, plan.table(name)) else None
     for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=judged):

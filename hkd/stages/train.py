@@ -106,7 +106,7 @@ def _set_aside(plan: Plan, folder: Path, name: str, method: str) -> None:
 def _train(
     plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str, to: Any, conduct: Conduct, ranks: Ranks
 ) -> None:
-    from hkd.experiment.perceptual import perceptual
+    from hkd.experiment.perceptual import grader, perceptual
     from hkd.experiment.train import Sources, train_run
     from hkd.training.checkpoint import Checkpoints
 
@@ -116,7 +116,7 @@ def _train(
     def input_of(role: str) -> Path | None:
         return work.input(role) if role in inputs else None
 
-    trajectories = input_of("trajectories")
+    trajectories, grading = input_of("trajectories"), input_of("grader")
     found = train_run(
         run,
         Sources(
@@ -125,6 +125,7 @@ def _train(
             init=input_of("init"),
             teacher=input_of("teacher"),
             distance=perceptual(run, input_of("perceptual")) if run.perceptual else None,
+            grader=grader(grading) if grading else None,
         ),
         Checkpoints(folder / "checkpoints", name),
         to,
@@ -151,6 +152,7 @@ def _train(
         "diverged_at": found.diverged_at,
         "nonfinite_steps": found.nonfinite_steps,
         "codes": found.codes,
+        **({"selected": "trained on the features of the network that grades"} if grading else {}),
     }
     weights = found.averaged, found.raw
     _finish(plan, work, dataset, method, name, weights, found.milestones, found.shape, record, facts)

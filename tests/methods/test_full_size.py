@@ -12,6 +12,7 @@ from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment import build as experiment
 from hkd.experiment import finished
+from hkd.experiment.perceptual import grader
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.experiment.record import run_document
 from hkd.plan.runs import Plan
@@ -43,7 +44,8 @@ def full_size(settings, perceptual, tmp_path):
             teacher = tmp_path / "weights.safetensors"
             write_text(tmp_path / "config.yaml", to_yaml(run_document(base, SHAPE, seed=0)))
             save_weights(teacher, experiment.method(base, SHAPE, seed=0, parts=None).artefact())
-        parts = finished.parts(None, teacher, distance_of(run, perceptual) if run.perceptual else None)
+        distance = distance_of(run, perceptual) if run.perceptual else None
+        parts = finished.parts(None, teacher, distance, grader(perceptual))
         return experiment.method(run, shape, seed=0, parts=parts), run
 
     return make
