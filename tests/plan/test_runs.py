@@ -308,6 +308,36 @@ def test_an_ablation_is_hkd_but_for_what_it_is_named_for(name):
     assert changed - {"title", "category"} == CHANGED[name]
 
 
+LITERAL = {"batch", "clip", "ema", "optimizer", "schedule", "warmup_steps"}  # of a training, beside its `params`
+
+
+@pytest.mark.parametrize(("scale", "dataset"), [("embedded", "shapes16"), ("cpu", "cifar10")])
+def test_the_papers_readings_are_those_of_full_scale_at_the_steps_and_evaluations_of_the_live_row(scale, dataset):
+    small, full = plan_of(scale=scale), plan_of(scale="paper")
+    live, row = (small.run(dataset, name) for name in ("methods/hkd", "ablations/abl_paper_readings"))
+    paper = full.run("cifar10", "methods/hkd")
+    assert row.params == paper.params != live.params
+    for key, value in row.training.model_dump().items():
+        whose = paper if key in LITERAL - {"batch"} else live
+        assert key == "batch" or value == whose.training.model_dump()[key], key
+    evaluations = [run.training.batch * (1 + run.params["n_intermediate"]) for run in (live, row)]
+    assert abs(evaluations[1] - evaluations[0]) <= 2  # as near as whole trajectories come
+    assert (row.network, row.feed, row.init, row.sampling) == (live.network, live.feed, live.init, live.sampling)
+
+
+def test_the_papers_readings_are_those_of_the_audit():
+    arm = plan_of().run("shapes16", "ambiguity/all_literal")
+    row = plan_of().run("shapes16", "ablations/abl_paper_readings")
+    assert row.params == arm.params and row.training.batch == arm.training.batch
+    assert row.training.optimizer == arm.training.optimizer
+
+
+def test_the_default_shows_the_papers_readings_right_below_its_live_row():
+    found = [row.method for row in rows.rows(plan_of(), "table1")]
+    after = found.index("methods/hkd") + 1
+    assert found[after] == "ablations/abl_paper_readings" and found.count(found[after]) == 1
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in values.items():
