@@ -690,6 +690,23 @@ def test_the_network_that_trains_a_run_may_not_grade_it():
     check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
 
 
+def test_what_is_trained_on_the_network_that_grades_reads_it_and_needs_one_that_is_trained_here():
+    control = {"table1": {"extra": ["methods/metric_trained"]}}
+    for name in ("metric", "perceptual"):
+        plan = plan_of(tables=control, extractor=name)
+        check_settings(plan)
+        inputs = {
+            method: train(plan, "shapes16", f"methods/{method}").definition.inputs
+            for method in ("hkd", "metric_trained")
+        }
+        assert inputs["metric_trained"]["grader"] == plan.layout.extractor("shapes16", name)
+        assert "grader" not in inputs["hkd"] and "trajectories" not in inputs["metric_trained"]
+    with pytest.raises(
+        ConfigError, match=r"extractor = random_inception: methods/metric_trained is trained on the network"
+    ):
+        check_settings(plan_of(tables=control, extractor="random_inception"))
+
+
 RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}
 
 

@@ -9,6 +9,7 @@ from hkd.report.collect import (
     ReportError,
     check_protocols,
     check_seeds,
+    chosen_by_the_score,
     collect,
     mixed_codes,
     other_starts,
@@ -163,6 +164,15 @@ def test_a_row_that_started_from_other_weights_than_its_source_is_remarked(metri
     ((row, text),) = other_starts(collect([*lines, *others]))
     assert row == "HKD" and "averaged weights of methods/edm_ve, where its source takes the raw ones" in text
     assert other_starts(collect(others)) == []
+
+
+def test_a_row_that_its_own_score_made_is_remarked_and_any_other_mark_is_refused(metrics_file):
+    why = "trained on the features of the network that grades"
+    frame = collect([metrics_file(seed=seed, selected=why) for seed in (0, 1)])
+    assert chosen_by_the_score(frame) == [("HKD", f"selected, and so beside no other row: {why}")]
+    assert chosen_by_the_score(collect([metrics_file()])) == []
+    with pytest.raises(ReportError, match=r"selected = 3 is no text; run `hkd metrics` again"):
+        collect([metrics_file(selected=3)])
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,19 @@ def test_a_run_keeps_raw_and_averaged_weights_and_a_student_says_from_which_it_s
     assert any(not torch.equal(value, averaged[key]) for key, value in raw.items())
     read = {Path(path).name for path in student["inputs"]}
     assert {"raw.safetensors", "weights.safetensors"} <= read
+    assert "selected" not in base and "selected" not in student
+
+
+def test_what_is_trained_on_the_network_that_grades_is_marked_selected_in_its_record(smoke, tmp_path):
+    steps = ("prepare", "shapes8"), ("extractor", "shapes8", "metric"), ("train", "shapes8", "methods/edm")
+    for words in (*steps, ("train", "shapes8", "methods/metric_trained")):
+        code, _, err = smoke(*words)
+        assert code == 0, err
+    run = tmp_path / "results/shapes8/methods/metric_trained/seed0"
+    for name in ("weights", "raw"):
+        record = json.loads((run / f"{name}.safetensors.record.json").read_text())
+        assert record["selected"] == "trained on the features of the network that grades"
+    assert str(tmp_path / "results/shapes8/extractors/metric/weights.safetensors") in record["inputs"]
 
 
 def test_a_request_to_stop_is_its_own_exit_code(hkd, monkeypatch):
