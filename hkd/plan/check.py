@@ -182,9 +182,10 @@ def _check_released(plan: Plan) -> None:
 def _check_live(plan: Plan, name: str, table: Table) -> None:
     """Refuse rows to be trained beside shipped ones that are no runs, and settings that no row would follow."""
     known = known_runs(plan.configs)
-    for method in table.live:
-        if method not in known:
-            raise ConfigError(f"tables.{name}.live: there is no run '{method}'. {nearest(method, known)}")
+    for key in ("live", "may_diverge"):
+        for method in getattr(table, key):
+            if method not in known:
+                raise ConfigError(f"tables.{name}.{key}: there is no run '{method}'. {nearest(method, known)}")
     taken = {row.method for row in rows.rows(plan, name)}
     trained = {row.method for other in plan.tables for row in rows.rows(plan, other)}
     for own, given in plan.benchmark.methods.items():

@@ -52,6 +52,24 @@ def collect(paths: Iterable[Path | str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
+def without_diverged(paths: Iterable[Path | str]) -> tuple[list[Path], dict[tuple[str, int], str]]:
+    """Return the metrics files that hold scores, and of the others (method, NFE) -> which seeds diverged at which step.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or no JSON.
+    """
+    scored, lost = [], dict[tuple[str, int], list[str]]()
+    for path in map(Path, paths):
+        check_digest(path, "metrics")
+        content = read_json(path, "metrics")
+        if not isinstance(content, Mapping) or content.get("diverged_at") is None:
+            scored.append(path)
+            continue
+        run = _fact(content, "method", path), _fact(content, "nfe", path)
+        lost.setdefault(run, []).append(f"seed {_fact(content, 'seed', path)} at step {content['diverged_at']}")
+    return scored, {run: f"its training diverged: {', '.join(seeds)}" for run, seeds in lost.items()}
+
+
 def records(paths: Iterable[Path | str]) -> pd.DataFrame:
     """Return one line per run record (`*.record.json`): stage, file, seed, device, times, memory, commit.
 

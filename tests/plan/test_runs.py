@@ -690,6 +690,14 @@ def test_the_network_that_trains_a_run_may_not_grade_it():
     check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
 
 
+def test_a_row_may_diverge_where_a_table_says_so_and_an_arm_of_a_study_where_the_study_does():
+    plan = plan_of()
+    said = {name: plan.may_diverge(name) for name in ("methods/hkd", "shipped/hkd", "ablations/abl_paper_readings")}
+    assert [*said.values()] == [False, False, True] and plan.may_diverge("ambiguity/all_literal")
+    with pytest.raises(ConfigError, match=r"tables.table1.may_diverge: there is no run 'methods/hkt'. Did you mean"):
+        check_settings(plan_of(tables={"table1": {"may_diverge": ["methods/hkt"]}}))
+
+
 def test_what_is_trained_on_the_network_that_grades_reads_it_and_needs_one_that_is_trained_here():
     control = {"table1": {"extra": ["methods/metric_trained"]}}
     for name in ("metric", "perceptual"):

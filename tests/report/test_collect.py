@@ -15,6 +15,7 @@ from hkd.report.collect import (
     other_starts,
     records,
     shown_distance,
+    without_diverged,
 )
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
@@ -147,6 +148,17 @@ def test_run_records_become_lines(tmp_path):
 def test_a_training_that_diverged_is_refused(metrics_file):
     with pytest.raises(ReportError, match="diverged at step 17; train it otherwise"):
         collect([metrics_file(diverged_at=17, metrics=...)])
+
+
+def test_trainings_that_diverged_are_set_apart_with_their_seeds_and_steps(metrics_file):
+    whole = metrics_file()
+    lost = [metrics_file(seed=seed, diverged_at=17 + seed, metrics=...) for seed in (1, 2)]
+    assert without_diverged([whole, *lost]) == (
+        [whole],
+        {("methods/hkd", 1): "its training diverged: seed 1 at step 18, seed 2 at step 19"},
+    )
+    with pytest.raises(ReportError, match="seed = '0' is no count"):
+        without_diverged([metrics_file(seed="0", diverged_at=17)])
 
 
 def test_a_row_that_two_versions_of_the_code_trained_is_remarked(metrics_file):
