@@ -94,7 +94,7 @@ def _grader(plan: Plan, dataset: str, run: Run) -> FeatureVectors | None:
         return None
     network = _feature_network(plan, dataset, "metric")
     size = (network.image_size, network.image_size)
-    return FeatureVectors(network, lambda levels: network.features(F.interpolate(levels, size, mode="bilinear")))
+    return FeatureVectors(network, network.features, lambda levels: F.interpolate(levels, size, mode="bilinear"))
 
 
 def _distance(plan: Plan, dataset: str, run: Run) -> PerceptualDistance:

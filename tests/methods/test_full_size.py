@@ -74,7 +74,8 @@ def test_a_full_size_network_makes_one_real_optimiser_step(name, full_size, pair
     method, run = full_size(name)
     labels = one_hot(torch.tensor([3]), 10) if run.conditional else None
     if run.feed == "images":
-        batch = ImageBatch(torch.rand((1, 3, 32, 32), generator=stream(0, "clean")) - 0.5, labels)
+        count = 2 if name == "metric_trained" else 1  # a covariance needs two
+        batch = ImageBatch(torch.rand((count, 3, 32, 32), generator=stream(0, "clean")) - 0.5, labels)
     else:
         batch = pairs.batch([0])
         batch = type(batch)(batch.rows, batch.sigmas, batch.scales, labels, batch.device)

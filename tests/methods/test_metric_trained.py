@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def rows(n: int, d: int, index: int) -> torch.Tensor:
 
 def flat(network: torch.nn.Module) -> FeatureVectors:
     """A grader that sees the first five levels of an image, on a scale of its own."""
-    return FeatureVectors(network, lambda levels: levels.flatten(1)[:, :5] / 50)
+    return FeatureVectors(network, lambda levels: levels.flatten(1)[:, :5] / 50, lambda levels: levels)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 50, 7), (5, 40, 9), (40, 5, 9)])  # of full rank, and below it
@@ -97,10 +99,29 @@ def test_it_learns_the_moments_of_its_data_and_reads_no_pair(tiny_run, build):
     assert found[-1] < 0.5 * found[0]
 
 
+def test_a_step_that_is_not_finite_is_a_loss_that_is_not_and_no_crash():
+    x = rows(6, 3, 6)
+    x[2, 1] = float("nan")
+    assert not bool(frechet(x, rows(6, 3, 7)).isfinite())
+
+
+def test_a_copy_asks_its_own_network(perceptual):
+    first = grader(perceptual)
+    other = copy.deepcopy(first)
+    with torch.no_grad():
+        other.network.penultimate.weight.zero_()
+        other.network.penultimate.bias.zero_()
+    images = torch.zeros(2, 3, 8, 8)
+    assert float(other(images).abs().max()) == 0 < float(first(images).abs().max())
+
+
 def test_without_a_grader_there_is_no_loss_and_with_two_steps_no_image():
     method = MetricTrained(student=Function(lambda x, t, labels: x), grader=None, sigma_max=80.0)
     batch = ImageBatch(torch.zeros(2, 3, 4, 4), None)
     with pytest.raises(ValueError, match="made of the features of the network that grades, and there is none"):
         method.losses(batch, step=0, draws=StreamDraws(stream(0, "l")))
+    alone = MetricTrained(student=Function(lambda x, t, labels: x), grader=flat(torch.nn.Identity()), sigma_max=80.0)
+    with pytest.raises(ValueError, match=r"covariance: set training\.batch to 2 or more"):
+        alone.losses(ImageBatch(batch.clean[:1], None), step=0, draws=StreamDraws(stream(0, "l")))
     with pytest.raises(ValueError, match="not 2"):
         method.sample(batch.clean, labels=None, nfe=2, streams=ImageStreams(0, [0, 1]))

@@ -33,6 +33,8 @@ class MetricTrained(Method):
         """Return the distance between images of fresh noise and the batch, as a share of the batch's total variance."""
         if self.grader is None:
             raise ValueError("this loss is made of the features of the network that grades, and there is none")
+        if len(batch) < 2:
+            raise ValueError("this loss is made of a batch's covariance: set training.batch to 2 or more")
         images = self.generate(draws.normal(batch.clean.shape).to(batch.clean), batch.labels)
         with torch.no_grad():
             real = self.grader(batch.clean).double()
@@ -57,7 +59,8 @@ def frechet(x: Tensor, y: Tensor) -> Tensor:
     root is the nuclear norm of B Aᵀ, or of R Aᵀ where B = Q R. Its gradient needs no root of a small eigenvalue.
     """
     (mean, a), (other, b) = ((rows.mean(dim=0), _centred(rows)) for rows in (x, y))
-    root = torch.linalg.svdvals(torch.linalg.qr(b.detach(), mode="r").R @ a.T).sum()
+    product = torch.linalg.qr(b.detach(), mode="r").R @ a.T
+    root = torch.linalg.svdvals(product.nan_to_num()).sum()  # it refuses NaN, with which the other terms tell the loop
     return (mean - other).square().sum() + a.square().sum() + b.square().sum() - 2.0 * root
 
 
