@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hkd.koopman import piecewise
 from hkd.settings.numerics import Compute
 from hkd.settings.origins import ConfigError
 
@@ -27,6 +28,7 @@ def settle(compute: Compute, device: torch.device, *, training: bool = False) ->
         ConfigError: the card has no arithmetic of that precision.
     """
     precision = compute.precision if training else compute.evaluation
+    piecewise.limit_to(compute.evolution_mb << 20)
     if device.type == "cuda":
         _require(precision, device)
         torch.cuda.set_device(

@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": set(),
     "plan": {"nets.presets"},
     "experiment": LIBRARY | {"plan"},
-    "compute": set(),
+    "compute": {"koopman.piecewise"},  # a switch like those of torch
     "job": {"plan", "figures.save", "compute"},
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},

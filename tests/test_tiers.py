@@ -49,3 +49,4 @@ def test_every_kind_of_longer_proof_has_one_in_ci(collected):
 def test_what_ci_runs_is_what_it_says(root):
     text = (root / ".ci/run").read_text()
     assert "make test\n" in text and "make test-ci" in text and "make lint" in text and "make test-slurm-ci" in text
+    assert "HKD_NO_SKIP=1 make test-accounts" in text

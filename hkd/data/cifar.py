@@ -1,34 +1,26 @@
 """CIFAR-10 as its authors publish it, read without trusting it: the python and the binary archive, and their folders.
 
 The python archive's batches are pickles, and a pickle may call any function; they are read by a machine that builds
-plain values alone. A binary batch has a byte of class and 3,072 of pixels for each image. Members are read from the
-archive and never unpacked, and the archive is read to its end, where gzip keeps the sum of all bytes: a flipped bit is
-found wherever it is.
+plain values alone. A binary batch has a byte of class and 3,072 of pixels for each image. All batches are looked at
+when a set is opened, and none is kept: their images are read again, a batch at a time.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import struct
-import tarfile
-import zlib
+from bisect import bisect_right
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hkd.data import DataError
+from hkd.data.cifar_files import BATCHES, BINARY, REMEDY, Archive, CifarFiles, Folder, batches_in
 from hkd.data.plain_pickles import Array, ForbiddenError, PickleError, load
-from hkd.store.atomic import sha256
-from hkd.store.lines import printable, reason
 
-BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))  # without the test batch, as in EDM's zip
-BINARY = tuple(f"{name}.bin" for name in BATCHES)
-FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")  # what the archives unpack to, as torchvision keeps the first
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
 # Of the archive that its authors publish: they give its MD5, c58f30108f718f92721af3b95e74349a; this is its SHA-256,
@@ -43,45 +35,67 @@ OFFICIAL_BATCHES = (
     "634d18415352ddfa80567beed471001a",
     "482c414d41f54cd18b22e5b47cb7c3cb",
 )
-MAX_MEMBER_BYTES = 64 << 20  # a genuine batch has 31 million
-MAX_ARCHIVE_BYTES = 256 << 20  # the genuine archive has 170 million, and 186 million when it is unpacked
-MAX_MEMBERS = 1000  # it has 9
-GZIP = b"\x1f\x8b"
-PIECE = 1 << 20
-MAX_PICTURES = 20  # of which none is a batch: it is no archive of CIFAR-10
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-REMEDY = "give the original cifar-10-python.tar.gz or cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
-# what readers of tar and gzip raise for damage
-DAMAGE = (
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-)
+
+Batch = tuple[NDArray[np.uint8], list[int]]
 
 
 @dataclass(frozen=True)
-class CifarTraining:
-    """The training images, uint8 (N, 3, 32, 32), their classes 0 .. 9, and which archive they are from.
+class _Seen:
+    """What was found of a batch: its digests, its classes, or why it cannot be used."""
 
-    `archive`: `official` when the files are, byte for byte, those of the authors, `other` when they are not, and
-    `unknown` where no digest of such files is known.
+    sha256: str
+    md5: str
+    labels: list[int]
+    error: DataError | None = None
+
+
+class CifarTraining:
+    """The training images, uint8 (3, 32, 32), their classes 0 .. 9, and which archive they are from.
+
+    Of the images, those of one batch are held at a time.
+
+    Attributes:
+        labels: the class of every image.
+        sha256: of the archive, or of the names and digests of all files.
+        archive: `official` when the files are, byte for byte, those of the authors, `other` when they are not, and
+            `unknown` where no digest of such files is known.
     """
 
-    images: NDArray[np.uint8]
-    labels: list[int]
-    sha256: str
-    archive: str
+    def __init__(self, files: CifarFiles, names: tuple[str, ...], seen: dict[str, _Seen]) -> None:
+        self._files, self._names, self._seen = files, names, seen
+        self._starts = [0, *accumulate(len(seen[name].labels) for name in names)]
+        self._held: tuple[str, NDArray[np.uint8]] | None = None
+        self.labels = [label for name in names for label in seen[name].labels]
+        self.sha256 = files.digest({name: seen[name].sha256 for name in (*BATCHES, *BINARY) if name in seen})
+        self.archive = _known(files, names, seen, self.sha256)
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @property
     def about(self) -> dict[str, str]:
         """What a prepared set says of where its images are from."""
         return {"archive": self.archive, "archive_sha256": self.sha256}
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return image `index`, uint8 (3, 32, 32).
+
+        Raises:
+            DataError: its batch has changed since the set was opened.
+        """
+        number = bisect_right(self._starts, index) - 1
+        # a copy: a view would hold its whole batch while the next one is read
+        return self._pixels(self._names[number])[index - self._starts[number]].copy()
+
+    def _pixels(self, name: str) -> NDArray[np.uint8]:
+        """Return the images of a batch: of the one that is held, or of another, which takes its place."""
+        if self._held is None or self._held[0] != name:
+            self._held = None  # gone before the next comes
+            content = self._files.batch(name)
+            if hashlib.sha256(content).hexdigest() != self._seen[name].sha256:
+                raise DataError(f"{self._files.path}, {name}: changed while it was read; leave it alone, and try again")
+            self._held = name, _parsed(name, content, self._files.path)[0]
+        return self._held[1]
 
 
 def read_cifar10(path: Path) -> CifarTraining:
@@ -91,58 +105,45 @@ def read_cifar10(path: Path) -> CifarTraining:
         DataError: the archive is damaged, incomplete, too large, holds unexpected content or tries to run code.
     """
     folder = batches_in(path)
-    members, digest = _read_files(folder) if folder else _read_members(path)
-    names = BINARY if set(BINARY) & members.keys() else BATCHES
-    missing = [name for name in names if name not in members]
+    files = Folder(folder) if folder else Archive(path)
+    seen = {}
+    for name, content in files.batches():
+        seen[name] = _look(name, content, files.path)
+        del content  # before the next one comes
+    names = BINARY if set(BINARY) & seen.keys() else BATCHES
+    missing = [name for name in names if name not in seen]
     if missing:
         raise DataError(f"{path}: no member {missing[0]}; expected {names[0]} to {names[-1]}; {REMEDY}")
-    read = _read_binary if names == BINARY else _read_batch
-    parts = [read(members[name], f"{path}, {name}") for name in names]
-    labels = [label for _, labels in parts for label in labels]
-    archive = _known_files(members) if folder else _known_archive(path, digest, names)
-    return CifarTraining(np.concatenate([pixels for pixels, _ in parts]), labels, digest, archive)
+    for name in names:
+        if error := seen[name].error:
+            raise error
+    return CifarTraining(files, names, seen)
 
 
-def batches_in(path: Path) -> Path | None:
-    """Return the folder of batches that a path is, or that lies in it as torchvision keeps it; None where neither."""
-    for folder in (path, *(path / name for name in FOLDERS)):
-        if folder.is_dir() and ((folder / BATCHES[0]).is_file() or (folder / BINARY[0]).is_file()):
-            return folder
-    return None
+def _look(name: str, content: bytes, path: Path) -> _Seen:
+    """Return what there is to know of a batch. What is wrong with it counts only if the archive itself is whole."""
+    digests = hashlib.sha256(content).hexdigest(), hashlib.md5(content, usedforsecurity=False).hexdigest()
+    try:
+        return _Seen(*digests, _parsed(name, content, path)[1])
+    except DataError as error:
+        return _Seen(*digests, [], error)
 
 
-def _read_files(folder: Path) -> tuple[dict[str, bytes], str]:
-    """Return the content of the batches in a folder by name, and one digest of all of them."""
-    found, whole = {}, hashlib.sha256()
-    for name in (*BATCHES, *BINARY):
-        if (folder / name).is_file():
-            try:
-                with open(folder / name, "rb") as file:
-                    content = file.read(MAX_MEMBER_BYTES + 1)
-            except OSError as error:
-                raise DataError(f"{folder / name}: cannot be read ({error.strerror}); check its permissions") from None
-            if len(content) > MAX_MEMBER_BYTES:
-                raise DataError(f"{folder / name}: more bytes than any CIFAR-10 batch has; {REMEDY}")
-            found[name] = content
-            whole.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-    return found, whole.hexdigest()
+def _parsed(name: str, content: bytes, path: Path) -> Batch:
+    return (_read_binary if name in BINARY else _read_batch)(content, f"{path}, {name}")
 
 
-def _known_archive(path: Path, digest: str, names: tuple[str, ...]) -> str:
-    """Return whether an archive is the published one of its kind."""
+def _known(files: CifarFiles, names: tuple[str, ...], seen: dict[str, _Seen], digest: str) -> str:
+    """Return whether files are the published ones of their kind; of single binary batches no digests are published."""
+    if isinstance(files, Folder):
+        if BATCHES[0] not in seen:
+            return "unknown"
+        return "official" if tuple(seen[name].md5 for name in BATCHES) == OFFICIAL_BATCHES else "other"
     if names == BATCHES:
         return "official" if digest == OFFICIAL else "other"
-    with open(path, "rb") as file:
+    with open(files.path, "rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     return "official" if found == OFFICIAL_BINARY else "other"
-
-
-def _known_files(members: dict[str, bytes]) -> str:
-    """Return whether batches of a folder are the published ones; of binary ones no digests are published."""
-    if BATCHES[0] not in members:
-        return "unknown"
-    found = tuple(hashlib.md5(members[name], usedforsecurity=False).hexdigest() for name in BATCHES)
-    return "official" if found == OFFICIAL_BATCHES else "other"
 
 
 def _read_binary(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:
@@ -155,73 +156,6 @@ def _read_binary(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[in
     if rows[:, 0].max() >= len(CLASSES):
         raise DataError(f"{where}: a class of {rows[:, 0].max()}, expected 0 to {len(CLASSES) - 1}; {REMEDY}")
     return np.ascontiguousarray(rows[:, 1:]).reshape(-1, *SHAPE), rows[:, 0].tolist()
-
-
-def _read_members(path: Path) -> tuple[dict[str, bytes], str]:
-    """Return the content of the batches by name, and the SHA-256 of the archive."""
-    try:
-        with open(path, "rb") as file:
-            compressed = file.read(len(GZIP)) == GZIP
-            file.seek(0)
-            source = _Bounded(file, path)
-            stream = _Bounded(gzip.GzipFile(fileobj=source, mode="rb"), path) if compressed else source
-            found = _walk(stream, path)
-            while piece := stream.read(PIECE):
-                if piece.strip(b"\0"):
-                    raise DataError(f"{path}: damaged, more than zeros follow its last member; {REMEDY}")
-            return found, sha256(path)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        raise DataError(
-            f"{path}: truncated or not a tar archive ({reason(error)}); download it again: {REMEDY}"
-        ) from None
-
-
-def _walk(stream: _Bounded, path: Path) -> dict[str, bytes]:
-    """Return the content of the batches by name, up to the end mark of the archive."""
-    found: dict[str, bytes] = {}
-    pictures = 0
-    # block by block, so that nothing behind the end mark is read with it and passed over
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
-        for number, member in enumerate(archive, start=1):
-            name = PurePosixPath(member.name).name
-            pictures += name.lower().endswith(PICTURES)
-            if pictures > MAX_PICTURES and not found:
-                break
-            if number > MAX_MEMBERS:
-                raise DataError(f"{path}: more than {MAX_MEMBERS} members, which no archive of CIFAR-10 has; {REMEDY}")
-            if not 0 <= member.size <= MAX_MEMBER_BYTES:
-                shown = printable(name)[:80]
-                raise DataError(f"{path}, {shown}: {member.size:,} bytes, more than any CIFAR-10 batch has; {REMEDY}")
-            if name not in BATCHES and name not in BINARY:
-                continue
-            if name in found or not member.isfile():
-                raise DataError(f"{path}, {name}: occurs twice or is not a file; {REMEDY}")
-            file = archive.extractfile(member)
-            found[name] = file.read() if file else b""
-    if pictures and not found:
-        raise DataError(f"{path}: an archive of pictures; unpack it and give the folder, or give a zip of it")
-    return found
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that may not give more than an archive of CIFAR-10 has."""
-
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, path: Path) -> None:
-        self._stream, self._path, self._given = stream, path, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(PIECE if size is None or size < 0 else size)
-        self._given += len(piece)
-        if self._given > MAX_ARCHIVE_BYTES:
-            raise DataError(
-                f"{self._path}: more than {MAX_ARCHIVE_BYTES:,} bytes, which CIFAR-10 does not have; {REMEDY}"
-            )
-        return piece
 
 
 def _read_batch(content: bytes, where: str) -> tuple[NDArray[np.uint8], list[int]]:

@@ -31,6 +31,7 @@ from hkd.store.atomic import atomic_path
 from hkd.store.lines import printable
 from hkd.store.refusals import ArtifactError
 
+PUBLISHED = "a set of a known `count` was published in one size: give that, or set its `count` to null"
 Item = tuple[NDArray[np.uint8], int | None]
 
 
@@ -41,6 +42,7 @@ def open_source(
     convert_to_rgb: bool = False,
     class_folders: bool = False,
     skip_unreadable: bool = False,
+    one_size: bool = False,
 ) -> Source:
     """Return the images at `path`: an EDM-format zip, a folder of images, a prepared set, or CIFAR-10's archives.
 
@@ -51,6 +53,7 @@ def open_source(
             refusing them.
         class_folders: in a folder or zip, the class is the name of the first sub-folder; see `picture_labels`.
         skip_unreadable: leave out files that cannot be read, and count them, instead of refusing the whole.
+        one_size: refuse files of different or other than square sizes, even where they are to be resized.
 
     Raises:
         DataError: there is nothing at `path`, or what is there cannot be used.
@@ -72,6 +75,7 @@ def open_source(
             convert_to_rgb=convert_to_rgb,
             class_folders=class_folders,
             skip_unreadable=skip_unreadable,
+            one_size=one_size,
         )
     if is_tar(path):
         if why := other_tar(path):
@@ -174,6 +178,7 @@ class ImageFiles(Source):
 
     Args:
         skip_unreadable: leave out pictures that cannot be read, and say how many, instead of refusing all.
+        one_size: whether all must have the size of the first, though they are resized.
     """
 
     def __init__(
@@ -184,6 +189,7 @@ class ImageFiles(Source):
         convert_to_rgb: bool,
         class_folders: bool,
         skip_unreadable: bool = False,
+        one_size: bool = False,
     ) -> None:
         self.path = path
         self._resize_to, self._convert = resolution, convert_to_rgb
@@ -202,6 +208,10 @@ class ImageFiles(Source):
         self.remarks = tuple(printable(line) for line in (*self._files.remarks, *labels.remarks, *empty))
         first = self._decode(self._names[0])
         self.resolution = resolution or square_size(first, self._files.where(self._names[0]))
+        self._size = first.size if one_size or not resolution else None
+        if one_size and first.width != first.height:
+            where = self._files.where(self._names[0])
+            raise DataError(f"{where}: {size(first)} pixels, expected a square; {PUBLISHED}")
 
     def __len__(self) -> int:
         return len(self._names)
@@ -209,13 +219,12 @@ class ImageFiles(Source):
     def image(self, index: int) -> NDArray[np.uint8]:
         name = self._names[index]
         picture = self._decode(name)
+        if self._size is not None and picture.size != self._size:
+            first = f"{self._names[0]} has {self._size[0]}x{self._size[1]}"
+            remedy = PUBLISHED if self._resize_to else "make all one size, or set a resolution to resize to"
+            raise DataError(f"{self._files.where(name)}: {size(picture)} pixels, but {first}; {remedy}")
         if self._resize_to is not None:
             picture = centre_square(picture, self._resize_to)
-        if picture.size != (self.resolution, self.resolution):
-            raise DataError(
-                f"{self._files.where(name)}: {size(picture)} pixels, but {self._names[0]} has "
-                f"{self.resolution}x{self.resolution}; make all one size, or set a resolution to resize to"
-            )
         return channels_first(picture)
 
     def label(self, index: int) -> int | None:
@@ -238,7 +247,7 @@ class ImageFiles(Source):
 
 
 class CifarArchive(Source):
-    """CIFAR-10's training batches, 1 to 5, in that order, of an archive or a folder."""
+    """CIFAR-10's training batches, 1 to 5, in that order, of an archive or a folder; one of them is held at a time."""
 
     kind = "cifar10"
     label_dim = len(cifar.CLASSES)
@@ -246,21 +255,21 @@ class CifarArchive(Source):
 
     def __init__(self, path: Path, *, resolution: int | None) -> None:
         self.path = path
-        found = cifar.read_cifar10(path)
-        self._pixels, self._labels, self.about = found.images, found.labels, found.about
-        self.resolution = resolution or self._pixels.shape[-1]
+        self._found = cifar.read_cifar10(path)
+        self.about = self._found.about
+        self.resolution = resolution or cifar.SHAPE[-1]
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._found)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        if self.resolution == self._pixels.shape[-1]:
-            return self._pixels[index]
-        picture = Image.fromarray(self._pixels[index].transpose(1, 2, 0))
-        return channels_first(centre_square(picture, self.resolution))
+        pixels = self._found.image(index)
+        if self.resolution == cifar.SHAPE[-1]:
+            return pixels
+        return channels_first(centre_square(Image.fromarray(pixels.transpose(1, 2, 0)), self.resolution))
 
     def label(self, index: int) -> int | None:
-        return self._labels[index]
+        return self._found.labels[index]
 
 
 class PreparedFolder(Source):

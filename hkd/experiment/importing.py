@@ -38,18 +38,23 @@ LEVELS = (0.5, 10.0)  # noise levels of the fixed input
 TOLERANCE = 1e-3  # of the network's answer, over its deviation: machines differ by a hundredth of that
 
 
-def import_weights(source: Path, out: Path, run: Run, data: Data, *, dataset: str, method: str) -> dict[str, Any]:
+def import_weights(
+    source: Path, out: Path, run: Run, data: Data, *, dataset: str, method: str, expected: str | None = None
+) -> dict[str, Any]:
     """Write the weights in a released file as safetensors under our names, and a card beside it; return the card.
 
     Args:
         run, data: settings of the run that they answer, and of its data set.
         dataset, method: their names.
+        expected: SHA-256 that the file must have, in hexadecimal; without it any file is taken that fits.
     Raises:
-        ArtifactError: the file is damaged or refused, or is not of the run's network, or a file that is no card stands
-            in the card's place; nothing is written then.
+        ArtifactError: the file is another than expected, damaged or refused, or is not of the run's network, or a file
+            that is no card stands in the card's place; nothing is written then.
     """
     check_place(out)
     try:
+        if expected is not None and (digest := sha256(source)) != expected.lower():
+            raise Damaged(f"sha256 is {digest}, expected {shortened(expected)}; download it again")
         found = read(source)
         built, names = _filled(found, run, data, method)
     except FileNotFoundError:

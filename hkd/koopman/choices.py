@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -84,6 +85,17 @@ class KoopmanSettings:
     def time(self) -> TimeMap:
         """Time map over [sigma_min, sigma_max]."""
         return TimeMap(self.time_map, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
+
+
+def evolving_levels(outputs: Sequence[tuple[str, int, int, int]], levels: str) -> dict[str, str]:
+    """Return the level to which each encoder output that evolves belongs, by output name."""
+    if levels in ("bottleneck_only", "skips_dropped"):
+        outputs = outputs[-1:]
+    if levels == "finest_only":
+        outputs = [output for output in outputs if output[2] == outputs[0][2]]
+    if levels == "per_resolution":
+        return {name: f"{height}x{width}x{channels}" for name, channels, height, width in outputs}
+    return {name: name for name, *_ in outputs}
 
 
 def check_choices(settings: Any) -> None:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hkd.koopman import piecewise
 from hkd.koopman.bounds import Bounds, Rates
 from hkd.koopman.operator import LevelOperator
+
+SPECTRA = 6
+"""Numbers for every mode of an image: two each of the multiplier, of the spectrum, and of their product."""
 
 
 class FourierOperator(LevelOperator):
@@ -65,10 +69,19 @@ class FourierOperator(LevelOperator):
     def _evolve(self, z: Tensor, rates: Rates, dt: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):  # float32 or better throughout
             dt = dt.reshape(-1, 1, 1, 1)
-            growth, angle = torch.exp(rates.alpha * dt), rates.beta * dt
-            multiplier = torch.complex(growth * torch.cos(angle), growth * torch.sin(angle))
-            spectrum = torch.fft.rfft2(z.to(rates.alpha.dtype)) * multiplier
-            return torch.fft.irfft2(spectrum, s=z.shape[-2:]).to(z.dtype)
+            # channels are independent of one another
+            each = SPECTRA * len(z) * rates.alpha[:1].numel() * rates.alpha.element_size()
+            parts = [
+                _filtered(z[:, k].to(rates.alpha.dtype), rates.alpha[k], rates.beta[k], dt).to(z.dtype)
+                for k in piecewise.slices(z.shape[1], each)
+            ]
+            return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _filtered(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Tensor:
+    growth, angle = torch.exp(alpha * dt), beta * dt
+    multiplier = torch.complex(growth * torch.cos(angle), growth * torch.sin(angle))
+    return torch.fft.irfft2(torch.fft.rfft2(z) * multiplier, s=z.shape[-2:])
 
 
 def _mirror(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ The step follows in the same way: dz'/d(dt) = A z' with A = alpha + beta J, henc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,11 +21,16 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from hkd.koopman import piecewise
 from hkd.koopman.evolution import Pairing, evolve, join_pairs, split_pairs
 from hkd.koopman.polar import polar
 
 CPU_BLOCK_BYTES: Final = 2**21
 """Images are processed on a CPU in groups of about this size, so that a group stays in cache between passes."""
+COLUMNS: Final = 64
+"""Numbers that a CPU sums over images at a time; fewer it may add up in another order."""
+TABLES: Final = 3
+"""Numbers for every block of an image while a table is made: growth, angle and cosine."""
 
 
 def evolve_fast(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing = "half") -> Tensor:
@@ -72,19 +78,27 @@ class _Evolution(torch.autograd.Function):
         d_alpha: list[Tensor] = []
         d_beta: list[Tensor] = []
         d_dt: list[Tensor] = []
-        for part, cos, sin, step in _tabulated(z, alpha, beta, dt):
-            # a scaled rotation is transposed by turning the other way: h = e^(alpha·dt) R(-beta·dt) g
-            _rotate(g_pairs[part], cos.unsqueeze(axis), sin, axis, out=h_pairs[part], sign=-1)
-            if not (wants_rates or wants_dt):
-                continue
-            along, across = _products(h_pairs[part].unbind(axis), pairs[part].unbind(axis), dtype=cos.dtype)
-            if wants_dt:
-                d_dt.append((along * alpha + across * beta).flatten(1).sum(1))
-            _accumulate(d_alpha, along, step)
-            _accumulate(d_beta, across, step)
+        for blocks in _pieces(z, alpha, dt):
+            of_alpha: list[Tensor] = []
+            of_beta: list[Tensor] = []
+            of_dt: list[Tensor] = []
+            for part, cos, sin, step in _tabulated(z, alpha[blocks], beta[blocks], dt):
+                at = _index(axis, part, blocks)
+                # a scaled rotation is transposed by turning the other way: h = e^(alpha·dt) R(-beta·dt) g
+                _rotate(g_pairs[at], cos.unsqueeze(axis), sin, axis, out=h_pairs[at], sign=-1)
+                if not (wants_rates or wants_dt):
+                    continue
+                along, across = _products(h_pairs[at].unbind(axis), pairs[at].unbind(axis), dtype=cos.dtype)
+                if wants_dt:
+                    of_dt.append((along * alpha[blocks] + across * beta[blocks]).flatten(1).sum(1))
+                _accumulate(of_alpha, along, step)
+                _accumulate(of_beta, across, step)
+            d_alpha += of_alpha
+            d_beta += of_beta
+            d_dt += [torch.cat(of_dt)] if wants_dt else []
         # every image has a gradient of its step; a shared dt collects those of all images
-        times = torch.cat(d_dt).sum_to_size(dt.shape).to(dt.dtype) if wants_dt else None
-        return h, d_alpha[0] if d_alpha else None, d_beta[0] if d_beta else None, times, None
+        times = torch.stack(d_dt).sum(0).sum_to_size(dt.shape).to(dt.dtype) if wants_dt else None
+        return h, _joined(d_alpha), _joined(d_beta), times, None
 
 
 class _CompiledEvolution(torch.autograd.Function):
@@ -134,9 +148,31 @@ def _flow(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor, pairing: Pairing) 
     """Return exp(A·dt) z, made in three passes over each part of the batch."""
     out = torch.empty_like(z)
     axis, (pairs, out_pairs) = _as_pairs(pairing, z, out)
-    for part, cos, sin, _ in _tabulated(z, alpha, beta, dt):
-        _rotate(pairs[part], cos.unsqueeze(axis), sin, axis, out=out_pairs[part])
+    for blocks in _pieces(z, alpha, dt):
+        for part, cos, sin, _ in _tabulated(z, alpha[blocks], beta[blocks], dt):
+            at = _index(axis, part, blocks)
+            _rotate(pairs[at], cos.unsqueeze(axis), sin, axis, out=out_pairs[at])
     return out
+
+
+def _pieces(z: Tensor, alpha: Tensor, dt: Tensor) -> Iterator[slice]:
+    """Yield slices of blocks whose tables, of all images that are processed together, are within the limit."""
+    images, places = 1 if len(dt) == 1 else _group(z), alpha[:1].numel()
+    # gradients of rates are sums over images, which a CPU rounds alike in each of its rows of 64 numbers
+    together = COLUMNS // math.gcd(COLUMNS, max(1, places))
+    return piecewise.slices(len(alpha), TABLES * images * places * alpha.element_size(), together)
+
+
+def _index(axis: int, part: slice, blocks: slice) -> tuple[slice, ...]:
+    """Return the index of some blocks of some images in a latent whose pairs lie along `axis`."""
+    return (part, slice(None), blocks) if axis == 1 else (part, blocks)
+
+
+def _joined(parts: list[Tensor]) -> Tensor | None:
+    """Return what was made of one piece of blocks after another, as one tensor."""
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    return torch.cat(parts)
 
 
 def _as_pairs(pairing: Pairing, *latents: Tensor) -> tuple[int, list[Tensor]]:
@@ -148,9 +184,7 @@ def _as_pairs(pairing: Pairing, *latents: Tensor) -> tuple[int, list[Tensor]]:
 
 def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
     """Yield (part of the batch, e^(alpha·dt) cos(beta·dt), e^(alpha·dt) sin(beta·dt), dt of that part)."""
-    size = len(z)
-    if z.device.type == "cpu":
-        size = max(1, CPU_BLOCK_BYTES // max(1, z[:1].numel() * z.element_size()))
+    size = _group(z)
     if z.is_contiguous(memory_format=torch.channels_last) and not z.is_contiguous():
         # tables in the memory order of z: otherwise every product walks one of the two with long strides
         alpha, beta = (table.permute(1, 2, 0).contiguous().permute(2, 0, 1) for table in (alpha, beta))
@@ -161,6 +195,13 @@ def _tabulated(z: Tensor, alpha: Tensor, beta: Tensor, dt: Tensor) -> Iterator[t
     for start in range(0, len(z), size):
         part = slice(start, start + size)
         yield part, *_table(alpha, beta, dt[part]), dt[part]
+
+
+def _group(z: Tensor) -> int:
+    """Return how many images are processed together."""
+    if z.device.type != "cpu":
+        return len(z)
+    return max(1, CPU_BLOCK_BYTES // max(1, z[:1].numel() * z.element_size()))
 
 
 def _table(alpha: Tensor, beta: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hkd.koopman import piecewise
 from hkd.koopman.bounds import Diagnostics
-from hkd.koopman.choices import KoopmanSettings
+from hkd.koopman.choices import KoopmanSettings, evolving_levels
 from hkd.koopman.coupled import FourierOperator
 from hkd.koopman.operator import KoopmanOperator, LevelOperator
 from hkd.koopman.state_skip import with_skip
@@ -58,7 +59,7 @@ class HKDNet(nn.Module):
         self.sigma_data = net.sigma_data
         outputs: list[tuple[str, int, int, int]] = [tuple(output) for output in net.model.encoder_outputs()]  # type: ignore[operator]
         shapes = {name: shape for name, *shape in outputs}
-        levels = _levels(outputs, settings.levels)
+        levels = evolving_levels(outputs, settings.levels)
         if settings.bottleneck_operator == "separate":
             # the trunk, a second copy of the last output, becomes a latent with a level of its own
             shapes["bottleneck"] = shapes[outputs[-1][0]]
@@ -179,13 +180,22 @@ class HKDNet(nn.Module):
     def trajectory(
         self, x: Tensor, sigmas: Sequence[float], class_labels: Tensor | None = None, *, sigma: Sigma | None = None
     ) -> Tensor:
-        """Return x_hat at every noise level of `sigmas`, (S, B, C, H, W), from one encoding and one batched decode.
+        """Return x_hat at every noise level of `sigmas`, (S, B, C, H, W), from one encoding and batched decodes.
 
         Args:
             x: (B, C, H, W) states at noise level `sigma`, T unless given.
         """
         start = self.settings.sigma_max if sigma is None else sigma
-        latents, count = self.encode(x, start, class_labels), len(sigmas)
+        latents = self.encode(x, start, class_labels)
+        each = sum(z.numel() * z.element_size() for z in latents)
+        parts = [self._decoded(x, latents, sigmas[k], class_labels, start) for k in piecewise.slices(len(sigmas), each)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _decoded(
+        self, x: Tensor, latents: Latents, sigmas: Sequence[float], class_labels: Tensor | None, start: Sigma
+    ) -> Tensor:
+        """Return x_hat at the noise levels of `sigmas`, all of them at once, from the latents of x at `start`."""
+        count = len(sigmas)
         # moving a latent costs one multiplication, so every level starts from the encoding, not from the last
         moved = [self.evolve(latents, start, to_sigma) for to_sigma in sigmas]
         stacked = [torch.cat(level) for level in zip(*moved, strict=True)]
@@ -304,17 +314,6 @@ class HKDNet(nn.Module):
             raise ValueError(
                 f"latents: level {name} must have shape {want}, got {got}; pass all that `encode` returns."
             )
-
-
-def _levels(outputs: Sequence[tuple[str, int, int, int]], levels: str) -> dict[str, str]:
-    """Return the level to which each encoder output that evolves belongs, by output name."""
-    if levels in ("bottleneck_only", "skips_dropped"):
-        outputs = outputs[-1:]
-    if levels == "finest_only":
-        outputs = [output for output in outputs if output[2] == outputs[0][2]]
-    if levels == "per_resolution":
-        return {name: f"{height}x{width}x{channels}" for name, channels, height, width in outputs}
-    return {name: name for name, *_ in outputs}
 
 
 def _mapping_of(model: nn.Module) -> nn.Module:

@@ -40,3 +40,4 @@ def fetch(
         path = place(entry, folder)
         said = "fetched" if bring(entry, path, local) else "already here"
         typer.echo(f"{path}: {said}, digest as pinned")
+        typer.echo(f"licence: {entry.licence}")

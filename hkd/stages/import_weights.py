@@ -27,6 +27,9 @@ def import_weights(
     out: Annotated[Path, typer.Option(help="The .safetensors; its card is written beside it.")],
     dataset: job.DatasetOption = "cifar10",
     scale: Annotated[str, typer.Option(help="The scale whose network the weights are for.")] = "paper",
+    expected: Annotated[
+        str | None, typer.Option("--sha256", help="Digest that the file must have, where one is known.")
+    ] = None,
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
@@ -39,7 +42,7 @@ def import_weights(
     plan = job.plan_of_one(benchmark, config, scale=("scale", scale))
     job.settled("cpu")
     run, data = plan.run(dataset, method), plan.dataset(dataset).data
-    card = bring(source, out, run, data, dataset=dataset, method=method)
+    card = bring(source, out, run, data, dataset=dataset, method=method, expected=expected)
     typer.echo(f"{out}: {len(card['names']):,} tensors of {card['tensors']:,}, {card['parameters']:,} parameters")
     typer.echo(f"from {card['source']} (sha256 {card['source_sha256']})")
     typer.echo(f"licence: {card['licence']} ({card['repository']})")

@@ -15,11 +15,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from hkd.store.atomic import atomic_path, sha256
+from hkd.store.atomic import atomic_path, sha256, write_json
 from hkd.store.lines import one_line
 from hkd.store.published import WeightFile, verified
 from hkd.store.refusals import ArtifactError
@@ -38,8 +39,13 @@ def place(entry: WeightFile, folder: Path) -> Path:
     return folder / entry.filename
 
 
+def card_place(path: Path) -> Path:
+    """Return where it is said what a published file is, and under which licence."""
+    return path.with_name(f"{path.name}.json")
+
+
 def fetch(entry: WeightFile, path: Path, local: Path | None = None) -> bool:
-    """Put a published file at `path`, unless it is there already; return whether it was not.
+    """Put a published file at `path` with a card beside it, unless it is there already; return whether it was not.
 
     Args:
         local: a copy that is taken instead of the one in the network.
@@ -47,6 +53,7 @@ def fetch(entry: WeightFile, path: Path, local: Path | None = None) -> bool:
         ArtifactError: it cannot be had in time, or its bytes are not the pinned ones; nothing is kept then.
     """
     if path.is_file() and sha256(path) == entry.sha256:
+        write_json(card_place(path), asdict(entry))
         return False
     with atomic_path(path) as temporary:
         if local is not None:
@@ -56,6 +63,7 @@ def fetch(entry: WeightFile, path: Path, local: Path | None = None) -> bool:
         if (found := sha256(temporary)) != entry.sha256:
             raise ArtifactError(f"{local or entry.url}: sha256 is {found}, pinned is {entry.sha256}; nothing was kept")
     verified(path, entry)
+    write_json(card_place(path), asdict(entry))
     return True
 
 

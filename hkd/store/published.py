@@ -15,7 +15,10 @@ from hkd.store.refusals import ArtifactError
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A pinned file: `size` in bytes, 0 where only the digest is published; `sha256` in hexadecimal."""
+    """A pinned file: `size` in bytes, 0 where only the digest is published; `sha256` in hexadecimal.
+
+    `licence`: what those who publish it say of its use.
+    """
 
     name: str
     filename: str
@@ -23,8 +26,12 @@ class WeightFile:
     size: int
     sha256: str
     used_for: str
+    licence: str
 
 
+# source: of each its repository's README or LICENSE
+_INCEPTION = "Apache-2.0, as TensorFlow Models shared the network"
+_VISION = "BSD-3-Clause, of torchvision; it warns that trained weights may have terms of their data, here ImageNet's"
 _CLIP = "https://openaipublic.azureedge.net/clip/models"
 _TORCHVISION = "https://download.pytorch.org/models"
 
@@ -39,6 +46,7 @@ WEIGHTS: dict[str, WeightFile] = {
             95_628_359,
             "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             "FID, KID, Inception Score, sFID",
+            "Apache-2.0, of pytorch-fid and of TensorFlow Models, whose network it is",
         ),
         WeightFile(
             "inception-torchscript",
@@ -47,6 +55,7 @@ WEIGHTS: dict[str, WeightFile] = {
             95_607_719,
             "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
             "`hkd inception-ports`: the same network as clean-fid loads it",
+            f"{_INCEPTION}; the wrapper: Nvidia Source Code License",
         ),
         WeightFile(
             "lpips-alex",
@@ -55,6 +64,7 @@ WEIGHTS: dict[str, WeightFile] = {
             244_408_911,
             "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
             "LPIPS on AlexNet",
+            _VISION,
         ),
         WeightFile(
             "lpips-vgg",
@@ -63,6 +73,7 @@ WEIGHTS: dict[str, WeightFile] = {
             553_433_881,
             "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             "LPIPS on VGG-16",
+            _VISION,
         ),
         WeightFile(
             "dinov2-vit-s-14",
@@ -71,6 +82,7 @@ WEIGHTS: dict[str, WeightFile] = {
             88_283_115,
             "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
             "FD on DINOv2 features",
+            "Apache-2.0",
         ),
         WeightFile(
             "clip-vit-b-32",
@@ -79,6 +91,7 @@ WEIGHTS: dict[str, WeightFile] = {
             0,
             "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
             "FD on CLIP features",
+            "MIT, of CLIP's repository",
         ),
         WeightFile(
             "clip-vit-l-14",
@@ -87,6 +100,7 @@ WEIGHTS: dict[str, WeightFile] = {
             0,
             "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
             "FD on CLIP features",
+            "MIT, of CLIP's repository",
         ),
     )
 }

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
 import pickle
 import struct
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from hkd.data import DataError, cifar
+from hkd.data import DataError, cifar, cifar_files
 from hkd.data.kinds import images as kind
 from hkd.data.sources import open_source
 from hkd.settings.sections import Data
@@ -61,9 +63,13 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def members(**changes: bytes) -> dict[str, bytes]:
-    usual = {name: pickle.dumps(batch(k), protocol=2) for k, name in enumerate(cifar.BATCHES, start=1)}
+    usual = {name: pickle.dumps(batch(k), protocol=2) for k, name in enumerate(cifar_files.BATCHES, start=1)}
     extra = {"batches.meta": pickle.dumps({b"label_names": []}), "test_batch": pickle.dumps(batch(9), protocol=2)}
     return extra | dict(reversed(usual.items())) | changes
+
+
+def pixels(found: cifar.CifarTraining) -> np.ndarray:
+    return np.stack([found.image(k) for k in range(len(found))])
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("write", [python2_pickle, lambda content: pickle.dumps(content, protocol=2)])
 def test_batches_one_to_five_are_read_in_order_without_the_test_batch(path, write):
-    names = {name: write(batch(k)) for k, name in enumerate(cifar.BATCHES, start=1)}
+    names = {name: write(batch(k)) for k, name in enumerate(cifar_files.BATCHES, start=1)}
     source = open_source(archive(path, members(**names)))
     expected = np.concatenate([np.asarray(batch(k)[b"data"]) for k in range(1, 6)]).reshape(-1, 3, 32, 32)
     assert (len(source), source.kind, source.resolution, source.channels) == (20, "cifar10", 32, 3)
@@ -184,7 +190,7 @@ def test_a_truncated_archive_is_refused(path, share):
 
 
 def test_a_member_that_claims_too_much_is_refused_unread(path, monkeypatch):
-    monkeypatch.setattr(cifar, "MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr(cifar_files, "MAX_MEMBER_BYTES", 1000)
     with pytest.raises(DataError, match="more than any CIFAR-10 batch has"):
         open_source(archive(path, members()))
 
@@ -207,7 +213,8 @@ def tar(members: dict[str, bytes], **changes: object) -> bytes:
 
 def test_every_flipped_bit_is_refused_or_changes_no_pixel(path):
     content = archive(path, members()).read_bytes()
-    expected = cifar.read_cifar10(path)
+    good = cifar.read_cifar10(path)
+    expected, labels = pixels(good), good.labels
     refused = 0
     for number in range(75):
         place, bit = divmod(number * (8 * len(content) - 1) // 74, 8)
@@ -219,8 +226,8 @@ def test_every_flipped_bit_is_refused_or_changes_no_pixel(path):
         except DataError:
             refused += 1
         else:  # the time of writing, or the name, in the header of gzip
-            assert_array_equal(found.images, expected.images)
-            assert found.labels == expected.labels and place < 64
+            assert_array_equal(pixels(found), expected)
+            assert found.labels == labels and place < 64
     assert refused >= 70
 
 
@@ -244,16 +251,16 @@ def test_more_than_zeros_behind_the_last_member_is_refused(path, behind):
 
 
 def test_zeros_behind_the_archive_and_an_archive_without_compression_are_read(path):
-    expected = cifar.read_cifar10(archive(path, members())).images
+    expected = pixels(cifar.read_cifar10(archive(path, members())))
     with open(path, "ab") as file:
         file.write(bytes(1000))
-    assert_array_equal(cifar.read_cifar10(path).images, expected)
+    assert_array_equal(pixels(cifar.read_cifar10(path)), expected)
     path.write_bytes(tar(members()))
-    assert_array_equal(cifar.read_cifar10(path).images, expected)
+    assert_array_equal(pixels(cifar.read_cifar10(path)), expected)
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused_before_it_does(path, monkeypatch):
-    monkeypatch.setattr(cifar, "MAX_ARCHIVE_BYTES", 1 << 20)
+    monkeypatch.setattr(cifar_files, "MAX_ARCHIVE_BYTES", 1 << 20)
     path.write_bytes(gzip.compress(bytes(16 << 20), mtime=0))
     with pytest.raises(DataError, match="more than 1,048,576 bytes, which CIFAR-10 does not have"):
         cifar.read_cifar10(path)
@@ -298,7 +305,68 @@ def test_a_prepared_set_says_whether_its_archive_is_the_official_one(path, tmp_p
         assert (manifest["archive"], manifest["archive_sha256"]) == (said, digest)
 
 
-SMALL = tar({name: python2_pickle(batch(k, 1)) for k, name in enumerate(cifar.BATCHES)})
+# -- a batch at a time -----------------------------------------------------------------------------------------------
+
+
+def in_folder(folder: Path, content: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, each in content.items():
+        (folder / name).write_bytes(each)
+    return folder
+
+
+def as_binary(content: dict[bytes, object]) -> bytes:
+    labels, images = content[b"labels"], content[b"data"]
+    return b"".join(bytes([label]) + row.tobytes() for label, row in zip(labels, images, strict=True))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("form", ["python archive", "binary archive", "python folder", "binary folder"])
+def test_one_batch_is_held_at_a_time(tmp_path, form):
+    """Of five batches of 3 MB there are three such sizes at once: a member's bytes, its pixels, and what makes them."""
+    count = 1000
+    write = as_binary if "binary" in form else python2_pickle
+    names = cifar_files.BINARY if "binary" in form else cifar_files.BATCHES
+    content = {name: write(batch(k, count)) for k, name in enumerate(names)}
+    source = tmp_path / "set.tar"
+    if "folder" in form:
+        in_folder(source, content)
+    else:
+        source.write_bytes(tar(content))
+    del content
+    gc.collect()
+    gc.freeze()
+    tracemalloc.start()
+    found = open_source(source)
+    seen = sum(int(image[0, 0, 0]) for image, _ in found.items())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    gc.unfreeze()
+    assert seen == sum(int(np.asarray(batch(k, count)[b"data"])[:, 0].sum()) for k in range(5))
+    assert peak < 4 * count * 3072
+
+
+def test_images_can_be_asked_for_in_any_order(path):
+    source = open_source(archive(path, members()))
+    expected = np.concatenate([np.asarray(batch(k)[b"data"]) for k in range(1, 6)]).reshape(-1, 3, 32, 32)
+    for k in (19, 0, 7, 8, 7, 12):
+        assert_array_equal(source.image(k), expected[k])
+
+
+@pytest.mark.parametrize("what", ["another", "shorter", "gone"])
+def test_a_source_that_changes_while_it_is_read_is_refused(path, what):
+    source = open_source(archive(path, members()))
+    source.image(0)
+    changed = {"another": members(data_batch_3=pickle.dumps(batch(8), protocol=2)), "shorter": {}, "gone": members()}
+    archive(path, changed[what])
+    if what == "gone":
+        path.unlink()
+    said = {"another": "changed while it was", "shorter": "no member data_batch_3 any more", "gone": "No such file"}
+    with pytest.raises(DataError, match=said[what]) as found:
+        source.image(9)
+    assert "\n" not in str(found.value)
+
+
+SMALL = tar({name: python2_pickle(batch(k, 1)) for k, name in enumerate(cifar_files.BATCHES)})
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -312,7 +380,7 @@ def test_damaged_batches_and_archives_are_read_or_refused(path, what, count):
             else:
                 path.write_bytes(changed)
                 found = cifar.read_cifar10(path)
-                assert found.images.shape == (len(found.labels), 3, 32, 32)
+                assert len(found) == 0 or pixels(found).shape == (len(found.labels), 3, 32, 32)
         except DataError as error:
             assert str(error).isprintable()
 
@@ -321,5 +389,6 @@ def test_damaged_batches_and_archives_are_read_or_refused(path, what, count):
 def test_a_damaged_packed_archive_is_read_as_it_was_or_refused(path, count):
     path.write_bytes(gzip.compress(SMALL, 1, mtime=0))
     good = cifar.read_cifar10(path)
-    same = lambda found: (found.images == good.images).all() and found.labels == good.labels  # noqa: E731
+    expected, labels = pixels(good), good.labels
+    same = lambda found: found.labels == labels and np.array_equal(pixels(found), expected)  # noqa: E731
     assert refused(path, lambda: cifar.read_cifar10(path), count, DataError, same) > count // 4

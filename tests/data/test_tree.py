@@ -14,12 +14,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from hkd.data import DataError, cifar
+from hkd.data import DataError, cifar, cifar_files
 from hkd.data.canonical import keep
 from hkd.data.decoding import encode_png
 from hkd.data.image_set import ImageSet
+from hkd.data.kinds.images import opened
 from hkd.data.sources import open_source
 from hkd.data.tree import begin_tree, digest, first_difference, read_tree, tree_path
+from hkd.settings.sections import Data
 from tests.data.test_cifar import archive, batch, members
 from tests.fuzzed import COUNTS, refused
 
@@ -44,7 +46,7 @@ def binary(number: int) -> bytes:
 
 
 def binary_members() -> dict[str, bytes]:
-    return {name: binary(k) for k, name in enumerate(cifar.BINARY, start=1)}
+    return {name: binary(k) for k, name in enumerate(cifar_files.BINARY, start=1)}
 
 
 # -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
@@ -75,10 +77,10 @@ def test_official_is_what_the_authors_published_byte_for_byte(tmp_path, monkeypa
     folder.mkdir()
     for name, content in members().items():
         (folder / name).write_bytes(content)
-    found = tuple(hashlib.md5((folder / name).read_bytes()).hexdigest() for name in cifar.BATCHES)
+    found = tuple(hashlib.md5((folder / name).read_bytes()).hexdigest() for name in cifar_files.BATCHES)
     monkeypatch.setattr(cifar, "OFFICIAL_BATCHES", found)
     assert open_source(tmp_path).about["archive"] == "official"
-    (folder / cifar.BATCHES[2]).write_bytes(members(data_batch_3=members()["data_batch_4"])["data_batch_3"])
+    (folder / cifar_files.BATCHES[2]).write_bytes(members(data_batch_3=members()["data_batch_4"])["data_batch_3"])
     assert open_source(tmp_path).about["archive"] == "other"
 
 
@@ -121,6 +123,23 @@ def test_a_zip_has_the_bytes_that_edm_s_tool_makes(tmp_path):
             assert made.read(name) == expected.getvalue()
 
 
+def test_cifar10_has_edm_s_order_bytes_and_labels(tmp_path):
+    """Batches 1 to 5 in that order and not the test batch, PNG at level 0, labels as pairs of name and class."""
+    keep(open_source(archive(tmp_path / "cifar-10-python.tar.gz", members())), tmp_path / "cifar10-32x32.zip", "")
+    with zipfile.ZipFile(tmp_path / "cifar10-32x32.zip") as made:
+        labels = []
+        for number in range(20):
+            content = batch(number // 4 + 1)
+            name = f"00000/img{number:08d}.png"
+            expected = io.BytesIO()
+            image = Image.fromarray(content[b"data"].reshape(4, 3, 32, 32)[number % 4].transpose(1, 2, 0), "RGB")
+            image.save(expected, format="png", compress_level=0, optimize=False)
+            assert made.read(name) == expected.getvalue()
+            labels.append([name, content[b"labels"][number % 4]])
+        assert made.namelist() == [*(name for name, _ in labels), "dataset.json"]
+        assert made.read("dataset.json") == json.dumps({"labels": labels}).encode()
+
+
 def test_thumbnails_in_a_zip_are_resized_alike(tmp_path):
     images = pixels(4, 128)
     with zipfile.ZipFile(tmp_path / "thumbnails128x128.zip", "w") as packed:
@@ -139,6 +158,19 @@ def test_mixed_sizes_are_refused_in_one_line(tmp_path):
     with pytest.raises(DataError, match=r"8x8 pixels, but 00000/00000\.png has 16x16; make all one size"):
         keep(open_source(source), tmp_path / "kept", "")
     assert not (tmp_path / "kept/manifest.json").exists()
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 16, 24)])
+def test_a_published_set_of_mixed_sizes_is_refused_though_it_is_resized(tmp_path, at, shape):
+    """FFHQ's originals among its thumbnails would make a set that nobody has; pictures of one's own may differ."""
+    source = ffhq(tmp_path / "set", pixels(2, 16))
+    (source / f"00000/0000{at}.png").write_bytes(encode_png(np.zeros(shape, np.uint8)))
+    data = Data(kind="images", path=str(source), resolution=8, count=2)
+    with pytest.raises(DataError, match=r"0000\d\.png: \d+x\d+ pixels, .*`count` was published in one") as found:
+        keep(opened(data, "ffhq64"), tmp_path / "kept", "")
+    assert "\n" not in str(found.value) and not (tmp_path / "kept").exists()
+    assert len(keep(opened(data.model_copy(update={"count": None}), "own"), tmp_path / "own", "")["images"]) == 2
 
 
 # -- the tree ----------------------------------------------------------------------------------------------------------

@@ -193,6 +193,16 @@ def test_names_shapes_and_counts_that_do_not_fit_are_named(tmp_path, tiny_run):
     )
 
 
+def test_a_file_of_another_digest_than_expected_is_refused_unread(tmp_path, tiny_run):
+    run, path, out = tiny_run("methods/edm"), tmp_path / "edm.pkl", tmp_path / "edm.safetensors"
+    path.write_bytes(snapshot(scattered(EDMPrecond(song()))))
+    given = {"dataset": "shapes8", "method": "methods/edm"}
+    with pytest.raises(ArtifactError, match=f"edm.pkl: sha256 is {sha256(path)}, expected {'0' * 64}; ") as said:
+        import_weights(path, out, run, DATA, **given, expected="0" * 64)
+    assert "\n" not in str(said.value) and not out.exists()
+    assert import_weights(path, out, run, DATA, **given, expected=sha256(path).upper())["source_sha256"] == sha256(path)
+
+
 def test_what_a_snapshot_says_of_its_network_must_be_so(tmp_path, tiny_run):
     path = tmp_path / "edm.pkl"
     path.write_bytes(snapshot(EDMPrecond(song()), sigma_data=0.25))

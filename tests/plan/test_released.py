@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from hkd.plan.check import check_settings
@@ -57,6 +59,27 @@ def test_students_start_from_it_with_its_averaged_weights(given):
     assert plan.layout.run("shapes8", "methods/edm", 0).weights in map(str, start.inputs())
     assert plan.route("shapes8", "methods/ecm") == "train"
     assert plan.released("shapes8", "methods/edm@1") and not plan.released("shapes16", "methods/edm")
+
+
+@pytest.mark.parametrize("method", ["methods/cd", "methods/pd", "methods/rf2pp"])
+def test_students_start_from_a_released_ve_base(tmp_path, smoke_plan, method):
+    path = tmp_path / "ve.safetensors"
+    path.write_bytes(b"tensors")
+    write_json(path.with_suffix(".json"), {**CARD, "method": "methods/edm_ve"})
+    plan = smoke_plan(released={"shapes8": {"methods/edm_ve": str(path)}})
+    start = TRAIN.work(plan, dataset="shapes8", method=method, seed=0)
+    assert plan.layout.run("shapes8", "methods/edm_ve", 0).weights in map(str, start.inputs())
+    assert plan.route("shapes8", "methods/edm_ve") == "released" and plan.route("shapes8", method) == "train"
+
+
+@pytest.mark.parametrize("known", released.RELEASES, ids=lambda known: f"{known.dataset} {known.method}")
+def test_of_every_row_with_a_release_it_is_said_where_it_is_and_under_which_licence(tmp_path, known):
+    path = tmp_path / "none.safetensors"
+    with pytest.raises(ConfigError) as said:
+        released.read_card(path, known.dataset, known.method)
+    line = str(said.value)
+    assert f"--dataset {known.dataset} --out {path}`; the file is at {known.url} ({known.licence})" in line
+    assert shlex.quote(known.filename) in line and "\n" not in line
 
 
 def test_what_is_missing_is_said_with_what_to_put_where(tmp_path, smoke_plan):

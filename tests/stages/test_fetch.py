@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import resource
 import socket
 import threading
@@ -93,6 +94,17 @@ def test_a_file_is_fetched_once_and_found(source, tmp_path, capsys, monkeypatch)
     module.fetch(None, tmp_path / "weights")
     listed = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
     assert listed == dict.fromkeys(WEIGHTS, "absent") | {"inception": "here"}
+
+
+def test_the_licence_is_shown_and_kept_beside_the_file(source, tmp_path, capsys):
+    for _ in range(2):
+        module.fetch(["inception"], tmp_path / "weights", source)
+        assert "licence: Apache-2.0, of pytorch-fid" in capsys.readouterr().out
+        (card,) = (tmp_path / "weights").glob("*.json")
+        kept = json.loads(card.read_text())
+        assert kept["licence"].startswith("Apache-2.0") and kept["sha256"] == sha256(source)
+        card.unlink()  # is written again
+    assert all(entry.licence for entry in WEIGHTS.values())
 
 
 def test_other_bytes_are_not_kept(source, tmp_path):
@@ -218,7 +230,7 @@ def test_a_dripping_server_is_not_waited_for_beyond_the_time_in_all(tmp_path, mo
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(tmp_path, monkeypatch, serve):
-    pin(monkeypatch, serve(lambda: (time.sleep(each) for each in repeat(0.05, 100))))
+    pin(monkeypatch, serve(lambda: (time.sleep(each) or b"" for each in repeat(0.05, 100))))
     monkeypatch.setattr(download, "PATIENCE", 0.2)
     with pytest.raises(ArtifactError, match="not reachable"):
         module.fetch(["inception"], tmp_path / "weights")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -48,6 +49,28 @@ def test_what_was_read_is_not_read_again_until_it_changes(tmp_path, memory, monk
     first = content(str(archive), memory)
     monkeypatch.setattr(module, "sha256", lambda path: pytest.fail("read again"))
     assert content(str(archive), memory) == first
+
+
+def test_a_file_of_the_same_size_and_time_in_its_place_is_another(tmp_path, memory):
+    """As after `cp -p` or `rsync -t` of another version: the inode tells."""
+    archive, other = tmp_path / "a.zip", tmp_path / "b.zip"
+    archive.write_bytes(b"1" * 1000)
+    other.write_bytes(b"2" * 1000)
+    for path in (archive, other):
+        os.utime(path, ns=(10**18, 10**18))
+    first, second = content(str(archive), memory), content(str(other), memory)
+    os.replace(other, archive)
+    assert archive.stat().st_mtime_ns == 10**18 and archive.stat().st_size == 1000
+    assert content(str(archive), memory) == second != first
+
+
+def test_a_copy_elsewhere_and_a_link_are_the_same(tmp_path, memory):
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(b"zip")
+    (tmp_path / "link.zip").symlink_to(archive)
+    (tmp_path / "there").mkdir()
+    shutil.copy(archive, tmp_path / "there/other.zip")
+    assert len({content(str(path), memory) for path in tmp_path.rglob("*.zip")}) == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a": 3}'])

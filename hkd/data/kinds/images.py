@@ -33,7 +33,7 @@ def prepare(data: Data, split: str, folder: Path, name: str, *, skip_unreadable:
 
 
 def opened(data: Data, name: str, *, skip_unreadable: bool = False) -> Source:
-    """Return the images at `data.path`, of which there must be as many as the data set has.
+    """Return the images at `data.path`, of which there must be as many as the data set has, and then of one size.
 
     Raises:
         ArtifactError: there are more or fewer.
@@ -45,6 +45,7 @@ def opened(data: Data, name: str, *, skip_unreadable: bool = False) -> Source:
         convert_to_rgb=data.convert_to_rgb,
         class_folders=data.class_folders,
         skip_unreadable=skip_unreadable,
+        one_size=data.count is not None,  # as sets are published; pictures of one's own may have any
     )
     if data.count is not None and len(source) != data.count:
         raise ArtifactError(
