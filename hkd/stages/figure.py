@@ -52,8 +52,8 @@ def samples(
         rows.append(
             SampleRow(title, images, nfe=line["nfe"], fdn=fdn, few=few, route=line["route"], checkpoint=weights)
         )
-    text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0)
-    text += "".join(f"- Not shown: {row_title(plan, spec, run)}, {why}.\n" for (run, _), why in lost.items())
+    absent = [(row_title(plan, spec, run), why) for (run, _), why in lost.items()]
+    text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0, absent=absent)
     job.save_figure(sample_grid(rows, columns=shown), out, text, record)
 
 
