@@ -49,7 +49,7 @@ def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
     if known is None:
         return {}
     held = content(known.path, Path(plan.layout.source_memory))
-    return {"statistics": {**known.model_dump(), "path": None, "holds": held}}
+    return {"statistics": {**known.model_dump(exclude={"sha256"}), "path": None, "holds": held}}
 
 
 def _features_files(
