@@ -16,7 +16,7 @@ from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTS = {"cifar10": 330, "cifar10_cheap": 200, "ffhq64": 111, "ffhq256": 84, "paper": 425}
+COUNTS = {"cifar10": 350, "cifar10_cheap": 213, "ffhq64": 111, "ffhq256": 84, "paper": 445}
 COLUMNS = ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fid_pytorch_fid", "fid_edm", "kid")
 
 
