@@ -79,6 +79,18 @@ def test_images_of_unknown_size_cannot_be_planned(tmp_path, monkeypatch):
     assert str(plan(*own).exception).startswith("data set 'images': its resolution is not set")
 
 
+def test_a_cpu_is_probed_with_whole_batches_where_they_are_small(monkeypatch, smoke_plan):
+    from hkd.experiment import probing
+    from hkd.experiment.counting import counts
+
+    plan = smoke_plan(set={"training": {"batch": 6}, "network": {"model_channels": 8, "channel_mult": [1]}})
+    monkeypatch.setattr(probing, "_timed", lambda work: 1.0)  # seconds
+    cost, images = counts(plan, "shapes8", "methods/ecm"), plan.run("shapes8", "methods/ecm").sampling.batch
+    assert probing._run_rates(plan, "shapes8", "methods/ecm") == (6 * cost.step, images * cost.forward)
+    monkeypatch.setattr(probing, "OPERATIONS", 3 * cost.step)
+    assert probing._run_rates(plan, "shapes8", "methods/ecm")[0] == 3 * cost.step
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_cpu_is_probed_in_less_than_a_minute_of_its_time(smoke_plan):

@@ -117,7 +117,7 @@ def _table(plan: Plan) -> Definition:
     return Definition(
         inputs={"timings": [path for row in rows(plan) for path in timings(plan, row)]},
         settings=[shown, *about],
-        code=("hkd.studies.latency.table", "hkd.report.csv", "hkd.report.latex"),
+        code=("hkd.studies.latency.table", "hkd.studies.latency.read", "hkd.report.csv"),
     )
 
 
