@@ -17,8 +17,8 @@ from hkd.plan.runs import Plan
 from hkd.plan.speed import Speed
 from hkd.training.trainer import Trainer
 
-# choice: of a call that is timed, so that it takes a second and not minutes. A batch is cut down to it; those of the small
-# scales are whole, for a CPU makes fewer operations a second in a few images than in many.
+# choice: of a call that is timed, which then takes a second. A batch is cut down to it; those of the small scales are
+# whole, for a CPU makes fewer operations a second in a few images than in many.
 OPERATIONS = 4e10
 SECONDS = 6.0  # choice: of each measurement; all together take less than a minute
 RUNS = 3  # choice: of the benchmark's trained runs, spread over its rows; their steps differ in how well a CPU is used

@@ -46,6 +46,19 @@ def test_a_benchmark_of_the_paper_is_whole_and_has_its_jobs(name, tmp_path, monk
         assert (sampling.n_samples // sampling.ranges, sampling.ranges) == (50_000, 3)
 
 
+def test_the_path_of_a_paper_benchmark_is_walked_with_a_random_inception_and_without_a_training():
+    plan, full = check_settings(plan_of("random_inception")), plan_of("cifar10")
+    assert plan.tables["table1"].columns == full.tables["table1"].columns
+    sampling = plan.run("shapes16", "shipped/hkd").sampling
+    assert (sampling.n_samples, sampling.ranges, plan.benchmark.extractor) == (2001, 3, "random_inception")
+    graph = Graph(plan, ["results/random_inception/table1.csv"], anew=True)
+    stages = ("prepare", "train", "sample", "reference", "features", "metrics", "table")
+    assert graph.counts == dict.fromkeys(stages, 1)
+    of = {work.stage: work for work in graph.jobs.values()}
+    assert plan.route("shapes16", of["train"].of["method"]) == "shipped"
+    assert of["prepare"].definition.settings["reference"] == 2000
+
+
 @pytest.mark.parametrize(
     "name",
     ["ffhq64", *(pytest.param(n, marks=pytest.mark.slow) for n in (*COUNTS, "embedded", "smoke") if n != "ffhq64")],
