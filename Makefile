@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-all test-pythons test-release own dist coverage lint format weights weights-bases weights-students ship readme spent dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own dist coverage lint format weights weights-bases weights-students ship readme spent dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -92,7 +92,13 @@ test-gpu:  ## what only a GPU can show (ten minutes, one card); see docs/gpu.md
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m pytest -m gpu -rs tests/gpu
 
 test-slurm: $(VENV)/.installed-slurm  ## submission to a one-node SLURM here; needs Debian's slurm-wlm and munge
-	$(ONE_THREAD) $(BIN)/python -m pytest -m slurm -rs
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slurm -rsP
+
+slurm-here: $(VENV)/.installed-slurm  ## a one-node SLURM to try submission with, until Ctrl-C; needs slurm-wlm and munge
+	$(BIN)/python tests/slurm/cluster.py
+
+test-accounts: $(VENV)/.installed-test  ## two accounts over one results tree; needs root, which makes them for a while
+	$(ONE_THREAD) $(BIN)/python -m pytest -m accounts -rs
 
 test-slurm-ci: $(VENV)/.installed-slurm
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "slurm and ci" -rs
@@ -105,7 +111,7 @@ test-pythons:  ## the default tests under the Pythons 3.12 and 3.13 that are her
 	done
 	@test -n "$(OTHERS)" || echo "no Python 3.12 or 3.13 below ~/.pyenv/versions: nothing to test under"
 
-test-all: test test-slow test-slurm test-pythons  ## every test that needs no GPU (an hour, and a test run for each other Python)
+test-all: test test-slow test-accounts test-slurm test-pythons  ## every test that needs no GPU (an hour, and a test run for each other Python)
 
 dist: $(VENV)/.installed  ## sdist and wheel, with the workflow and the shipped weights in both, below dist/
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) build

@@ -2,7 +2,8 @@
 
 HKD_DEVICES lists the devices of this machine that jobs may take, HKD_GPUS how many each takes; the workflow sets both
 for the jobs that it runs itself. The kernel drops a lock with its holder, so a killed job frees its device. A job that
-was submitted to a cluster has devices of its own, and neither is set.
+was submitted to a cluster has a device of its own, and neither is set; jobs that were submitted as one group share the
+devices of their allocation, and each takes one of these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hkd import interrupt, owner
+from hkd import interrupt, owner, slurm
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 LOCKS = Path("/tmp")  # and not TMPDIR, which two users or two jobs need not share
@@ -29,6 +30,12 @@ def present() -> str:
     """Return the devices that jobs of this machine may take, as HKD_DEVICES lists them; empty where none is known."""
     named = os.environ.get("HKD_DEVICES") or os.environ.get("CUDA_VISIBLE_DEVICES")
     return named or ",".join(str(number) for number in range(len(_driver())))
+
+
+def given() -> str:
+    """Return the devices that a scheduler gave to this job, if there are several to be shared out; else nothing."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return listed if "," in listed else ""
 
 
 def check(listed: str, most: int) -> list[str]:
@@ -116,7 +123,8 @@ def _turn() -> Iterator[bool]:
 
 def _take(device: str) -> None:
     """Hold a device, if nobody else does."""
-    name = "".join(c if c.isalnum() else "-" for c in device)
+    # two jobs of SLURM may call two devices by one number, where each sees its own alone
+    name = "".join(c if c.isalnum() else "-" for c in f"{slurm.job() or ''}-{device}").lstrip("-")
     descriptor = _opened(LOCKS / f"hkd-device-{name}.lock")
     if not _locked(descriptor):
         os.close(descriptor)

@@ -11,7 +11,7 @@ from typing import Any
 from hkd import hopeless
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
-from hkd.plan.check import absent_files
+from hkd.plan.check import absent_files, unwritable_folders
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
@@ -42,8 +42,8 @@ def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
         hopeless.forget()
         _meet_leftovers(workflow, plan)
         check_requests(workflow)
-        if absent := _absent(workflow, plan, modifier):
-            raise ArtifactError("; ".join(absent))
+        if lines := [*unwritable_folders(plan), *_absent(workflow, plan, modifier)]:
+            raise ArtifactError("; ".join(lines))
         found = _superseded(workflow, modifier)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
@@ -76,7 +76,7 @@ def _after_dry_run(workflow: Any, plan: Plan, modifier: Any, folder: str) -> Non
         os.chdir(folder)  # from which Snakemake has gone back to where it was started
         for left in left_jobs(FOLDER):
             print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
-        for line in _absent(workflow, plan, modifier):
+        for line in [*unwritable_folders(plan), *_absent(workflow, plan, modifier)]:
             print(f"a real run stops here: {line}", file=sys.stderr)
         found = _superseded(workflow, modifier)
         if line := found.line():

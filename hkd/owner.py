@@ -44,12 +44,13 @@ def namespace() -> str:
         return "unknown"
 
 
-def user() -> str:
-    """Return the name of the user whose process this is, or the number of one without a name."""
+def user(number: int | None = None) -> str:
+    """Return the name of a user, by default of the one whose process this is, or the number of one without a name."""
+    number = os.getuid() if number is None else number
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return f"number {os.getuid()}"
+        return f"number {number}"
 
 
 def note() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from hkd import devices, owner
 from hkd.plan import targets
-from hkd.plan.check import check_folders, check_settings
+from hkd.plan.check import check_old_results, check_settings
 from hkd.plan.rows import most_processes, printed
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
@@ -59,14 +59,30 @@ def plan(
     from snakemake.exceptions import WorkflowError
 
     try:
+        _check_own_folder()
         if module:
             made = check_settings(Plan.load(json.dumps({"inherits": DEFAULT, **config}), configs=settings))
         else:
             made = check_settings(Plan.of(config, [Path(file) for file in files], settings))
-        check_folders(made)
+        check_old_results(made)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
     return made
+
+
+def _check_own_folder(folder: Path = Path(".snakemake")) -> None:
+    """Refuse a folder that Snakemake cannot write its notes to, as it must for a dry run too, in one line.
+
+    Raises:
+        ArtifactError: naming the folder, whose it is and what to do.
+    """
+    there = folder if folder.exists() else folder.absolute().parent
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ArtifactError(
+            f"{there.absolute()}: of user {owner.user(there.stat().st_uid)}, and you cannot write here, as Snakemake "
+            "must; work in a folder of your own: snakemake -s SNAKEFILE --directory PATH, with --config results=PATH "
+            "for results that lie elsewhere"
+        )
 
 
 class Rules:
@@ -186,7 +202,7 @@ def environment(
     values = {**ENVIRONMENT, "HKD_BENCHMARK": handed_on(handed), "HKD_CONFIGS": str(plan.configs)}
     values |= _devices(plan, remote=remote, submits=submits)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
-    if remote:  # what its user exported came along with the job, whose devices are the scheduler's
+    if remote and "HKD_DEVICES" not in values:  # what its user exported came along, and says nothing here
         lines.append("unset HKD_DEVICES HKD_GPUS")
     lines.append(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     lines.append("export HKD_WORKFLOW_PID=$PPID  # the Snakemake that started this shell")
@@ -204,9 +220,9 @@ def _devices(plan: Plan, *, remote: bool, submits: bool) -> dict[str, str]:
 
     # jobs side by side would share one GPU unasked, and one that asks for a GPU would do without unsaid
     told = {"HKD_DEVICE": os.environ.get("HKD_DEVICE", "cuda" if plan.gpus else "cpu")}
-    if not plan.gpus or remote or not (found := devices.present()):
+    if not plan.gpus or not (found := devices.given() if remote else devices.present()):
         return told
-    if not submits:
+    if not submits and not remote:
         try:
             devices.check(found, most_processes(plan))
         except ValueError as error:

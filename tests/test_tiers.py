@@ -35,6 +35,8 @@ def collected(root) -> list[tuple[str, str, set[str]]]:
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_kind_of_longer_proof_has_one_in_ci(collected):
     """But for those of which the default tests run a shorter one: the same function, on fewer cases."""
     mine = [(file, test, marks) for file, test, marks in collected if not marks & {"gpu", "release"}]
@@ -47,3 +49,4 @@ def test_every_kind_of_longer_proof_has_one_in_ci(collected):
 def test_what_ci_runs_is_what_it_says(root):
     text = (root / ".ci/run").read_text()
     assert "make test\n" in text and "make test-ci" in text and "make lint" in text and "make test-slurm-ci" in text
+    assert "HKD_NO_SKIP=1 make test-accounts" in text

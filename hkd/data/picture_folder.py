@@ -10,6 +10,7 @@ from hkd.data import DataError, formats
 from hkd.data import picture_files as rule
 from hkd.data.file_names import native, text_of
 from hkd.data.picture_files import HEAD_BYTES, PictureFiles
+from hkd.store import bounded
 
 Identity = tuple[int, int]
 
@@ -114,7 +115,7 @@ class FolderPictures(PictureFiles):
     def _start(self, name: str, count: int) -> bytes:
         try:
             with open(self.path / native(name), "rb") as file:
-                return file.read(count)
+                return bounded.read_from(file, count)
         except OSError as error:
             raise DataError(f"{self.where(name)}: cannot be read ({error.strerror}); check its permissions") from None
 

@@ -94,7 +94,7 @@ def _content(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"{path}: not a file; name a picture")
         with open(path, "rb") as file:
-            content = file.read(formats.MAX_FILE_BYTES + 1)
+            content = bounded.read_from(file, formats.MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; name a picture") from None
     except DataError:

@@ -220,15 +220,9 @@ def _refuse_unknown(plan: Plan, section: str, known: list[str]) -> None:
             raise ConfigError(f"{where}: {section}.{name}: there is no '{name}'. {nearest(name, known)}")
 
 
-def check_folders(plan: Plan) -> None:
-    """Refuse folders in which no job could write, and results of an earlier version under names that are gone.
-
-    Raises:
-        ArtifactError: naming the folder and what to do.
-    """
-    for folder in (plan.layout.root, plan.layout.figures):
-        _check_writable(Path(folder))
-    check_old_results(plan)
+def unwritable_folders(plan: Plan) -> list[str]:
+    """Return, for each folder of results in which no job could write, what it is and what to do."""
+    return [line for folder in (plan.layout.root, plan.layout.figures) if (line := _unwritable(Path(folder)))]
 
 
 def check_old_results(plan: Plan) -> None:
@@ -245,9 +239,10 @@ def check_old_results(plan: Plan) -> None:
             )
 
 
-def _check_writable(folder: Path) -> None:
+def _unwritable(folder: Path) -> str:
     existing = next(f for f in (folder, *folder.absolute().parents) if f.exists())
     if not existing.is_dir():
-        raise ArtifactError(f"{existing}: a file stands where the folder for results should be; move it away")
+        return f"{existing}: a file stands where the folder for results should be; move it away"
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ArtifactError(f"{existing}: cannot write here; make it writable, or name another folder in the benchmark")
+        return f"{existing}: cannot write here; make it writable, or name another folder (--config results=PATH)"
+    return ""

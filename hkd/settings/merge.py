@@ -33,11 +33,14 @@ RELEASE = PACKAGE / "release"  # the workflow that a wheel carries; a checkout h
 
 
 def _configs() -> Path:
-    """Return the folder of settings: the one that a workflow names to its jobs, the checkout's, or the release's."""
+    """Return the folder of settings: the one that a workflow names to its jobs, or the first that there is.
+
+    That is the one here, the release's, and that of the checkout which the package lies in: results may be elsewhere.
+    """
     if named := os.environ.get("HKD_CONFIGS"):
         return Path(named)
-    here, installed = Path("configs"), RELEASE / "configs"
-    return installed if installed.is_dir() and not (here / BENCHMARKS).is_dir() else here
+    known = (Path("configs"), RELEASE / "configs", PACKAGE.parent / "configs")
+    return next((folder for folder in known if (folder / BENCHMARKS).is_dir()), known[0])
 
 
 CONFIGS = _configs()

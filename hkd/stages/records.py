@@ -20,7 +20,10 @@ def register(cli: Commands) -> None:
 
 def records(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of one run or feature network, as the list prints it; else all.")
+        Path | None,
+        typer.Argument(
+            help="Folder of one run or feature network, as the list prints it, or of results; else the benchmark's."
+        ),
     ] = None,
     superseded: Annotated[
         bool, typer.Option("--superseded", help="Those that other settings, code or inputs took the place of.")
@@ -46,11 +49,10 @@ def records(
                 typer.echo(f"what lay in {run} lies in {moved} now", err=True)
         typer.echo(f"{run}: {restore} is in place again; a workflow of the settings that made it goes on with it")
         return
-    # a run that is named needs no benchmark to be found, nor the folder of the checkout
     listed = (
         history.trainings(job.plan(benchmark, config).layout, superseded=superseded)
         if run is None
-        else history.trainings_of(run, superseded=superseded)
+        else history.trainings_in(run, superseded=superseded)  # which needs no benchmark
     )
     for found in listed:
         typer.echo(found.line())

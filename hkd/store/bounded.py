@@ -15,7 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     """
     try:
         with open(_plain(path), "rb") as file:
-            content = b"".join(_pieces(file, most + 1))
+            content = read_from(file, most + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -66,12 +66,16 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     return content
 
 
-def _pieces(file: IO[bytes], most: int) -> Iterator[bytes]:
-    """Yield what a file holds up to so many bytes: at once what it says, as a read reserves all that it asks for."""
-    wanted = os.fstat(file.fileno()).st_size + 1
+def read_from(file: IO[bytes], most: int) -> bytes:
+    """Return what an open file holds, up to so many bytes.
+
+    At once as much as the file says that it has: a read reserves all that it asks for.
+    """
+    wanted, pieces = os.fstat(file.fileno()).st_size + 1, []
     while most and (piece := file.read(min(wanted, most))):
-        yield piece
+        pieces.append(piece)
         most, wanted = most - len(piece), CHUNK
+    return b"".join(pieces)
 
 
 def _plain(path: Path | str) -> Path:

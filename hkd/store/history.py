@@ -72,6 +72,11 @@ def trainings(layout: Layout, *, superseded: bool) -> list[Training]:
     return [found for folder in folders for found in trainings_of(folder, superseded=superseded)]
 
 
+def trainings_in(folder: Path, *, superseded: bool) -> list[Training]:
+    """Return those of a run's folder, or, if it holds none itself, of the results folder that it may be."""
+    return trainings_of(folder, superseded=superseded) or trainings(Layout(str(folder)), superseded=superseded)
+
+
 def trainings_of(folder: Path, *, superseded: bool) -> list[Training]:
     """Return the finished training of a run's folder, or those that another took the place of."""
     if superseded:

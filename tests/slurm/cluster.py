@@ -1,26 +1,30 @@
 """A SLURM of one node on this machine's loopback, with pretend GPUs: what a lab's cluster answers, without a cluster.
 
-Everything that it writes lies below one folder, its daemons listen on 127.0.0.1 alone, and `stop` ends exactly those
-that `start` began. Needs the programs of Debian's packages `slurm-wlm` and `munge`; memory limits are not enforced.
+Everything that it writes lies below one folder, its daemons listen on 127.0.0.1 alone, and exactly what `start` began
+ends with `stop`, or with the process that called it, however that one ends (`keeper`). Needs the programs of Debian's
+packages `slurm-wlm` and `munge`; memory limits are not enforced.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from getpass import getuser
 from pathlib import Path
 
 PROGRAMS = {"slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "sbatch": "slurm-wlm", "munged": "munge"}
 CLIENTS = ("srun", "sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # a GPU is a character device; these exist everywhere
+ENDS = (signal.SIGINT, signal.SIGTERM)
 PATHS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 
 
@@ -53,6 +57,7 @@ class Cluster:
     folder: Path
     gpus: int = 2
     cpus: int = 8
+    _keeper: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Write the configuration, start the daemons and wait for an idle node.
@@ -63,6 +68,9 @@ class Cluster:
         for name in ("state", "spool", "log", "bin"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._write_configuration()
+        keeper = [sys.executable, str(Path(__file__).with_name("keeper.py")), str(self.folder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+        self._keeper = subprocess.Popen(keeper, env=self.environment(), **pipes)
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
@@ -77,14 +85,9 @@ class Cluster:
         self._wait_for(lambda: self.say("sinfo", "-h", "-o", "%T").strip() in ("idle", "mixed"))
 
     def stop(self) -> None:
-        """Cancel what still runs and end the daemons."""
-        self.say("scancel", f"--user={getuser()}")
-        for pid in reversed(self._pids()):
-            _end(pid)
-
-    def kill(self, daemon: str) -> None:
-        """End one daemon as a power cut would."""
-        os.kill(self._pids()[("munged", "slurmctld", "slurmd").index(daemon)], signal.SIGKILL)
+        """End the daemons and all jobs, and remove the folder."""
+        if self._keeper:
+            self._keeper.communicate(timeout=60)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment in which this cluster's programs come first."""
@@ -100,18 +103,14 @@ class Cluster:
         """Return the words of `squeue`, a list for each job."""
         return [line.split() for line in self.say("squeue", "-h", "-t", state, "-o", form).splitlines()]
 
-    def _pids(self) -> list[int]:
-        return [int(word) for word in (self.folder / "pids").read_text(encoding="utf-8").split()]
-
     def _run(self, *command: str | None) -> None:
-        """Start a daemon in the foreground of a session of its own, so that its number is the one we know."""
+        """Start a daemon in the foreground of a session of its own."""
+        assert self._keeper and self._keeper.stdin and self._keeper.stdout
         words = [str(word) for word in command]
-        with open(self.folder / "log" / f"{Path(words[0]).name}.out", "wb") as log:
-            started = subprocess.Popen(
-                words, env=self.environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-        with open(self.folder / "pids", "a", encoding="utf-8") as file:
-            file.write(f"{started.pid}\n")
+        log = self.folder / "log" / f"{Path(words[0]).name}.out"
+        self._keeper.stdin.write(json.dumps({"command": words, "log": str(log)}) + "\n")
+        self._keeper.stdin.flush()
+        assert self._keeper.stdout.readline().strip().isdigit(), f"{words[0]} cannot be started"
 
     def _wait_for(self, ready: object, seconds: float = 30.0) -> None:
         assert callable(ready)
@@ -167,11 +166,22 @@ class Cluster:
             client.chmod(0o755)
 
 
-def _end(pid: int) -> None:
-    with suppress(ProcessLookupError, ChildProcessError):
-        os.kill(pid, signal.SIGTERM)
-        for _ in range(100):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return
-            time.sleep(0.1)
-        os.kill(pid, signal.SIGKILL)
+def main() -> None:
+    """Run a cluster until it is interrupted, and say how to use it."""
+    if package := missing_package():
+        sys.exit(f"{package} is not installed: apt-get install slurm-wlm munge")
+    made = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
+    made.folder.chmod(0o755)
+    made.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    for number in ENDS:  # which a shell lets a command that it starts in the background ignore
+        signal.signal(number, signal.SIG_DFL)
+    print("In another terminal; the GPUs are pretended, so jobs that are given one compute on the CPU:")
+    print(f"export SLURM_CONF={made.folder}/slurm.conf PATH={made.folder}/bin:$PATH HKD_DEVICE=auto")
+    print("Ctrl-C here ends the cluster and all its jobs.", flush=True)
+    signal.sigwait(ENDS)
+    made.stop()
+
+
+if __name__ == "__main__":
+    main()

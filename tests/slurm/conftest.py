@@ -15,12 +15,15 @@ from typing import NoReturn
 
 import pytest
 
+from tests import accounts
 from tests.slurm.cluster import Cluster, missing_package
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "hkd", "rules", "configs", "profiles")
 PLUGIN = "snakemake-executor-plugin-slurm"
 QUICK = ("--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "5")
+SUBMITS = ("--workflow-profile", "profiles/slurm", *QUICK)
+ENDS = ("setpriv", "--pdeathsig", "KILL")  # a workflow whose SLURM is gone would wait for ever: it ends with its test
 
 
 def lacking() -> str | None:
@@ -30,7 +33,7 @@ def lacking() -> str | None:
 
 def do_without(package: str) -> NoReturn:
     """Skip a test by the name of the package that it needs; fail it where everything was to be installed."""
-    (pytest.fail if os.environ.get("HKD_NO_SKIP") else pytest.skip)(f"{package} is not installed")
+    accounts.do_without(f"{package} is not installed")
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +42,10 @@ def cluster() -> Iterator[Cluster]:
     if package := lacking():
         do_without(package)
     made = Cluster(Path(tempfile.mkdtemp(prefix="slurm-")))
+    made.folder.chmod(0o755)  # other users submit too
     made.start()
     yield made
     made.stop()
-    shutil.rmtree(made.folder, ignore_errors=True)
 
 
 class Checkout:
@@ -61,7 +64,18 @@ class Checkout:
 
     def submitted(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the smoke benchmark, whose jobs go to the cluster."""
-        return self._started("--workflow-profile", "profiles/slurm", *QUICK, *arguments)
+        return self._started(*SUBMITS, *arguments)
+
+    def submit_as(self, account: accounts.Account, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the smoke benchmark of this checkout as another account, in a folder of its own, through the cluster."""
+        told = self._told()
+        told["PATH"] = os.pathsep.join((f"{self.cluster.folder}/bin", f"{account.folder}/venv/bin", "/usr/bin", "/bin"))
+        benchmark = str(self.folder / "configs/benchmarks/smoke.yaml")
+        where = ("-s", str(self.folder / "Snakefile"), "--directory", str(folder), "--configfile", benchmark)
+        profile = ("--workflow-profile", str(self.folder / "profiles/slurm"), *QUICK)
+        command = account.words(*ENDS, account.python, "-m", "snakemake", *where, *profile, *arguments, **told)
+        pipe, text = subprocess.PIPE, subprocess.STDOUT
+        return self._finished(subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=text, text=True))
 
     def local(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the smoke benchmark on this machine to its end."""
@@ -71,15 +85,21 @@ class Checkout:
         """Return the bytes of a result."""
         return (self.folder / "results/smoke" / path).read_bytes()
 
-    def _started(self, *arguments: str) -> subprocess.Popen[str]:
-        ours = f"{Path(sys.executable).parent}{os.pathsep}{self.cluster.environment()['PATH']}"
+    def _told(self) -> dict[str, str]:
+        """What jobs are told: the GPUs are pretended, so that one that is given one computes on the CPU."""
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        # the GPUs are pretended: a job that is given one computes on the CPU
-        environment = self.cluster.environment(PYTHONPATH=str(self.folder), HKD_DEVICE="auto", **threads)
+        slurm = str(self.cluster.folder / "slurm.conf")
+        return {"PYTHONPATH": str(self.folder), "HKD_DEVICE": "auto", "SLURM_CONF": slurm, **threads}
+
+    def _started(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = self.cluster.environment(**self._told())
+        ours = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         environment["PATH"] = f"{self.cluster.folder}/bin{os.pathsep}{ours}"
-        command = [sys.executable, "-m", "snakemake", "--configfile", "configs/benchmarks/smoke.yaml", *arguments]
+        command = [*ENDS, sys.executable, "-m", "snakemake", "--configfile", "configs/benchmarks/smoke.yaml"]
         pipe, text = subprocess.PIPE, subprocess.STDOUT
-        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=pipe, stderr=text, text=True)
+        return subprocess.Popen(
+            [*command, *arguments], cwd=self.folder, env=environment, stdout=pipe, stderr=text, text=True
+        )
 
     def _finished(self, started: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
         try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -276,8 +279,8 @@ def test_what_is_typed_wrongly_is_one_line_that_names_it(hkd, arguments, expecte
     assert re.search(expected, one_line(err))
 
 
-def test_outside_of_the_checkout_the_folder_is_named(hkd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_where_no_settings_are_the_folder_is_named(hkd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # this process took the settings for those of its folder when it started
     for arguments in (("config", "show", "ecm"), ("show",), ("train", "shapes8", "methods/ecm")):
         code, _, err = hkd(*arguments)
         assert code == 1 and "run it in the folder of the checkout" in one_line(err)
@@ -312,11 +315,11 @@ def test_results_of_an_old_name_are_named_by_the_command_too(hkd, tmp_path):
     assert code == 1 and f"rename the folder to {tmp_path}/shapes16/ambiguity" in one_line(err)
 
 
-def test_superseded_trainings_are_listed_and_restored_by_name(smoke, tmp_path):
+def trained_twice(run: Path) -> None:
+    """A run that was trained by other settings before; Snakemake has just deleted what it declares."""
     from hkd.store.records import Record
     from hkd.store.superseded import keep, set_aside
 
-    run = tmp_path / "results/shapes8/methods/edm/seed0"
     run.mkdir(parents=True)
     for identity in ("old-1", "new-1"):
         set_aside(run, identity)
@@ -324,6 +327,38 @@ def test_superseded_trainings_are_listed_and_restored_by_name(smoke, tmp_path):
         Record("train").write(run / "weights.safetensors", budget={"steps": 9, "train_seconds": 36.0})
         keep(run, [run / "weights.safetensors"], identity)
         (run / "weights.safetensors").unlink()
+
+
+def test_records_are_listed_from_elsewhere_of_results_anywhere_and_of_a_checkout_that_is_read_only(tmp_path, root):
+    checkout, campaign = tmp_path / "read only", tmp_path / "my campaign"
+    for name in ("configs", "hkd"):
+        shutil.copytree(root / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (checkout, *checkout.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    run = campaign / "my results/shapes8/methods/edm/seed0"
+    trained_twice(run)
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def listed(*words: str) -> str:
+        command = [sys.executable, "-m", "hkd", "records", *words]
+        ran = subprocess.run(command, cwd=campaign, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    here = "my results/shapes8/methods/edm/seed0"
+    assert listed("--config", "results=my results").startswith(f"{here}  in place  ")
+    assert listed("my results").startswith(f"{here}  in place  ")
+    (line,) = listed("--superseded", "--config", "results=my results").splitlines()
+    assert line.startswith(f"{here}  ") and listed("--superseded", "my results") == f"{line}\n"
+    name = line.removeprefix(here).split()[0]
+    assert "is in place again" in listed(here, "--restore", name)
+    assert (run / "weights.safetensors").read_text() == "old-1"
+    assert not list(checkout.rglob("*.pyc")) and {path.name for path in checkout.iterdir()} == {"configs", "hkd"}
+
+
+def test_superseded_trainings_are_listed_and_restored_by_name(smoke, tmp_path):
+    run = tmp_path / "results/shapes8/methods/edm/seed0"
+    trained_twice(run)
     code, out, _ = smoke("records", "--superseded")
     assert code == 0 and out.startswith(f"{run}  ") and "9 steps  0.01 CPU-hours  finished" in out
     name = out.split()[1]

@@ -227,7 +227,7 @@ def test_a_dripping_server_is_not_waited_for_beyond_the_time_in_all(tmp_path, mo
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(tmp_path, monkeypatch, serve):
-    pin(monkeypatch, serve(lambda: (time.sleep(each) for each in repeat(0.05, 100))))
+    pin(monkeypatch, serve(lambda: (time.sleep(each) or b"" for each in repeat(0.05, 100))))
     monkeypatch.setattr(download, "PATIENCE", 0.2)
     with pytest.raises(ArtifactError, match="not reachable"):
         module.fetch(["inception"], tmp_path / "weights")

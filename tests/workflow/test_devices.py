@@ -161,7 +161,7 @@ def told(monkeypatch, tmp_path, smoke_plan):
     """Return what the jobs of a machine without a driver are told."""
     monkeypatch.setattr(workflow, "ENVIRONMENTS", tmp_path)
     monkeypatch.setattr(devices, "DRIVER", tmp_path / "none")
-    for name in ("CUDA_VISIBLE_DEVICES", "HKD_DEVICES", "HKD_DEVICE"):
+    for name in ("CUDA_VISIBLE_DEVICES", "HKD_DEVICES", "HKD_DEVICE", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     return lambda gpus, **where: Path(workflow.environment(smoke_plan(gpus=gpus), **where)).read_text()
 
@@ -186,6 +186,29 @@ def test_a_submitted_job_takes_none_of_the_devices_that_its_user_listed(monkeypa
     assert "export HKD_DEVICES" not in file
     left = subprocess.run(["sh", "-c", f'{file}\necho "<$HKD_DEVICES$HKD_GPUS>"'], capture_output=True, text=True)
     assert left.stdout == "<>\n"
+
+
+def test_jobs_that_were_submitted_as_one_group_share_out_the_devices_of_their_allocation(monkeypatch, told):
+    monkeypatch.setenv("HKD_DEVICES", "6,7,8")  # of where they were submitted
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert "export HKD_DEVICES=0,1\nexport HKD_GPUS=1\n" in told(1, remote=True)
+    assert "export HKD_DEVICES" not in told(0, remote=True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert "export HKD_DEVICES" not in told(1, remote=True), "one needs no sharing"
+
+
+def test_two_jobs_of_slurm_may_call_two_devices_by_one_number(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "LOCKS", tmp_path)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    other = devices._opened(tmp_path / "hkd-device-8-0.lock")
+    outside = devices._opened(tmp_path / "hkd-device-0.lock")
+    try:
+        assert devices._locked(other) and devices._locked(outside)
+        assert devices._take_all(["0"], 1), "others hold devices that they call so"
+        assert (tmp_path / "hkd-device-7-0.lock").exists()
+    finally:
+        devices.release()
+        os.close(other), os.close(outside)
 
 
 def test_a_wrong_list_is_refused_when_jobs_are_planned_unless_they_are_submitted(monkeypatch, told):

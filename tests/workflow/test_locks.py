@@ -18,7 +18,8 @@ import pytest
 from hkd import interrupt, owner
 from hkd.interrupt import Interrupted, only_writer
 from hkd.owner import born as _born
-from hkd.workflow import FORGOTTEN, clear_stale_lock
+from hkd.store.refusals import ArtifactError
+from hkd.workflow import FORGOTTEN, _check_own_folder, clear_stale_lock
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +215,13 @@ def test_a_note_that_may_not_be_read_is_of_somebody_who_may_live(locked, dead_pr
     monkeypatch.setattr("builtins.open", refused)
     assert not clear_stale_lock(folder)
     assert locks(folder) == 2 and hidden.exists()
+
+
+def test_a_folder_that_snakemake_cannot_write_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ArtifactError, match=f"^{tmp_path}: of user {owner.user()}, and .*--directory PATH"):
+        _check_own_folder(tmp_path / ".snakemake")
+    assert owner.user(1 << 30) == f"number {1 << 30}"
 
 
 def test_a_folder_of_notes_that_may_not_be_seen_stops_nobody(locked, dead_process, monkeypatch):

@@ -141,6 +141,18 @@ def test_a_dry_run_says_what_it_is_about_to_supersede_and_a_real_one_asks_first(
     assert not (checkout / "results/smoke/shapes8/data").exists(), "no job has run"
 
 
+def test_folders_in_which_no_job_could_write_are_said(smoke_plan, tmp_path, monkeypatch):
+    from hkd.plan.check import unwritable_folders
+
+    (tmp_path / "taken").write_text("")
+    plan = smoke_plan(results=str(tmp_path / "new/results"), figures=str(tmp_path / "taken/figures"))
+    assert unwritable_folders(plan) == [
+        f"{tmp_path}/taken: a file stands where the folder for results should be; move it away"
+    ]
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert unwritable_folders(plan)[0].startswith(f"{tmp_path}: cannot write here; make it writable, or name another")
+
+
 def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsys, monkeypatch):
     from types import SimpleNamespace
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from hkd.report.collect import ReportError, check_seeds, collect, lines_of
 from hkd.store.artifacts import read_json
-from hkd.store.records import check_digest, record_path
+from hkd.store.records import check_digest, read_record, record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.said import LEARNED, Cell
 
@@ -93,6 +93,7 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
             (line,) = lines_of(collect([file.metrics]))
             _belongs(line, dataset, run, nfe, file)
             about = _record(file.weights)
+            _same_weights(file, about)
         except ArtifactError as error:
             refused.append(str(error))
             continue
@@ -167,6 +168,19 @@ def _record(weights: Path) -> Mapping[str, Any]:
     if not isinstance(found, Mapping) or not isinstance(found.get("settings", {}), Mapping):
         raise ReportError(f"{record_path(weights)}: no record of a training; train the run again")
     return found
+
+
+def _same_weights(file: RunFile, about: Mapping[str, Any]) -> None:
+    """Refuse weights that the metrics were not measured of: their record would tell of another training."""
+    if not about or file.given or not record_path(file.metrics).exists():
+        return
+    inputs = read_record(file.metrics, "metrics")["inputs"]
+    measured = {digest for path, digest in inputs.items() if Path(path).name == file.weights.name}
+    if measured and about["sha256"] not in measured:
+        raise ReportError(
+            f"{file.weights}: its record is of other weights than {file.metrics} was measured of; "
+            "bring back those weights and their record, or measure these again"
+        )
 
 
 def _settings(about: Mapping[str, Any]) -> Mapping[str, Any]:

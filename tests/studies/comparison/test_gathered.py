@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hkd.store.records import record_path
+from hkd.store.records import Record, record_path
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.gathered import RunFile, numbers, of_cell, of_run
 from hkd.studies.comparison.said import Cell
@@ -100,3 +100,20 @@ def test_a_record_that_is_none_is_refused(tree, content):
     record_path(weights).write_text(content)
     found = of_run([RunFile(0, path, weights)], "shapes16", "methods/kd", 1)
     assert len(found.lines) + len(found.refused) == 1 and all("\n" not in text for text in found.refused)
+
+
+def test_the_record_of_other_weights_tells_nothing_of_a_score(tree):
+    """Copied from another run, it would judge a number by another training."""
+    made = tree("embedded")
+    (path,) = made.plant("methods/kd", 1, [54.0])
+    made.trained("methods/kd", 0)
+    weights = Path(made.plan.layout.run("shapes16", "methods/kd", 0).weights)
+    Record("metrics", inputs=[weights]).write(path)
+    file = RunFile(0, path, weights)
+    assert of_run([file], "shapes16", "methods/kd", 1).lines
+    weights.write_text("another")
+    Record("train", {}).write(weights, checkpoint="last")
+    (refused,) = of_run([file], "shapes16", "methods/kd", 1).refused
+    assert refused.startswith(f"{weights}: its record is of other weights than {path}")
+    given = RunFile(0, path, weights, given=True)
+    assert of_run([given], "shapes16", "methods/kd", 1).lines

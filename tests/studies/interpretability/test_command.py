@@ -39,6 +39,8 @@ def stored(results: Path, run: str, file: str, seed: int = 0) -> Path:
     return results / f"shapes8/{run}/seed{seed}/{file}"
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_whole_study_from_finished_runs_to_figures(hkd, results, tmp_path, study_plan):
     study = settings(study_plan)
     for seed in ("0", "1"):
