@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hkd.plan.bill import counted_runs, feature_operations
+from hkd.plan.bill import counted_runs
 from hkd.plan.counted import Counts, keep, known, name_of
 from hkd.plan.graph import Graph
+from hkd.plan.passes import feature_operations
 from hkd.plan.runs import Plan
 from hkd.plan.speed import Speed, of_card, of_probe
 from hkd.settings.origins import ConfigError

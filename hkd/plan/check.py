@@ -68,7 +68,7 @@ def absent_files(plan: Plan, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> l
         lines += _absent_images(plan, dataset)
     lines += absent_graders(plan, _datasets(asked, "reference", "features"))
     for dataset in _datasets(asked, "reference"):
-        lines += _absent_statistics(plan, dataset)
+        lines += _unusable_statistics(plan, dataset)
     return list(dict.fromkeys(lines))
 
 
@@ -88,11 +88,17 @@ def _absent_images(plan: Plan, dataset: str) -> list[str]:
     return []
 
 
-def _absent_statistics(plan: Plan, dataset: str) -> list[str]:
+def _unusable_statistics(plan: Plan, dataset: str) -> list[str]:
     known = plan.benchmark.statistics.get(dataset)
-    if known is None or os.path.exists(known.path):
+    if known is None:
         return []
-    return [f"{known.path}: the published statistics of {dataset} are absent; put them there, or take the key out"]
+    if not os.path.exists(known.path):
+        return [f"{known.path}: the published statistics of {dataset} are absent; put them there, or take the key out"]
+    try:
+        published.check_statistics(Path(known.path), known.sha256)
+    except ArtifactError as error:
+        return [str(error)]
+    return []
 
 
 def check_settings(plan: Plan) -> Plan:

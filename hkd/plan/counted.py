@@ -6,7 +6,6 @@ distance, the teacher's network and the images' shape. `hkd plan` counts what is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -26,7 +25,6 @@ FILE = "counted.json"
 CLASSES = 10  # choice: of conditional networks, which the plan knows nothing of; an embedding of classes costs nothing
 MAX_BYTES = 4 << 20
 ADAPTIVE = 127  # source: Liu, Gong and Liu (2023), Table 1: mean evaluations of RK45 for the 1-flow; not counted here
-SLOWEST = 18e12  # choice: operations a second of a V100 in EDM's official training, counted as here
 NO_COST = ("total_steps", "stage_steps", "lambda1_law", "lambda2", "augment")
 
 
@@ -106,17 +104,6 @@ def evaluations(spec: TrajectorySet) -> int:
         return ADAPTIVE
     assert spec.steps
     return 2 * spec.steps - 1 if spec.solver == "heun" else spec.steps
-
-
-def minutes(plan: Plan, dataset: str, method: str, evaluations: float, least: int) -> int:
-    """Return the minutes that a job asks for so many evaluations of a run's network on a GPU, and at least `least`.
-
-    Where nothing is counted, and on a CPU, `least` has to do.
-    """
-    if not plan.gpus or plan.dataset(dataset).data.resolution is None:
-        return least
-    counts = _read(plan.configs / FILE).get(name_of(plan, dataset, method))
-    return max(least, math.ceil(evaluations * counts.forward / SLOWEST / 60)) if counts else least
 
 
 @cache

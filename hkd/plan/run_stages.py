@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from hkd.nets.presets import PRESETS
-from hkd.plan.counted import evaluations, minutes
+from hkd.plan.asked import evaluating, training
+from hkd.plan.counted import evaluations
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import NOT_TRAINING, Run
@@ -49,7 +50,7 @@ def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
 def _shard_minutes(plan: Plan, dataset: str, trajectories: str) -> int:
     spec = plan.trajectory_set(dataset, trajectories)
     each = evaluations(spec) * spec.count / spec.shards
-    return minutes(plan, dataset, named_base(spec.teacher)[0], each, least=240)
+    return evaluating(plan, dataset, named_base(spec.teacher)[0], each, least=240)
 
 
 def _set_settings(plan: Plan, dataset: str, trajectories: str) -> dict[str, Any]:
@@ -88,8 +89,7 @@ def _train_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, s
 
 def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
     run = plan.run(dataset, method)
-    gpu = plan.processes(run) if plan.gpus else 0
-    needs = Needs(gpu=gpu, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
+    needs = training(plan, dataset, method)
     settings = _training_settings(plan, run)
     # the network must still be built to read given weights, and the parameters still steer the sampler
     kept = {"network": settings["network"], "params": settings["params"]}
@@ -158,7 +158,7 @@ def _sample_files(
 def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str, weights: str = "ema") -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
     raw = weights == "raw"
-    asked = minutes(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
+    asked = evaluating(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
     return Definition(
         inputs={"weights": files.raw if raw else files.weights, "config": files.config},
         settings=sampling_settings(run) | ({"weights": weights} if raw else {}),

@@ -48,10 +48,12 @@ class Table(Section):
 class PublishedStatistics(Section):
     """Statistics of reference images that others have published: an .npz with mu and sigma, and whose layout it has.
 
-    `within`: the largest Fréchet distance of our own reference from it; beyond, one of the two is of something else.
+    `sha256`: the digest that the file must have. `within`: the largest Fréchet distance of our own reference from it;
+    beyond, one of the two is of something else.
     """
 
     path: FilePath
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     layout: Literal["edm", "ttur", "adm", "clean-fid"] | None = None
     within: Annotated[float, Field(gt=0, le=1e6)]
 

@@ -201,7 +201,11 @@ class Sampling(Section):
 
 
 class Resources(Section):
-    """What a training job asks of the machine; not part of what it computes. `gpus`: the most that it can use."""
+    """What a training job asks of the machine at most; not part of what it computes.
+
+    It asks for less where its counts say so (`hkd.plan.asked`), and for more memory when it is tried again. `gpus`: the
+    most that it can use.
+    """
 
     mem_mb: Annotated[int, Field(gt=0, le=1_000_000_000)]
     minutes: Annotated[int, Field(gt=0, le=1_000_000)]

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hkd.experiment.counting import META, counts, feature_cost, one_image, stand_in, zeros
-from hkd.plan.bill import feature_operations
+from hkd.plan.passes import feature_operations
 from hkd.training.costs import step_cost
 
 CPU = torch.device("cpu")

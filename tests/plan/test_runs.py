@@ -6,6 +6,7 @@ import dataclasses
 import re
 from copy import deepcopy
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -636,6 +637,12 @@ def test_absent_images_and_networks_are_said_before_anything_runs(tmp_path, monk
     Path("data/cifar-10-python.tar.gz").touch()
     Path("cifar10-32x32.npz").touch()
     assert absent_files(plan, jobs) == [network]
+    known["cifar10"]["sha256"] = "0" * 64
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"statistics": known}, CONFIGS)
+    assert absent_files(plan, jobs)[1:] == [
+        f"cifar10-32x32.npz: sha256 is {sha256(b'').hexdigest()}, and the benchmark pins {'0' * 64}; put the right "
+        "file there"
+    ]
     own = Plan.load(str(CONFIGS / "benchmarks/own.yaml"), {}, CONFIGS)
     (line,) = absent_files(own, [("prepare", {"dataset": "images"})])
     assert line.startswith("data set 'images' needs its images: ")
@@ -653,6 +660,13 @@ def test_published_statistics_make_the_reference_again_and_nothing_else(tmp_path
     assert digests[0] != digests[1]
     file.write_bytes(b"others")
     assert REFERENCE.work(plan(path=str(file), within=0.1), dataset="shapes16").digest != digests[1]
+    pinned = plan(path=str(file), within=0.1, sha256=sha256(b"others").hexdigest())
+    assert (
+        REFERENCE.work(pinned, dataset="shapes16").digest
+        == REFERENCE.work(plan(path=str(file), within=0.1), dataset="shapes16").digest
+    ), "a pin is of what the file holds, which counts already"
+    with pytest.raises(ConfigError, match=r"statistics\.shapes16\.sha256 = 'abc'"):
+        plan(path=str(file), within=0.1, sha256="abc")
     values = {"dataset": "shapes16", "method": "methods/hkd", "seed": 0, "nfe": 1}
     assert FEATURES.work(before, **values).digest == FEATURES.work(after, **values).digest
     with pytest.raises(ConfigError, match=r"statistics.shape16: there is no 'shape16'. Did you mean 'shapes16'"):
