@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from hkd import interrupt
 from hkd.methods.evaluations import EvaluationCounter, networks
+from hkd.store.refusals import of_memory
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.costs import images_that_fit, step_cost
 from hkd.training.journal import Journal
@@ -145,10 +146,12 @@ def fitted(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Con
     method, size = trainer.method, trainer.settings.batch
     if conduct.micro_batch or trainer.device.type == "cpu" or method.whole_batch or not method.trains or size == 1:
         return conduct
-    few, more = batches(0, slice(0, 1)), batches(0, slice(0, 2))
     try:
+        few, more = batches(0, slice(0, 1)), batches(0, slice(0, 2))
         cost = step_cost(method, few, more, draws=trainer.settings.draws)
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
         return replace(conduct, micro_batch=1)
     torch.cuda.empty_cache()
     trainer.flops = cost.flops
@@ -170,7 +173,7 @@ def _division(trainer: Trainer, conduct: Conduct, title: str) -> Division:
         return Division(size, conduct.micro_batch, ranks.rank, ranks.size)
     if ranks.size > 1:
         raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
-    return Division(size)
+    return Division(size, together=True)
 
 
 def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:
