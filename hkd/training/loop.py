@@ -122,7 +122,7 @@ def train(
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones | None, title: str) -> None:
     """Load the newest checkpoint, if there is one that can be gone on from."""
-    found = checkpoints.load()
+    found = checkpoints.load(trainer.settings.steps)
     to = sys.stderr if trainer.ranks.first else io.StringIO()  # all find the same, one says so
     for reason in checkpoints.passed_over:
         print(f"checkpoint passed over: {reason}", file=to)
