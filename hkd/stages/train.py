@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -74,6 +75,7 @@ def train(
             _adopt(plan, work, dataset, method, seed, names)
         return
     job.start_together(processes or plan.processes(plan.run(dataset, method)), device)
+    from hkd.experiment.costing import step_operations
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 
@@ -90,6 +92,8 @@ def train(
         with ranks.joined(to), requeued(folder / "checkpoints") if ranks.first else nullcontext():
             if ranks.first:
                 _set_aside(plan, folder, names, dataset, method)
+                flops = step_operations(plan, dataset, method, count=to.type != "cpu")
+                conduct = replace(conduct, flops=flops)
             ranks.wait()  # until what others made is out of the way
             _train(plan, work, dataset, method, seed, names, to, conduct, ranks)
 

@@ -39,12 +39,14 @@ class Conduct:
             CPU the whole batch.
         log_every: steps between two lines of history.jsonl; by default a twentieth of the training, 500 at most.
         events: folder for TensorBoard's events, if they are wanted.
+        flops: operations of a step for one image, where they are known.
     """
 
     checkpoint_seconds: float = 600.0
     micro_batch: int | None = None
     log_every: int | None = None
     events: Path | None = None
+    flops: float | None = None
 
 
 AS_USUAL = Conduct()

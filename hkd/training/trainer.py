@@ -37,6 +37,7 @@ class Trainer:
         asked_to_stop: whether this process or another was asked to stop before the latest step was made.
         state_is_due: set by who saves states; asked_to_save: whether that was so of any process before the latest step.
         flops: operations of a step for one image, where they were counted.
+        peak: what the device can do at most (FLOP/s) in the precision of this training, where that is known.
         remarks: lines about steps that are not finite, until whoever logs takes them.
     """
 
@@ -57,6 +58,7 @@ class Trainer:
         self.remarks: list[str] = []
         self.asked_to_stop = self.asked_to_save = self.state_is_due = False
         self.flops: float | None = None
+        self.peak: float | None = None
         self._apart = False
         self._recent: list[dict[str, float]] = []
         self._pending: list[tuple[int, dict[str, Tensor | float]]] = []
