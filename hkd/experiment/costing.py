@@ -57,6 +57,20 @@ class Counted:
         return feature_operations(self._plan, dataset, role)
 
 
+def step_operations(plan: Plan, dataset: str, method: str, *, count: bool) -> float | None:
+    """Return the operations of a run's training step for one image, as they are kept or counted; None of neither.
+
+    Args:
+        count: whether what is not kept is counted, which takes a moment.
+    """
+    try:
+        kept = known(plan.configs).get(name_of(plan, dataset, method))
+        found = importlib.import_module(COUNTING).counts(plan, dataset, method) if count and kept is None else kept
+    except ConfigError:  # of images whose size no setting says
+        return None
+    return found.step if found else None
+
+
 def speed_of(
     plan: Plan, counted: Counted, *, card: str | None, mfu: float | None, probe: bool, probe_file: Path | None
 ) -> Speed:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hkd.accelerators import peak
 from hkd.data.image_set import ImageShape, image_shape
 from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
@@ -99,6 +100,9 @@ def train_run(
         narrow(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code, ranks=ranks)
+    trainer.flops = conduct.flops
+    if to.type == "cuda":
+        trainer.peak = peak(torch.cuda.get_device_name(to), compute.precision)
     conduct = fitted(trainer, feed, conduct, title)
     if compute.compile:
         compile_networks(built)

@@ -8,6 +8,7 @@ from typing import Any
 from hkd.nets.presets import PRESETS
 from hkd.plan.asked import evaluating, training
 from hkd.plan.counted import evaluations
+from hkd.plan.lengths import bound
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import NOT_TRAINING, Run
@@ -105,7 +106,12 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         code=("hkd.experiment.train", *run_code(plan, dataset, method), *perceptual),
         needs=needs,
         follows_code=plan.benchmark.reruns == "code",
+        on_the_way=None if bound(run) else {**settings, "training": _but_steps(settings["training"])},
     )
+
+
+def _but_steps(training: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in training.items() if key != "steps"}
 
 
 def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:

@@ -328,6 +328,35 @@ def test_results_of_an_old_name_are_named_by_the_command_too(hkd, tmp_path):
     assert code == 1 and f"rename the folder to {tmp_path}/shapes16/ambiguity" in one_line(err)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
+def test_more_steps_go_on_from_fewer_on_the_command_line_or_a_line_says_why_not(hkd, tmp_path):
+    def trained(results: str, steps: int, schedule: str = "constant") -> str:
+        options = [f"results={tmp_path / results}", f"set.training.steps={steps}"]
+        options += ["set.training.warmup_steps=1", f"set.training.schedule={schedule}"]
+        told = ""
+        for command in (("prepare", "shapes8", "train"), ("train", "shapes8", "methods/edm")):
+            changes = [word for option in options for word in ("--config", option)]
+            code, _, err = hkd(*command, "--benchmark", "configs/benchmarks/smoke.yaml", *changes)
+            told += err
+            assert code == 0, err
+        return told
+
+    def weights(results: str):
+        return load_weights(tmp_path / results / "shapes8/methods/edm/seed0/weights.safetensors")
+
+    trained("raised", 2)
+    told = trained("raised", 4)
+    assert "going on from step 2" in told and "lies in" in told and "begins anew" not in told
+    trained("whole", 4)
+    expected = weights("whole")
+    assert all(torch.equal(value, expected[key]) for key, value in weights("raised").items())
+    assert "going on" not in trained("raised", 3), "nor is a longer training's state the end of a shorter one"
+    trained("falls", 2, "cosine")
+    told = trained("falls", 4, "cosine")
+    assert "a longer training begins anew too, because of training.schedule cosine" in told and "going on" not in told
+
+
 def trained_twice(run: Path) -> None:
     """A run that was trained by other settings before; Snakemake has just deleted what it declares."""
     from hkd.store.records import Record
