@@ -80,13 +80,11 @@ def _command() -> int:
         show = getattr(error, "show", None)
         show() if show else print(f"hkd: {error}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
-    except (ValueError, RuntimeError) as error:
-        if _of_device(error):
-            first = str(error).partition("\n")[0]
-            return _tell(
-                f"the device failed: {first}; look at nvidia-smi, the same command goes on from here", TRY_AGAIN
-            )
-        if not isinstance(error, _spoken()):
+    except (ValueError, RuntimeError, MemoryError) as error:
+        spoken = isinstance(error, _spoken())
+        if not spoken and (said := _of_machine(error)):
+            return _tell(f"{said}; the same command goes on from here", TRY_AGAIN)
+        if not spoken:
             raise
         from hkd.store.refusals import Refused
 
@@ -103,9 +101,16 @@ def _command() -> int:
         return _tell(str(refused), TRY_AGAIN)
 
 
-def _of_device(error: Exception) -> bool:
-    """Whether a GPU failed or has no memory left, as torch says it."""
-    return type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or str(error).startswith("CUDA error")
+def _of_machine(error: Exception) -> str | None:
+    """Return what failed if a GPU did, or if it or this machine has no memory left, as torch says it."""
+    from hkd.store.refusals import of_memory
+
+    first = str(error).partition("\n")[0] or type(error).__name__
+    if of_memory(error):
+        return f"out of memory: {first}; end what else uses it (nvidia-smi, top), or ask for less at a time"
+    if type(error).__name__ == "AcceleratorError" or first.startswith("CUDA error"):
+        return f"the device failed: {first}; look at nvidia-smi"
+    return None
 
 
 def _tell(message: str, code: int = HOPELESS) -> int:

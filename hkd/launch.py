@@ -13,9 +13,10 @@ from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
 from hkd.plan.check import absent_files, unwritable_folders
 from hkd.plan.runs import Plan
-from hkd.plan.stages import STAGES
+from hkd.plan.stages import STAGES, TRAIN
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
 from hkd.settings.origins import ConfigError
+from hkd.store.paths import METHOD
 from hkd.store.refusals import ArtifactError
 
 FOLDER = Path(".snakemake")
@@ -44,7 +45,7 @@ def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
         check_requests(workflow)
         if lines := [*unwritable_folders(plan), *_absent(workflow, plan, modifier)]:
             raise ArtifactError("; ".join(lines))
-        found = _superseded(workflow, modifier)
+        found = _superseded(workflow, plan, modifier)
         check_replacing(plan, found.certain)
     except (ConfigError, ArtifactError) as error:
         raise WorkflowError(str(error)) from None
@@ -78,7 +79,7 @@ def _after_dry_run(workflow: Any, plan: Plan, modifier: Any, folder: str) -> Non
             print(f"{left.line()}; a real run awaits or cancels them (--config leftovers=cancel)", file=sys.stderr)
         for line in [*unwritable_folders(plan), *_absent(workflow, plan, modifier)]:
             print(f"a real run stops here: {line}", file=sys.stderr)
-        found = _superseded(workflow, modifier)
+        found = _superseded(workflow, plan, modifier)
         if line := found.line():
             print(line, file=sys.stderr)
         check_replacing(plan, found.certain)
@@ -93,9 +94,20 @@ def _absent(workflow: Any, plan: Plan, modifier: Any) -> list[str]:
     return absent_files(plan, [(own[job.rule.name], job.wildcards_dict) for job in jobs])
 
 
-def _superseded(workflow: Any, modifier: Any) -> Superseded:
+def _superseded(workflow: Any, plan: Plan, modifier: Any) -> Superseded:
     jobs = [job for job in _own_jobs(workflow, modifier) if hasattr(job.params, "digest")]
-    return superseded_by([Job(list(job.input), list(job.output), job.params.digest) for job in jobs])
+    trains = modifier.modify_rulename(TRAIN.name)
+    return superseded_by([_described(plan, job, trains=job.rule.name == trains) for job in jobs])
+
+
+def _described(plan: Plan, job: Any, *, trains: bool) -> Job:
+    found = Job(list(job.input), list(job.output), job.params.digest)
+    if not trains:
+        return found
+    values = job.wildcards_dict
+    dataset, method = values["dataset"], METHOD.format(group=values["group"], method=values["method"])
+    work = TRAIN.work(plan, dataset=dataset, method=method, seed=values["seed"])
+    return found._replace(states=work.states_digest, steps=plan.run(dataset, method).training.steps)
 
 
 def _own_jobs(workflow: Any, modifier: Any) -> list[Any]:

@@ -58,10 +58,11 @@ def _signal(running: Sequence[subprocess.Popen[bytes]], number: int) -> None:
 
 def _code(codes: Sequence[int]) -> int:
     """Return the code of several processes: that of the first failure that is no consequence of another, or 0."""
-    refused = [75 if code < 0 else code for code in codes if code]
-    # a process that loses another ends in a traceback, 70: the other one knows why
-    known = [code for code in refused if code != 70]
-    return (known or refused or [0])[0]
+    # a process that loses another leaves with 75, or at worst with a traceback, 70: the other one knows why
+    known = [code for code in codes if code > 0 and code not in (70, 75)]
+    if known or not any(codes):
+        return (known or [0])[0]
+    return 70 if 70 in codes and min(codes) >= 0 else 75
 
 
 def _free_port() -> int:

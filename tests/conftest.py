@@ -23,6 +23,7 @@ from hkd.experiment import build as experiment
 from hkd.experiment import finished
 from hkd.experiment.feed import batches
 from hkd.experiment.networks import feature_network
+from hkd.experiment.perceptual import grader
 from hkd.experiment.record import run_document
 from hkd.methods.distances import PerceptualDistance
 from hkd.nets.cnn import FeatureCNN
@@ -213,7 +214,7 @@ def trajectories_with_classes(
 def parts(teacher: Path, perceptual: Path) -> experiment.Parts:
     """The finished stages that any method may start from."""
     network = feature_network(perceptual)
-    return finished.parts(teacher, teacher, PerceptualDistance(network, network.maps))
+    return finished.parts(teacher, teacher, PerceptualDistance(network, network.maps), grader(perceptual))
 
 
 @pytest.fixture(scope="session")
@@ -225,6 +226,7 @@ def build(parts: experiment.Parts) -> Callable[..., Any]:
             init=parts.init if run.init else None,
             teacher=parts.teacher if run.teacher else None,
             distance=parts.distance if run.perceptual else None,
+            grader=parts.grader,
         )
         return experiment.method(run, SHAPE, seed=seed, parts=chosen)
 

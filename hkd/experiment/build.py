@@ -27,11 +27,13 @@ class Parts:
         init: weights of the student before training, by the names of its network.
         teacher: frozen network that is learned from.
         distance: perceptual distance of the loss.
+        grader: the network that grades, of a control that is trained on the score.
     """
 
     init: Mapping[str, Tensor] | None = None
     teacher: nn.Module | None = None
     distance: nn.Module | None = None
+    grader: nn.Module | None = None
 
 
 def network(run: Run, shape: ImageShape, seed: int) -> nn.Module:
@@ -71,6 +73,7 @@ def method(run: Run, shape: ImageShape, *, seed: int, parts: Parts | None) -> Me
     given: dict[str, Any] = {"student": network(run, shape, seed), "total_steps": run.training.steps}
     given["teacher"] = parts.teacher if parts and parts.teacher is not None else nn.Module()
     given["distance"] = parts.distance if parts else None
+    given["grader"] = parts.grader if parts else None
     try:
         built: Method = _imported(run.target)(**arguments(run.target, run.params, given))
     except ValueError as error:

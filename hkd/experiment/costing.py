@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hkd.plan.bill import counted_runs, feature_operations
+from hkd.plan.bill import counted_runs
 from hkd.plan.counted import Counts, keep, known, name_of
 from hkd.plan.graph import Graph
+from hkd.plan.passes import feature_operations
 from hkd.plan.runs import Plan
 from hkd.plan.speed import Speed, of_card, of_probe
 from hkd.settings.origins import ConfigError
@@ -54,6 +55,20 @@ class Counted:
     def features(self, dataset: str, role: str) -> float:
         """Return the operations of an image's way through a feature network that is trained here."""
         return feature_operations(self._plan, dataset, role)
+
+
+def step_operations(plan: Plan, dataset: str, method: str, *, count: bool) -> float | None:
+    """Return the operations of a run's training step for one image, as they are kept or counted; None of neither.
+
+    Args:
+        count: whether what is not kept is counted, which takes a moment.
+    """
+    try:
+        kept = known(plan.configs).get(name_of(plan, dataset, method))
+        found = importlib.import_module(COUNTING).counts(plan, dataset, method) if count and kept is None else kept
+    except ConfigError:  # of images whose size no setting says
+        return None
+    return found.step if found else None
 
 
 def speed_of(

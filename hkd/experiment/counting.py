@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,13 +18,14 @@ from hkd.data.trajectories import TrajectoryBatch, state_scales
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment.build import Parts, method
 from hkd.methods.base import Method
-from hkd.methods.distances import LPIPS, PerceptualDistance
+from hkd.methods.distances import LPIPS, FeatureVectors, PerceptualDistance
 from hkd.methods.evaluations import networks
 from hkd.nets.cnn import FeatureCNN
 from hkd.plan.counted import CLASSES, Counts, resolution
 from hkd.plan.runs import Plan
 from hkd.seeding import ImageStreams
 from hkd.settings.sections import Run
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store.published import BACKBONES
 from hkd.training.costs import Cost, step_cost
 
@@ -70,7 +72,7 @@ def stand_in(plan: Plan, dataset: str, name: str, on: torch.device) -> tuple[Met
         if run.teacher:
             teacher = method(plan.run(dataset, run.teacher), shape, seed=0, parts=None).get_submodule("student")
         distance = _distance(plan, dataset, run).to(on) if run.perceptual else None
-        return method(run, shape, seed=0, parts=Parts(None, teacher, distance)), shape
+        return method(run, shape, seed=0, parts=Parts(None, teacher, distance, _grader(plan, dataset, run))), shape
 
 
 def feature_cost(plan: Plan, dataset: str, role: str) -> float:
@@ -84,6 +86,15 @@ def feature_cost(plan: Plan, dataset: str, role: str) -> float:
 def _feature_network(plan: Plan, dataset: str, role: str) -> FeatureCNN:
     own = plan.extractor(dataset, role)
     return FeatureCNN(own.width, round(resolution(plan, dataset) * own.image_size_factor), {"x": 1}, 0, own.features)
+
+
+def _grader(plan: Plan, dataset: str, run: Run) -> FeatureVectors | None:
+    """Return a stand-in of the network that grades, of a run that is trained on it."""
+    if not asks_for_the_grader(run.target):
+        return None
+    network = _feature_network(plan, dataset, "metric")
+    size = (network.image_size, network.image_size)
+    return FeatureVectors(network, network.features, lambda levels: F.interpolate(levels, size, mode="bilinear"))
 
 
 def _distance(plan: Plan, dataset: str, run: Run) -> PerceptualDistance:

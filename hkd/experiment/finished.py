@@ -36,7 +36,7 @@ def load(built: Method, weights: Path) -> None:
         ) from None
 
 
-def parts(init: Path | None = None, teacher: Path | None = None, distance: Any = None) -> Parts:
+def parts(init: Path | None = None, teacher: Path | None = None, distance: Any = None, grader: Any = None) -> Parts:
     """Return what a method starts from, given the weights of the runs that it starts from and learns from."""
     state = base(init).student.state_dict() if init else None
-    return Parts(state, base(teacher).student if teacher else None, distance)
+    return Parts(state, base(teacher).student if teacher else None, distance, grader)

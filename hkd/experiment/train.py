@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hkd.accelerators import peak
 from hkd.data.image_set import ImageShape, image_shape
 from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
@@ -33,7 +34,7 @@ class Sources:
     Attributes:
         images: folder of the prepared images. trajectories: folder of a set.
         init, teacher: weights of the run that it starts from, and of the one that it learns from.
-        distance: the perceptual distance of its loss.
+        distance: the perceptual distance of its loss. grader: the network that grades, where it is trained on that.
     """
 
     images: Path
@@ -41,6 +42,7 @@ class Sources:
     init: Path | None = None
     teacher: Path | None = None
     distance: Any = None
+    grader: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,15 @@ def train_run(
         ArtifactError: a source is absent or damaged.
     """
     shape = image_shape(sources.images)
-    start = parts(sources.init, sources.teacher, sources.distance)
+    start = parts(sources.init, sources.teacher, sources.distance, sources.grader)
     built = method(run, shape, seed=seed, parts=start).to(to)
     if compute.precision == "bf16":
         narrow(built)
     feed = batches(run, images=sources.images, trajectories=sources.trajectories, seed=seed, to=to)
     trainer = Trainer(built, run.training, seed=seed, code=code, ranks=ranks)
+    trainer.flops = conduct.flops
+    if to.type == "cuda":
+        trainer.peak = peak(torch.cuda.get_device_name(to), compute.precision)
     conduct = fitted(trainer, feed, conduct, title)
     if compute.compile:
         compile_networks(built)

@@ -71,8 +71,10 @@ def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
     return figure
 
 
-def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int) -> str:
-    """Return the caption as Markdown: data set, seed, and the source of each row."""
+def caption(
+    rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int, absent: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Return the caption as Markdown: data set, seed, the source of each row, and why which (title, why) are absent."""
     lines = [
         f"Samples on {dataset}, seed {seed}. Each column starts from one noise, the first {columns} of the seed, "
         "not selected; each row is a method at the stated number of network evaluations (NFE). "
@@ -84,6 +86,7 @@ def caption(rows: Sequence[SampleRow], *, columns: int, dataset: str, seed: int)
         steps = "" if row.nfe is None else f", {row.nfe:,} NFE"
         few = "" if row.few is None else f"; FDn of {row.few:,} images"
         lines.append(f"- {row.title}{steps}: {row.checkpoint or 'images of the data set'}{few}")
+    lines += [f"- Not shown: {title}, {why}." for title, why in absent]
     return "\n".join(lines) + "\n"
 
 

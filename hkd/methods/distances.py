@@ -52,6 +52,31 @@ class PerceptualDistance(nn.Module):
         return F.interpolate(images, size=(self.resize, self.resize), mode="bilinear", align_corners=False)
 
 
+class FeatureVectors(nn.Module):
+    """Images in [-1, 1] -> feature vectors (B, D) of a frozen network, which stays in evaluation mode.
+
+    Args:
+        network: it is frozen here.
+        vectors: its own function, so that a copy has that of the copied network: levels of its size -> features.
+        resized: levels in [0, 255] of the images' size -> those of its own.
+    """
+
+    def __init__(
+        self, network: nn.Module, vectors: Callable[[Tensor], Tensor], resized: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self._vectors, self._resized = vectors, resized
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features of images that are cut off at the range of bytes, but not rounded to them."""
+        return self._vectors(self._resized((127.5 * (images + 1)).clamp(0, 255)))
+
+    def train(self, mode: bool = True) -> FeatureVectors:
+        """Stay in evaluation mode: the network is a measuring instrument."""
+        return super().train(False)
+
+
 class LPIPS(PerceptualDistance):
     """LPIPS itself: the learned heads of the `lpips` package on a backbone that is read from a local file.
 

@@ -1,8 +1,8 @@
 """From images to stored features: the passes through extractors, and the numbers that libraries make themselves.
 
 Images are resized once per preprocessing class and pass once through each extractor, which returns all of its layers,
-chunk by chunk. The libraries get the same bytes, all at once. The result is plain arrays, from which `scoring` makes
-numbers without a network.
+chunk by chunk. The libraries get the same bytes in the same chunks. What grows with the number of images is their
+features alone. The result is plain arrays, from which `scoring` makes numbers without a network.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hkd.metrics.features.cache import FeatureCache, feature_chunks
+from hkd.metrics.features.cache import FeatureCache, feature_chunks, spans
 from hkd.metrics.features.extract import Extractor
 from hkd.metrics.features.inputs import MetricError, check_images, images_digest
 from hkd.metrics.features.libraries import LIBRARIES, Library
@@ -180,10 +181,10 @@ def check_name(extractor: Extractor) -> str:
 def _compared_by_rows(names: Sequence[str]) -> set[str]:
     """Return the views of which all reference features are kept, which takes memory in proportion to n.
 
-    Kernels, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is always kept:
-    quality bars and curves of training compare further sets with it.
+    Kernels, sorted rows, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is
+    always kept: quality bars and curves of training compare further sets with it.
     """
-    of_rows = {"kid", "subset_kid", *NEIGHBOURS}
+    of_rows = {"kid", "subset_kid", "mind", *NEIGHBOURS}
     items = [(SCORES[name].view, SCORES[_base(name)]) for name in names]
     found = {
         view
@@ -222,15 +223,15 @@ def _place(out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, 
 def _library_features(
     library: Library, images: np.ndarray, extractor: Extractor, cache: FeatureCache | None, batch: int
 ) -> np.ndarray:
-    """Return the features that a library makes in a pass of its own."""
-
-    def make() -> np.ndarray:
-        return library.features(images, extractor, batch=batch)
-
-    if cache is None:
-        return make()
-    package = IMPLEMENTATIONS[library.implementation].package
-    return cache.held(images, extractor, f"{library.key} {versions_of(package)}", make)
+    """Return the features that a library makes in a pass of its own, which sees a chunk of the images at a time."""
+    program = f"{library.key} {versions_of(IMPLEMENTATIONS[library.implementation].package)}"
+    found: dict[str, np.ndarray] = {}
+    for start, stop in spans(len(images), batch):
+        chunk = images[start:stop]
+        make = partial(library.features, chunk, extractor, batch=batch)
+        rows = make() if cache is None else cache.held(chunk, extractor, program, make)
+        _place(found, library.key, start, rows, len(images))
+    return found[library.key]
 
 
 def _libraries(names: Sequence[str]) -> list[str]:

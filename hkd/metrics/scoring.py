@@ -19,6 +19,7 @@ from hkd.metrics.scores.components import PARTS, Components
 from hkd.metrics.scores.frechet import Frechet, frechet_from_features, frechet_from_rows
 from hkd.metrics.scores.inception_score import inception_score
 from hkd.metrics.scores.kid import kid, subset_kid
+from hkd.metrics.scores.mind import describe, mind
 from hkd.metrics.scores.moments import Gaussian, gaussian_of
 from hkd.metrics.scores.precision_recall import precision_recall
 from hkd.metrics.scores.uncertainty import (
@@ -251,6 +252,8 @@ class _Scorer:
             case "subset_kid":
                 known = self._reference[item.view]
                 return subset_kid(rows, known, subset_size=min(1000, len(rows), len(known))).mean
+            case "mind":
+                return mind(rows, self._reference[item.view])
             case "inception_score":
                 return inception_score(rows, splits=min(10, len(rows))).mean
             case "precision" | "recall" | "density" | "coverage":
@@ -288,6 +291,8 @@ def _protocol(item: Score, sample: FeatureSet, reference: FeatureSet, n: int, ra
         fitted = reference.components(item.view)
         extractor = replace(extractor, dim=fitted.dim)
         layer = f"penultimate, on {fitted.dim} principal components of the reference ({fitted.digest()})"
+    if item.kind == "mind":
+        layer = f"penultimate, along {describe(extractor.dim)}, against as many rows of the reference"
     return number_protocol(
         program.name,
         kind,
@@ -308,8 +313,8 @@ def _alike(rows: np.ndarray) -> bool:
 
 def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None, bar: float) -> list[str]:
     """Return the reasons why a number is an estimate only: too few images, or a network that is not proven or weak."""
-    # the full-sample estimator of KID has no bias that more dimensions would add to
-    dim = 0 if SCORES[protocol.score].kind == "kid" else protocol.dim
+    # the full-sample estimator of KID has no bias that more dimensions would add to, and MIND needs no covariance
+    dim = 0 if SCORES[protocol.score].kind in ("kid", "mind") else protocol.dim
     reasons = why_estimate(protocol.n_generated, protocol.n_reference, dim=dim, nominal=nominal)
     used = [facts for facts in sample.extractors.values() if facts.name == protocol.extractor]
     if any(facts.unproven for facts in used):

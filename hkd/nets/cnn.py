@@ -1,7 +1,7 @@
 """A small convolutional network whose features stand in, on small data, for those of a published one.
 
 Two are trained, with different widths and seeds: one is the extractor of the metrics, the other serves the
-perceptual distance, so that no method is graded by the network that trained it.
+perceptual distance, so that no method is graded by the network that trained it, but a control that is marked for it.
 """
 
 from __future__ import annotations

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from hkd.plan.counted import Counts, evaluations, resolution
 from hkd.plan.graph import Graph
+from hkd.plan.passes import seen
 from hkd.plan.runs import HELD_OUT, Plan
-from hkd.plan.scores import OWN, extractor_names, scores
+from hkd.plan.scores import scores
 from hkd.plan.work import Work
-from hkd.settings.columns import SCORES, split_view, views_of
+from hkd.settings.columns import views_of
 from hkd.settings.sections import TrajectorySet
 
-INCEPTION = 11.426e9  # operations of an image's way through Inception, counted on hkd.metrics.features.inception
-# What takes as long at the rate of the networks trained here, 7.8 ms an image on a thread of configs/cpu.yaml: of
-# EfficientNet's own 0.253e9 operations, convolutions of single channels, a CPU makes fewer a second.
-EFFNET = 0.63e9
 SLACK, USED = 1.3, 0.9  # as in hkd.training.costs, which counts on the device itself
 
 CountsOf = Callable[[str, str], Counts]
@@ -130,23 +127,9 @@ class Bill:
 
     def _seen(self, dataset: str, images: int) -> Cost:
         """Return the cost of passing images through every network of a data set's scores, and every library."""
-        names = scores(self._plan, dataset)
-        files = extractor_names(self._plan, dataset)
-        passes: dict[str, set[str]] = {}
-        for view in views_of(names):
-            network, kind, _ = split_view(view)
-            passes.setdefault(network, set()).add(kind)
-        through = {network: float(len(kinds)) for network, kinds in passes.items()}
-        libraries = [name for name in names if SCORES[name].kind == "library"]
-        through["own"] = through.get("own", 0.0) + len(libraries)
-        each = {network: self._network(dataset, files[network]) for network in through}
-        disk = sum(4 * 2048 * images for _ in views_of(names))
-        return Cost({"features": images * sum(through[n] * each[n] for n in through)}, disk)
-
-    def _network(self, dataset: str, name: str) -> float:
-        if name in OWN:
-            return self._trained_network(dataset, name)
-        return EFFNET if "effnet" in name else INCEPTION if "inception" in name else 0.0
+        disk = sum(4 * 2048 * images for _ in views_of(scores(self._plan, dataset)))
+        each = seen(self._plan, dataset, lambda role: self._trained_network(dataset, role))
+        return Cost({"features": images * each}, disk)
 
     def _pixels(self, dataset: str) -> float:
         return 3.0 * resolution(self._plan, dataset) ** 2
@@ -175,17 +158,6 @@ def _owner(work: Work) -> str:
     if "trajectories" in of:
         return f"{of['dataset']}/trajectories/{of['trajectories']}"
     return of.get("dataset", "")
-
-
-def feature_operations(plan: Plan, dataset: str, role: str) -> float:
-    """Return the operations of an image's way through a feature network that is trained here (`hkd.nets.cnn`)."""
-    own = plan.extractor(dataset, role)
-    width, side = own.width, round(resolution(plan, dataset) * own.image_size_factor)
-    # kernel, channels in and out, and how often the side was halved, of every convolution
-    layers = [(3, 3, width, 0), (4, width, 2 * width, 1), (3, 2 * width, 2 * width, 1)]
-    layers += [(4, 2 * width, 4 * width, 2), (3, 4 * width, 4 * width, 2)]
-    convolutions = sum(kernel**2 * a * b * (side // 2**halved) ** 2 for kernel, a, b, halved in layers)
-    return 2.0 * (convolutions + 4 * width * 9 * own.features)
 
 
 def counted_runs(plan: Plan, graph: Graph) -> list[tuple[str, str]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hkd.plan import rows
 from hkd.plan.runs import Plan
-from hkd.plan.scores import published_networks, weights_of
+from hkd.plan.scores import OWN, published_networks, weights_of
 from hkd.settings.benchmark import Table
 from hkd.settings.merge import RUN_GROUPS
 from hkd.settings.names import known_runs
 from hkd.settings.origins import ConfigError, nearest, stems
 from hkd.settings.sections import Run
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store import packaged, published
 from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
@@ -67,7 +68,7 @@ def absent_files(plan: Plan, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> l
         lines += _absent_images(plan, dataset)
     lines += absent_graders(plan, _datasets(asked, "reference", "features"))
     for dataset in _datasets(asked, "reference"):
-        lines += _absent_statistics(plan, dataset)
+        lines += _unusable_statistics(plan, dataset)
     return list(dict.fromkeys(lines))
 
 
@@ -87,11 +88,17 @@ def _absent_images(plan: Plan, dataset: str) -> list[str]:
     return []
 
 
-def _absent_statistics(plan: Plan, dataset: str) -> list[str]:
+def _unusable_statistics(plan: Plan, dataset: str) -> list[str]:
     known = plan.benchmark.statistics.get(dataset)
-    if known is None or os.path.exists(known.path):
+    if known is None:
         return []
-    return [f"{known.path}: the published statistics of {dataset} are absent; put them there, or take the key out"]
+    if not os.path.exists(known.path):
+        return [f"{known.path}: the published statistics of {dataset} are absent; put them there, or take the key out"]
+    try:
+        published.check_statistics(Path(known.path), known.sha256)
+    except ArtifactError as error:
+        return [str(error)]
+    return []
 
 
 def check_settings(plan: Plan) -> Plan:
@@ -123,6 +130,11 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         )
     if run.perceptual and run.perceptual_backbone == "cnn":
         plan.extractor(dataset, "perceptual")
+    if asks_for_the_grader(run.target) and plan.benchmark.extractor not in OWN:
+        raise ConfigError(
+            f"{plan.layers.origin(('extractor',))}: extractor = {plan.benchmark.extractor}: {method} is trained on the "
+            f"network that grades, which must be {' or '.join(OWN)}; choose one of them, or take the row out"
+        )
     graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
     if run.perceptual_backbone in graders:
         where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))
@@ -176,9 +188,10 @@ def _check_released(plan: Plan) -> None:
 def _check_live(plan: Plan, name: str, table: Table) -> None:
     """Refuse rows to be trained beside shipped ones that are no runs, and settings that no row would follow."""
     known = known_runs(plan.configs)
-    for method in table.live:
-        if method not in known:
-            raise ConfigError(f"tables.{name}.live: there is no run '{method}'. {nearest(method, known)}")
+    for key in ("live", "may_diverge"):
+        for method in getattr(table, key):
+            if method not in known:
+                raise ConfigError(f"tables.{name}.{key}: there is no run '{method}'. {nearest(method, known)}")
     taken = {row.method for row in rows.rows(plan, name)}
     trained = {row.method for other in plan.tables for row in rows.rows(plan, other)}
     for own, given in plan.benchmark.methods.items():

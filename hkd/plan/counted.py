@@ -6,7 +6,6 @@ distance, the teacher's network and the images' shape. `hkd plan` counts what is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any
 from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError, digest
 from hkd.settings.sections import Run, TrajectorySet
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store import bounded
 from hkd.store.atomic import write_json
 from hkd.store.lines import reason, shortened
@@ -25,7 +25,6 @@ FILE = "counted.json"
 CLASSES = 10  # choice: of conditional networks, which the plan knows nothing of; an embedding of classes costs nothing
 MAX_BYTES = 4 << 20
 ADAPTIVE = 127  # source: Liu, Gong and Liu (2023), Table 1: mean evaluations of RK45 for the 1-flow; not counted here
-SLOWEST = 18e12  # choice: operations a second of a V100 in EDM's official training, counted as here
 NO_COST = ("total_steps", "stage_steps", "lambda1_law", "lambda2", "augment")
 
 
@@ -66,11 +65,14 @@ def meaning(plan: Plan, dataset: str, method: str) -> list[Any]:
     """Return all that the costs of a run depend on."""
     run = plan.run(dataset, method)
     teacher = meaning_of_network(plan.run(dataset, run.teacher)) if run.teacher else None
-    distance = None
+    distance: list[Any] | None = None
     if run.perceptual:
         own = plan.extractor(dataset, "perceptual") if run.perceptual_backbone == "cnn" else None
         size = [own.width, own.features, own.image_size_factor] if own else None
         distance = [run.perceptual_backbone, run.perceptual_resize, size]
+    if asks_for_the_grader(run.target):
+        grader = plan.extractor(dataset, "metric")
+        distance = ["grader", grader.width, grader.features, grader.image_size_factor]
     params = {key: value for key, value in run.params.items() if key not in NO_COST}
     one_step = 1 in run.sampling.nfe
     kind = run.feed.split("/")[0]
@@ -102,17 +104,6 @@ def evaluations(spec: TrajectorySet) -> int:
         return ADAPTIVE
     assert spec.steps
     return 2 * spec.steps - 1 if spec.solver == "heun" else spec.steps
-
-
-def minutes(plan: Plan, dataset: str, method: str, evaluations: float, least: int) -> int:
-    """Return the minutes that a job asks for so many evaluations of a run's network on a GPU, and at least `least`.
-
-    Where nothing is counted, and on a CPU, `least` has to do.
-    """
-    if not plan.gpus or plan.dataset(dataset).data.resolution is None:
-        return least
-    counts = _read(plan.configs / FILE).get(name_of(plan, dataset, method))
-    return max(least, math.ceil(evaluations * counts.forward / SLOWEST / 60)) if counts else least
 
 
 @cache

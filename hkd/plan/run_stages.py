@@ -6,10 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from hkd.nets.presets import PRESETS
-from hkd.plan.counted import evaluations, minutes
+from hkd.plan.asked import evaluating, training
+from hkd.plan.counted import evaluations
+from hkd.plan.lengths import bound
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import NOT_TRAINING, Run
+from hkd.settings.signatures import asks_for_the_grader
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
@@ -48,7 +51,7 @@ def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
 def _shard_minutes(plan: Plan, dataset: str, trajectories: str) -> int:
     spec = plan.trajectory_set(dataset, trajectories)
     each = evaluations(spec) * spec.count / spec.shards
-    return minutes(plan, dataset, named_base(spec.teacher)[0], each, least=240)
+    return evaluating(plan, dataset, named_base(spec.teacher)[0], each, least=240)
 
 
 def _set_settings(plan: Plan, dataset: str, trajectories: str) -> dict[str, Any]:
@@ -87,8 +90,7 @@ def _train_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, s
 
 def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
     run = plan.run(dataset, method)
-    gpu = plan.processes(run) if plan.gpus else 0
-    needs = Needs(gpu=gpu, mem_mb=run.resources.mem_mb, minutes=run.resources.minutes)
+    needs = training(plan, dataset, method)
     settings = _training_settings(plan, run)
     # the network must still be built to read given weights, and the parameters still steer the sampler
     kept = {"network": settings["network"], "params": settings["params"]}
@@ -97,14 +99,19 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         return Definition({}, {"released": digest, **kept}, needs=needs)
     if shipped := plan.shipped(dataset, method):
         return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
-    perceptual = ("hkd.experiment.perceptual",) if run.perceptual else ()
+    perceptual = ("hkd.experiment.perceptual",) if run.perceptual or asks_for_the_grader(run.target) else ()
     return Definition(
         inputs=_training_inputs(plan, dataset, method),
         settings=settings,
         code=("hkd.experiment.train", *run_code(plan, dataset, method), *perceptual),
         needs=needs,
         follows_code=plan.benchmark.reruns == "code",
+        on_the_way=None if bound(run) else {**settings, "training": _but_steps(settings["training"])},
     )
+
+
+def _but_steps(training: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in training.items() if key != "steps"}
 
 
 def _training_settings(plan: Plan, run: Run) -> dict[str, Any]:
@@ -136,6 +143,8 @@ def _training_inputs(plan: Plan, dataset: str, method: str) -> Inputs:
         found["teacher"] = plan.base_weights(dataset, run.teacher)
     if run.perceptual and run.perceptual_backbone == "cnn":
         found["perceptual"] = plan.layout.extractor(dataset, "perceptual")
+    if asks_for_the_grader(run.target):
+        found["grader"] = plan.layout.extractor(dataset, plan.benchmark.extractor)
     return found
 
 
@@ -155,7 +164,7 @@ def _sample_files(
 def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str, weights: str = "ema") -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
     raw = weights == "raw"
-    asked = minutes(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
+    asked = evaluating(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
     return Definition(
         inputs={"weights": files.raw if raw else files.weights, "config": files.config},
         settings=sampling_settings(run) | ({"weights": weights} if raw else {}),

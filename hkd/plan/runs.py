@@ -235,9 +235,14 @@ class Plan:
         }
 
     def may_diverge(self, method: str) -> bool:
-        """Return whether the divergence of a run, given as group/name, is a result: an arm of a study may."""
+        """Return whether the divergence of a run, given as group/name, is a result.
+
+        That of an arm of a study may be one, and that of a row of which its table says so.
+        """
         group = method.split("/")[0]
-        return group not in (*RUN_GROUPS, SHIPPED) and self.studies[group].results_of_divergence
+        if group in (*RUN_GROUPS, SHIPPED):
+            return any(method in table.may_diverge for table in self.tables.values())
+        return self.studies[group].results_of_divergence
 
     # -- studies -------------------------------------------------------------------------------------------------
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hkd.plan import rows
+from hkd.plan.asked import kernel_minutes, passing, rows_mb
 from hkd.plan.runs import Plan
-from hkd.plan.scores import OWN, common_n, extractor_files, feature_code, features_settings, metrics_settings
+from hkd.plan.scores import common_n, extractor_files, feature_code, features_settings, metrics_settings
 from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.store.content import content
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
-
-DIMENSIONS = 2048  # of Inception's features; the other published networks have fewer
-COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
 
 
 def _reference_files(layout: Layout, dataset: str = DATASET) -> Files:
@@ -23,12 +21,13 @@ def _reference_files(layout: Layout, dataset: str = DATASET) -> Files:
 
 
 def _reference(plan: Plan, dataset: str) -> Definition:
-    images = plan.layout.data(dataset, plan.reference_split(dataset)).manifest
+    images, count = plan.layout.data(dataset, plan.reference_split(dataset)).manifest, _images_of(plan, dataset)
+    asked = passing(plan, dataset, count, least=120)
     return Definition(
         inputs={"images": images, "extractors": extractor_files(plan, dataset)},
         settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
         code=("hkd.data.image_set", *feature_code(plan, dataset)),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000 + _rows_mb(plan, _images_of(plan, dataset)), minutes=120),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000 + rows_mb(plan, count), minutes=asked),
     )
 
 
@@ -38,18 +37,13 @@ def _images_of(plan: Plan, dataset: str) -> int:
     return data.reference or data.count or 0
 
 
-def _rows_mb(plan: Plan, images: int) -> int:
-    """Return the memory (MB) of features of published networks; those of ours have 64 numbers an image."""
-    return 0 if plan.benchmark.extractor in OWN else images * COPIES * 4 * DIMENSIONS // 10**6
-
-
 def _published_statistics(plan: Plan, dataset: str) -> dict[str, Any]:
     """Return what the reference is held against, by its content; empty where a benchmark names no such file."""
     known = plan.benchmark.statistics.get(dataset)
     if known is None:
         return {}
     held = content(known.path, Path(plan.layout.source_memory))
-    return {"statistics": {**known.model_dump(), "path": None, "holds": held}}
+    return {"statistics": {**known.model_dump(exclude={"sha256"}), "path": None, "holds": held}}
 
 
 def _features_files(
@@ -69,7 +63,7 @@ def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int |
         },
         settings=features_settings(plan, dataset),
         code=feature_code(plan, dataset),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000 + _rows_mb(plan, sampled), minutes=60),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + rows_mb(plan, sampled), minutes=passing(plan, dataset, sampled, 60)),
     )
 
 
@@ -82,7 +76,9 @@ def _metrics_files(
 
 def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
     run = plan.layout.run(dataset, method, seed)
-    rows_mb = _rows_mb(plan, plan.run(dataset, method).sampling.n_samples + _images_of(plan, dataset))
+    sampling, against = plan.run(dataset, method).sampling, _images_of(plan, dataset)
+    memory = 8000 + rows_mb(plan, sampling.n_samples + against)
+    asked = kernel_minutes(plan, sampling.n_samples, against, sampling.ranges, least=60)
     return Definition(
         inputs={
             "samples": run.samples(nfe),
@@ -92,7 +88,7 @@ def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | 
         },
         settings=metrics_settings(plan, dataset, method),
         code=("hkd.metrics.scoring", "hkd.metrics.schema"),
-        needs=Needs(mem_mb=8000 + rows_mb, minutes=60),
+        needs=Needs(mem_mb=memory, minutes=asked),
     )
 
 

@@ -72,13 +72,22 @@ def of_card(name: str, compute: Compute, mfu: float | None) -> Speed:
     return Speed(rates, 0.0, f"{name}: {', '.join(said)}; {share:.0%} of the data sheet's peak, {source}", card)
 
 
-def of_thread(configs: Path) -> Speed:
-    """Return the speed of one thread of the CPU that was measured for configs/cpu.yaml.
+def thread(configs: Path) -> Thread:
+    """Return what was measured of one thread of a CPU, in configs/cpu.yaml.
 
     Raises:
         ConfigError: a value of the file is none.
     """
-    found = check(Thread, read_yaml(configs / "cpu.yaml"))
+    return check(Thread, read_yaml(configs / "cpu.yaml"))
+
+
+def of_thread(configs: Path) -> Speed:
+    """Return the speed of that thread.
+
+    Raises:
+        ConfigError: see `thread`.
+    """
+    found = thread(configs)
     rates = found.model_dump(exclude={"startup"})
     return Speed(rates, found.startup, "one thread of the CPU of configs/cpu.yaml")
 

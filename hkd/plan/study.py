@@ -29,6 +29,7 @@ class Study:
         runs: (resolver, data set, name) -> settings of a run that only this study trains.
         results_of_divergence: whether a training of such a run may diverge, and that is its result.
         tables, figures: what `all` makes of it, as names of its parts.
+        within_all: whether it does, in a benchmark; a file that is named is made in any.
         check: refuses settings that no single section can tell to be wrong, before anything runs.
     """
 
@@ -39,6 +40,7 @@ class Study:
     results_of_divergence: bool = False
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
+    within_all: Callable[[Plan], bool] = field(default=lambda plan: True)
     check: Callable[[Plan], Any] = field(default=lambda plan: None)
 
 

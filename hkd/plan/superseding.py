@@ -11,16 +11,22 @@ from hkd.settings.origins import ConfigError
 from hkd.store.history import Training, current, hours_in_words
 from hkd.store.records import identity
 from hkd.store.refusals import ArtifactError
+from hkd.store.superseded import CHECKPOINTS, identities_of_states
 
 KEPT = "they are kept in superseded/ of each run, and `hkd records --superseded` lists them"
 
 
 class Job(NamedTuple):
-    """A job that will run: what it reads and leaves, and the digest of what defines it."""
+    """A job that will run: what it reads and leaves, and the digest of what defines it.
+
+    `states` is the digest of what defines its states on the way, and `steps` how many it makes; of a training alone.
+    """
 
     inputs: Sequence[str]
     outputs: Sequence[str]
     digest: str
+    states: str = ""
+    steps: int = 0
 
 
 class Superseded(NamedTuple):
@@ -40,7 +46,7 @@ class Superseded(NamedTuple):
 
 def superseded_by(jobs: Sequence[Job]) -> Superseded:
     """Return the finished trainings that lie in the folders of the jobs' outputs and are of other settings, code or
-    inputs."""
+    inputs. One that a longer training goes on from is lost to nobody, and none of them."""
     made = {path for job in jobs for path in job.outputs}
     found = Superseded([], [])
     for job in jobs:
@@ -48,11 +54,12 @@ def superseded_by(jobs: Sequence[Job]) -> Superseded:
             there = current(folder)
             if there is None:
                 continue
-            if there.identity.rpartition("-")[0] != job.digest:
+            longer = _named(there.states) == job.states and (there.steps or 0) < job.steps
+            if _named(there.identity) != job.digest and not longer:
                 found.certain.append(there)
             elif made & set(job.inputs):
                 found.possible.append(there)
-            elif _differs(there, job):
+            elif _differs(there, job, longer=longer):
                 found.certain.append(there)
     return found
 
@@ -70,14 +77,36 @@ def check_replacing(plan: Plan, found: Sequence[Training]) -> None:
         )
 
 
-def others(folder: Path, name: str) -> list[Training]:
-    """Return the finished training of a folder if its identity is another."""
+def others(folder: Path, name: str, states: str = "", steps: int = 0) -> list[Training]:
+    """Return the finished training of a folder if its identity is another, and none that goes on to more steps.
+
+    Args:
+        states, steps: name of the states of the training that comes now, and how many steps it makes.
+    """
     there = current(folder)
-    return [there] if there and there.identity != name else []
+    if there is None or there.identity == name or _goes_on(there, states, steps):
+        return []
+    return [there]
 
 
-def _differs(there: Training, job: Job) -> bool:
+def _goes_on(there: Training, states: str, steps: int) -> bool:
+    """Return whether the states of a finished training are there, and those of a longer one too."""
+    return (
+        there.states == states
+        and (there.steps or 0) < steps
+        and states in identities_of_states(there.folder / CHECKPOINTS)
+    )
+
+
+def _named(identity: str) -> str:
+    """Return the digest in an identity, without the inputs."""
+    return identity.rpartition("-")[0]
+
+
+def _differs(there: Training, job: Job, *, longer: bool) -> bool:
     try:
+        if longer:
+            return not _goes_on(there, identity(job.states, job.inputs), job.steps)
         return there.identity != identity(job.digest, job.inputs)
     except (ArtifactError, OSError):  # an input that is not there yet, or damaged: it must be made first
         return True

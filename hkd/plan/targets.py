@@ -33,5 +33,5 @@ def figures(plan: Plan) -> list[Work]:
 def _of_studies(plan: Plan, kind: str) -> Iterator[Work]:
     for study in plan.studies.values():
         parts: dict[str, Stage] = {part.name: part for part in study.parts}
-        for name in getattr(study, kind):
+        for name in getattr(study, kind) if study.within_all(plan) else ():
             yield parts[name].work(plan)

@@ -22,6 +22,7 @@ MADE_BY = {  # the command behind an input of this name
     "extractors": "extractor",
     "extractor": "extractor",
     "perceptual": "extractor",
+    "grader": "extractor",
     "shards": "trajectories",
     "trajectories": "trajectories",
     "init": "train",
@@ -94,6 +95,7 @@ class Definition:
         follows_code: whether a change of the code makes finished results again.
         spare: names of inputs that a command by hand may do without, so that its record need not name them.
         watched: what else makes results again when it changes, but is no setting that a reader could ask for.
+        on_the_way: the settings that states on the way depend on, where these are not all; see `hkd.plan.lengths`.
     """
 
     inputs: Inputs
@@ -103,6 +105,7 @@ class Definition:
     follows_code: bool = True
     spare: tuple[str, ...] = ()
     watched: Any = None
+    on_the_way: Any = None
 
     @cached_property
     def settings_digest(self) -> str:
@@ -165,6 +168,13 @@ class Work:
         """What the workflow compares: another one makes the results again."""
         parts = [self.settings_digest, self.code if self.definition.follows_code else ""]
         return digest(parts if self.definition.watched is None else [*parts, self.definition.watched])
+
+    @cached_property
+    def states_digest(self) -> str:
+        """What names the states on the way to the results: work of another digest may go on from the same ones."""
+        if self.definition.on_the_way is None:
+            return self.digest
+        return digest([digest(self.definition.on_the_way), self.code if self.definition.follows_code else ""])
 
     def check_inputs(self, *names: str) -> Work:
         """Return the work, if everything that it reads is there, or those inputs that are named.

@@ -28,7 +28,7 @@ FACTS = (
     *("extractor", "extractor_digest", "settings_digest", "samples_sha256", "commit"),
 )
 RECORDED = ("device", "wall_seconds", "cpu_seconds", "peak_memory_mib")
-COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "start", "versions", "protocols", "file")
+COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "start", "selected", "versions", "protocols", "file")
 
 
 class ReportError(ArtifactError):
@@ -50,6 +50,24 @@ def collect(paths: Iterable[Path | str]) -> pd.DataFrame:
     lines = [_line(Path(path)) for path in paths]
     _check_repeats(lines)
     return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def without_diverged(paths: Iterable[Path | str]) -> tuple[list[Path], dict[tuple[str, int], str]]:
+    """Return the metrics files that hold scores, and of the others (method, NFE) -> which seeds diverged at which step.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or no JSON.
+    """
+    scored, lost = [], dict[tuple[str, int], list[str]]()
+    for path in map(Path, paths):
+        check_digest(path, "metrics")
+        content = read_json(path, "metrics")
+        if not isinstance(content, Mapping) or content.get("diverged_at") is None:
+            scored.append(path)
+            continue
+        run = _fact(content, "method", path), _fact(content, "nfe", path)
+        lost.setdefault(run, []).append(f"seed {_fact(content, 'seed', path)} at step {content['diverged_at']}")
+    return scored, {run: f"its training diverged: {', '.join(seeds)}" for run, seeds in lost.items()}
 
 
 def records(paths: Iterable[Path | str]) -> pd.DataFrame:
@@ -87,6 +105,12 @@ def other_starts(frame: pd.DataFrame) -> list[tuple[str, str]]:
             text = f"starts from the {start['weights']} weights of {start['base']}, where its source takes the"
             found[line["title"]] = f"{text} {start['source']} ones: the base was given, and has no others"
     return list(found.items())
+
+
+def chosen_by_the_score(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return a remark, as (row, text), on every row that its own score made or chose: it compares with no other."""
+    found = {line["title"]: line["selected"] for line in frame.to_dict("records") if line["selected"]}
+    return [(title, f"selected, and so beside no other row: {why}") for title, why in found.items()]
 
 
 def score(line: Mapping[str, Any], asked: Column, n_common: int | None) -> tuple[float, Mapping[str, Any]]:
@@ -216,7 +240,11 @@ def _line(path: Path) -> dict[str, Any]:
         raise ReportError(f"{path}: codes = {_told(codes)} is no list of texts; run `hkd metrics` again")
     if not isinstance(start, dict) or not all(isinstance(value, str) for value in start.values()):
         raise ReportError(f"{path}: start = {_told(start)} is no start of a training; run `hkd metrics` again")
-    return line | _recorded(path) | {"codes": codes, "start": start, "protocols": dict(protocols), "file": str(path)}
+    selected = content.get("selected", "")
+    if not isinstance(selected, str):
+        raise ReportError(f"{path}: selected = {_told(selected)} is no text; run `hkd metrics` again")
+    facts = {"codes": codes, "start": start, "selected": selected}
+    return line | _recorded(path) | facts | {"protocols": dict(protocols), "file": str(path)}
 
 
 def _recorded(path: Path) -> dict[str, Any]:

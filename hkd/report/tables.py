@@ -50,6 +50,7 @@ def table(
     columns: Sequence[str] = DEFAULT,
     n_common: int | None = None,
     real: Mapping[int, tuple[float, float]] | None = None,
+    diverged: Mapping[tuple[str, int], str] | None = None,
 ) -> pd.DataFrame:
     """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
@@ -61,6 +62,7 @@ def table(
         metrics: lines of `collect`.
         columns: names of `hkd.settings.columns`.
         real: distance (and normalised) of so many real images from the reference, for the rows of anchors.
+        diverged: by run and NFE, what to say in place of numbers of rows whose training diverged for any seed.
         n_common: number of images at which rows are compared; by default the smallest of any row. A row of fewer has
             no numbers.
     Raises:
@@ -83,7 +85,8 @@ def table(
             line |= {"comparable": "no", "why_not": f"printed twice: see the row under {first_category[key]}"}
         else:
             first_category[key] = row.category
-            line |= _measured(row, used, paper, columns, n_common)
+            lost = (diverged or {}).get((row.method or "", row.nfe))
+            line |= {"comparable": "no", "why_not": lost} if lost else _measured(row, used, paper, columns, n_common)
         lines.append(line)
     lines += [_real(n, *distances, _doubt(lines, n)) for n, distances in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
@@ -155,6 +158,8 @@ def _measured(
     first = lines_of(lines)[0]
     budget = {key: _mean(lines[key]) for key in BUDGET}
     reasons = why_not(first | budget, paper, row.fid)
+    if first["selected"]:
+        reasons.insert(0, f"selected: {first['selected']}")
     if below(first, n_common):
         reasons.insert(0, f"{first['n_generated']:,} images, too few for a number")
     whole = {key: None if budget[key] is None else round(budget[key]) for key in BUDGET if key in INTEGERS}

@@ -25,7 +25,8 @@ class Table(Section):
     `run` names the printed rows that this benchmark runs; without it, every row that has a config. The others stay
     visible, without numbers. `columns`: the columns of scores, of those that `hkd.settings.columns` knows. `students`:
     whether rows take shipped weights where the benchmark's `students` says so and the package has them; `live` names
-    those of them that are trained in the run as well, as a row of their own.
+    those of them that are trained in the run as well, as a row of their own. `may_diverge`: runs whose divergence is a
+    result, which the table states in the place of numbers; of any other it ends the workflow.
     """
 
     dataset: str
@@ -36,6 +37,7 @@ class Table(Section):
     columns: tuple[str, ...] = DEFAULT
     students: bool = False
     live: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
+    may_diverge: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
 
     @field_validator("columns")
     @classmethod
@@ -46,10 +48,12 @@ class Table(Section):
 class PublishedStatistics(Section):
     """Statistics of reference images that others have published: an .npz with mu and sigma, and whose layout it has.
 
-    `within`: the largest Fréchet distance of our own reference from it; beyond, one of the two is of something else.
+    `sha256`: the digest that the file must have. `within`: the largest Fréchet distance of our own reference from it;
+    beyond, one of the two is of something else.
     """
 
     path: FilePath
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     layout: Literal["edm", "ttur", "adm", "clean-fid"] | None = None
     within: Annotated[float, Field(gt=0, le=1e6)]
 

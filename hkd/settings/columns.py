@@ -63,6 +63,7 @@ def _distances() -> Iterable[Score]:
 def _others() -> Iterable[Score]:
     yield Score("kid", "KID", "kid", "own_A")
     yield Score("kid_torch_fidelity", "KID as torch-fidelity", "subset_kid", "own_A")
+    yield Score("mind", "MIND", "mind", "own_A")
     yield Score("inception_score", "Classifier score", "inception_score", "own_A_logits")
     for name in ("precision", "recall", "density", "coverage"):
         yield Score(name, name.capitalize(), name, "own_A")
@@ -138,6 +139,7 @@ _NOT_DERIVED = {  # kind of a score: why it has no bootstrap, or is not made at 
     "infinity": "a line through many subsets is not redrawn; its standard error is fid_infinity_error",
     "infinity_error": "it is itself a standard error",
     "subset_kid": "it is a mean over subsets; the spread of the estimator is kid_bootstrap",
+    "mind": "rows drawn twice are ties, which a distance of sorted rows takes for a difference",
 }
 
 

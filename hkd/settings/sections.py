@@ -201,7 +201,11 @@ class Sampling(Section):
 
 
 class Resources(Section):
-    """What a training job asks of the machine; not part of what it computes. `gpus`: the most that it can use."""
+    """What a training job asks of the machine at most; not part of what it computes.
+
+    It asks for less where its counts say so (`hkd.plan.asked`), and for more memory when it is tried again. `gpus`: the
+    most that it can use.
+    """
 
     mem_mb: Annotated[int, Field(gt=0, le=1_000_000_000)]
     minutes: Annotated[int, Field(gt=0, le=1_000_000)]
@@ -209,7 +213,7 @@ class Resources(Section):
 
 
 NOT_TRAINING = ("title", "category", "sampling", "weights_folder", "resources")  # keys that no weight depends on
-PARTS = frozenset({"student", "teacher", "distance", "total_steps"})  # a method is given them beside its `params`
+PARTS = frozenset({"student", "teacher", "distance", "grader", "total_steps"})  # given to a method beside its `params`
 
 
 class Run(Section):

@@ -43,6 +43,15 @@ def constructor_arguments(target: str) -> dict[str, Any]:
     return flat
 
 
+def asks_for_the_grader(target: str) -> bool:
+    """Whether the class `target` takes the network that grades: what it makes is trained on the score.
+
+    Raises:
+        ConfigError: there is no such module or class.
+    """
+    return "grader" in constructor_arguments(target)
+
+
 def grouped_arguments(target: str) -> dict[str, Any]:
     """Return the keyword arguments of the class `target` as they are written, with their types.
 

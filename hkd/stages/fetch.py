@@ -29,13 +29,15 @@ def fetch(
     """Fetch published weights once, and check their digests; jobs themselves never touch the network."""
     from hkd.store.download import fetch as bring
     from hkd.store.download import place
-    from hkd.store.published import WEIGHTS, pinned
+    from hkd.store.published import STATISTICS, WEIGHTS, pinned
 
     entries = [pinned(name) for name in names or []]
     if not names:
         for entry in WEIGHTS.values():
             here = "here" if place(entry, folder).exists() else "absent"
             typer.echo(f"{entry.name:22} {here:7} {entry.filename:42} for {entry.used_for}")
+        for known in STATISTICS.values():
+            typer.echo(f"{known.name:22} unpinned {known.filename:41} for `statistics:`; naming it says how to pin it")
     for entry in entries:
         path = place(entry, folder)
         said = "fetched" if bring(entry, path, local) else "already here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,7 @@ def samples(
     from hkd.plan.rows import row_title
     from hkd.plan.scores import common_n
     from hkd.plan.stages import SAMPLES_FIGURE
-    from hkd.report.collect import collect, lines_of, shown_distance
+    from hkd.report.collect import collect, lines_of, shown_distance, without_diverged
     from hkd.store.artifacts import read_arrays
 
     plan = job.plan(benchmark, config)
@@ -40,8 +41,10 @@ def samples(
     spec, shown = plan.table(table), plan.benchmark.samples_shown
     record = job.record(work)
     rows = []
-    lines = lines_of(collect(work.inputs("metrics")))
-    for path, line in zip(work.inputs("samples"), lines, strict=True):
+    scored, lost = without_diverged(work.inputs("metrics"))
+    pairs = zip(work.inputs("samples"), work.inputs("metrics"), strict=True)
+    drawn = [path for path, metrics in pairs if Path(metrics) in scored]  # of the others there are no images
+    for path, line in zip(drawn, lines_of(collect(scored)), strict=True):
         images = read_arrays(path, "sample")["images"][:shown]
         weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
         title = row_title(plan, spec, line["method"])
@@ -49,7 +52,8 @@ def samples(
         rows.append(
             SampleRow(title, images, nfe=line["nfe"], fdn=fdn, few=few, route=line["route"], checkpoint=weights)
         )
-    text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0)
+    absent = [(row_title(plan, spec, run), why) for (run, _), why in lost.items()]
+    text = caption(rows, columns=shown, dataset=plan.dataset(spec.dataset).title, seed=0, absent=absent)
     job.save_figure(sample_grid(rows, columns=shown), out, text, record)
 
 
@@ -64,14 +68,15 @@ def ablations(
     from hkd.figures.ablations import Bar, ablation_bars, caption
     from hkd.plan.rows import cells
     from hkd.plan.stages import ABLATIONS_FIGURE
-    from hkd.report.collect import collect
+    from hkd.report.collect import collect, without_diverged
 
     plan = job.plan(benchmark, config)
     work = ABLATIONS_FIGURE.work(plan, table=table).expect(expect_digest)
     spec, record = plan.table(table), job.record(work)
     bars = []
     for row, paths in cells(plan, table):
-        values = tuple(collect(paths)["fdn"].tolist()) if paths else ()
+        scored, lost = without_diverged(paths)
+        values = tuple(collect(scored)["fdn"].tolist()) if scored and not lost else ()
         title = plan.title(spec.dataset, row.method) if row.method else row.label
         bars.append(Bar((row.method or row.label).split("/")[-1], title, values, row.fid))
     scale = f"benchmark {plan.benchmark.benchmark}, averaged weights at the end of training"

@@ -49,6 +49,7 @@ def metrics(
         "route": trained["route"],
         "start": trained.get("start"),
         "diverged_at": trained.get("diverged_at"),
+        **({"selected": chosen} if (chosen := trained.get("selected")) else {}),
         "scale": plan.benchmark.scale,
         "data_kind": plan.dataset(dataset).data.kind,
         "budget": {key: trained["budget"][key] for key in BUDGET},

@@ -35,15 +35,15 @@ def table(
     """Write a table as CSV and Markdown from the metrics of its runs."""
     from hkd.plan import rows
     from hkd.plan.stages import TABLE
-    from hkd.report.collect import collect, mixed_codes, other_starts
+    from hkd.report.collect import chosen_by_the_score, collect, mixed_codes, other_starts, without_diverged
     from hkd.report.tables import write
 
     plan = job.plan(benchmark, config)
     work = TABLE.work(plan, table=name).expect(expect_digest)
     record = job.record(work)
     frame, paper = _frame(plan, name), _paper(plan, name)
-    lines = collect(rows.metrics(plan, name))
-    remarks = [*mixed_codes(lines), *other_starts(lines)]
+    lines = collect(without_diverged(rows.metrics(plan, name))[0])
+    remarks = [*mixed_codes(lines), *other_starts(lines), *chosen_by_the_score(lines)]
     verdicts = Path(f"{plan.layout.verdicts(plan.table(name).rows)}.md")
     judged = verdicts if rows.printed(plan, plan.table(name)) else None
     for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=judged):
@@ -106,13 +106,14 @@ def _paper(plan: Plan, name: str) -> Paper:
 def _frame(plan: Plan, name: str) -> pd.DataFrame:
     from hkd.plan import rows
     from hkd.plan.scores import common_n
-    from hkd.report.collect import collect
+    from hkd.report.collect import collect, without_diverged
     from hkd.report.tables import table as build
 
-    lines, columns = collect(rows.metrics(plan, name)), plan.table(name).columns
+    scored, lost = without_diverged(rows.metrics(plan, name))
+    lines, columns = collect(scored), plan.table(name).columns
     found = rows.rows(plan, name)
     n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
-    return build(found, lines, _paper(plan, name), columns=columns, n_common=n_common, real=real)
+    return build(found, lines, _paper(plan, name), columns=columns, n_common=n_common, real=real, diverged=lost)
 
 
 def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, tuple[float, float]]:

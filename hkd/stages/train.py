@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -66,13 +67,15 @@ def train(
     plan = job.plan(benchmark, config)
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
-    name, folder = identity(work.digest, work.inputs()), work.out().parent
+    folder = work.out().parent
+    names = Names(identity(work.digest, work.inputs()), identity(work.states_digest, work.inputs()))
     if plan.given(dataset, method):
         with interrupt.only_writer(folder):
-            _set_aside(plan, folder, name, method)
-            _adopt(plan, work, dataset, method, seed, name)
+            _set_aside(plan, folder, names, dataset, method)
+            _adopt(plan, work, dataset, method, seed, names)
         return
     job.start_together(processes or plan.processes(plan.run(dataset, method)), device)
+    from hkd.experiment.costing import step_operations
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 
@@ -88,25 +91,47 @@ def train(
         to = job.pick_device(device)
         with ranks.joined(to), requeued(folder / "checkpoints") if ranks.first else nullcontext():
             if ranks.first:
-                _set_aside(plan, folder, name, method)
+                _set_aside(plan, folder, names, dataset, method)
+                flops = step_operations(plan, dataset, method, count=to.type != "cpu")
+                conduct = replace(conduct, flops=flops)
             ranks.wait()  # until what others made is out of the way
-            _train(plan, work, dataset, method, seed, name, to, conduct, ranks)
+            _train(plan, work, dataset, method, seed, names, to, conduct, ranks)
 
 
-def _set_aside(plan: Plan, folder: Path, name: str, method: str) -> None:
+class Names(NamedTuple):
+    """What names the results of a training, and its states on the way: settings, code and inputs of each."""
+
+    results: str
+    states: str
+
+
+def _set_aside(plan: Plan, folder: Path, names: Names, dataset: str, method: str) -> None:
     """Move what others made out of the way, if that was asked for where it must be."""
+    from hkd.plan.lengths import bound
     from hkd.plan.superseding import check_replacing, others
-    from hkd.store.superseded import set_aside
+    from hkd.store.superseded import CHECKPOINTS, set_aside
 
-    check_replacing(plan, others(folder, name))
-    for moved in set_aside(folder, name):
-        print(f"what other settings, code or inputs made of {method} lies in {moved} now", file=sys.stderr)
+    run = plan.run(dataset, method)
+    check_replacing(plan, others(folder, *names, run.training.steps))
+    moved = set_aside(folder, *names, run.training.steps)
+    for place in moved:
+        print(f"what other settings, code or inputs made of {method} lies in {place} now", file=sys.stderr)
+    if any(place.name.startswith(CHECKPOINTS) for place in moved) and (why := bound(run)):
+        print(f"{method}: a longer training begins anew too, because of {why}", file=sys.stderr)
 
 
 def _train(
-    plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str, to: Any, conduct: Conduct, ranks: Ranks
+    plan: Plan,
+    work: Work,
+    dataset: str,
+    method: str,
+    seed: int,
+    names: Names,
+    to: Any,
+    conduct: Conduct,
+    ranks: Ranks,
 ) -> None:
-    from hkd.experiment.perceptual import perceptual
+    from hkd.experiment.perceptual import grader, perceptual
     from hkd.experiment.train import Sources, train_run
     from hkd.training.checkpoint import Checkpoints
 
@@ -116,7 +141,7 @@ def _train(
     def input_of(role: str) -> Path | None:
         return work.input(role) if role in inputs else None
 
-    trajectories = input_of("trajectories")
+    trajectories, grading = input_of("trajectories"), input_of("grader")
     found = train_run(
         run,
         Sources(
@@ -125,8 +150,9 @@ def _train(
             init=input_of("init"),
             teacher=input_of("teacher"),
             distance=perceptual(run, input_of("perceptual")) if run.perceptual else None,
+            grader=grader(grading) if grading else None,
         ),
-        Checkpoints(folder / "checkpoints", name),
+        Checkpoints(folder / "checkpoints", names.states),
         to,
         seed=seed,
         code=work.code,
@@ -151,12 +177,13 @@ def _train(
         "diverged_at": found.diverged_at,
         "nonfinite_steps": found.nonfinite_steps,
         "codes": found.codes,
+        **({"selected": "trained on the features of the network that grades"} if grading else {}),
     }
     weights = found.averaged, found.raw
-    _finish(plan, work, dataset, method, name, weights, found.milestones, found.shape, record, facts)
+    _finish(plan, work, dataset, method, names, weights, found.milestones, found.shape, record, facts)
 
 
-def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: str) -> None:
+def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, names: Names) -> None:
     from hkd.data.image_set import ImageShape
     from hkd.training.milestones import Milestones
 
@@ -164,7 +191,7 @@ def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, name: s
     record = job.record(work, seed=seed)
     kept = Milestones(work.out().parent, "", ())  # nobody kept any
     facts |= {"diverged_at": None, "codes": []}
-    _finish(plan, work, dataset, method, name, (state, state), kept, ImageShape(**card["shape"]), record, facts)
+    _finish(plan, work, dataset, method, names, (state, state), kept, ImageShape(**card["shape"]), record, facts)
 
 
 def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -196,7 +223,7 @@ def _finish(
     work: Work,
     dataset: str,
     method: str,
-    name: str,
+    names: Names,
     weights: tuple[dict[str, Any], dict[str, Any]],
     milestones: Milestones,
     shape: ImageShape,
@@ -231,4 +258,4 @@ def _finish(
     record.write(work.out("raw"), **facts)
     save_weights(work.out("weights"), averaged, finite=finite)
     record.write(work.out("weights"), **facts)
-    keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], name)
+    keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], *names)

@@ -25,15 +25,19 @@ from hkd.store.superseded import (
     CHECKPOINTS,
     FINISHED,
     IDENTITY,
+    STATES,
     SUPERSEDED,
     identities_of_states,
     identity_of,
     link_or_copy,
+    listed_states,
     set_aside,
+    states_of,
 )
 from hkd.store.temporary import make_folder, settle_folder
 
 HOUR = 3600.0
+NONE = -1  # steps of a training to which no state belongs
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Training:
 
     Attributes:
         folder: of the run or feature network. name: of its folder in `superseded`; empty for the one in place.
-        identity: of settings, code and inputs. when: it ended, or was last saved.
+        identity: of settings, code and inputs. states: of its states on the way. when: it ended, or was last saved.
         steps: that it made; None where nothing says it. hours: that it took. gpu: whether on one.
         finished: whether it has weights, not states alone.
     """
@@ -50,6 +54,7 @@ class Training:
     folder: Path
     name: str
     identity: str
+    states: str
     when: str
     steps: int | None
     hours: float
@@ -118,7 +123,10 @@ def restore(folder: Path, name: str) -> list[Path]:
     if identity_of(folder / FINISHED) == identity and (source / IDENTITY).exists():
         raise ArtifactError(f"{folder}: the training in place was made by the same settings as {name}; nothing is done")
     _check_kept(folder)
-    moved = set_aside(folder, identity)
+    states = (states_of(source) or "") if (source / IDENTITY).exists() else ""
+    # in place may be states of a shorter or longer training, under the same name
+    there, kept = listed_states(folder / CHECKPOINTS), listed_states(source / CHECKPOINTS)
+    moved = set_aside(folder, identity, states, NONE if kept and kept[-1:] != there[-1:] else None)
     if not (folder / CHECKPOINTS).exists() and (source / CHECKPOINTS).is_dir():
         os.rename(source / CHECKPOINTS, folder / CHECKPOINTS)
     if (source / IDENTITY).exists():
@@ -135,7 +143,7 @@ def _put_in_place(folder: Path) -> None:
     finished = folder / FINISHED
     for file in sorted(finished.rglob("*")):
         inside = file.relative_to(finished)
-        if file.is_file() and inside.name != IDENTITY and inside.parts[0] != CHECKPOINTS:
+        if file.is_file() and inside.name not in (IDENTITY, STATES) and inside.parts[0] != CHECKPOINTS:
             make_folder((folder / inside).parent)
             link_or_copy(file, folder / inside)
     if (finished / CHECKPOINTS).is_dir():  # states that lie in place already are of the same training
@@ -169,7 +177,8 @@ def _read(folder: Path, place: Path, name: str) -> Training:
     newest = Path(f"{weights}{RECORD}") if about else place
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(newest.stat().st_mtime))
     hours = (seconds or 0.0) / HOUR
-    return Training(folder, name, _identity(place), when, steps, hours, gpu, weights.exists())
+    identity, states = _identity(place), states_of(place) or ""
+    return Training(folder, name, identity, states, when, steps, hours, gpu, weights.exists())
 
 
 def _last_state(states: Path) -> tuple[int | None, float | None]:

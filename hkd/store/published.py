@@ -105,6 +105,36 @@ WEIGHTS: dict[str, WeightFile] = {
     )
 }
 
+
+@dataclass(frozen=True)
+class UnpinnedFile:
+    """A published file of which no digest is published: nothing tells it from another, so that it is not fetched."""
+
+    name: str
+    filename: str
+    url: str
+    dataset: str
+
+
+# source: https://github.com/NVlabs/edm, README; neither a SHA-256 nor an MD5 of them is stated there
+STATISTICS: dict[str, UnpinnedFile] = {
+    entry.name: entry
+    for entry in (
+        UnpinnedFile(
+            "edm-statistics-cifar10",
+            "cifar10-32x32.npz",
+            "https://nvlabs-fi-cdn.nvidia.com/edm/fid-refs/cifar10-32x32.npz",
+            "cifar10",
+        ),
+        UnpinnedFile(
+            "edm-statistics-ffhq64",
+            "ffhq-64x64.npz",
+            "https://nvlabs-fi-cdn.nvidia.com/edm/fid-refs/ffhq-64x64.npz",
+            "ffhq64",
+        ),
+    )
+}
+
 # weight file of LPIPS for each value of `perceptual_backbone`; `cnn`, the network that the workflow trains, has none
 BACKBONES = {"lpips-vgg": "lpips-vgg", "lpips-alex": "lpips-alex", "piq-vgg": "lpips-vgg"}
 
@@ -123,11 +153,29 @@ def pinned(name: str) -> WeightFile:
     """Return the entry of weight file `name`.
 
     Raises:
-        ArtifactError: there is none of that name.
+        ArtifactError: there is none of that name, or its authors publish no digest of it.
     """
+    if unpinned := STATISTICS.get(name):
+        raise ArtifactError(
+            f"{name}: no digest of {unpinned.filename} is published, so it is not fetched; download {unpinned.url} "
+            f"yourself, and pin it: statistics: {{{unpinned.dataset}: {{path: FILE, sha256: (as sha256sum says), "
+            "layout: edm, within: NUMBER}}"
+        )
     if name not in WEIGHTS:
         raise ArtifactError(f"weights '{name}': unknown; known are {', '.join(sorted(WEIGHTS))}")
     return WEIGHTS[name]
+
+
+def check_statistics(path: Path, digest: str | None) -> None:
+    """Refuse published statistics that are absent, or not the file that a benchmark pins; unpinned, any is taken.
+
+    Raises:
+        ArtifactError: naming the file and both digests.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such published statistics; put them there, or take the key out")
+    if digest and (found := sha256(path)) != digest:
+        raise ArtifactError(f"{path}: sha256 is {found}, and the benchmark pins {digest}; put the right file there")
 
 
 def verified(path: Path, entry: WeightFile) -> Path:

@@ -50,6 +50,22 @@ REMEDIES = {
 }
 
 
+# as torch says that a device, the host or a library on the device has no memory left
+NO_MEMORY = (
+    "CUDA error: out of memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device or this machine has no memory left; torch is not loaded for it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
 def refusal(error: OSError, path: Path | str, doing: str = "write") -> ArtifactError | None:
     """Return the one-line error of what the system refused at `path`; None for what only a fault of ours explains.
 

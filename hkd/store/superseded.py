@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,35 +22,47 @@ from hkd.store.refusals import refusal
 from hkd.store.temporary import clear_leftovers, make_folder, settle, settle_folder, unused_name
 
 IDENTITY = "identity"  # the file that names what made the files beside it
+STATES = "states"  # and the one that names the states on the way to them, where that is another name
 MAX_IDENTITY_BYTES = 4096
+STATE_NAME = re.compile(r"step([0-9]{9,12})\.safetensors")  # of a state, by its step
 FINISHED, CHECKPOINTS, SUPERSEDED = "finished", "checkpoints", "superseded"
 
 
-def set_aside(folder: Path, identity: str) -> list[Path]:
+def set_aside(folder: Path, identity: str, states: str = "", most: int | None = None) -> list[Path]:
     """Move finished results and training states of any other identity out of the way, and return where they went.
 
     Args:
         folder: of a run or of a feature network.
         identity: names settings, code and inputs of the training that comes now.
+        states: names its states on the way, if not `identity` does: those of a shorter training stay in place.
+        most: its steps; states beyond them are of a longer training, and move too.
     """
     moved = []
     finished = folder / FINISHED
+    homes = {states_of(finished): identity_of(finished)}
     if (other := identity_of(finished)) not in (None, identity):
         moved.append(_move(finished, folder / SUPERSEDED / digest(other)))
-    states = folder / CHECKPOINTS
-    others = [found for found in identities_of_states(states) if found != identity]
+    there = listed_states(folder / CHECKPOINTS)
+    others = [name for name, step in there if name != (states or identity) or (most is not None and step > most)]
     if others:
-        moved.append(_move(states, folder / SUPERSEDED / digest(others[-1]) / CHECKPOINTS))
+        home = homes.get(others[-1]) or others[-1]
+        moved.append(_move(folder / CHECKPOINTS, folder / SUPERSEDED / digest(home) / CHECKPOINTS))
     return moved
 
 
-def keep(folder: Path, files: Iterable[Path], identity: str) -> None:
-    """Give finished files, with their records, a second name in `finished`; it costs no space where links are known."""
+def keep(folder: Path, files: Iterable[Path], identity: str, states: str = "") -> None:
+    """Give finished files, with their records, a second name in `finished`; it costs no space where links are known.
+
+    Args:
+        identity, states: see `set_aside`.
+    """
     finished = folder / FINISHED
     for path in files:
         for file in (path, record_path(path)):
             if file.is_file():
                 link_or_copy(file, finished / file.relative_to(folder))
+    if states not in ("", identity):
+        write_text(finished / STATES, states)
     write_text(finished / IDENTITY, identity)
 
 
@@ -134,21 +147,44 @@ def _copy(source: Path, target: Path) -> None:
 
 def identity_of(finished: Path) -> str | None:
     """Return what made the finished files in a folder; `unknown` where nothing says it, None without a folder."""
+    found = _text(finished / IDENTITY)
+    return "unknown" if found is None and finished.is_dir() else found
+
+
+def states_of(finished: Path) -> str | None:
+    """Return what names the states on the way to the finished files in a folder; None without a folder."""
+    found = _text(finished / STATES)
+    return identity_of(finished) if found is None else found
+
+
+def _text(path: Path) -> str | None:
     try:
-        with open(finished / IDENTITY, "rb") as file:
+        with open(path, "rb") as file:
             return file.read(MAX_IDENTITY_BYTES).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return "unknown" if finished.is_dir() else None
+        return None
 
 
 def identities_of_states(folder: Path) -> list[str]:
     """Return the identities of the states in a folder, in order; one that cannot be read has an unknown one."""
+    return [name for name, _ in listed_states(folder)]
+
+
+def listed_states(folder: Path) -> list[tuple[str, int]]:
+    """Return identity and step of the states in a folder, in order: `unknown` and 0 of what cannot be read."""
     try:
         entries = bounded.parse_json(bounded.read_bytes(folder / "checkpoints.json", bounded.SHORT_JSON_BYTES))
     except FileNotFoundError:
         return []
     except (ValueError, RecursionError):
-        return ["unknown"]
+        return [("unknown", 0)]
     if not isinstance(entries, list):
-        return ["unknown"]
-    return [str(entry.get("identity", "unknown")) for entry in entries if isinstance(entry, dict)]
+        return [("unknown", 0)]
+    found = (entry for entry in entries if isinstance(entry, dict))
+    return [(str(entry.get("identity", "unknown")), step_of(str(entry.get("file", "")))) for entry in found]
+
+
+def step_of(name: str) -> int:
+    """Return the step after which a state was saved, by the name of its file; 0 of any other name."""
+    found = STATE_NAME.fullmatch(name)
+    return int(found[1]) if found else 0

@@ -7,7 +7,6 @@ its digest covers that too.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from torch import Tensor
 from hkd.store import bounded
 from hkd.store.artifacts import save_weights
 from hkd.store.atomic import sha256, write_json
+from hkd.store.superseded import STATE_NAME, step_of
 from hkd.store.temporary import clear_leftovers
 
 KEEP = 2
-STATE_NAME = re.compile(r"step[0-9]{9,12}\.safetensors")
 ENTRY: dict[str, Any] = {"file": str, "sha256": str, "identity": str}
 PROGRESS: dict[str, Any] = {
     "identity": str,
@@ -73,16 +72,21 @@ class Checkpoints:
             if path.name not in listed:
                 path.unlink()
 
-    def load(self) -> tuple[dict[str, Tensor], Progress] | None:
+    def load(self, most: int | None = None) -> tuple[dict[str, Tensor], Progress] | None:
         """Return the newest whole state, or None when there is none.
 
         States of another configuration are never resumed: their identity differs, so they are passed over.
+
+        Args:
+            most: steps of the training; a state beyond them is of a longer one, and passed over too.
         """
         self.passed_over, self._refused = [], []
         for entry in reversed(self._entries()):
             path = self.folder / entry["file"]
             if entry["identity"] != self.identity:
                 self._pass_over(path, f"of other settings ({entry['identity']})")
+            elif most is not None and step_of(path.name) > most:
+                self._pass_over(path, f"of a longer training than one of {most} steps")
             elif not path.is_file() or sha256(path) != entry["sha256"]:
                 self._pass_over(path, "damaged")
             else:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from hkd import interrupt
 from hkd.methods.evaluations import EvaluationCounter, networks
+from hkd.store.refusals import of_memory
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.costs import images_that_fit, step_cost
 from hkd.training.journal import Journal
@@ -38,12 +39,14 @@ class Conduct:
             CPU the whole batch.
         log_every: steps between two lines of history.jsonl; by default a twentieth of the training, 500 at most.
         events: folder for TensorBoard's events, if they are wanted.
+        flops: operations of a step for one image, where they are known.
     """
 
     checkpoint_seconds: float = 600.0
     micro_batch: int | None = None
     log_every: int | None = None
     events: Path | None = None
+    flops: float | None = None
 
 
 AS_USUAL = Conduct()
@@ -121,7 +124,7 @@ def train(
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones | None, title: str) -> None:
     """Load the newest checkpoint, if there is one that can be gone on from."""
-    found = checkpoints.load()
+    found = checkpoints.load(trainer.settings.steps)
     to = sys.stderr if trainer.ranks.first else io.StringIO()  # all find the same, one says so
     for reason in checkpoints.passed_over:
         print(f"checkpoint passed over: {reason}", file=to)
@@ -145,10 +148,12 @@ def fitted(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Con
     method, size = trainer.method, trainer.settings.batch
     if conduct.micro_batch or trainer.device.type == "cpu" or method.whole_batch or not method.trains or size == 1:
         return conduct
-    few, more = batches(0, slice(0, 1)), batches(0, slice(0, 2))
     try:
+        few, more = batches(0, slice(0, 1)), batches(0, slice(0, 2))
         cost = step_cost(method, few, more, draws=trainer.settings.draws)
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not of_memory(error):
+            raise
         return replace(conduct, micro_batch=1)
     torch.cuda.empty_cache()
     trainer.flops = cost.flops
@@ -170,7 +175,7 @@ def _division(trainer: Trainer, conduct: Conduct, title: str) -> Division:
         return Division(size, conduct.micro_batch, ranks.rank, ranks.size)
     if ranks.size > 1:
         raise Indivisible(f"{title}: its loss needs the whole batch in one process; start one")
-    return Division(size)
+    return Division(size, together=True)
 
 
 def _parts(batches: Feed, step: int, division: Division) -> Iterator[Part]:

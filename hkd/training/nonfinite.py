@@ -39,11 +39,13 @@ def note(progress: Progress, step: int, total: int, facts: Mapping[str, float]) 
         Diverged: of the last `WINDOW` steps, more than a hundredth were like it, and it is not the only one.
     """
     window = min(total, WINDOW)
-    progress.nonfinite = [*(k for k in progress.nonfinite if k > step - window), step]
+    # as a longer training would keep them, which may go on from here
+    progress.nonfinite = [*(k for k in progress.nonfinite if k > step - WINDOW), step]
     progress.nonfinite_steps += 1
-    if len(progress.nonfinite) > max(1, window // 100):
+    recent = sum(k > step - window for k in progress.nonfinite)
+    if recent > max(1, window // 100):
         found = ", ".join(f"{key} {value:g}" for key, value in facts.items() if not math.isfinite(value))
-        many = f"{len(progress.nonfinite)} of the last {window:,} steps were not finite"
+        many = f"{recent} of the last {window:,} steps were not finite"
         raise Diverged(step, f"{many} ({found})")
 
 

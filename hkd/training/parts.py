@@ -38,6 +38,7 @@ class Division:
         batch: images of an optimiser step, over all processes.
         largest: images that go through a network at a time; None for all of the process's share.
         rank, ranks: number of this process, and how many there are.
+        together: whether no part of it can go by itself.
     Raises:
         Indivisible: the processes cannot have equal shares.
     """
@@ -46,6 +47,7 @@ class Division:
     largest: int | None = None
     rank: int = 0
     ranks: int = 1
+    together: bool = False
 
     def __post_init__(self) -> None:
         if self.batch % self.ranks:
@@ -70,8 +72,13 @@ class Division:
         """Return the division into parts of half the size, for a device that could not hold these.
 
         Raises:
-            Indivisible: a part is one image already.
+            Indivisible: a part is one image already, or the batch must stay whole.
         """
+        if self.together:
+            raise Indivisible(
+                f"the device cannot hold the whole batch of {self.batch} images, which this training's loss needs; "
+                "take a larger one, or lower training.batch"
+            )
         size = max(rows.stop - rows.start for rows in self.rows())
         if size == 1:
             raise Indivisible(

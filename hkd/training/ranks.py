@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +20,13 @@ import torch
 from torch import Tensor
 
 from hkd.settings.origins import ConfigError
+from hkd.store.refusals import Refused, of_memory
 
 PATIENCE = timedelta(minutes=30)  # a process may compile or read for long
+
+
+class Lost(Refused):
+    """Another process of a training has gone, or cannot be reached."""
 
 
 class Ranks:
@@ -41,21 +46,52 @@ class Ranks:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes, in one exchange."""
+    def flat(self, tensors: Sequence[Tensor]) -> Tensor | None:
+        """Return tensors as one, to be added up; None where nothing is exchanged, or the device has no room for it."""
+        if self._alone or not tensors:
+            return None
+        try:
+            return torch.cat([tensor.reshape(-1) for tensor in tensors])
+        except (MemoryError, RuntimeError) as error:
+            if not of_memory(error):
+                raise
+            return None
+
+    def add_up(self, tensors: Sequence[Tensor], flat: Tensor | None) -> None:
+        """Replace each tensor by its sum over all processes.
+
+        Args:
+            flat: the same tensors as one, for one exchange; None, in all processes, for an exchange of each.
+        Raises:
+            Lost: another process has gone.
+        """
         if self._alone or not tensors:
             return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        torch.distributed.all_reduce(flat)
+        if flat is None:
+            for tensor in tensors:
+                dense = tensor.contiguous()
+                self._sum(dense)
+                tensor.copy_(dense)
+            return
+        self._sum(flat)
         parts = flat.split([tensor.numel() for tensor in tensors])
         torch._foreach_copy_(list(tensors), [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
 
+    def _sum(self, tensor: Tensor) -> None:
+        with self._touch():
+            torch.distributed.all_reduce(tensor)
+
     def any(self, *flags: bool) -> list[bool]:
-        """Return for each flag whether any process has raised it; on the host, so that no device is waited for."""
+        """Return for each flag whether any process has raised it; on the host, so that no device is waited for.
+
+        Raises:
+            Lost: another process has gone.
+        """
         if self._alone:
             return list(flags)
         raised = torch.tensor([float(flag) for flag in flags])
-        torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX, group=self._control)
+        with self._touch():
+            torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX, group=self._control)
         return [bool(value) for value in raised.tolist()]
 
     def wait(self) -> None:
@@ -69,12 +105,28 @@ class Ranks:
             yield self
             return
         backend = "nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=PATIENCE)
-        self._control = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+        with self._touch():
+            torch.distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+            self._control = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
         try:
             yield self
         finally:
-            torch.distributed.destroy_process_group()
+            with suppress(RuntimeError):  # of others that have gone: what is to be said of that is said
+                torch.distributed.destroy_process_group()
+
+    @contextmanager
+    def _touch(self) -> Iterator[None]:
+        """Say in one line that another process cannot be reached; only that one knows why."""
+        try:
+            yield
+        except RuntimeError as error:
+            if of_memory(error):
+                raise
+            why = str(error).strip().partition("\n")[0]
+            raise Lost(
+                f"process {self.rank} of {self.size}: another process of this training has gone ({why[:200]}); "
+                "the same command goes on from the last state"
+            ) from error
 
 
 ALONE = Ranks()

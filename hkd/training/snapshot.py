@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hkd.store.refusals import of_memory
 from hkd.training.checkpoint import Checkpoints, Progress
 
 
@@ -40,11 +41,21 @@ class Snapshots:
     def save(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Copy a state and start to write it, once the one before is written.
 
+        Where memory has no room for a copy, it is written at once, and the step waits.
+
         Raises:
-            ArtifactError: the state before could not be written.
+            ArtifactError: the state before could not be written, or this one.
         """
         self.finish()
-        self._kept = {name: self._copied(name, tensor) for name, tensor in tensors.items()}
+        try:
+            self._kept = {name: self._copied(name, tensor) for name, tensor in tensors.items()}
+        except (MemoryError, RuntimeError) as error:
+            if not of_memory(error):
+                raise
+            self._kept = {}
+            print(f"step {progress.step}: no memory for a copy of the state; training waits for it", file=sys.stderr)
+            self._checkpoints.save(tensors, progress)
+            return
         for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
             torch.cuda.synchronize(device)  # the copies into pinned memory are under way until then
         self._thread = threading.Thread(target=self._write, args=(self._kept, copy.deepcopy(progress)))

@@ -14,6 +14,7 @@ from hkd.draws import of_step
 from hkd.methods.base import Method
 from hkd.seeding import address
 from hkd.settings.sections import Training
+from hkd.store.refusals import Refused, of_memory
 from hkd.training import nonfinite
 from hkd.training.checkpoint import Progress
 from hkd.training.ema import Average, ema_decay
@@ -36,6 +37,7 @@ class Trainer:
         asked_to_stop: whether this process or another was asked to stop before the latest step was made.
         state_is_due: set by who saves states; asked_to_save: whether that was so of any process before the latest step.
         flops: operations of a step for one image, where they were counted.
+        peak: what the device can do at most (FLOP/s) in the precision of this training, where that is known.
         remarks: lines about steps that are not finite, until whoever logs takes them.
     """
 
@@ -56,6 +58,8 @@ class Trainer:
         self.remarks: list[str] = []
         self.asked_to_stop = self.asked_to_save = self.state_is_due = False
         self.flops: float | None = None
+        self.peak: float | None = None
+        self._apart = False
         self._recent: list[dict[str, float]] = []
         self._pending: list[tuple[int, dict[str, Tensor | float]]] = []
         self.settings = settings
@@ -97,9 +101,20 @@ class Trainer:
         Raises:
             Diverged: there were too many such steps.
             TooLarge: a device has no room for a part; the step has not been made.
+            NoRoom: it has none for what changes weights.
+            Lost: another process has gone.
         """
+        losses = self._gradients(parts, self.progress.step)
+        try:
+            return self._moved(losses)
+        except (MemoryError, RuntimeError) as error:
+            if not of_memory(error):
+                raise
+            raise NoRoom(self.progress.step, self.device, error) from error
+
+    def _moved(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """Move weights and averages along the gradients that are there, and return what `step_in_parts` does."""
         step = self.progress.step
-        losses = self._gradients(parts, step)
         facts: dict[str, Tensor | float] = {}
         peak = self.settings.optimizer.lr * self.method.rate_factor(step)
         decay = ema_decay(self.settings.ema, step=step, batch=self.settings.batch)
@@ -191,17 +206,24 @@ class Trainer:
         try:
             for part in parts:
                 self._add_gradients(part, step, weights, total)
-        except torch.OutOfMemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not of_memory(error):
+                raise
             full = True
+        gradients = [p.grad for name in total for p in weights[name] if p.grad is not None]
+        exchanged = [*gradients, *total.values()]
+        flat = None if full else self.ranks.flat(exchanged)
         # agreed upon here, where all processes meet: one that left alone would leave the others waiting
-        flags = self.ranks.any(full, interrupt.requested(), self.state_is_due)
-        any_full, self.asked_to_stop, self.asked_to_save = flags
+        flags = self.ranks.any(full, flat is None, interrupt.requested(), self.state_is_due)
+        any_full, apart, self.asked_to_stop, self.asked_to_save = flags
         if any_full:
             for optim in self.optimizers.values():
                 optim.zero_grad()
             raise TooLarge(here=full)
-        gradients = [p.grad for name in total for p in weights[name] if p.grad is not None]
-        self.ranks.add_up([*gradients, *total.values()])
+        if apart and not self._apart and self.ranks.size > 1:
+            self.remarks.append(f"step {step}: no room for all gradients as one tensor, so each is exchanged by itself")
+        self._apart = apart
+        self.ranks.add_up(exchanged, None if apart else flat)
         return total
 
     def _add_gradients(
@@ -242,6 +264,17 @@ class TooLarge(RuntimeError):
     def __init__(self, *, here: bool) -> None:
         super().__init__("out of memory")
         self.here = here
+
+
+class NoRoom(Refused):
+    """A device has no room for an optimiser's moments, or for what a step needs beside networks and gradients."""
+
+    def __init__(self, step: int, device: torch.device, error: BaseException) -> None:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        super().__init__(
+            f"step {step}: {device} has no room for optimiser and averages beside the networks ({why[:200]}); "
+            "free some of its memory or take a larger one, and the same command goes on from the last state"
+        )
 
 
 def _trained(network: nn.Module) -> list[Tensor]:

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from hkd.experiment.costing import step_operations
 from hkd.experiment.counting import META, counts, feature_cost, one_image, stand_in, zeros
-from hkd.plan.bill import feature_operations
+from hkd.plan.counted import Counts
+from hkd.plan.passes import feature_operations
+from hkd.plan.runs import Plan
 from hkd.training.costs import step_cost
 
 CPU = torch.device("cpu")
@@ -43,3 +46,15 @@ def test_a_stand_in_takes_no_memory(smoke_plan):
 def test_the_formula_of_feature_networks_is_what_is_counted(smoke_plan, role):
     plan = smoke_plan()
     assert feature_operations(plan, "shapes8", role) == feature_cost(plan, "shapes8", role)
+
+
+def test_operations_of_a_step_are_those_that_are_kept_or_counted_or_none(monkeypatch, smoke_plan):
+    plan, asked = smoke_plan(), []
+    fresh = Counts(7.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr("hkd.experiment.counting.counts", lambda *of: asked.append(of) or fresh)
+    assert step_operations(plan, "shapes8", "methods/edm", count=False) is None and not asked
+    assert step_operations(plan, "shapes8", "methods/edm", count=True) == 7.0
+    full = Plan.load(str(plan.configs / "benchmarks/cifar10.yaml"), configs=plan.configs)
+    assert step_operations(full, "cifar10", "methods/edm", count=True) > 1e10 and len(asked) == 1
+    own = Plan.load(str(plan.configs / "benchmarks/own.yaml"), configs=plan.configs)
+    assert step_operations(own, "images", "methods/edm", count=True) is None

@@ -14,6 +14,7 @@ from hkd.data.image_set import ImageBatch, ImageShape
 from hkd.data.kinds import shapes
 from hkd.experiment import build as experiment
 from hkd.experiment import finished
+from hkd.experiment.perceptual import grader
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.experiment.record import run_document
 from hkd.methods.base import Method
@@ -71,6 +72,7 @@ def build(base_weights: Callable[[str], Path], perceptual: Path) -> Callable[...
             base_weights(run.init) if run.init else None,
             base_weights(run.teacher) if run.teacher else None,
             distance_of(run, perceptual) if run.perceptual else None,
+            grader(perceptual),
         )
         return experiment.method(run, SHAPE, seed=seed, parts=chosen)
 

@@ -42,6 +42,7 @@ PASSES = {
     # the start of the trajectory, and one state on it
     **dict.fromkeys((name for name in METHODS if name.startswith(("methods/hkd", "ablations/"))), 2),
     **dict.fromkeys((f"ablations/abl_no_{name}" for name in ("koopman", "traj", "traj_equal_steps")), 1),
+    "ablations/abl_paper_readings": 5,  # and four states
     "ablations/abl_decoder_time": 3,  # and the evolved latents, decoded to that state
 }
 
@@ -145,7 +146,7 @@ def test_the_parameters_that_are_counted_are_those_of_what_is_sampled(name, made
         if isinstance(getattr(method, part, None), nn.Module)
     ]
     frozen_base = sum(p.numel() for part in others for p in getattr(method, part).parameters())
-    perceptual = sum(p.numel() for key, p in method.named_parameters() if key.startswith("distance."))
+    perceptual = sum(p.numel() for key, p in method.named_parameters() if key.startswith(("distance.", "grader.")))
     assert method.sampling_parameters() == sum(p.numel() for p in method.parameters()) - frozen_base - perceptual
 
 

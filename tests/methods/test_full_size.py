@@ -12,6 +12,7 @@ from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment import build as experiment
 from hkd.experiment import finished
+from hkd.experiment.perceptual import grader
 from hkd.experiment.perceptual import perceptual as distance_of
 from hkd.experiment.record import run_document
 from hkd.plan.runs import Plan
@@ -43,7 +44,8 @@ def full_size(settings, perceptual, tmp_path):
             teacher = tmp_path / "weights.safetensors"
             write_text(tmp_path / "config.yaml", to_yaml(run_document(base, SHAPE, seed=0)))
             save_weights(teacher, experiment.method(base, SHAPE, seed=0, parts=None).artefact())
-        parts = finished.parts(None, teacher, distance_of(run, perceptual) if run.perceptual else None)
+        distance = distance_of(run, perceptual) if run.perceptual else None
+        parts = finished.parts(None, teacher, distance, grader(perceptual))
         return experiment.method(run, shape, seed=0, parts=parts), run
 
     return make
@@ -72,7 +74,8 @@ def test_a_full_size_network_makes_one_real_optimiser_step(name, full_size, pair
     method, run = full_size(name)
     labels = one_hot(torch.tensor([3]), 10) if run.conditional else None
     if run.feed == "images":
-        batch = ImageBatch(torch.rand((1, 3, 32, 32), generator=stream(0, "clean")) - 0.5, labels)
+        count = 2 if name == "metric_trained" else 1  # a covariance needs two
+        batch = ImageBatch(torch.rand((count, 3, 32, 32), generator=stream(0, "clean")) - 0.5, labels)
     else:
         batch = pairs.batch([0])
         batch = type(batch)(batch.rows, batch.sigmas, batch.scales, labels, batch.device)

@@ -13,7 +13,12 @@ from hkd.nets.presets import NetworkConfig
 from hkd.plan.runs import Plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-CONTROLS = {"regression", "regression_perceptual", "untrained"}  # ours, with nobody's identity to keep
+CONTROLS = {
+    "regression",
+    "regression_perceptual",
+    "metric_trained",
+    "untrained",
+}  # ours, with nobody's identity to keep
 
 # What it is. `parameters`: of the network at 32 pixels, where it is known. `start`: the base whose weights it begins
 # with. `feed`: what it learns from. `distance`: the perceptual one, and its resize.

@@ -82,6 +82,28 @@ def pair():
         process.communicate()
 
 
+def test_a_process_without_room_for_all_gradients_at_once_has_both_exchange_them_one_by_one(start, pair, monkeypatch):
+    class NoRoom:
+        """torch in `hkd.training.ranks`, where nothing can be put together."""
+
+        def __getattr__(self, name: str):
+            return getattr(torch, name)
+
+        def cat(self, tensors):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    ranks, hand = pair
+    method, settings, batches = start("methods/edm", "image")
+    theirs, ours = (cut(batches, of_rank(4, one)) for one in (Ranks(1, 2), ranks))
+    found = []
+    for full in (False, True):
+        if full:
+            monkeypatch.setattr("hkd.training.ranks.torch", NoRoom())
+        hand(method, settings, theirs)
+        found.append(gradients(method, settings, ours, ranks)["student"])
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_the_gradient_of_a_batch_is_that_of_two_processes_together(name, start, pair):
     """At once as 2 x 4, and in parts as 2 x 2 x 2."""

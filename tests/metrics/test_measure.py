@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,14 +19,18 @@ from hkd.metrics.features.cache import FeatureCache
 from hkd.metrics.features.extract import FunctionExtractor, extract
 from hkd.metrics.features.inputs import MetricError, images_digest
 from hkd.metrics.features.preprocess import CLASSES
+from hkd.metrics.measure import _library_features as library_features
 from hkd.metrics.measure import measure, reference_arrays, sample_arrays
 from hkd.metrics.protocols import IMPLEMENTATIONS
 from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.metrics.scores.mind import describe, mind
 from hkd.metrics.scores.moments import gaussian_of
-from hkd.metrics.scoring import ExtractorFacts
+from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
+from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, scores_of
 from tests.metrics.stand_ins import patches, tiny_extractor
 
+ROOT = Path(__file__).resolve().parents[2]
 ALL = ("torch_fidelity", "clean_fid", "pytorch_fid", "clean_fid_legacy_pytorch", "clean_fid_legacy_tensorflow")
 COLUMNS = ("fdn", *(f"fid_{key}" for key in ALL), "fid_edm", "fid_dgm_eval", "fid_dgm_eval_clean", "fid_torchmetrics")
 CLASS_MEMBERS = {  # with divisor n - 1; what divisor n and an offset inside the root do is tested with the protocols
@@ -213,6 +218,18 @@ def test_a_score_at_a_common_number_is_that_of_the_first_images(
         measure(generated, reference, {"own": extractor}, ["fdn"], sizes=(500,))
 
 
+def test_mind_is_of_as_many_reference_rows_and_its_protocol_names_the_directions(
+    generated: np.ndarray, real: np.ndarray, extractor: FunctionExtractor
+) -> None:
+    reference = stored(reference_arrays(real, {"own": extractor}, scores_of(["mind"]), split="train"))
+    found = measure(generated, reference, {"own": extractor}, ["mind"], sizes=[50])
+    rows = extract(generated, extractor, "A")
+    assert found["scores"]["mind"] == mind(rows, reference["own_A"])
+    assert found["scores"]["mind@50"] == mind(rows[:50], reference["own_A"])
+    layer = f"penultimate, along {describe(rows.shape[1])}, against as many rows of the reference"
+    assert found["protocols"]["mind"]["layer"] == found["protocols"]["mind@50"]["layer"] == layer
+
+
 def test_disjoint_ranges_give_mean_spread_and_minimum(
     generated: np.ndarray, reference: dict[str, np.ndarray], extractor: FunctionExtractor
 ) -> None:
@@ -353,6 +370,47 @@ def test_a_reference_keeps_features_only_where_rows_are_compared_with_rows(
         assert without == with_features
     few = reference_arrays(real[:7], eyes, plain)
     assert views(few) == {"own_A", "own_A_spatial", "perceptual_C"}, "no more images than dimensions"
+
+
+@pytest.mark.parametrize("key", ["torch_fidelity", "clean_fid", "pytorch_fid"])
+def test_a_library_that_sees_a_chunk_at_a_time_makes_the_same_features(
+    key: str, real: np.ndarray, extractor: FunctionExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = libraries.LIBRARIES[key].features(real[:41], extractor, batch=8)
+    monkeypatch.setattr(passes, "CHUNK", 8)  # chunks of 8 images, of which the last has 9
+    for cache in (None, FeatureCache(tmp_path), FeatureCache(tmp_path)):
+        chunked = library_features(libraries.LIBRARIES[key], real[:41], extractor, cache, 8)
+        np.testing.assert_array_equal(chunked, whole)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("side", ["reference", "sample"])
+def test_nothing_but_features_grows_with_the_number_of_images(
+    side: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns of a paper benchmark: 12 kB of pixels an image, of which 4 features are kept in each class."""
+    monkeypatch.setattr(passes, "CHUNK", 32)
+    small = tiny_extractor(dim=4, size=16)
+    names = scores_of(Plan.load(str(ROOT / "configs/benchmarks/cifar10.yaml")).tables["table1"].columns)
+    assert len([name for name in names if name.startswith("fid_")]) == 5 and "kid" in names
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (192, 3, 64, 64), np.uint8))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    known = reference_arrays(images[:64], {"own": small}, names)
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        if side == "reference":
+            reference_arrays(images[:count], {"own": small}, names, batch=32)
+        else:
+            arrays = sample_arrays(images[:count], {"own": small}, names, known, batch=32, ranges=3)
+            score(names, FeatureSet(arrays, "sample"), FeatureSet(known, "reference"), ranges=3)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(64)  # what is loaded once, by libraries too
+    few, many = peak(64), peak(192)
+    assert many - few < 128 * 5 * 8 * 8, "bytes: five sets of 4 features in float64, with room for as many again"
 
 
 def test_a_layer_that_an_extractor_lacks_is_refused(real: np.ndarray, extractor: FunctionExtractor) -> None:

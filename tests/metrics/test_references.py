@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hkd.metrics import references
 from hkd.metrics.features.extract import FunctionExtractor, extract
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.references import Reference, held_against, load_reference, reference_distance
@@ -66,6 +67,8 @@ def test_spatial_statistics_and_images_of_adm_files_are_ignored(tmp_path: Path) 
         ({**STATISTICS, "mu": np.zeros(3)}, "do not belong together"),
         ({**STATISTICS, "sigma": np.triu(np.ones((4, 4)))}, "no covariance"),
         ({**STATISTICS, "mu": np.full(4, np.nan)}, "NaN"),
+        # every variance is positive, and yet no images have this covariance
+        ({**STATISTICS, "sigma": np.eye(4) + 1.5 * (1 - np.eye(4))}, "no covariance .it has negative eigenvalues"),
     ],
 )
 def test_bad_references_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -74,10 +77,20 @@ def test_bad_references_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray
         load_reference(tmp_path / "bad.npz")
 
 
-def test_other_files_and_dimensions_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [3, 40])
+def test_a_covariance_in_float32_or_of_few_images_is_one(tmp_path: Path, images: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(images, 16)) * np.logspace(0, 3, 16)
+    np.savez(tmp_path / "a.npz", mu=rows.mean(axis=0), sigma=np.cov(rows, rowvar=False).astype(np.float32))
+    assert load_reference(tmp_path / "a.npz").gaussian.dim == 16
+
+
+def test_other_files_and_dimensions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "ref.npz", **STATISTICS)
     with pytest.raises(MetricError, match="dimension 4 where 2048 is due; it is of another extractor"):
         load_reference(tmp_path / "ref.npz", dim=2048)
+    monkeypatch.setattr(references, "LARGEST", 3)
+    with pytest.raises(MetricError, match=r"ref\.npz: dimension 4, above 3"):
+        load_reference(tmp_path / "ref.npz")
     with pytest.raises(MetricError, match="no such reference; build one"):
         load_reference(tmp_path / "absent.npz")
     (tmp_path / "ref.pkl").write_bytes(b"x")

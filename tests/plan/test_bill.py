@@ -12,12 +12,16 @@ import pytest
 
 from hkd.accelerators import CARDS, card_of, peak
 from hkd.plan.account import account
+from hkd.plan.asked import SLOWEST
 from hkd.plan.bill import Bill, counted_runs, device_need, images_at_a_time
 from hkd.plan.counted import Counts, keep, known, name_of
 from hkd.plan.graph import Graph
 from hkd.plan.runs import Plan
-from hkd.plan.speed import Speed, of_card, of_probe
-from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD
+from hkd.plan.scores import scores
+from hkd.plan.speed import Speed, of_card, of_probe, of_thread
+from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD, TRAIN
+from hkd.plan.work import Needs
+from hkd.settings.columns import SCORES
 from hkd.settings.numerics import Compute
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
@@ -204,16 +208,66 @@ def test_long_jobs_ask_for_the_time_that_their_operations_take_and_features_for_
     assert REFERENCE.work(plan, dataset="cifar10").definition.needs.mem_mb == 8000 + 50_000 * 2048 * 4 * 4 // 10**6
 
 
-def test_at_the_small_scales_and_on_a_cpu_nothing_more_is_asked_for(smoke_plan):
+def test_at_the_small_scales_nothing_more_is_asked_for(smoke_plan):
     values = {"dataset": "shapes8", "method": "methods/hkd", "seed": 0, "nfe": 1}
     for plan in (smoke_plan(), smoke_plan(gpus=1)):
         needs = [stage.work(plan, **values).definition.needs for stage in (SAMPLE, FEATURES, METRICS)]
         assert [(one.mem_mb, one.minutes) for one in needs] == [(4000, 240), (4000, 60), (8000, 60)]
-    cpu = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"gpus": 0}, CONFIGS)
-    assert (
-        SAMPLE.work(cpu, dataset="cifar10", method="methods/score_sde", seed=0, nfe=2000).definition.needs.minutes
-        == 240
+
+
+def test_a_cpu_is_asked_for_the_time_that_its_thread_takes():
+    cpu = Plan.load(str(CONFIGS / "benchmarks/cifar10_fid.yaml"), configs=CONFIGS)
+    rates, one = of_thread(CONFIGS).rates, {"dataset": "cifar10", "method": "methods/edm", "seed": 0}
+    counts = known(CONFIGS)[name_of(cpu, "cifar10", "methods/edm")]
+    sample, features = (stage.work(cpu, **one, nfe=35).definition.needs.minutes for stage in (SAMPLE, FEATURES))
+    assert sample == max(240, math.ceil(50_000 * 35 * counts.forward / (rates["evaluate"] / 4) / 60)) > 240
+    # classes A and B in passes of our own, and three libraries in theirs
+    passes = 1 + len([name for name in scores(cpu, "cifar10") if SCORES[name].kind == "library"])
+    assert features == math.ceil(50_000 * passes * 11.426e9 / (rates["features"] / 4) / 60) > 60
+    training = cpu.run("cifar10", "methods/edm").training
+    asked = TRAIN.work(cpu, **one).definition.needs.minutes
+    assert asked == math.ceil(training.batch * training.steps * counts.step / (rates["train"] / 4) / 60)
+
+
+def test_a_training_asks_for_its_own_minutes_and_memory_and_never_for_more_than_its_settings_say():
+    def needs(method: str, **changes) -> Needs:
+        plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), changes, CONFIGS)
+        return TRAIN.work(plan, dataset="cifar10", method=method, seed=0).definition.needs
+
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), configs=CONFIGS)
+    kd, ddpm = (known(CONFIGS)[name_of(plan, "cifar10", f"methods/{name}")] for name in ("kd", "ddpm"))
+    training = plan.run("cifar10", "methods/kd").training
+    found = needs("methods/kd")
+    assert 60 * found.minutes * SLOWEST == pytest.approx(training.batch * training.steps * kd.step, rel=1e-2)
+    assert found.mem_mb == int(8000 + (kd.weights + 10 * kd.trained) / 1e6)
+    assert needs("methods/cd").minutes == 10080, "the most: it goes on after a time limit"
+    several = needs("methods/ddpm", gpus=4)
+    assert several.gpu == 4 and several.minutes == pytest.approx(needs("methods/ddpm").minutes / 4, abs=1)
+    assert several.mem_mb == int(4 * (8000 + (ddpm.weights + 10 * ddpm.trained) / 1e6))
+    assert needs("methods/ddim").minutes == 15, "it trains nothing"
+    limited = needs("methods/kd", set={"resources": {"mem_mb": 500, "minutes": 20}})
+    assert (limited.mem_mb, limited.minutes) == (500, 20)
+
+
+def test_a_training_on_a_cpu_has_room_for_its_whole_batch(smoke_plan):
+    plan = Plan.load(str(CONFIGS / "benchmarks/embedded.yaml"), configs=CONFIGS)
+    counts, run = known(CONFIGS)[name_of(plan, "shapes16", "methods/hkd")], plan.run("shapes16", "methods/hkd")
+    needs = TRAIN.work(plan, dataset="shapes16", method="methods/hkd", seed=0).definition.needs
+    held = counts.weights + 10 * counts.trained + 2 * (counts.fixed + counts.kept * run.training.batch)
+    assert (needs.mem_mb, needs.minutes) == (int(1200 + held / 1e6), 15)
+    own = plan.run("shapes16", "methods/hkd").resources
+    uncounted = Plan.load(
+        str(CONFIGS / "benchmarks/embedded.yaml"), {"set": {"network": {"model_channels": 24}}}, CONFIGS
     )
+    asked = TRAIN.work(uncounted, dataset="shapes16", method="methods/hkd", seed=0).definition.needs
+    assert (asked.mem_mb, asked.minutes) == (own.mem_mb, own.minutes) == (2000, 60)
+
+
+def test_kernel_distances_of_many_features_are_asked_their_time():
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), configs=CONFIGS)
+    needs = METRICS.work(plan, dataset="cifar10", method="methods/hkd", seed=0, nfe=1).definition.needs
+    pairs = 3 * 2 * 50_000**2  # of three draws, within and between two sets
+    assert needs.minutes == math.ceil(pairs * 2 * 2048 / 5e9 / 60) == 205
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"step": "x"}}', '{"a": {"step": 1.0}}'])

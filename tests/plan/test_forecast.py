@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from hkd.cli import Commands
 from hkd.data.decoding import encode_png
 from hkd.plan.account import Account, account
-from hkd.plan.bill import Bill, counted_runs, feature_operations
+from hkd.plan.bill import Bill, counted_runs
 from hkd.plan.counted import Counts, known, name_of
 from hkd.plan.graph import Graph
 from hkd.plan.packing import Packed
+from hkd.plan.passes import feature_operations
 from hkd.plan.runs import Plan
 from hkd.plan.speed import of_thread
 from hkd.plan.stages import PREPARE

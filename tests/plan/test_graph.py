@@ -16,7 +16,7 @@ from hkd.plan.runs import Plan
 from hkd.settings.origins import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTS = {"cifar10": 330, "cifar10_cheap": 200, "ffhq64": 111, "ffhq256": 84, "paper": 425}
+COUNTS = {"cifar10": 350, "cifar10_cheap": 213, "ffhq64": 111, "ffhq256": 84, "paper": 445}
 COLUMNS = ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fid_pytorch_fid", "fid_edm", "kid")
 
 
@@ -44,6 +44,19 @@ def test_a_benchmark_of_the_paper_is_whole_and_has_its_jobs(name, tmp_path, monk
     if name != "ffhq256":
         sampling = plan.run("cifar10", "methods/hkd").sampling
         assert (sampling.n_samples // sampling.ranges, sampling.ranges) == (50_000, 3)
+
+
+def test_the_path_of_a_paper_benchmark_is_walked_with_a_random_inception_and_without_a_training():
+    plan, full = check_settings(plan_of("random_inception")), plan_of("cifar10")
+    assert plan.tables["table1"].columns == full.tables["table1"].columns
+    sampling = plan.run("shapes16", "shipped/hkd").sampling
+    assert (sampling.n_samples, sampling.ranges, plan.benchmark.extractor) == (2001, 3, "random_inception")
+    graph = Graph(plan, ["results/random_inception/table1.csv"], anew=True)
+    stages = ("prepare", "train", "sample", "reference", "features", "metrics", "table")
+    assert graph.counts == dict.fromkeys(stages, 1)
+    of = {work.stage: work for work in graph.jobs.values()}
+    assert plan.route("shapes16", of["train"].of["method"]) == "shipped"
+    assert of["prepare"].definition.settings["reference"] == 2000
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from copy import deepcopy
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,7 @@ CHANGED = {
     "abl_encoder_constant_init": {"params.encoder_sigma", "params.operator_init"},
     "abl_operator_init": {"params.operator_init"},
     "abl_longer": {"training.steps"},
+    "abl_paper_readings": set(),  # of full scale it takes nothing back
 }
 
 
@@ -305,6 +307,36 @@ def test_an_ablation_is_hkd_but_for_what_it_is_named_for(name):
     parent, child = (_flat(plan.run("cifar10", m).model_dump()) for m in ("methods/hkd", f"ablations/{name}"))
     changed = {key for key in parent.keys() | child.keys() if parent.get(key) != child.get(key)}
     assert changed - {"title", "category"} == CHANGED[name]
+
+
+LITERAL = {"batch", "clip", "ema", "optimizer", "schedule", "warmup_steps"}  # of a training, beside its `params`
+
+
+@pytest.mark.parametrize(("scale", "dataset"), [("embedded", "shapes16"), ("cpu", "cifar10")])
+def test_the_papers_readings_are_those_of_full_scale_at_the_steps_and_evaluations_of_the_live_row(scale, dataset):
+    small, full = plan_of(scale=scale), plan_of(scale="paper")
+    live, row = (small.run(dataset, name) for name in ("methods/hkd", "ablations/abl_paper_readings"))
+    paper = full.run("cifar10", "methods/hkd")
+    assert row.params == paper.params != live.params
+    for key, value in row.training.model_dump().items():
+        whose = paper if key in LITERAL - {"batch"} else live
+        assert key == "batch" or value == whose.training.model_dump()[key], key
+    evaluations = [run.training.batch * (1 + run.params["n_intermediate"]) for run in (live, row)]
+    assert abs(evaluations[1] - evaluations[0]) <= 2  # as near as whole trajectories come
+    assert (row.network, row.feed, row.init, row.sampling) == (live.network, live.feed, live.init, live.sampling)
+
+
+def test_the_papers_readings_are_those_of_the_audit():
+    arm = plan_of().run("shapes16", "ambiguity/all_literal")
+    row = plan_of().run("shapes16", "ablations/abl_paper_readings")
+    assert row.params == arm.params and row.training.batch == arm.training.batch
+    assert row.training.optimizer == arm.training.optimizer
+
+
+def test_the_default_shows_the_papers_readings_right_below_its_live_row():
+    found = [row.method for row in rows.rows(plan_of(), "table1")]
+    after = found.index("methods/hkd") + 1
+    assert found[after] == "ablations/abl_paper_readings" and found.count(found[after]) == 1
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -605,6 +637,12 @@ def test_absent_images_and_networks_are_said_before_anything_runs(tmp_path, monk
     Path("data/cifar-10-python.tar.gz").touch()
     Path("cifar10-32x32.npz").touch()
     assert absent_files(plan, jobs) == [network]
+    known["cifar10"]["sha256"] = "0" * 64
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"statistics": known}, CONFIGS)
+    assert absent_files(plan, jobs)[1:] == [
+        f"cifar10-32x32.npz: sha256 is {sha256(b'').hexdigest()}, and the benchmark pins {'0' * 64}; put the right "
+        "file there"
+    ]
     own = Plan.load(str(CONFIGS / "benchmarks/own.yaml"), {}, CONFIGS)
     (line,) = absent_files(own, [("prepare", {"dataset": "images"})])
     assert line.startswith("data set 'images' needs its images: ")
@@ -622,6 +660,13 @@ def test_published_statistics_make_the_reference_again_and_nothing_else(tmp_path
     assert digests[0] != digests[1]
     file.write_bytes(b"others")
     assert REFERENCE.work(plan(path=str(file), within=0.1), dataset="shapes16").digest != digests[1]
+    pinned = plan(path=str(file), within=0.1, sha256=sha256(b"others").hexdigest())
+    assert (
+        REFERENCE.work(pinned, dataset="shapes16").digest
+        == REFERENCE.work(plan(path=str(file), within=0.1), dataset="shapes16").digest
+    ), "a pin is of what the file holds, which counts already"
+    with pytest.raises(ConfigError, match=r"statistics\.shapes16\.sha256 = 'abc'"):
+        plan(path=str(file), within=0.1, sha256="abc")
     values = {"dataset": "shapes16", "method": "methods/hkd", "seed": 0, "nfe": 1}
     assert FEATURES.work(before, **values).digest == FEATURES.work(after, **values).digest
     with pytest.raises(ConfigError, match=r"statistics.shape16: there is no 'shape16'. Did you mean 'shapes16'"):
@@ -657,6 +702,31 @@ def test_the_network_that_trains_a_run_may_not_grade_it():
         check_settings(plan_of(tables=columns, set={"perceptual_backbone": "effnet"}))
     check_settings(plan_of(tables=columns))
     check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
+
+
+def test_a_row_may_diverge_where_a_table_says_so_and_an_arm_of_a_study_where_the_study_does():
+    plan = plan_of()
+    said = {name: plan.may_diverge(name) for name in ("methods/hkd", "shipped/hkd", "ablations/abl_paper_readings")}
+    assert [*said.values()] == [False, False, True] and plan.may_diverge("ambiguity/all_literal")
+    with pytest.raises(ConfigError, match=r"tables.table1.may_diverge: there is no run 'methods/hkt'. Did you mean"):
+        check_settings(plan_of(tables={"table1": {"may_diverge": ["methods/hkt"]}}))
+
+
+def test_what_is_trained_on_the_network_that_grades_reads_it_and_needs_one_that_is_trained_here():
+    control = {"table1": {"extra": ["methods/metric_trained"]}}
+    for name in ("metric", "perceptual"):
+        plan = plan_of(tables=control, extractor=name)
+        check_settings(plan)
+        inputs = {
+            method: train(plan, "shapes16", f"methods/{method}").definition.inputs
+            for method in ("hkd", "metric_trained")
+        }
+        assert inputs["metric_trained"]["grader"] == plan.layout.extractor("shapes16", name)
+        assert "grader" not in inputs["hkd"] and "trajectories" not in inputs["metric_trained"]
+    with pytest.raises(
+        ConfigError, match=r"extractor = random_inception: methods/metric_trained is trained on the network"
+    ):
+        check_settings(plan_of(tables=control, extractor="random_inception"))
 
 
 RAW = {"methods/cd", "methods/pd", "methods/flow2", "methods/flow3", "methods/rf1", "methods/rf2", "methods/rf3"}

@@ -40,6 +40,7 @@ def test_an_unknown_column_is_refused_with_the_nearest():
         ("fid_infinity_bootstrap", "its standard error is fid_infinity_error", "fid_infinity_common"),
         ("fid_infinity_error_bootstrap", "itself a standard error", "fid_infinity_error_sd"),
         ("kid_torch_fidelity_bootstrap", "the estimator is kid_bootstrap", "kid_torch_fidelity_common"),
+        ("mind_bootstrap", "rows drawn twice are ties", "mind_common"),
         ("kid_bootstrap_sd", "kid_bootstrap is itself a spread", None),
         ("fid_own_min", "derived names say 'fid' for 'fid_own'", "fid_min"),
     ],
@@ -61,7 +62,8 @@ def test_the_documented_exceptions_are_all_there_are():
         suffix: {name for name, stem in plain.items() if f"{stem}_{suffix}" not in COLUMNS} for suffix in SPREADS
     }
     assert lacking["common"] == libraries | {"lpips_diversity"}
-    assert lacking["bootstrap"] == lacking["common"] | {"fid_infinity", "fid_infinity_error", "kid_torch_fidelity"}
+    further = {"fid_infinity", "fid_infinity_error", "kid_torch_fidelity", "mind"}
+    assert lacking["bootstrap"] == lacking["common"] | further
     assert not any(lacking[suffix] for suffix in ("sd", "min", "range_sd", "range_min"))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from hkd.plan.superseding import Job, check_replacing, others, superseded_by
 from hkd.settings.origins import ConfigError
 from hkd.store.atomic import write_json
 from hkd.store.records import Record, identity
 from hkd.store.superseded import keep
+from hkd.training.checkpoint import Checkpoints, Progress
 
 
 @pytest.fixture
@@ -30,6 +34,22 @@ def test_another_digest_or_other_inputs_supersede_and_the_same_training_does_not
     assert said.startswith("this run supersedes 1 finished training (1.50 GPU-hours as recorded); they are kept")
     write_json(images, {"other": 1})
     assert len(superseded_by([Job([images], [weights], "d1")]).certain) == 1
+
+
+def test_a_training_that_goes_on_to_more_steps_supersedes_nothing(finished):
+    images, weights = finished
+    states = identity("free", [images])
+    Checkpoints(Path(weights).parent / "checkpoints", states).save({"a": torch.ones(1)}, Progress(9))
+    keep(Path(weights).parent, [Path(weights)], identity("d1", [images]), states)
+    job = Job([images], [weights], "d2", "free", 12)
+    assert superseded_by([job]) == ([], [])
+    assert others(Path(weights).parent, "d2-x", states, 12) == []
+    for other in (job._replace(steps=8), job._replace(states="bound"), job._replace(states="")):
+        assert len(superseded_by([other]).certain) == 1
+    assert len(others(Path(weights).parent, "d2-x", states, 8)) == len(others(Path(weights).parent, "d2-x")) == 1
+    assert len(superseded_by([job, Job([], [images], "i")]).possible) == 1
+    write_json(images, {"other": 1})
+    assert len(superseded_by([job]).certain) == 1
 
 
 def test_an_input_that_is_made_again_may_come_out_the_same(finished):

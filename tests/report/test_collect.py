@@ -9,11 +9,13 @@ from hkd.report.collect import (
     ReportError,
     check_protocols,
     check_seeds,
+    chosen_by_the_score,
     collect,
     mixed_codes,
     other_starts,
     records,
     shown_distance,
+    without_diverged,
 )
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
@@ -148,6 +150,17 @@ def test_a_training_that_diverged_is_refused(metrics_file):
         collect([metrics_file(diverged_at=17, metrics=...)])
 
 
+def test_trainings_that_diverged_are_set_apart_with_their_seeds_and_steps(metrics_file):
+    whole = metrics_file()
+    lost = [metrics_file(seed=seed, diverged_at=17 + seed, metrics=...) for seed in (1, 2)]
+    assert without_diverged([whole, *lost]) == (
+        [whole],
+        {("methods/hkd", 1): "its training diverged: seed 1 at step 18, seed 2 at step 19"},
+    )
+    with pytest.raises(ReportError, match="seed = '0' is no count"):
+        without_diverged([metrics_file(seed="0", diverged_at=17)])
+
+
 def test_a_row_that_two_versions_of_the_code_trained_is_remarked(metrics_file):
     one, two = metrics_file(seed=0, codes=["a" * 16]), metrics_file(seed=1, codes=["a" * 16, "b" * 16])
     ((row, text),) = mixed_codes(collect([one, two]))
@@ -163,6 +176,15 @@ def test_a_row_that_started_from_other_weights_than_its_source_is_remarked(metri
     ((row, text),) = other_starts(collect([*lines, *others]))
     assert row == "HKD" and "averaged weights of methods/edm_ve, where its source takes the raw ones" in text
     assert other_starts(collect(others)) == []
+
+
+def test_a_row_that_its_own_score_made_is_remarked_and_any_other_mark_is_refused(metrics_file):
+    why = "trained on the features of the network that grades"
+    frame = collect([metrics_file(seed=seed, selected=why) for seed in (0, 1)])
+    assert chosen_by_the_score(frame) == [("HKD", f"selected, and so beside no other row: {why}")]
+    assert chosen_by_the_score(collect([metrics_file()])) == []
+    with pytest.raises(ReportError, match=r"selected = 3 is no text; run `hkd metrics` again"):
+        collect([metrics_file(selected=3)])
 
 
 @pytest.mark.parametrize(

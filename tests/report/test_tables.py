@@ -89,6 +89,13 @@ def test_the_csv_equals_the_golden_file(metrics, paper):
     assert to_csv(table(ROWS, metrics, paper)) == GOLDEN_CSV
 
 
+def test_a_row_that_its_own_score_made_says_so_first_and_never_compares(metrics_file, paper):
+    chosen, honest = metrics_file(selected="trained on it"), metrics_file(method="methods/edm", nfe=35)
+    lines = {line["method"]: line for line in lines_of(table(ROWS, collect([chosen, honest]), paper))}
+    assert lines["HKD"]["comparable"] == "no" and lines["HKD"]["why_not"].startswith("selected: trained on it; ")
+    assert not any("selected" in (line["why_not"] or "") for name, line in lines.items() if name != "HKD")
+
+
 def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     csv, text = write(tmp_path / "out" / "table1", table(ROWS, metrics, paper), ROWS, paper)
     assert csv.read_text() == GOLDEN_CSV

@@ -214,6 +214,19 @@ def test_a_run_keeps_raw_and_averaged_weights_and_a_student_says_from_which_it_s
     assert any(not torch.equal(value, averaged[key]) for key, value in raw.items())
     read = {Path(path).name for path in student["inputs"]}
     assert {"raw.safetensors", "weights.safetensors"} <= read
+    assert "selected" not in base and "selected" not in student
+
+
+def test_what_is_trained_on_the_network_that_grades_is_marked_selected_in_its_record(smoke, tmp_path):
+    steps = ("prepare", "shapes8"), ("extractor", "shapes8", "metric"), ("train", "shapes8", "methods/edm")
+    for words in (*steps, ("train", "shapes8", "methods/metric_trained")):
+        code, _, err = smoke(*words)
+        assert code == 0, err
+    run = tmp_path / "results/shapes8/methods/metric_trained/seed0"
+    for name in ("weights", "raw"):
+        record = json.loads((run / f"{name}.safetensors.record.json").read_text())
+        assert record["selected"] == "trained on the features of the network that grades"
+    assert str(tmp_path / "results/shapes8/extractors/metric/weights.safetensors") in record["inputs"]
 
 
 def test_a_request_to_stop_is_its_own_exit_code(hkd, monkeypatch):
@@ -313,6 +326,35 @@ def test_results_of_an_old_name_are_named_by_the_command_too(hkd, tmp_path):
     (tmp_path / "shapes16/audit").mkdir(parents=True)
     code, _, err = hkd("ambiguity", "--config", f"results={tmp_path}")
     assert code == 1 and f"rename the folder to {tmp_path}/shapes16/ambiguity" in one_line(err)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_more_steps_go_on_from_fewer_on_the_command_line_or_a_line_says_why_not(hkd, tmp_path):
+    def trained(results: str, steps: int, schedule: str = "constant") -> str:
+        options = [f"results={tmp_path / results}", f"set.training.steps={steps}"]
+        options += ["set.training.warmup_steps=1", f"set.training.schedule={schedule}"]
+        told = ""
+        for command in (("prepare", "shapes8", "train"), ("train", "shapes8", "methods/edm")):
+            changes = [word for option in options for word in ("--config", option)]
+            code, _, err = hkd(*command, "--benchmark", "configs/benchmarks/smoke.yaml", *changes)
+            told += err
+            assert code == 0, err
+        return told
+
+    def weights(results: str):
+        return load_weights(tmp_path / results / "shapes8/methods/edm/seed0/weights.safetensors")
+
+    trained("raised", 2)
+    told = trained("raised", 4)
+    assert "going on from step 2" in told and "lies in" in told and "begins anew" not in told
+    trained("whole", 4)
+    expected = weights("whole")
+    assert all(torch.equal(value, expected[key]) for key, value in weights("raised").items())
+    assert "going on" not in trained("raised", 3), "nor is a longer training's state the end of a shorter one"
+    trained("falls", 2, "cosine")
+    told = trained("falls", 4, "cosine")
+    assert "a longer training begins anew too, because of training.schedule cosine" in told and "going on" not in told
 
 
 def trained_twice(run: Path) -> None:

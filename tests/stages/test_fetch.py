@@ -21,7 +21,7 @@ import pytest
 from hkd.stages import fetch as module
 from hkd.store import download
 from hkd.store.atomic import sha256
-from hkd.store.published import WEIGHTS, locate
+from hkd.store.published import STATISTICS, WEIGHTS, locate
 from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COMPARED, tried
 
@@ -93,7 +93,7 @@ def test_a_file_is_fetched_once_and_found(source, tmp_path, capsys, monkeypatch)
     assert "already here" in capsys.readouterr().out
     module.fetch(None, tmp_path / "weights")
     listed = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
-    assert listed == dict.fromkeys(WEIGHTS, "absent") | {"inception": "here"}
+    assert listed == dict.fromkeys(WEIGHTS, "absent") | {"inception": "here"} | dict.fromkeys(STATISTICS, "unpinned")
 
 
 def test_the_licence_is_shown_and_kept_beside_the_file(source, tmp_path, capsys):
@@ -147,6 +147,15 @@ def test_an_unknown_name_and_an_absent_copy_are_named(tmp_path):
         module.fetch(["incepton"], tmp_path)
     with pytest.raises(ArtifactError, match=r"nothing\.pth: no such file; --from takes a file"):
         module.fetch(["inception"], tmp_path, tmp_path / "nothing.pth")
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_file_of_which_no_digest_is_published_is_not_fetched(name, tmp_path):
+    with pytest.raises(ArtifactError) as found:
+        module.fetch([name], tmp_path, tmp_path / "mine.npz")
+    said = str(found.value)
+    assert said.startswith(f"{name}: no digest of {STATISTICS[name].filename} is published") and "\n" not in said
+    assert f"statistics: {{{STATISTICS[name].dataset}: {{path: FILE, sha256:" in said and not list(tmp_path.iterdir())
 
 
 # -- servers that mean no good ---------------------------------------------------------------------------------------

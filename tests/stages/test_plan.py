@@ -33,7 +33,7 @@ def test_a_benchmark_whose_counts_are_kept_is_planned_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "cifar10_cheap on 8 of h100: train in tf32 at 197.9 TFLOP/s" in done.stdout
     assert "assumed, of no measurement" in done.stdout
-    assert "\n200 jobs" in done.stdout
+    assert "\n213 jobs" in done.stdout
     with open(tmp_path / "plan.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     hours = [float(row["hours"]) for row in rows]
@@ -77,6 +77,18 @@ def test_images_of_unknown_size_cannot_be_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     own = ["--benchmark", "configs/benchmarks/own.yaml", "--card", "h100", "--config", f"results={tmp_path}/r"]
     assert str(plan(*own).exception).startswith("data set 'images': its resolution is not set")
+
+
+def test_a_cpu_is_probed_with_whole_batches_where_they_are_small(monkeypatch, smoke_plan):
+    from hkd.experiment import probing
+    from hkd.experiment.counting import counts
+
+    plan = smoke_plan(set={"training": {"batch": 6}, "network": {"model_channels": 8, "channel_mult": [1]}})
+    monkeypatch.setattr(probing, "_timed", lambda work: 1.0)  # seconds
+    cost, images = counts(plan, "shapes8", "methods/ecm"), plan.run("shapes8", "methods/ecm").sampling.batch
+    assert probing._run_rates(plan, "shapes8", "methods/ecm") == (6 * cost.step, images * cost.forward)
+    monkeypatch.setattr(probing, "OPERATIONS", 3 * cost.step)
+    assert probing._run_rates(plan, "shapes8", "methods/ecm")[0] == 3 * cost.step
 
 
 @pytest.mark.slow

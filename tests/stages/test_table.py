@@ -20,7 +20,7 @@ from hkd.metrics.scoring import ExtractorFacts
 from hkd.plan import rows as planned
 from hkd.plan.runs import Plan
 from hkd.seeding import numpy_stream
-from hkd.stages import metrics, table
+from hkd.stages import figure, metrics, table
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import write_json
 from hkd.store.refusals import ArtifactError
@@ -30,6 +30,7 @@ from tests.recorded import recorded
 COMMANDS = Commands()
 metrics.register(COMMANDS)
 table.register(COMMANDS)
+figure.register(COMMANDS)
 COMMAND = get_command(COMMANDS.app)
 TINY = ExtractorFacts("FD-tiny", 8, 4, "e" * 64)
 COLUMNS = ["fid_own", "fdn"]
@@ -72,7 +73,12 @@ class Made:
             [*arguments, "--benchmark", "configs/benchmarks/smoke.yaml", *self._options], "hkd", standalone_mode=False
         )
 
-    def fill(self, n: Callable[[str], int], extractors: dict[str, ExtractorFacts] | None = None) -> None:
+    def fill(
+        self,
+        n: Callable[[str], int],
+        extractors: dict[str, ExtractorFacts] | None = None,
+        images: np.ndarray | None = None,
+    ) -> None:
         """Store features of all runs, n(method) images of each, and of 50 real ones."""
         extractors = extractors or {"own": TINY}
         views = [f"{name}_{kind}" for name, kind in (("own", "A"), ("dinov2", "C")) if name in extractors]
@@ -87,7 +93,12 @@ class Made:
             run.mkdir(parents=True, exist_ok=True)
             (run / "weights.safetensors").touch()
             recorded(self.plan, run / "weights.safetensors", route="train", budget=budget)
-            stored(self.plan, run / "samples" / f"nfe{nfe}.npz", {"images": np.zeros(1)}, n=count)
+            stored(
+                self.plan,
+                run / "samples" / f"nfe{nfe}.npz",
+                {"images": np.zeros(1) if images is None else images},
+                n=count,
+            )
             stored(self.plan, run / "features" / f"nfe{nfe}.npz", arrays)
             self.call("metrics", "shapes8", method, "--nfe", str(nfe), "--seed", str(seed))
 
@@ -252,3 +263,19 @@ def test_every_number_of_an_unproven_network_says_so(benchmark):
     k = [cell.strip() for cell in lines[0]].index("FD on dinov2")
     assert all(line[k].strip()[:1] in ("≈", "—", "") for line in lines[2:])
     assert "≈: an estimate" in text and "is unproven on its published weights" in text
+
+
+def test_a_row_whose_training_diverged_says_so_in_table_and_picture_and_has_no_number(benchmark, tmp_path):
+    made = benchmark(columns=["fid_own", "fdn", "fdn_common"])
+    made.fill(lambda method: 30, images=np.zeros((4, 3, 8, 8), np.uint8))
+    lost = next(path for path in made.runs if "methods/hkd" in str(path))
+    made.change(lost, "diverged_at", to=17)
+    assert {*made.table()} == {"EDM"}
+    lines = csv.DictReader(Path(f"{made.plan.layout.table('table1')}.csv").read_text().splitlines())
+    (row,) = (line for line in lines if line["method"] == "HKD")
+    assert (row["fdn"], row["comparable"]) == ("", "no")
+    assert row["why_not"] == "its training diverged: seed 0 at step 17"
+    assert "its training diverged: seed 0 at step 17" in Path(f"{made.plan.layout.table('table1')}.md").read_text()
+    made.call("figure", "samples", "table1", "--out", str(tmp_path / "samples.pdf"))
+    caption = (tmp_path / "samples.md").read_text()
+    assert "- Not shown: HKD, its training diverged: seed 0 at step 17.\n" in caption and "- EDM, 35 NFE" in caption

@@ -60,6 +60,31 @@ def test_a_restored_training_is_in_place_with_its_states_and_the_other_is_set_as
     assert [found.identity for found in past(run)] == ["old-1"]
 
 
+def test_a_shorter_and_a_longer_training_of_the_same_states_are_restored_each_with_its_own(tmp_path):
+    def left(steps: int) -> None:
+        set_aside(tmp_path, f"of {steps}", "free", steps)
+        weights = tmp_path / "weights.safetensors"
+        save_weights(weights, {"a": torch.tensor([float(steps)])})
+        Record("train").write(weights, budget={"steps": steps, "train_seconds": 1.0})
+        Checkpoints(tmp_path / "checkpoints", "free").save({"a": torch.tensor([float(steps)])}, Progress(steps))
+        keep(tmp_path, [weights], f"of {steps}", "free")
+
+    def in_place() -> tuple[float, float]:
+        state, _ = Checkpoints(tmp_path / "checkpoints", "free").load()
+        assert not (tmp_path / "states").exists()
+        return load_weights(tmp_path / "weights.safetensors")["a"].item(), state["a"].item()
+
+    left(5), left(9), left(3)
+    assert in_place() == (3.0, 3.0) and {found.steps for found in past(tmp_path)} == {5, 9}
+    restore(tmp_path, digest("of 9"))
+    assert in_place() == (9.0, 9.0)
+    restore(tmp_path, digest("of 5"))  # which the one of 9 went on from, so that its states are among those of 9
+    assert in_place() == (5.0, 9.0)
+    restore(tmp_path, digest("of 3"))
+    assert in_place() == (3.0, 3.0)
+    assert {found.steps for found in past(tmp_path) if found.finished} == {5, 9}
+
+
 def test_states_of_a_training_that_was_not_finished_go_back_too(tmp_path):
     Checkpoints(tmp_path / "checkpoints", "half-1").save({"a": torch.ones(1)}, Progress(3, seconds=1800.0))
     set_aside(tmp_path, "new-1")

@@ -48,6 +48,31 @@ def test_the_same_training_again_finds_its_own_states(run):
     assert (run / "finished/weights.safetensors").exists() and (run / "checkpoints/checkpoints.json").exists()
 
 
+@pytest.fixture
+def open_ended(tmp_path):
+    """A finished run of identity `short`, whose states have a name of their own."""
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, {"a": torch.arange(3.0)})
+    Record("train").write(weights)
+    Checkpoints(tmp_path / "checkpoints", "free").save({"a": torch.ones(2)}, Progress(5))
+    keep(tmp_path, [weights], "short", "free")
+    return tmp_path
+
+
+def test_a_longer_training_finds_the_states_of_a_shorter_one_whose_results_are_set_aside(open_ended):
+    home = open_ended / "superseded" / digest("short")
+    assert set_aside(open_ended, "long", "free", 9) == [home]
+    assert (home / "weights.safetensors").exists()
+    assert Checkpoints(open_ended / "checkpoints", "free").load()[1].step == 5
+
+
+@pytest.mark.parametrize(("states", "most"), [("free", 4), ("bound", 9), ("", None)])
+def test_states_of_a_longer_training_or_of_another_are_set_aside_with_its_results(open_ended, states, most):
+    home = open_ended / "superseded" / digest("short")
+    assert set_aside(open_ended, "other", states, most) == [home, home / "checkpoints"]
+    assert Checkpoints(home / "checkpoints", "free").load()[1].step == 5
+
+
 def test_a_half_finished_training_is_set_aside_alone(tmp_path):
     Checkpoints(tmp_path / "checkpoints", "old").save({"a": torch.ones(2)}, Progress(2))
     assert set_aside(tmp_path, "new") == [tmp_path / "superseded" / digest("old") / "checkpoints"]

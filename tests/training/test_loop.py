@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from hkd.methods.base import Method
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Ema, Optimizer, Training
 from hkd.training.checkpoint import Checkpoints
+from hkd.training.journal import _no_share
 from hkd.training.loop import Conduct, train
 from hkd.training.trainer import Trainer
 
@@ -124,15 +127,82 @@ def test_network_evaluations_are_counted_image_by_image(tmp_path, tiny_run, buil
         assert trainer.progress.network_evals == per_image * run.training.steps * run.training.batch
 
 
-def test_events_are_written_where_they_are_wanted_or_refused_in_one_line(tmp_path):
-    conduct = Conduct(events=tmp_path / "events", log_every=10)
+def with_events(folder: Path, steps: int = 40) -> None:
+    conduct = Conduct(events=folder / "events", log_every=10)
+    trainer = Trainer(Two(), settings(steps=steps), seed=0)
+    train(trainer, lambda step: 1.0, Checkpoints(folder, "x"), title="", conduct=conduct)
+
+
+def test_events_without_their_package_are_refused_in_one_line_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"^--tensorboard: its package is missing; pip install tensorboard"):
+        with_events(tmp_path)
+    assert not list(tmp_path.glob("step*"))
+
+
+def test_events_are_the_numbers_of_the_lines_and_those_beyond_a_state_are_purged(tmp_path, monkeypatch):
+    made = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int | None) -> None:
+            self.folder, self.purged, self.scalars = folder, purge_step, {}
+            made.append(self)
+
+        def add_scalar(self, key: str, value: float, step: int) -> None:
+            self.scalars[step, key] = value
+
+        def flush(self) -> None:
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    with_events(tmp_path, 20)
+    with_events(tmp_path, 40)
+    first, second = made
+    assert first.folder == str(tmp_path / "events") and (first.purged, second.purged) == (None, 21)
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    written = {**first.scalars, **second.scalars}
+    assert written == {(line["step"], key): value for line in lines for key, value in line.items() if key != "step"}
+
+
+def test_tensorboard_reads_what_was_written(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs the package tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with_events(tmp_path)
+    found = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [event.step for event in found.Scalars("loss/student")] == [10, 20, 30, 40]
+
+
+def lines_of(folder: Path, *, flops: float | None, peak: float | None) -> list[dict]:
     trainer = Trainer(Two(), settings(), seed=0)
-    if find_spec("tensorboard") is None:
-        with pytest.raises(ConfigError, match="pip install tensorboard"):
-            train(trainer, lambda step: 1.0, Checkpoints(tmp_path, "x"), title="", conduct=conduct)
-    else:
-        train(trainer, lambda step: 1.0, Checkpoints(tmp_path, "x"), title="", conduct=conduct)
-        assert list((tmp_path / "events").iterdir())
+    trainer.flops, trainer.peak = flops, peak
+    train(trainer, lambda step: 1.0, Checkpoints(folder, "x"), title="t", conduct=Conduct(log_every=10))
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def test_a_share_of_the_peak_is_given_where_operations_and_peak_are_known(tmp_path, capsys):
+    for line in lines_of(tmp_path, flops=3e9, peak=6e12):
+        assert line["tflops_per_second"] == pytest.approx(3e-3 * line["images_per_second"])
+        assert line["mfu"] == pytest.approx(line["tflops_per_second"] / 6)
+    assert "no MFU" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flops", "peak", "why"),
+    [(3e9, None, "nobody has written down what a CPU can do"), (None, 6e12, "operations of its step were not counted")],
+)
+def test_where_one_of_them_is_not_known_no_share_is_made_up_and_this_is_said(tmp_path, capsys, flops, peak, why):
+    for line in lines_of(tmp_path, flops=flops, peak=peak):
+        assert "mfu" not in line and ("tflops_per_second" in line) is (flops is not None)
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "MFU" in line]
+    assert said.startswith("t: no MFU is given, because") and why in said
+
+
+def test_a_card_that_nobody_has_written_down_is_named(monkeypatch):
+    trainer = Trainer(Two(), settings(), seed=0)
+    trainer.device = torch.device("cuda", 0)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "Card 9000")
+    assert "what Card 9000 can do at most (hkd/accelerators.py)" in _no_share(trainer)
 
 
 def test_a_line_has_speed_memory_time_left_and_the_mean_loss_since_the_line_before(tmp_path):

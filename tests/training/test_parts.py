@@ -85,6 +85,51 @@ def test_a_device_that_holds_no_image_is_said_in_one_line(tiny_run, build, tmp_p
         train(Trainer(build(run), run.training, seed=0), never, Checkpoints(tmp_path, "x"), title="t")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+    ids=["device", "host", "library", "python"],
+)
+def test_memory_that_runs_out_anywhere_in_a_pass_halves_the_parts(tiny_run, build, feed, tmp_path, error, capsys):
+    run = tiny_run("methods/edm", training={"batch": BATCH, "steps": 1})
+    trainer, batches = Trainer(build(run), run.training, seed=0), feed(run)
+    losses = trainer.method.losses
+
+    def narrow(batch, **more):
+        if len(batch) > 4:
+            raise error
+        return losses(batch, **more)
+
+    trainer.method.losses = narrow  # type: ignore[method-assign]
+    train(trainer, batches, Checkpoints(tmp_path, "x"), title="t")
+    assert "t: out of memory; parts of 4 images from here on" in capsys.readouterr().err
+
+
+def test_any_other_error_halves_nothing(tiny_run, build, tmp_path):
+    run = tiny_run("methods/edm", training={"batch": 2})
+
+    def wrong(step: int, rows: slice | None = None):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train(Trainer(build(run), run.training, seed=0), wrong, Checkpoints(tmp_path, "x"), title="t")
+
+
+def test_a_batch_that_must_stay_whole_is_not_halved_where_there_is_no_room(tiny_run, build, tmp_path):
+    run = tiny_run("methods/kdm", training={"batch": 4})
+
+    def full(step: int, rows: slice | None = None):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(Indivisible, match=r"cannot hold the whole batch of 4 images.*lower training.batch"):
+        train(Trainer(build(run), run.training, seed=0), full, Checkpoints(tmp_path, "x"), title="t")
+
+
 def test_a_method_whose_loss_needs_the_whole_batch_gets_it(tiny_run, build, feed, tmp_path):
     run = tiny_run("methods/kdm", training={"steps": 1})
     batches, seen = feed(run), []
@@ -152,5 +197,7 @@ def test_a_cost_is_counted_before_networks_are_graphs_and_a_card_without_room_fo
     def none(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("hkd.training.loop.step_cost", none)
-    assert fitted(trainer, batches, Conduct(), "t").micro_batch == 1
+    with monkeypatch.context() as other:
+        other.setattr("hkd.training.loop.step_cost", none)
+        assert fitted(trainer, batches, Conduct(), "t").micro_batch == 1
+    assert fitted(trainer, none, Conduct(), "t").micro_batch == 1

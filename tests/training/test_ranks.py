@@ -72,7 +72,9 @@ def test_a_training_goes_on_on_another_number_of_processes(tmp_path, how):
         os.kill(first.pid, signal.SIGTERM)  # as a scheduler does to what it started
     else:
         os.kill(int((tmp_path / "cut" / "rank1.pid").read_text()), signal.SIGKILL)
-    finish(first)
+    said = finish(first)
+    if how == "one killed":  # the other one ends in a line, and saves no less than what was saved
+        assert "Lost: process 0 of 2: another process of this training has gone" in said
     assert first.returncode != 0 and not (tmp_path / "cut" / "weights.pt").exists()
     second = start(tmp_path / "cut", 1, 40, 16)
     told = finish(second)
@@ -104,5 +106,5 @@ def test_a_process_is_named_by_torchrun(monkeypatch):
 
 def test_alone_nothing_is_exchanged():
     value = torch.ones(2)
-    Ranks().add_up([value])
+    Ranks().add_up([value], Ranks().flat([value]))
     assert Ranks().any(True, False) == [True, False] and torch.equal(value, torch.ones(2))

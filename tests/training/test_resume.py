@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 import torch
 
 from hkd import interrupt
 from hkd.interrupt import Interrupted
+from hkd.plan.lengths import bound
+from hkd.store.refusals import Refused
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Conduct, train
-from hkd.training.trainer import Trainer
+from hkd.training.trainer import NoRoom, Trainer
 
 ADAM = {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8}
 CASES = {
@@ -105,6 +109,90 @@ def test_the_kill_of_a_process_loses_only_what_came_after_the_last_checkpoint(tr
     train(second, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path / "cut", "x"), title="cut")
     assert asked == [3]
     assert not same(whole.state(), second.state())
+
+
+PLACES = {  # of a step, behind its passes
+    "norm": ("hkd.training.trainer._norm", "methods/edm"),
+    "clip": ("hkd.training.trainer._clip", "methods/edm"),
+    "moments": ("hkd.training.optim._fresh", "methods/edm"),
+    "optimiser": ("hkd.training.optim.Adaptive._move", "methods/kdm"),
+    "average": ("hkd.training.ema.Average.update", "methods/edm"),
+    "target": ("hkd.methods.consistency.ct.CT.after_step", "methods/ct"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_memory_that_runs_out_behind_the_passes_ends_in_a_line_and_the_next_attempt_in_the_same_bytes(
+    tiny_run, build, feed, tmp_path, monkeypatch, place
+):
+    """At the second call, so that of two networks one has moved already and the other has not."""
+    what, method = PLACES[place]
+    run = tiny_run(method, training={"steps": 3})
+    real, calls = pkgutil.resolve_name(what), []
+
+    def full(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it")
+        return real(*given)
+
+    def trained(folder):
+        made = Trainer(build(run), run.training, seed=0)
+        train(made, feed(run), Checkpoints(folder, "x"), title="t", conduct=Conduct(checkpoint_seconds=0))
+        return made
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(what, full)
+        with pytest.raises(NoRoom) as found:
+            trained(tmp_path / "cut")
+    assert "has no room for optimiser and averages" in str(found.value) and "\n" not in str(found.value)
+    assert isinstance(found.value, Refused)  # that may not be so another time
+    assert not same(trained(tmp_path / "cut").state(), trained(tmp_path / "whole").state())
+
+
+QUICK = ("methods/edm", "methods/hkd")
+UNBOUND = [*QUICK, "methods/dmd", "methods/ecm", "methods/kdm", "methods/score_sde", "ablations/abl_no_traj"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in UNBOUND]
+)
+def test_a_longer_training_goes_on_from_a_shorter_one_to_the_bytes_of_one_that_was_long_from_the_start(
+    tiny_run, build, feed, tmp_path, name
+):
+    """With a step that is not finite, of which a shorter training lets fewer pass."""
+    lengths = {"optimizer": {"name": "adam", **ADAM}, "schedule": "constant", "milestones": []}
+    lengths["ema"] = {"kind": "halflife", "halflife_images": 20, "ramp": 0.5}
+
+    def trained(steps: int, folder, start: int = 0) -> Trainer:
+        run = tiny_run(name, training={"steps": steps, **lengths}, network={"dropout": 0.3})
+        assert bound(run) is None
+        made, asked = Trainer(build(run), run.training, seed=0), []
+        batches = feed(run)
+        losses = made.method.losses
+
+        def once(batch, *, step, draws):
+            found = losses(batch, step=step, draws=draws)
+            return {key: value * float("nan") for key, value in found.items()} if step == 1 else found
+
+        made.method.losses = once
+        train(made, lambda k: asked.append(k) or batches(k), Checkpoints(folder, "x"), title="t")
+        assert asked == list(range(start, steps)) and made.progress.nonfinite == [1]
+        return made
+
+    trained(3, tmp_path / "raised")
+    longer, whole = trained(5, tmp_path / "raised", start=3), trained(5, tmp_path / "whole")
+    assert not same(whole.state(), longer.state()) and not same(whole.averaged(), longer.averaged())
+    assert whole.progress.network_evals == longer.progress.network_evals
+
+
+def test_a_state_beyond_the_last_step_is_not_taken_for_the_result_of_a_shorter_training(trainer, tmp_path, capsys):
+    long, batches = trainer("edm adam")
+    train(long, batches, Checkpoints(tmp_path, "x"), title="long")
+    short, batches = trainer("edm adam")
+    short.settings = short.settings.model_copy(update={"steps": 2})
+    train(short, batches, Checkpoints(tmp_path, "x"), title="short")
+    assert short.progress.step == 2 and "of a longer training than one of 2 steps" in capsys.readouterr().err
 
 
 def test_a_finished_training_is_not_made_again(trainer, tmp_path):

@@ -58,6 +58,18 @@ def test_a_state_that_changes_its_shape_is_copied_anew(tmp_path):
     assert tensors["w"].dtype == torch.float64 and tensors["w"].shape == (3,) and "m" in tensors
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_state_for_whose_copy_there_is_no_memory_is_written_at_once(tmp_path, monkeypatch, capsys, error):
+    def full(self, name, tensor):
+        raise error
+
+    monkeypatch.setattr(Snapshots, "_copied", full)
+    with Snapshots(Checkpoints(tmp_path, "x")) as snapshots:
+        snapshots.save({"w": torch.ones(2)}, Progress(step=3))
+        assert Checkpoints(tmp_path, "x").load()[1].step == 3
+    assert capsys.readouterr().err == "step 3: no memory for a copy of the state; training waits for it\n"
+
+
 def test_what_could_not_be_written_is_told_and_not_swallowed(tmp_path):
     (tmp_path / "file").write_text("")
     snapshots = Snapshots(Checkpoints(tmp_path / "file" / "folder", "x"))

@@ -105,7 +105,8 @@ def test_a_queue_that_falls_silent_is_not_waited_for(queue, dead, tmp_path):
 
 def test_a_dry_run_that_was_started_elsewhere_speaks_of_its_own_folder(queue, dead, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir("/")
-    monkeypatch.setattr(launch, "_absent", lambda *of: [])
+    for said in ("_absent", "unwritable_folders"):
+        monkeypatch.setattr(launch, said, lambda *of: [])
     monkeypatch.setattr(launch, "_superseded", lambda *of: pytest.fail("not reached"))
     workflow = SimpleNamespace(dryrun=True, dag=object())
     with pytest.raises(pytest.fail.Exception):

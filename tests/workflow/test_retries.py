@@ -60,6 +60,9 @@ def test_outside_of_a_workflow_nothing_is_remembered(attempt, tmp_path):
         ("OSError(28, 'No space left on device', 'weights')", 75),
         ("RuntimeError('CUDA error: device lost')", 75),  # a card that vanished may be back
         ("__import__('torch').OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')", 75),
+        ("RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried to allocate 8 bytes')", 75),
+        ("MemoryError()", 75),
+        ("__import__('hkd.training.ranks').training.ranks.Lost('another process has gone')", 75),
         ("__import__('hkd.training.parts').training.parts.Indivisible('training.batch 9')", 1),
         ("RuntimeError('a fault')", 70),
         ("__import__('hkd.interrupt').interrupt.Interrupted()", 85),

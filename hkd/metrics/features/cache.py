@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hkd.metrics.features.extract import Extractor, extract_layers
-from hkd.metrics.features.inputs import MetricError, check_features, check_images, images_digest
+from hkd.metrics.features.inputs import MetricError, check_features, images_digest
 from hkd.store import bounded
 from hkd.store.atomic import atomic_path
 
@@ -39,12 +39,20 @@ def feature_chunks(
         MetricError: see `extract_layers`.
     """
     look = extract_layers if cache is None else cache.layers
-    # a whole number of batches, so that chunks do not change which images share a batch
-    size, start = batch * max(1, CHUNK // batch), 0
-    while start < len(images):
-        # a single last image would be refused as a set, so it joins the chunk before
-        stop = len(images) if len(images) - start - size < 2 else start + size
+    for start, stop in spans(len(images), batch):
         yield start, look(images[start:stop], extractor, preprocessing, layers, batch=batch, first=start)
+
+
+def spans(count: int, batch: int) -> Iterator[tuple[int, int]]:
+    """Yield first and end of consecutive chunks of so many images.
+
+    A chunk is a whole number of batches, so that chunks do not change which images share a batch.
+    """
+    size, start = batch * max(1, CHUNK // batch), 0
+    while start < count:
+        # a single last image would be refused as a set, so it joins the chunk before
+        stop = count if count - start - size < 2 else start + size
+        yield start, stop
         start = stop
 
 
@@ -83,8 +91,8 @@ class FeatureCache:
     def held(
         self, images: np.ndarray, extractor: Extractor, program: str, make: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Return the features that a library makes in a pass of its own, from the folder if they are there."""
-        path = self._path(images_digest(check_images(images)), extractor, program)
+        """Return the features that a library makes of a chunk in a pass of its own, from the folder if there."""
+        path = self._path(images_digest(images), extractor, program)
         found = self._read(path, len(images))
         if found is None:
             self._write(path, found := make())

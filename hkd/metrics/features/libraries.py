@@ -1,8 +1,9 @@
 """torch-fidelity, clean-fid and pytorch-fid, called offline on any extractor, as independent checks of our numbers.
 
 Each library reads the images itself, resizes them with its own code to the extractor's size, and turns features into
-a number with its own arithmetic. The libraries cache nothing and download nothing here, and need no GPU. Statistics of
-a reference are computed once per library and stored as plain arrays, from which the library makes its number.
+a number with its own arithmetic. It holds all images that it is given at once, so that the caller gives it a part of a
+set that `check_images` has passed. The libraries cache nothing and download nothing here, and need no GPU. Statistics
+of a reference are computed once per library and stored as plain arrays, from which the library makes its number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hkd.metrics.features.extract import Extractor, features_of_levels, full_float32
-from hkd.metrics.features.inputs import check_images
 from hkd.metrics.features.preprocess import CLASSES, Preprocessing
 
 Statistics = Mapping[str, np.ndarray]  # "mu" (D,), "sigma" (D, D), in the library's own types
@@ -47,7 +47,7 @@ def torch_fidelity_features(images: np.ndarray, extractor: Extractor, *, batch: 
     options = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False, "batch_size": batch}
     with _quiet(), full_float32():
         network = create_feature_extractor(torch_fidelity_name(extractor), ["features"], **options)
-        found = extract_featuresdict_from_input_id(1, network, input1=_ByteImages(check_images(images)), **options)
+        found = extract_featuresdict_from_input_id(1, network, input1=_ByteImages(images), **options)
     return found["features"].numpy()
 
 
@@ -120,7 +120,6 @@ def clean_fid_features(images: np.ndarray, extractor: Extractor, *, mode: str = 
     kind = CLASSES[{"clean": "C", "legacy_pytorch": "B", "legacy_tensorflow": "A"}[mode]]
     size = (extractor.input_size, extractor.input_size)
     library, kernel = ("PyTorch", "bilinear") if mode == "legacy_pytorch" else ("PIL", "bicubic")
-    images = check_images(images)
     batch = min(batch, len(images))  # the library rounds the number of images up to whole batches
     with _quiet(), full_float32():
         return get_model_features(
@@ -155,7 +154,7 @@ def pytorch_fid_features(images: np.ndarray, extractor: Extractor, *, batch: int
     from pytorch_fid.fid_score import get_activations
 
     files = []
-    for image in check_images(images):
+    for image in images:
         files.append(io.BytesIO())
         Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(files[-1], format="PNG", compress_level=1)
     network = _UnitRangeNetwork(extractor)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -58,8 +59,8 @@ CLASSES: dict[str, Preprocessing] = {
 def resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     """Return `images` (B, C, H, W) resized to `size` (height, width) as float32, not clipped, not rounded."""
     x = images.float()
-    rows = resize_matrix(kind, x.shape[2], size[0]).to(x.device)
-    columns = resize_matrix(kind, x.shape[3], size[1]).to(x.device)
+    rows = _matrix_on(x.device, kind, x.shape[2], size[0])
+    columns = _matrix_on(x.device, kind, x.shape[3], size[1])
     if x.shape[2] != size[0]:
         x = rows @ x
     if x.shape[3] != size[1]:
@@ -76,7 +77,16 @@ def resize_matrix(kind: str, source: int, target: int) -> Tensor:
     """
     import torch
 
-    return torch.from_numpy(_KINDS[kind](source, target).astype(np.float32))
+    with torch.inference_mode(False):  # whoever asks first, a loss may ask next
+        return torch.from_numpy(_KINDS[kind](source, target).astype(np.float32))
+
+
+@lru_cache(maxsize=64)  # a training copies it to its device once
+def _matrix_on(device: torch.device, kind: str, source: int, target: int) -> Tensor:
+    import torch
+
+    with torch.inference_mode(False):
+        return resize_matrix(kind, source, target).to(device)
 
 
 def _tf1_bilinear(source: int, target: int) -> np.ndarray:

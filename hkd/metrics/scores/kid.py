@@ -30,10 +30,11 @@ def kid(generated: np.ndarray, reference: np.ndarray, *, block: int = 2048) -> f
     """Return the unbiased squared discrepancy of features (N, D) and (M, D) over all pairs; can be slightly negative.
 
     Args:
-        block: rows per kernel block; memory is block² doubles, the result does not depend on it beyond rounding.
+        block: rows per kernel block; memory is block² doubles, and rows in float64 are of two blocks at a time. The
+            result does not depend on it beyond rounding.
     """
-    x = check_features(generated, name="generated features").astype(np.float64)
-    y = check_features(reference, name="reference features", dim=x.shape[1]).astype(np.float64)
+    x = check_features(generated, name="generated features")
+    y = check_features(reference, name="reference features", dim=x.shape[1])
     within = _pairs_within(x, block) / (len(x) * (len(x) - 1)) + _pairs_within(y, block) / (len(y) * (len(y) - 1))
     return within - 2.0 * _pairs_between(x, y, block) / (len(x) * len(y))
 
@@ -65,9 +66,13 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
+def _exact(rows: np.ndarray, start: int, block: int) -> np.ndarray:
+    return rows[start : start + block].astype(np.float64)
+
+
 def _pairs_between(a: np.ndarray, b: np.ndarray, block: int) -> float:
     parts = [
-        float(_kernel(a[i : i + block], b[j : j + block]).sum())
+        float(_kernel(_exact(a, i, block), _exact(b, j, block)).sum())
         for i in range(0, len(a), block)
         for j in range(0, len(b), block)
     ]
@@ -79,9 +84,8 @@ def _pairs_within(a: np.ndarray, block: int) -> float:
     # k is symmetric: each pair of blocks is computed once and counted twice
     total = 0.0
     for i in range(0, len(a), block):
-        part = _kernel(a[i : i + block], a[i : i + block])
+        own = _exact(a, i, block)
+        part = _kernel(own, own)
         total += float(part.sum() - np.trace(part))
-        total += 2.0 * sum(
-            float(_kernel(a[i : i + block], a[j : j + block]).sum()) for j in range(i + block, len(a), block)
-        )
+        total += 2.0 * sum(float(_kernel(own, _exact(a, j, block)).sum()) for j in range(i + block, len(a), block))
     return total

@@ -25,11 +25,12 @@ def changed(**study) -> Plan:
     return Plan.load(EMBEDDED, {"studies": {"search": study}}, CONFIGS)
 
 
-def test_every_live_row_of_the_default_is_searched_but_the_deeper_copy():
-    runs = {Path(path).parents[2].name for path in rows.metrics(plan(), "table1")}
+def test_every_live_row_of_the_default_is_searched_but_the_deeper_copy_and_the_papers_readings():
+    runs = {Path(path).parents[2] for path in rows.metrics(plan(), "table1")}
+    assert "abl_paper_readings" in {run.name for run in runs}, "whose settings are the paper's and nobody's choice"
     live = {
         name
-        for name in runs
+        for name in {run.name for run in runs if run.parent.name != "ablations"}
         if plan().run("shapes16", f"methods/{name}").training.steps
         and not plan().shipped("shapes16", f"methods/{name}")
     }

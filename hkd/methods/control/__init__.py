@@ -1,0 +1,1 @@
+"""Controls that no paper names: what a score says of them is about the score."""

@@ -1,0 +1,104 @@
+"""What jobs ask of a machine, by the counts that `hkd plan` prices: minutes, and memory of the host.
+
+A request must hold on a slow machine as well: an old card, a busy CPU. Where nothing is counted, what is said to be
+the least (of other stages) or the most (of trainings) has to do.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+
+from hkd.plan.counted import Counts, known, name_of
+from hkd.plan.passes import feature_operations, seen
+from hkd.plan.runs import Plan
+from hkd.plan.scores import OWN
+from hkd.plan.speed import Thread, thread
+from hkd.plan.work import Needs
+from hkd.settings.sections import Run
+
+SLOWEST = 18e12  # choice: operations a second of a V100 in EDM's official training, counted as here
+BUSY = 4  # choice: a CPU may be so many times slower than that of configs/cpu.yaml, or as busy
+DOUBLES = 5e9  # choice: operations of a kernel in float64 that a slow thread makes a second
+DIMENSIONS = 2048  # of Inception's features; the other published networks have fewer
+COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
+PROCESS_MB = {"cpu": 1200, "cuda": 8000}  # choice: of torch and a batch; 0.87 GB is the most of a default's training
+STATES = 10  # choice: of a trained network on the host: as trained, averaged, two moments, once more while written
+LEAST = 15  # choice: minutes of a training: to load torch from a slow disk, and to write
+
+
+def counts_of(plan: Plan, dataset: str, method: str) -> Counts | None:
+    """Return the counts of a run that are kept; None where there are none, or the size of the images is not set."""
+    if plan.dataset(dataset).data.resolution is None:
+        return None
+    return known(plan.configs).get(name_of(plan, dataset, method))
+
+
+def minutes(plan: Plan, kind: str, operations: float, least: int, devices: int = 1) -> int:
+    """Return the minutes that a job asks for so many operations, and at least `least`.
+
+    Args:
+        kind: of work, as of `hkd.plan.speed`: train, evaluate or features.
+        devices: GPUs that share them.
+    """
+    rate = SLOWEST * devices if plan.gpus else getattr(_thread(plan.configs), kind) / BUSY
+    return max(least, math.ceil(operations / rate / 60))
+
+
+def evaluating(plan: Plan, dataset: str, method: str, evaluations: float, least: int) -> int:
+    """Return the minutes that a job asks for so many evaluations of a run's network, and at least `least`."""
+    counts = counts_of(plan, dataset, method)
+    return minutes(plan, "evaluate", evaluations * counts.forward, least) if counts else least
+
+
+def training(plan: Plan, dataset: str, method: str) -> Needs:
+    """Return what a training asks for: by its counts, and never more than its settings (`resources`) say at first."""
+    run = plan.run(dataset, method)
+    processes, most, counts = plan.processes(run) if plan.gpus else 1, run.resources, counts_of(plan, dataset, method)
+    gpu = processes if plan.gpus else 0
+    if counts is None:
+        return Needs(gpu=gpu, mem_mb=most.mem_mb, minutes=most.minutes)
+    trains = plan.route(dataset, method) == "train"
+    operations = counts.step * run.training.batch * run.training.steps if trains else 0.0
+    asked = minutes(plan, "train", operations, LEAST, processes)
+    memory = processes * host_bytes(plan, run, counts) // 10**6
+    return Needs(gpu=gpu, mem_mb=min(int(memory), most.mem_mb), minutes=min(asked, most.minutes))
+
+
+def host_bytes(plan: Plan, run: Run, counts: Counts) -> float:
+    """Return the bytes that a process of a training takes on the host; on a CPU, those of its step too.
+
+    Sets of images and trajectories are mapped from their files, and what is mapped is given back when it is needed.
+    """
+    states = counts.weights + STATES * counts.trained
+    if plan.gpus:
+        return 1e6 * PROCESS_MB["cuda"] + states
+    return 1e6 * PROCESS_MB["cpu"] + states + 2 * (counts.fixed + counts.kept * run.training.batch)
+
+
+def passing(plan: Plan, dataset: str, images: int, least: int) -> int:
+    """Return the minutes that a job asks to pass images through every network and library, and at least `least`."""
+    if plan.dataset(dataset).data.resolution is None:
+        return least
+    each = seen(plan, dataset, lambda role: feature_operations(plan, dataset, role))
+    return minutes(plan, "features", images * each, least)
+
+
+def rows_mb(plan: Plan, images: int) -> int:
+    """Return the memory (MB) of features of published networks; those of ours have 64 numbers an image."""
+    return 0 if plan.benchmark.extractor in OWN else images * COPIES * 4 * DIMENSIONS // 10**6
+
+
+def kernel_minutes(plan: Plan, images: int, against: int, ranges: int, least: int) -> int:
+    """Return the minutes for kernel distances of published networks, of every pair within and between two sets."""
+    if plan.benchmark.extractor in OWN:
+        return least
+    each = images // ranges
+    pairs = ranges * (each**2 / 2 + against**2 / 2 + each * against)
+    return max(least, math.ceil(2 * DIMENSIONS * pairs / DOUBLES / 60))
+
+
+@lru_cache(maxsize=8)
+def _thread(configs: Path) -> Thread:
+    return thread(configs)

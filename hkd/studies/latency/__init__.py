@@ -1,0 +1,1 @@
+"""How long does a finished run take to make an image?"""
