@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +87,13 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
     lines, missing, refused, unrecorded = [], [], [], []
     selected, kept, settings, read = [], [], [], []
     for file in files:
-        if not file.metrics.exists():
+        if not os.path.lexists(file.metrics):  # a link to nowhere, or in a ring, is there and refused
             missing.append(str(file.metrics))
             continue
         try:
             (line,) = lines_of(collect([file.metrics]))
             _belongs(line, dataset, run, nfe, file)
-            about = _record(file.weights)
+            about = _record(file)
             _same_weights(file, about)
         except ArtifactError as error:
             refused.append(str(error))
@@ -120,7 +121,7 @@ def of_run(files: Sequence[RunFile], dataset: str, run: str, nfe: int) -> Found:
 
 def of_cell(path: Path, cell: Cell) -> Found:
     """Return the cell of a study's file, as one line with `cell` (its text) and the other columns of its row."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return Found(missing=(str(path),))
     try:
         line = _value(path, cell) if path.suffix == ".json" else _cell(path, cell)
@@ -160,13 +161,19 @@ def _belongs(line: Mapping[str, Any], dataset: str, run: str, nfe: int, file: Ru
             raise ReportError(f"{file.metrics}: {key} is {line[key]!r}, not {value!r}: of another run; remove it")
 
 
-def _record(weights: Path) -> Mapping[str, Any]:
+def _record(file: RunFile) -> Mapping[str, Any]:
     """Return the record of a run's weights, unless somebody edited it; nothing where it has none."""
-    if not record_path(weights).exists():
+    about = record_path(file.weights)
+    if not os.path.lexists(about):
         return {}
-    found = read_record(weights, "train")
+    try:
+        found = read_record(file.weights, "train")
+    except ArtifactError:
+        if not file.given:
+            raise
+        raise ReportError(f"{about}: not the record of these weights, or edited; without it they need none") from None
     if not isinstance(found.get("settings", {}), Mapping):
-        raise ReportError(f"{record_path(weights)}: no record of a training; train the run again")
+        raise ReportError(f"{about}: no record of a training; train the run again")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from hkd.plan import rows
 from hkd.plan.runs import Plan
 from hkd.report.compare import Paper
 from hkd.store.artifacts import read_json
+from hkd.store.lines import one_line
 from hkd.store.paths import RunFiles
 from hkd.store.refusals import ArtifactError
 from hkd.studies.comparison.claims import Claim
@@ -91,12 +93,15 @@ def bypasses(plan: Plan, claims: Mapping[str, Claim]) -> dict[str, str]:
     found = {}
     for name in claims:
         path = verified(plan, name)
-        if path.exists():
+        if os.path.lexists(path):
             try:
                 content: Any = read_json(path, "verify")
             except ArtifactError as error:
                 found[name] = Mark.NO_BYPASS.of(str(error))
                 continue
-            if isinstance(content, dict) and content.get("bypass"):
-                found[name] = Mark.BYPASSED.of(content["bypass"])
+            reason = content.get("bypass", content) if isinstance(content, Mapping) else content
+            if isinstance(reason, str) and reason:
+                found[name] = Mark.BYPASSED.of(one_line(reason))
+            elif reason is not None or content is None:
+                found[name] = Mark.NO_BYPASS.of(f"{path} is nothing that `hkd verify` left; remove it")
     return found

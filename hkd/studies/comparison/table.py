@@ -54,7 +54,7 @@ def cells(line: Line, frozen: str) -> dict[str, Any]:
         "gaps": line.gaps,
         "marks": "; ".join(line.marks),
         "citation": claim.citation,
-        "note": "; ".join(text for text in (claim.note, *line.notes) if text),
+        "note": remarks(line),
         "files": " ".join(path for one in line.found for path in one.files),
         "frozen": frozen,
         **_budget(line),
@@ -148,8 +148,7 @@ def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
     text += _listed("Gaps", _grouped([((line.gaps,) if line.gaps else (), line) for line in lines]))
     text += _listed("Marks", _grouped([(line.marks, line) for line in lines]))
     text += _listed("Why not, or why only a toy", _grouped([(line.reasons, line) for line in lines]))
-    notes = [f"{line.claim.id}: {'; '.join((line.claim.note, *line.notes)).strip('; ')}." for line in lines]
-    text += _listed("Remarks", [note for note in notes if not note.endswith(": .")])
+    text += _listed("Remarks", [f"{line.claim.id}: {said}." for line in lines if (said := remarks(line))])
     return "\n".join(text).rstrip() + "\n"
 
 
@@ -197,6 +196,15 @@ def _would(lines: Sequence[Line], verdict: Verdict) -> str:
     never = len(mine) - len(alone) - len(unfit) - len(seeds)
     parts += [f"{never} by no number of seeds"] if never else []
     return f" ({'; '.join(parts)})"
+
+
+def remarks(line: Line) -> str:
+    """Return what there is to know of a claim and of what was found."""
+    order = line.order
+    decided = order is not None and order.half is not None and abs(order.mean) > order.half and line.verdict in COMPARED
+    lucky = decided and order is not None and order.detectable is not None and abs(order.mean) < order.detectable
+    few = f"found with luck: {line.seeds} seeds detect no such difference in four cases of five, so it is probably less"
+    return "; ".join(text for text in (line.claim.note, *line.notes, few if lucky else "") if text)
 
 
 def _seeds(line: Line) -> int | None:

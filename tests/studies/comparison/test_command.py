@@ -337,6 +337,14 @@ def test_a_bypass_leaves_with_0_and_is_recorded(tree, hkd):
     left.write_text(left.read_text().replace("known: no augmentation", "all is well"))
     hkd("compare", *made.options())
     assert lines(made)["t1-kd"]["marks"].startswith(f"bypasses nothing: {left}: damaged")
+    record_path(left).unlink()
+    for content in ([], None, {}, {"bypass": 3}, 3):
+        left.write_text(json.dumps(content))
+        hkd("compare", *made.options())
+        assert lines(made)["t1-kd"]["marks"] == f"bypasses nothing: {left} is nothing that `hkd verify` left; remove it"
+    left.write_text(json.dumps({"bypass": "two\nlines"}))
+    hkd("compare", *made.options())
+    assert "\n" not in lines(made)["t1-kd"]["marks"] and lines(made)["t1-kd"]["marks"].startswith("bypassed: two")
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,25 @@ def test_the_record_of_other_weights_tells_nothing_of_a_score(tree):
     assert refused.startswith(f"{weights}: its record is of other weights than {path}")
     given = RunFile(0, path, weights, given=True)
     assert of_run([given], "shapes16", "methods/kd", 1).lines
+
+
+@pytest.mark.parametrize("target", ["nowhere", "itself"])
+def test_a_link_to_nowhere_is_named_and_not_taken_for_a_run_that_is_missing(metrics, target):
+    metrics.unlink()
+    metrics.symlink_to(metrics if target == "itself" else metrics.with_name("gone.json"))
+    found = gather(metrics)
+    assert not found.missing and not found.lines
+    assert len(found.refused) == 1 and str(metrics) in found.refused[0] and "\n" not in found.refused[0]
+
+
+def test_weights_from_elsewhere_beside_a_record_that_is_not_theirs_are_refused_with_what_to_do(tree):
+    made = tree("embedded")
+    (path,) = made.plant("methods/kd", 1, [54.0])
+    made.trained("methods/kd", 0)
+    weights = Path(made.plan.layout.run("shapes16", "methods/kd", 0).weights)
+    about = record_path(weights)
+    about.write_text(about.read_text().replace('"last"', '"best"'))
+    (refused,) = of_run([RunFile(0, path, weights, given=True)], "shapes16", "methods/kd", 1).refused
+    assert refused == f"{about}: not the record of these weights, or edited; without it they need none"
+    about.unlink()
+    assert of_run([RunFile(0, path, weights, given=True)], "shapes16", "methods/kd", 1).lines

@@ -15,7 +15,7 @@ from hkd.store.atomic import write_json, write_text
 from hkd.store.records import Record
 from hkd.studies.comparison.gathered import TOO_FEW
 from hkd.studies.comparison.pairs import WEAK
-from hkd.studies.comparison.table import resolved_by, summary
+from hkd.studies.comparison.table import remarks, resolved_by, summary
 
 T6 = 2.446912  # Student's t, 0.975, six degrees of freedom, from a printed table
 KD, KD_IMAGES = 9.36, 25_600_000  # printed; ranked against HKD's 3.30, so its margin is 3.03
@@ -292,9 +292,10 @@ def test_seeds_of_unlike_settings_are_not_one_run(tree):
 @pytest.mark.parametrize(
     "higher, verdict",
     [
-        ((36.0, 37.5, 39.0), Verdict.TOY_AGREES),  # 1, 1.5, 2: 1.5 ± 1.24
+        ((36.0, 37.5, 39.0), Verdict.TOY_AGREES),  # 1, 1.5, 2: 1.5 ± 1.24, of which 1.63 would be detected
         ((35.7, 37.2, 38.7), Verdict.TOY_UNRESOLVED),  # 1.2 ± 1.24
         ((34.0, 34.5, 35.0), Verdict.TOY_DISAGREES),  # -1, -1.5, -2
+        ((40.0, 41.5, 43.0), Verdict.TOY_AGREES),  # 5.5 ± 1.24
     ],
 )
 def test_an_ordering_of_paired_seeds_on_both_sides_of_zero(tree, higher, verdict):
@@ -305,6 +306,8 @@ def test_an_ordering_of_paired_seeds_on_both_sides_of_zero(tree, higher, verdict
     assert line.verdict is verdict, line.order
     assert line.order.detectable > 0 and line.seeds == 3
     assert line.order.seeds == (4 if verdict is Verdict.TOY_UNRESOLVED else None)
+    lucky = line.order.half < abs(line.order.mean) < line.order.detectable
+    assert ("found with luck: 3 seeds" in remarks(line)) == lucky == (higher[0] in (36.0, 34.0))
 
 
 def test_an_ordering_at_the_exact_protocol_is_reproduced_or_worse(tree):
