@@ -17,6 +17,7 @@ from hkd.settings.origins import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = {"cifar10": 350, "cifar10_cheap": 213, "ffhq64": 111, "ffhq256": 84, "paper": 445}
+FILES_A_SHARD = 5  # states, record, log, benchmark, and a part while it is made
 COLUMNS = ("fid_own", "fid_torch_fidelity", "fid_clean_fid", "fid_pytorch_fid", "fid_edm", "kid")
 
 
@@ -44,6 +45,15 @@ def test_a_benchmark_of_the_paper_is_whole_and_has_its_jobs(name, tmp_path, monk
     if name != "ffhq256":
         sampling = plan.run("cifar10", "methods/hkd").sampling
         assert (sampling.n_samples // sampling.ranges, sampling.ranges) == (50_000, 3)
+
+
+def test_the_tables_on_cifar10_are_few_jobs_and_a_million_trajectories_few_files():
+    plan = check_settings(plan_of("cifar10"))
+    tables = [f"results/cifar10/{name}.csv" for name in ("table1", "table3", "table4")]
+    assert sum(Graph(plan, tables, anew=True).counts.values()) == 314
+    sets = {work.of["trajectories"] for work in Graph(plan, anew=True).jobs.values() if "trajectories" in work.of}
+    large = [spec for name in sets if (spec := plan.trajectory_set("cifar10", name)).count >= 1_000_000]
+    assert large and max(spec.shards for spec in large) * FILES_A_SHARD + 4 <= 300
 
 
 def test_the_path_of_a_paper_benchmark_is_walked_with_a_random_inception_and_without_a_training():
