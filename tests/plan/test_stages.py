@@ -154,6 +154,8 @@ def _mutate(node: ast.AST) -> bool:
     return True
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_operator_or_constant_in_any_library_function_is_noticed():
     """Of every function in the code of any stage, each of its first changes that is not within a message or a hint."""
     modules = {module for name in ALL for module in closure(*work(name).definition.code)}

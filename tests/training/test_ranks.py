@@ -41,6 +41,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "weights.pt", weights_only=True)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_two_processes_train_as_one_with_all_its_images(tmp_path):
     """Five steps of clipped Adam on 16 images, at once, in parts, and as 2 x 2 x 4; one of them is not finite."""
     runs = {"alone": (1, 16), "parts": (1, 4), "together": (2, 4)}

@@ -37,6 +37,8 @@ def decided():
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_measure_says_that_known_rates_are_determined(decided):
     (modes, _), fit, both = decided[False]
     assert modes["decision"] == Decision.DETERMINED
@@ -46,6 +48,8 @@ def test_the_measure_says_that_known_rates_are_determined(decided):
     assert float((exponents - true_exponents(KNOWN.variances(), TIME)).abs().median()) < 0.15
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_encoder_with_rates_of_its_own_leaves_only_the_difference_determined(decided):
     (modes, _), fit, both = decided[True]
     assert modes["decision"] != Decision.DETERMINED and float(modes["last"]) < 0.8

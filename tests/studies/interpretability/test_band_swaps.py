@@ -59,6 +59,8 @@ def test_the_outcome_is_plain_numbers_for_every_band_and_factor(tested):
     assert read == readings((0.5,), 100) + len(found["heights"])  # the control swaps every resolution
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_permutations_are_those_of_the_seed(tested):
     again, other = tested()[0], tested(seed=1)[0]
     assert str(tested()[0]) == str(again)
