@@ -136,11 +136,12 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
             f"network that grades, which must be {' or '.join(OWN)}; choose one of them, or take the row out"
         )
     graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
+    graders += ["cnn"] if run.perceptual and plan.benchmark.extractor == "perceptual" else []
     if run.perceptual_backbone in graders:
         where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))
         raise ConfigError(
             f"{where}: perceptual_backbone = {run.perceptual_backbone}: {method} would be graded by the network that "
-            "trains it; choose another backbone, or take its columns out of the tables"
+            "trains it; choose another backbone or extractor, or take its columns out of the tables"
         )
 
 

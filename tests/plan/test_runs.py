@@ -695,6 +695,8 @@ def test_a_grader_whose_weights_are_absent_is_said_before_anything_runs(monkeypa
 
 
 def test_the_network_that_trains_a_run_may_not_grade_it():
+    with pytest.raises(ConfigError, match=r"perceptual_backbone = cnn: \w+/\w+ would be graded by the network that"):
+        check_settings(plan_of(extractor="perceptual"))
     columns = {"table1": {"columns": ["kid_effnet"]}}
     with pytest.raises(
         ConfigError, match=r"--config.*perceptual_backbone = effnet: methods/\w+ would be graded by the network"
@@ -716,13 +718,13 @@ def test_what_is_trained_on_the_network_that_grades_reads_it_and_needs_one_that_
     control = {"table1": {"extra": ["methods/metric_trained"]}}
     for name in ("metric", "perceptual"):
         plan = plan_of(tables=control, extractor=name)
-        check_settings(plan)
         inputs = {
             method: train(plan, "shapes16", f"methods/{method}").definition.inputs
             for method in ("hkd", "metric_trained")
         }
         assert inputs["metric_trained"]["grader"] == plan.layout.extractor("shapes16", name)
         assert "grader" not in inputs["hkd"] and "trajectories" not in inputs["metric_trained"]
+    check_settings(plan_of(tables=control))
     with pytest.raises(
         ConfigError, match=r"extractor = random_inception: methods/metric_trained is trained on the network"
     ):
