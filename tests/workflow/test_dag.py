@@ -142,13 +142,17 @@ def test_the_learning_rate_of_ecm_reruns_ecm_only(graph, checkout):
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("params:\n", "# a comment\nparams:\n"),
-        ("  q: 2.0 ", "  q: 2 "),
-        ("stage_steps: 25000 ", "stage_steps: 25000.0 "),
-        ("  p_std: 2.0                   # source: ECT, Table 5\n", ""),
-        ("title: ECM\ncategory: Consistency Model\n", "category: Consistency Model\ntitle: ECM\n"),
+        pytest.param("params:\n", "# a comment\nparams:\n", id="comment", marks=pytest.mark.slow),
+        pytest.param("  q: 2.0 ", "  q: 2 ", id="2.0 to 2"),
+        pytest.param("stage_steps: 25000 ", "stage_steps: 25000.0 ", id="25000 to 25000.0", marks=pytest.mark.slow),
+        pytest.param("  p_std: 2.0                   # source: ECT, Table 5\n", "", id="reordered values"),
+        pytest.param(
+            "title: ECM\ncategory: Consistency Model\n",
+            "category: Consistency Model\ntitle: ECM\n",
+            id="reordered keys",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["comment", "2.0 to 2", "25000 to 25000.0", "reordered values", "reordered keys"],
 )
 def test_what_means_the_same_reruns_nothing(graph, checkout, old, new):
     before = graph()
@@ -187,13 +191,14 @@ NETWORKS = {"train", "sample", "shard", "manifest", "edit", "inpaint", "states",
     [
         ("training/optim.py", "ramp * fall", "ramp * fall * 1.0", {"train", "extractor"}),
         ("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[", NETWORKS | {"framework_figure"}),
-        (
+        pytest.param(
             "metrics/scores/frechet.py",
             "    return ",
             "    return 1.0 * ",
             {"reference", "features", "metrics", "stability"},
+            marks=pytest.mark.slow,
         ),
-        ("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", NETWORKS),
+        pytest.param("diffusion/samplers.py", "0.5 * (here", "0.500 * 1.0 * (here", NETWORKS, marks=pytest.mark.slow),
         ("report/tables.py", "def table(", "A = 1\n\n\ndef table(", {"table"}),
     ],
 )

@@ -26,7 +26,9 @@ def test_the_default_profile_has_harmless_switches_only(root):
     assert keys <= {"rerun-incomplete", "show-failed-logs", "scheduler", "keep-going"}
 
 
-@pytest.mark.parametrize("name", ["default", "local", "gpu", "slurm"])
+@pytest.mark.parametrize(
+    "name", ["default", "slurm", *(pytest.param(n, marks=pytest.mark.slow) for n in ("local", "gpu"))]
+)
 def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("the executor plugin of SLURM is not installed")
