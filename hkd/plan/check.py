@@ -135,9 +135,9 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
             f"{plan.layers.origin(('extractor',))}: extractor = {plan.benchmark.extractor}: {method} is trained on the "
             f"network that grades, which must be {' or '.join(OWN)}; choose one of them, or take the row out"
         )
-    graders = [settings.kind for settings in published_networks(plan, dataset).values()] if run.perceptual else []
-    graders += ["cnn"] if run.perceptual and plan.benchmark.extractor == "perceptual" else []
-    if run.perceptual_backbone in graders:
+    graders: list[str] = [settings.kind for settings in published_networks(plan, dataset).values()]
+    graders += ["cnn"] if plan.benchmark.extractor == "perceptual" else []
+    if run.perceptual and run.perceptual_backbone in graders:
         where = plan.run_layers(dataset, method).origin(("perceptual_backbone",))
         raise ConfigError(
             f"{where}: perceptual_backbone = {run.perceptual_backbone}: {method} would be graded by the network that "
