@@ -108,7 +108,7 @@ class ZipPictures(PictureFiles):
         try:
             with self._archive.open(info) as member:
                 return _up_to(member, count, piece)
-        except NotImplementedError as error:  # so zipfile says that it does not know a member's compression
+        except RuntimeError as error:  # so zipfile says that it does not know a compression, or a way of packing
             raise DataError(f"{self.where(name)}: {error}; pack the files again, with deflate or none") from None
         except ZIP_ERRORS as error:
             raise DataError(f"{self.where(name)}: cannot be read ({error}); copy or download the zip again") from None
