@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import struct
 import tarfile
 import zlib
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from hkd.data import DataError
+from hkd.store import bounded
 from hkd.store.atomic import sha256
 from hkd.store.lines import printable, reason
 
@@ -168,8 +168,8 @@ class Folder(CifarFiles):
 
     def _read(self, path: Path) -> bytes:
         try:
-            with open(path, "rb") as file:  # asked for more than there is, a reader would make room for it
-                content = file.read(min(os.fstat(file.fileno()).st_size, MAX_MEMBER_BYTES) + 1)
+            with open(path, "rb") as file:
+                content = bounded.read_from(file, MAX_MEMBER_BYTES + 1)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
         if len(content) > MAX_MEMBER_BYTES:
