@@ -56,6 +56,13 @@ def test_the_tables_on_cifar10_are_few_jobs_and_a_million_trajectories_few_files
     assert large and max(spec.shards for spec in large) * FILES_A_SHARD + 4 <= 300
 
 
+def test_the_page_on_plans_says_how_many_jobs_there_are(tmp_path, monkeypatch):
+    page = (ROOT / "docs/plan.md").read_text()
+    assert all(f"{count} of `{name}`" in page for name, count in COUNTS.items())
+    monkeypatch.chdir(tmp_path)  # where nothing is made yet
+    assert f"{sum(Graph(plan_of('embedded')).counts.values())} of the embedded default" in page
+
+
 def test_the_path_of_a_paper_benchmark_is_walked_with_a_random_inception_and_without_a_training():
     plan, full = check_settings(plan_of("random_inception")), plan_of("cifar10")
     assert plan.tables["table1"].columns == full.tables["table1"].columns
