@@ -274,7 +274,7 @@ def clear_stale_lock(folder: Path | str = ".snakemake", *, main: bool = True) ->
 
 def _notes(folder: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Yield the notes that lie in a folder; of one that cannot be read or is none, nobody knows who left it: None."""
-    for path in folder.glob("*.json"):
+    for path in sorted(folder.glob("*.json")):  # a folder's own order is no order
         try:
             with open(path, "rb") as file:
                 found = json.loads(file.read(MAX_NOTE_BYTES))
