@@ -50,7 +50,11 @@ def closure(*modules: str) -> tuple[str, ...]:
 
 def fingerprint(text: str) -> str:
     """Return the SHA-256 of what a module's text computes, in hexadecimal."""
-    tree = ast.parse(text)
+    return _fingerprint(ast.parse(text))
+
+
+def _fingerprint(tree: ast.Module) -> str:
+    """Return what `fingerprint` does; the tree is used up."""
     return hashlib.sha256(_shape(_Stripped(tree).visit(tree)).encode()).hexdigest()
 
 
@@ -90,7 +94,7 @@ def _found(text: str) -> digests.Found:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return digests.Found(fingerprint(text), sorted(name for name in names if name.startswith("hkd")))
+    return digests.Found(_fingerprint(tree), sorted(name for name in names if name.startswith("hkd")))
 
 
 def _named(name: str) -> str:
@@ -99,11 +103,13 @@ def _named(name: str) -> str:
 
 
 def _computing(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes of a tree, but for blocks that only a type checker reads."""
-    for child in ast.iter_child_nodes(node):
-        if not _for_type_checkers(child):
-            yield child
-            yield from _computing(child)
+    """Yield all nodes of a tree, in no order, but for blocks that only a type checker reads."""
+    ahead = [node]
+    while ahead:
+        for child in ast.iter_child_nodes(ahead.pop()):
+            if not _for_type_checkers(child):
+                yield child
+                ahead.append(child)
 
 
 def _packages(module: str) -> set[str]:
@@ -172,18 +178,20 @@ class _Stripped(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _told(function: ast.AST) -> Iterator[ast.Assign]:
-    """Yield the assignments of texts to names that nothing but messages reads: hints, spelled out before an error."""
-    told = {id(name) for message in _messages(function) for name in ast.walk(message)}
-    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+def _told(function: ast.AST) -> list[ast.Assign]:
+    """Return the assignments of texts to names that nothing but messages reads: hints, spelled out before an error."""
+    nodes = list(ast.walk(function))
+    texts = [node for node in nodes if isinstance(node, ast.Assign) and _is_text(node.value)]
+    if not texts:
+        return []
+    told = {id(name) for message in _messages(nodes) for name in ast.walk(message)}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load) and id(node) not in told}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and _is_text(node.value) and not _targets(node) & (read | {""}):
-            yield node
+    return [node for node in texts if not _targets(node) & (read | {""})]
 
 
-def _messages(node: ast.AST) -> Iterator[ast.AST]:
-    for item in ast.walk(node):
+def _messages(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for item in nodes:
         if isinstance(item, ast.Raise) and item.exc is not None:
             yield item.exc
         elif isinstance(item, ast.Expr) and _speaks(item.value):
