@@ -43,6 +43,7 @@ def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
         hopeless.forget()
         _meet_leftovers(workflow, plan)
         check_requests(workflow)
+        _hand_on_groups(workflow)
         if lines := [*unwritable_folders(plan), *_absent(workflow, plan, modifier)]:
             raise ArtifactError("; ".join(lines))
         found = _superseded(workflow, plan, modifier)
@@ -55,6 +56,17 @@ def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
     # of all executors only SLURM's has it: the name of every job that it submits
     if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
         leave_note(FOLDER, str(name))
+
+
+def _hand_on_groups(workflow: Any) -> None:
+    """Let what is submitted to SLURM know which of its jobs are a group.
+
+    The executor does not pass `--groups` and `--group-components` on unless told. The Snakemake in the allocation then
+    takes the members for jobs of their own, and its executor runs such one after the other (`slurm-jobstep`, which
+    waits for each): a group of two trainings would hold two devices and use one.
+    """
+    if hasattr(workflow.executor_settings, "partition_config"):  # of all executors only SLURM's has it
+        workflow.executor_plugin.common_settings.pass_group_args = True
 
 
 def _meet_leftovers(workflow: Any, plan: Plan) -> None:

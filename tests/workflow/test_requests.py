@@ -28,13 +28,36 @@ class Job:
     def resources(self) -> dict[str, object]:
         return {"gpu": 0, "runtime": 60, "mem_mb": self._mem_mb * self.attempt, **self._asks}
 
+    def is_group(self) -> bool:
+        return False
+
+
+class Group(Job):
+    """Jobs that are submitted as one; Snakemake adds up what they ask for."""
+
+    groupid = "pair"
+
+    def __init__(self, *jobs: Job, **asks: int) -> None:
+        super().__init__(0, **asks)
+        self.jobs, self.rules = jobs, {job.rule.name for job in jobs}
+
+    def is_group(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
 
 @pytest.fixture
 def check(tmp_path):
     def of(limits: str, job: Job) -> None:
         file = tmp_path / "partitions.yaml"
         file.write_text(f"partitions:\n  {limits}\n")
-        dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: [job])
+        members = list(getattr(job, "jobs", ()))
+        group = {id(member): job for member in members}
+        dag = SimpleNamespace(
+            needrun_jobs=lambda exclude_finished: members or [job], get_job_group=lambda asked: group.get(id(asked))
+        )
         check_requests(SimpleNamespace(executor_settings=SimpleNamespace(partition_config=str(file)), dag=dag))
         assert job.attempt == 1
 
@@ -73,3 +96,14 @@ def test_a_partition_without_gpus_that_is_less_tight_is_named(check):
     limits = "cpu: {max_gpu: 0}\n  gpu: {max_gpu: 8, max_runtime: 70, max_mem_mb: 5000}"
     with pytest.raises(ConfigError, match=r"gpu, which has GPUs.*state the limits of cpu"):
         check(limits, Job(0))
+
+
+def test_what_a_group_asks_for_together_is_held_against_the_limits(check):
+    limits = "cpu: {max_gpu: 0}\n  gpu: {max_gpu: 1}"
+    each = [Job(0, gpu=1), Job(0, gpu=1)]
+    for job in each:
+        check(limits, job)
+    check("cpu: {max_gpu: 0}\n  gpu: {max_gpu: 2}", Group(*each, gpu=2))
+    said = r"no partition takes group pair of 2 jobs \(metrics\).*gpu=2,.*put fewer jobs into it \(group-components\)"
+    with pytest.raises(ConfigError, match=said):
+        check(limits, Group(*each, gpu=2))
