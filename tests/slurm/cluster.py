@@ -152,9 +152,9 @@ class Cluster:
             *("MinJobAge=3600", "KillWait=5", "ReturnToService=2"),
             "SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1",
             f"NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cpus} RealMemory={memory} Gres=gpu:fake:{self.gpus}",
-            f"PartitionName=cpu Nodes={host} Default=YES MaxTime=300 PriorityTier=10 PreemptMode=OFF",
-            f"PartitionName=gpu Nodes={host} MaxTime=300 PriorityTier=10 PreemptMode=OFF",
-            f"PartitionName=spot Nodes={host} MaxTime=300 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10",
+            f"PartitionName=cpu Nodes={host} Default=YES MaxTime=1440 PriorityTier=10 PreemptMode=OFF",
+            f"PartitionName=gpu Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=OFF",
+            f"PartitionName=spot Nodes={host} MaxTime=1440 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10",
         )
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
         gres = [f"NodeName={host} Name=gpu Type=fake File={device}" for device in DEVICES[: self.gpus]]
