@@ -196,16 +196,6 @@ def copied(tmp_path, monkeypatch):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "shipped"))
     monkeypatch.setattr(source, "PACKAGE", tmp_path / "hkd")
     _forget()
-    changes = {"teacher": "train", "extractors": "train"}
-
-    def digests() -> dict[str, str]:
-        _forget()
-        made = Plan.load(str(tmp_path / "configs/benchmarks/embedded.yaml"), changes, tmp_path / "configs")
-        found = {}
-        for name, stage in ALL.items():
-            names = list(inspect.signature(stage.defined).parameters)[1:]
-            found[name] = stage.work(made, **{n: VALUES.get(n, TABLES.get(name)) for n in names}).digest
-        return found
 
     def edit(file: str, old: str, new: str) -> None:
         path = tmp_path / (file if file.startswith("configs") else f"hkd/{file}")
@@ -213,8 +203,26 @@ def copied(tmp_path, monkeypatch):
         assert old in text, f"{file} holds no {old!r}"
         path.write_text(text.replace(old, new, 1))
 
-    yield edit, digests
+    yield edit, lambda: _digests(tmp_path)
     _forget()
+
+
+@pytest.fixture(scope="module")
+def before():
+    """The digests of the checkout, as a copy has them before it is edited."""
+    return _digests(ROOT)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return every stage's digest, by the settings of a folder and the package that is read now."""
+    _forget()
+    changes = {"teacher": "train", "extractors": "train"}
+    made = Plan.load(str(folder / "configs/benchmarks/embedded.yaml"), changes, folder / "configs")
+    found = {}
+    for name, stage in ALL.items():
+        names = list(inspect.signature(stage.defined).parameters)[1:]
+        found[name] = stage.work(made, **{n: VALUES.get(n, TABLES.get(name)) for n in names}).digest
+    return found
 
 
 def _forget() -> None:
@@ -223,9 +231,8 @@ def _forget() -> None:
 
 
 @pytest.mark.parametrize("stage, file, old, new", HOLES.values(), ids=HOLES)
-def test_a_hole_of_earlier_versions_is_closed(copied, stage, file, old, new):
+def test_a_hole_of_earlier_versions_is_closed(before, copied, stage, file, old, new):
     edit, digests = copied
-    before = digests()
     edit(file, old, new)
     assert digests()[stage] != before[stage]
 
@@ -245,16 +252,14 @@ NO_OPS = {
 
 
 @pytest.mark.parametrize("file, old, new", NO_OPS.values(), ids=NO_OPS)
-def test_what_computes_nothing_makes_nothing_again(copied, file, old, new):
+def test_what_computes_nothing_makes_nothing_again(before, copied, file, old, new):
     edit, digests = copied
-    before = digests()
     edit(file, old, new)
     assert digests() == before
 
 
-def test_a_network_makes_the_runs_of_its_own_preset_again(copied):
+def test_a_network_makes_the_runs_of_its_own_preset_again(before, copied):
     edit, digests = copied
-    before = digests()
     edit("nets/unet.py", "F.silu(self.dec[", "1.0 * F.silu(self.dec[")
     assert {"train", "sample", "shard"} <= {name for name, found in digests().items() if found != before[name]}
 

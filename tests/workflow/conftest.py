@@ -54,22 +54,29 @@ def new_workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 @pytest.fixture
 def own_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Read code digests from the copy; call it after an edit."""
-
-    def forget() -> None:
-        for cached in (
-            source.module_file,
-            signatures._tree,
-            code.code_digest,
-            code.closure,
-            code._text,
-            code._imports,
-        ):
-            cached.cache_clear()
-
     monkeypatch.setattr(source, "PACKAGE", checkout / "hkd")
-    forget()
-    yield forget
-    forget()
+    _forget()
+    yield _forget
+    _forget()
+
+
+@pytest.fixture(scope="session")
+def smoke_graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """The whole graph of the smoke benchmark, in a copy that nobody edits."""
+    folder = copy_checkout(tmp_path_factory.mktemp("unedited"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(source, "PACKAGE", folder / "hkd")
+        _forget()
+        made = Graph(folder, "smoke", (), {})
+    _forget()
+    return made
+
+
+def _forget() -> None:
+    """Read the package's files anew."""
+    for cached in (source.module_file, signatures._tree, code.code_digest, code.closure, code._text, code._imports):
+        cached.cache_clear()
 
 
 @pytest.fixture

@@ -22,10 +22,9 @@ def methods_of(keys) -> set[str]:
     return {f"{dict(w)['group']}/{dict(w)['method']}" for rule, w in keys if "method" in dict(w)}
 
 
-def test_every_stage_has_its_jobs(graph):
-    made = graph()
-    counts = Counter(rule for rule, _ in made.params)
-    runs = {(w["group"], w["method"]) for w in made.of("train")}
+def test_every_stage_has_its_jobs(smoke_graph):
+    counts = Counter(rule for rule, _ in smoke_graph.params)
+    runs = {(w["group"], w["method"]) for w in smoke_graph.of("train")}
     assert {("methods", m) for m in ("edm", "ecm", "hkd", "regression")} < runs
     assert counts["train"] == len(runs)
     assert counts["prepare"] == 2 and counts["reference"] == 1
@@ -35,9 +34,8 @@ def test_every_stage_has_its_jobs(graph):
     assert counts["table"] == 2 and counts["samples_figure"] == 1
 
 
-def test_an_output_has_one_maker(graph):
-    made = graph()
-    outputs = Counter(path for files in made.outputs.values() for path in files)
+def test_an_output_has_one_maker(smoke_graph):
+    outputs = Counter(path for files in smoke_graph.outputs.values() for path in files)
     assert max(outputs.values()) == 1
 
 
@@ -50,28 +48,26 @@ def test_an_output_has_one_maker(graph):
         ("methods/regression", {"prepare", "train", "shard", "manifest"}, set()),
     ],
 )
-def test_a_number_is_made_through_the_stages_that_it_needs(graph, method, through, without):
+def test_a_number_is_made_through_the_stages_that_it_needs(smoke_graph, method, through, without):
     nfe = 35 if method.endswith("edm") else 1
-    stages = graph().upstream(f"{RUN}/{method}/seed0/metrics/nfe{nfe}.json")
+    stages = smoke_graph.upstream(f"{RUN}/{method}/seed0/metrics/nfe{nfe}.json")
     assert through <= stages and not without & stages
 
 
-def test_a_student_waits_for_its_base_its_trajectories_and_its_eye(graph):
-    made = graph()
-    (train,) = made.makers(f"{RUN}/methods/hkd/seed0/weights.safetensors")
-    assert set(made.inputs[train]) == {
+def test_a_student_waits_for_its_base_its_trajectories_and_its_eye(smoke_graph):
+    (train,) = smoke_graph.makers(f"{RUN}/methods/hkd/seed0/weights.safetensors")
+    assert set(smoke_graph.inputs[train]) == {
         f"{RUN}/data/train/manifest.json",
         f"{RUN}/trajectories/edm-heun/manifest.json",
         f"{RUN}/methods/edm/seed0/weights.safetensors",
         f"{RUN}/extractors/perceptual/weights.safetensors",
     }
-    (train,) = made.makers(f"{RUN}/methods/ecm/seed0/weights.safetensors")
-    assert f"{RUN}/trajectories/edm-heun/manifest.json" not in made.inputs[train]
+    (train,) = smoke_graph.makers(f"{RUN}/methods/ecm/seed0/weights.safetensors")
+    assert f"{RUN}/trajectories/edm-heun/manifest.json" not in smoke_graph.inputs[train]
 
 
-def test_training_state_is_declared_nowhere(graph):
-    made = graph()
-    paths = [path for files in (*made.outputs.values(), *made.inputs.values()) for path in files]
+def test_training_state_is_declared_nowhere(smoke_graph):
+    paths = [path for files in (*smoke_graph.outputs.values(), *smoke_graph.inputs.values()) for path in files]
     assert not [path for path in paths if "checkpoints" in path or "parts" in path]
 
 
@@ -103,10 +99,10 @@ def test_the_cpu_default_asks_for_no_gpu(graph):
         assert {r.get("gpu", 0) for r in graph(name).resources.values()} == {0}
 
 
-def test_gpus_are_asked_for_by_the_profile_and_change_nothing_that_is_made(graph):
-    before, after = graph(), graph(gpus=1)
+def test_gpus_are_asked_for_by_the_profile_and_change_nothing_that_is_made(smoke_graph, graph):
+    after = graph(gpus=1)
     assert after.resources[("train", tuple(sorted(after.of("train")[0].items())))]["gpu"] == 1
-    assert before.changed(after) == set()
+    assert smoke_graph.changed(after) == set()
 
 
 LIGHT = {"all", "tables", "figures", "table", "manifest", "samples_figure", "ablations_figure", "bars", "error_table",
@@ -114,9 +110,8 @@ LIGHT = {"all", "tables", "figures", "table", "manifest", "samples_figure", "abl
          "stability_figure", "comparison"}  # fmt: skip
 
 
-def test_every_job_says_what_it_needs(graph):
-    made = graph()
-    for key, resources in made.resources.items():
+def test_every_job_says_what_it_needs(smoke_graph):
+    for key, resources in smoke_graph.resources.items():
         if key[0] not in LIGHT:
             assert {"mem_mb", "runtime"} <= resources.keys(), key
             assert key[0] in ("prepare", "metrics") or "gpu" in resources, key  # these two load no network
@@ -126,15 +121,14 @@ def test_every_job_says_what_it_needs(graph):
 # -- what an edit makes again ----------------------------------------------------------------------------------------
 
 
-def test_building_twice_changes_nothing(graph):
-    assert graph().changed(graph()) == set()
+def test_building_twice_changes_nothing(smoke_graph, graph):
+    assert smoke_graph.changed(graph()) == set()
 
 
-def test_the_learning_rate_of_ecm_reruns_ecm_only(graph, checkout):
-    before = graph()
+def test_the_learning_rate_of_ecm_reruns_ecm_only(smoke_graph, graph, checkout):
     path = checkout / "configs/methods/ecm.yaml"
     edit(path, "optimizer: {betas:", "optimizer: {lr: 1.5e-3, betas:")
-    changed = before.changed(graph())
+    changed = smoke_graph.changed(graph())
     assert {rule for rule, _ in changed} == {"train"}
     assert methods_of(changed) == {"methods/ecm"}
 
@@ -154,32 +148,29 @@ def test_the_learning_rate_of_ecm_reruns_ecm_only(graph, checkout):
         ),
     ],
 )
-def test_what_means_the_same_reruns_nothing(graph, checkout, old, new):
-    before = graph()
+def test_what_means_the_same_reruns_nothing(smoke_graph, graph, checkout, old, new):
     edit(checkout / "configs/methods/ecm.yaml", old, new)
     if not new:  # put the line back, before its neighbour
         edit(checkout / "configs/methods/ecm.yaml", "  p_mean:", f"{old}  p_mean:")
-    assert before.changed(graph()) == set()
+    assert smoke_graph.changed(graph()) == set()
 
 
-def test_a_statement_in_ecm_reruns_ecm_only(graph, checkout):
-    before = graph()
+def test_a_statement_in_ecm_reruns_ecm_only(smoke_graph, graph, checkout):
     path = checkout / "hkd/methods/consistency/ecm.py"
     edit(path, "return (t * (1 - q ** -(stage + 1) * n))", "return (0.99 * t * (1 - q ** -(stage + 1) * n))")
-    changed = before.changed(graph())
+    changed = smoke_graph.changed(graph())
     assert {rule for rule, _ in changed} == {"train", "sample"}
     assert methods_of(changed) == {"methods/ecm"}
 
 
-def test_a_comment_in_ecm_reruns_nothing(graph, checkout):
-    before = graph()
+def test_a_comment_in_ecm_reruns_nothing(smoke_graph, graph, checkout):
     edit(checkout / "hkd/methods/consistency/ecm.py", "class ECM(", "# easy consistency tuning\nclass ECM(")
     edit(
         checkout / "hkd/methods/consistency/ecm.py",
         '"""Return images from one evaluation at sigma_max."""',
         '"""One pass."""',
     )
-    assert before.changed(graph()) == set()
+    assert smoke_graph.changed(graph()) == set()
 
 
 # what runs a network in the smoke benchmark, and what scores its images
@@ -202,30 +193,28 @@ NETWORKS = {"train", "sample", "shard", "manifest", "edit", "inpaint", "states",
         ("report/tables.py", "def table(", "A = 1\n\n\ndef table(", {"table"}),
     ],
 )
-def test_a_shared_module_reruns_what_it_makes(graph, checkout, file, old, new, rules):
-    before = graph()
+def test_a_shared_module_reruns_what_it_makes(smoke_graph, graph, checkout, file, old, new, rules):
     edit(checkout / "hkd" / file, old, new)
-    changed = {rule for rule, _ in before.changed(graph())}
+    changed = {rule for rule, _ in smoke_graph.changed(graph())}
     assert changed and changed <= rules
     assert "train" in changed or "train" not in rules
 
 
-def test_the_number_of_samples_reruns_what_draws_and_compares_them(graph, checkout):
-    before = graph()
-    changed = before.changed(graph(set={"sampling": {"n_samples": 64}}))
+def test_the_number_of_samples_reruns_what_draws_and_compares_them(smoke_graph, graph, checkout):
+    changed = smoke_graph.changed(graph(set={"sampling": {"n_samples": 64}}))
     assert {rule for rule, _ in changed} in ({"sample", "table"}, {"sample", "table", "stability"})
 
 
-def test_a_seed_more_adds_jobs_and_touches_the_tables_only(graph):
-    before, after = graph(), graph(seeds=2)
-    touched = {rule for rule, key in before.changed(after) if (rule, key) in before.params}
+def test_a_seed_more_adds_jobs_and_touches_the_tables_only(smoke_graph, graph):
+    after = graph(seeds=2)
+    touched = {rule for rule, key in smoke_graph.changed(after) if (rule, key) in smoke_graph.params}
     assert touched <= LIGHT
 
 
-def test_results_elsewhere_are_the_same_results(graph):
-    before, after = graph(), graph(results="elsewhere", figures="elsewhere/figures")
-    assert before.params.keys() == after.params.keys()
-    assert before.params == after.params
+def test_results_elsewhere_are_the_same_results(smoke_graph, graph):
+    after = graph(results="elsewhere", figures="elsewhere/figures")
+    assert smoke_graph.params.keys() == after.params.keys()
+    assert smoke_graph.params == after.params
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------

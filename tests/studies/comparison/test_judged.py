@@ -95,6 +95,15 @@ def test_what_departs_from_the_protocol_is_not_comparable_and_says_why(tree, cha
     assert line.verdict is Verdict.NOT_COMPARABLE and reason in line.reasons[0]
 
 
+def test_one_seed_of_unknown_length_leaves_the_length_of_a_row_unknown(tree):
+    made = tree(seeds=2)
+    made.plant("methods/kd", 1, [KD, KD], KD_IMAGES)
+    assert made.judged("t1-kd").verdict is not Verdict.NOT_COMPARABLE
+    made.one("methods/kd", 1, 1, KD, budget=dict.fromkeys(("params", "train_images", "network_evals", "train_seconds")))
+    line = made.judged("t1-kd")
+    assert line.verdict is Verdict.NOT_COMPARABLE and line.reasons == ("training length not recorded",)
+
+
 @pytest.mark.parametrize(
     "value, verdict",
     [
@@ -562,7 +571,10 @@ def test_stages_of_a_training_are_ordered_seed_by_seed(tree):
     full = tree("paper")
     full.study("table5.csv", lines)
     assert full.judged("o-first-epoch").verdict is Verdict.REPRODUCED
-    assert full.judged("t5-epoch0").verdict is Verdict.NOT_COMPARABLE
+    of_full = full.judged("t5-epoch0")
+    assert of_full.verdict is Verdict.NOT_COMPARABLE
+    elsewhere = "data set 'shapes16', not 'cifar10'"
+    assert elsewhere in number.reasons and elsewhere not in of_full.reasons
 
 
 def test_the_time_of_an_edit_is_what_the_study_of_editing_says(tree):
