@@ -10,7 +10,7 @@ import torch
 from hkd import interrupt
 from hkd.interrupt import Interrupted
 from hkd.plan.lengths import bound
-from hkd.store.refusals import Refused
+from hkd.store.refusals import ArtifactError, Refused
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Conduct, train
 from hkd.training.trainer import NoRoom, Trainer
@@ -215,6 +215,18 @@ def test_other_settings_start_a_new_training(trainer, tmp_path, capsys):
     train(other, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path, "new"), title="other")
     assert asked == [0, 1, 2, 3]
     assert "of other settings (old settings)" in capsys.readouterr().err
+
+
+def test_a_state_of_networks_of_another_size_is_refused_in_one_line_and_kept(trainer, tiny_run, build, feed, tmp_path):
+    """As other code makes them of the same settings, where settings alone name a state."""
+    first, batches = trainer("edm adam")
+    train(first, batches, Checkpoints(tmp_path, "x"), title="first")
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("step*")}
+    run = tiny_run("methods/edm", network={"channel_mult": [1, 1]})
+    with pytest.raises(ArtifactError, match=r"its state of step 4 is of networks of another size \(student/") as error:
+        train(Trainer(build(run), run.training, seed=0), feed(run), Checkpoints(tmp_path, "x"), title="edm")
+    assert "\n" not in str(error.value) and "--config rerun=code" in str(error.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("step*")} == kept != {}
 
 
 def test_another_seed_is_another_training(tiny_run, build, feed, tmp_path):
