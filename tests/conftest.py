@@ -234,13 +234,23 @@ def build(parts: experiment.Parts) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def feed(images: Path, trajectories: Path, trajectories_with_classes: Path) -> Callable[..., Callable[[int], Any]]:
+def trajectories_of(trajectories: Path, trajectories_with_classes: Path) -> Callable[[Run], Path | None]:
+    """Return the set that a run is fed with, of classes where it is told them; None where it is fed with images."""
+
+    def chosen(run: Run) -> Path | None:
+        if not run.feed.startswith("trajectories/"):
+            return None
+        return trajectories_with_classes if run.conditional else trajectories
+
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def feed(images: Path, trajectories_of: Callable[[Run], Path | None]) -> Callable[..., Callable[[int], Any]]:
     """Return the batches of a run's training."""
 
     def made(run: Run, seed: int = 0) -> Callable[[int], Any]:
-        solved = trajectories_with_classes if run.conditional else trajectories
-        stored = solved if run.feed.startswith("trajectories/") else None
-        return batches(run, images=images, trajectories=stored, seed=seed, to=torch.device("cpu"))
+        return batches(run, images=images, trajectories=trajectories_of(run), seed=seed, to=torch.device("cpu"))
 
     return made
 

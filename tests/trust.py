@@ -33,7 +33,11 @@ ATTACKS = {
     "folders and zips: names, links, copies, bombs": ("tests/data/test_picture_files.py", "tests/data/test_sources.py"),
     "labels and class folders": ("tests/data/test_picture_labels.py", "tests/stages/test_own_images.py"),
     "array files of other programs": ("tests/data/test_foreign.py",),
-    "prepared sets and trajectories": ("tests/data/test_image_set.py", "tests/data/test_trajectories.py"),
+    "prepared sets and trajectories": (
+        "tests/data/test_image_set.py",
+        "tests/data/test_trajectories.py",
+        "tests/data/test_redrawn.py",
+    ),
     "statistics, features and networks of scores": (
         "tests/metrics/test_references.py",
         "tests/metrics/features/test_cache.py",

@@ -56,7 +56,7 @@ class TrajectoriesAhead:
         """Return the stored states of trajectories, in one of the two buffers."""
         if (copied := self._free[turn]) is not None:
             copied.synchronize()
-        buffer, shape = self._buffers[turn], (len(indices), *self._stored.shards[0].shape[1:])
+        buffer, shape = self._buffers[turn], (len(indices), *self._stored.shape)
         if buffer is None or len(buffer) < len(indices):
             buffer = torch.empty(shape, dtype=torch.float16, pin_memory=self._device.type == "cuda")
             self._buffers[turn] = buffer
@@ -70,6 +70,9 @@ class TrajectoriesAhead:
         """Read one trajectory: straight from the file, as a mapped page costs as much as the bytes in it."""
         shard, within = self._stored.place(index)
         array = self._stored.shards[shard]
+        if self._stored.noise is not None:
+            target[:1] = self._stored.noise.rows([index])
+            target = target[1:]
         if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
             target[...] = array[within]
             return

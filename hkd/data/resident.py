@@ -41,7 +41,12 @@ class ResidentTrajectories:
 
     def __init__(self, stored: Trajectories, device: torch.device) -> None:
         self._stored, self._device = stored, device
-        self._states = torch.cat([moved(shard, device) for shard in stored.shards])
+        self._states = torch.empty((len(stored), *stored.shape), dtype=torch.float16, device=device)
+        first = 0
+        while first < len(stored):
+            rows = torch.from_numpy(np.array(stored.rows(first, CHUNK)))
+            self._states[first : first + len(rows)] = rows.to(device)
+            first += len(rows)
 
     def batch(self, indices: np.ndarray) -> TrajectoryBatch:
         """Return the trajectories at `indices`, in that order."""

@@ -25,7 +25,8 @@ FIELDS: dict[str, Any] = {
     "count": int,
     "network_evals": int,
 }
-SHARD_FIELDS: dict[str, Any] = {"file": str, "count": int, "sha256": str, "labels_sha256": str}
+SHARD_FIELDS: dict[str, Any] = {"file": str, "count": int, "sha256": str, "labels_sha256": str, "noise_sha256": str}
+NOISE_FIELDS: dict[str, Any] = {"generator": str, "seed": int}
 SHARD_NAME = re.compile(r"shard[0-9]{1,9}\.npy")
 
 
@@ -62,18 +63,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     try:
-        manifest = bounded.check_fields(read_json(path, STAGE), FIELDS)
+        manifest = bounded.check_fields(read_json(path, STAGE), {**FIELDS, "noise": dict}, optional=("noise",))
         for shard in manifest["shards"]:
-            about = bounded.check_fields(shard, SHARD_FIELDS, optional=("labels_sha256",))
+            about = bounded.check_fields(shard, SHARD_FIELDS, optional=("labels_sha256", "noise_sha256"))
             if not SHARD_NAME.fullmatch(about["file"]) or about["count"] < 0:
                 raise bounded.Damaged(f"a shard {about['file']!r} of {about['count']} trajectories")
             if manifest["label_dim"] and "labels_sha256" not in about:
                 raise bounded.Damaged("no digest of its labels, as an older version of hkd wrote it")
+            if ("noise" in manifest) != ("noise_sha256" in about):
+                raise bounded.Damaged("it says where its noise comes from or what its digest is, but not both")
         sigmas = manifest["sigmas"]
         if len(sigmas) < 2 or not all(isinstance(s, int | float) and 0 <= s < math.inf for s in sigmas):
             raise bounded.Damaged(f"sigmas = {str(sigmas)[:80]}, not noise levels")
         if not manifest["shards"] or manifest["label_dim"] < 0 or not 0 < manifest["sigma_data"] < math.inf:
             raise bounded.Damaged("no shards, or a sigma_data or label_dim that cannot be")
+        if "noise" in manifest:
+            bounded.check_fields(manifest["noise"], NOISE_FIELDS)
+            if len(sigmas) != 2:
+                raise bounded.Damaged(f"noise that is drawn again, and states at {len(sigmas)} noise levels")
     except bounded.Damaged as error:
         raise ArtifactError(f"{path}: {error}; delete it and run `hkd {STAGE}` again") from None
     return manifest
@@ -85,7 +92,9 @@ def open_set(folder: Path, manifest: Mapping[str, Any]) -> tuple[list[np.ndarray
     Raises:
         ArtifactError: a file is missing, damaged, or not what the manifest says.
     """
-    shards = [_open(folder, shard, len(manifest["sigmas"])) for shard in manifest["shards"]]
+    # the first state, where it is drawn again from its address, is not stored
+    states = len(manifest["sigmas"]) - ("noise" in manifest)
+    shards = [_open(folder, shard, states) for shard in manifest["shards"]]
     if len({array.shape[2:] for array in shards}) > 1:
         raise ArtifactError(f"{folder}: its shards hold states of different shapes; run `hkd {STAGE}` again")
     if not (classes := manifest["label_dim"]):

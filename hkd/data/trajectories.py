@@ -3,6 +3,7 @@
 A set is a folder of shards and a manifest. A shard is a `.npy` file, float16 (trajectories, states, C, H, W),
 with state k divided by sqrt(sigma_k^2 + sigma_data^2): at sigma 80 a bare float16 would keep three digits of 350,
 scaled it keeps three digits of 1. State 0 is x_T, the last but one x_eps, the last x_0 after the final Euler step.
+A set that keeps x_0 and the address of its noise stores one state, and draws x_T again when it is read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 
 from hkd.data import shards
+from hkd.data.redrawn import GENERATOR, RedrawnNoise
+from hkd.store.refusals import ArtifactError
 
 
 def state_scales(sigmas: Tensor, sigma_data: float) -> Tensor:
@@ -128,7 +131,13 @@ class Trajectories:
     """A finished set of trajectories, memory-mapped.
 
     Raises:
-        ArtifactError: the manifest or a shard is missing or of another size; `verify` also compares digests.
+        ArtifactError: the manifest or a shard is missing or of another size, or noise that is to be drawn again is
+            not what it was; `verify` also compares digests of whole shards.
+
+    Attributes:
+        shards: the stored states of each file, memory-mapped.
+        noise: draws the first state, where it is not stored; else None.
+        shape: (S, C, H, W) of a trajectory.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -139,6 +148,8 @@ class Trajectories:
         self.label_dim: int = self.manifest["label_dim"]
         self.shards, self._labels = shards.open_set(self.folder, self.manifest)
         self._starts = np.cumsum([0] + [len(shard) for shard in self.shards])
+        self.shape: tuple[int, ...] = (len(self.sigmas), *self.shards[0].shape[2:])
+        self.noise = self._redrawn()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -152,9 +163,18 @@ class Trajectories:
         return self.batch_of([self.row(int(i)) for i in indices], indices, torch.device(device))
 
     def row(self, index: int) -> np.ndarray:
-        """Return the stored states (S, C, H, W) of one trajectory, float16, memory-mapped."""
+        """Return the scaled states (S, C, H, W) of one trajectory, float16, memory-mapped if all are stored."""
         shard, within = self.place(index)
-        return self.shards[shard][within]
+        stored = self.shards[shard][within]
+        return stored if self.noise is None else np.concatenate((self.noise.rows([index]), stored))
+
+    def rows(self, first: int, count: int) -> np.ndarray:
+        """Return the scaled states (n, S, C, H, W) of consecutive trajectories of one shard; fewer where it ends."""
+        shard, within = self.place(first)
+        stored = self.shards[shard][within : within + count]
+        if self.noise is None:
+            return stored
+        return np.concatenate((self.noise.rows(range(first, first + len(stored)))[:, None], stored), axis=1)
 
     def place(self, index: int) -> tuple[int, int]:
         """Return the shard of a trajectory, and its number there."""
@@ -163,8 +183,8 @@ class Trajectories:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all stored states."""
-        return sum(shard.nbytes for shard in self.shards)
+        """Bytes of all states, as they are read."""
+        return len(self) * int(np.prod(self.shape)) * 2
 
     def batch_of(self, rows: list[np.ndarray] | Tensor, indices: np.ndarray, device: torch.device) -> TrajectoryBatch:
         """Return the batch of trajectories whose stored states are at hand already."""
@@ -173,6 +193,25 @@ class Trajectories:
             classes = torch.from_numpy(self._labels[indices]).to(torch.int64)
             labels = torch.nn.functional.one_hot(classes, self.label_dim).to(device, torch.float32)
         return TrajectoryBatch(rows, self.sigmas, self.scales, labels, device)
+
+    def _redrawn(self) -> RedrawnNoise | None:
+        """Return what draws the first state, if the set does not store it, held against the digests of its shards."""
+        if "noise" not in self.manifest:
+            return None
+        path, known = self.folder / "manifest.json", self.manifest["noise"]
+        if known["generator"] != GENERATOR:
+            raise ArtifactError(
+                f"{path}: its noise is of {known['generator'][:80]!r}, which this version of hkd cannot draw; "
+                f"delete it and run `hkd {shards.STAGE}` again"
+            )
+        noise = RedrawnNoise(known["seed"], self.shape[1:], float(self.sigmas[0]), float(self.scales[0]))
+        for first, shard in zip(self._starts, self.manifest["shards"], strict=False):
+            if shard["count"] and noise.digest(int(first), shard["count"]) != shard["noise_sha256"]:
+                raise ArtifactError(
+                    f"{path}: the noise of {shard['file']}, drawn again from seed {str(known['seed'])[:40]}, is not "
+                    f"that of its images; delete it and run `hkd {shards.STAGE}` again"
+                )
+        return noise
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

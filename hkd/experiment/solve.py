@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.shards import labels_path, open_set, read_manifest, write_shard
-from hkd.data.trajectories import state_scales
+from hkd.data.redrawn import GENERATOR, PURPOSE, RedrawnNoise
+from hkd.data.shards import labels_path, write_shard
+from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment.finished import base
@@ -72,12 +73,13 @@ class ShardSolver:
         self._sigmas, self._sigma_data = state_levels(spec), self._run.params.get("sigma_data", SIGMA_DATA)
 
     def states(self, first: int, count: int) -> Arrays:
-        """Return consecutive trajectories, in float16 and divided by the scale of each noise level.
+        """Return consecutive trajectories as they are stored: in float16, divided by the scale of each noise level.
 
-        `states` (count, S, C, H, W), `nfe` (count,), and `labels` (count,) where the teacher is conditional.
+        `states` (count, S, C, H, W), `nfe` (count,), and `labels` (count,) where the teacher is conditional. With
+        `keep: x0+seed` x_0 is the one state that is stored.
         """
         indices = range(self._first + first, self._first + first + count)
-        streams = ImageStreams(self._spec.seed, indices, "trajectory-noise")
+        streams = ImageStreams(self._spec.seed, indices, PURPOSE)
         noise = streams.randn(self._shape.chw).to(self._to)
         labels = None
         if self._run.conditional:
@@ -94,7 +96,11 @@ class ShardSolver:
                 f"{self._weights}: trajectories {indices[0]} to {indices[-1]} of this teacher hold NaN or infinity, so "
                 "its training diverged; lower its training.optimizer.lr or set training.clip, and train it again"
             )
-        return {"states": stored.numpy(), **numbers}
+        return {"states": (stored[:, 1:] if self._redraws else stored).numpy(), **numbers}
+
+    @property
+    def _redraws(self) -> bool:
+        return self._spec.keep == "x0+seed"
 
     def differences(self, shard: np.ndarray, numbers: Iterable[int]) -> list[float]:
         """Return how far stored trajectories lie from those that are solved anew, in standard deviations of a state.
@@ -103,7 +109,7 @@ class ShardSolver:
             shard: the stored states (n, S, C, H, W), scaled. numbers: of trajectories in it.
         """
         again = ((number, self.states(number, 1)["states"][0]) for number in numbers)
-        return [float(np.abs(shard[number].astype(np.float32) - found).max()) for number, found in again]
+        return [_gap(shard[number], found) for number, found in again]
 
     def write(self, path: Path, arrays: Arrays) -> dict[str, object]:
         """Write a whole shard, and return what its record says of it."""
@@ -111,6 +117,7 @@ class ShardSolver:
         write_shard(path, arrays["states"], labels)
         return {
             **({} if labels is None else {"labels_sha256": sha256(labels_path(path))}),
+            **({"noise_sha256": self._noise_digest()} if self._redraws else {}),
             "count": self.size,
             "nfe": float(arrays["nfe"].mean()),
             "sigmas": self._sigmas.tolist(),
@@ -118,14 +125,19 @@ class ShardSolver:
             "label_dim": self._shape.label_dim if self._run.conditional else 0,
         }
 
+    def _noise_digest(self) -> str:
+        scale = float(state_scales(self._sigmas, self._sigma_data)[0])
+        noise = RedrawnNoise(self._spec.seed, self._shape.chw, float(self._sigmas[0]), scale)
+        return noise.digest(self._first, self.size)
+
 
 def solved_again(spec: TrajectorySet, folder: Path, weights: Path, to: torch.device, count: int) -> list[float]:
     """Return how far some trajectories of a finished set, drawn at random, lie from those that are solved anew.
 
     Raises:
-        ArtifactError: the set or the teacher is absent or damaged.
+        ArtifactError: the set or the teacher is absent or damaged, or the set keeps other states.
     """
-    shards, _ = open_set(folder, read_manifest(folder))
+    shards = Trajectories(folder).shards
     size = spec.count // spec.shards
     drawn = sorted(int(i) for i in permutation(spec.seed, "trajectories-check", 0, spec.count)[:count])
     found = []
@@ -133,6 +145,11 @@ def solved_again(spec: TrajectorySet, folder: Path, weights: Path, to: torch.dev
         inside = [i - number * size for i in drawn if i // size == number]
         found += ShardSolver(spec, number, weights, to).differences(shard, inside) if inside else []
     return found
+
+
+def _gap(stored: np.ndarray, found: np.ndarray) -> float:
+    """Return the largest difference between the states of a trajectory, and infinity between others of them."""
+    return float(np.abs(stored.astype(np.float32) - found).max()) if stored.shape == found.shape else float("inf")
 
 
 def counted(make: Callable[[int, int], Arrays], tick: Callable[[int], object]) -> Callable[[int, int], Arrays]:
@@ -150,7 +167,9 @@ def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[
     """Return what the manifest of a set holds, from the names and records of its shards."""
     facts = shards[-1][1]
     evaluations = sum(float(record["nfe"]) * int(record["count"]) for _, record in shards)  # type: ignore[arg-type, call-overload]
+    noise = {"noise": {"generator": GENERATOR, "seed": spec.seed}} if spec.keep == "x0+seed" else {}
     return {
+        **noise,
         "teacher": spec.teacher,
         "solver": spec.solver,
         "nfe": evaluations / spec.count,
@@ -166,5 +185,5 @@ def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[
 
 def _listed(name: str, record: dict[str, object]) -> dict[str, object]:
     """Return what a manifest says of a shard: its file, count and digests."""
-    kept = ("count", "sha256", "labels_sha256")
+    kept = ("count", "sha256", "labels_sha256", "noise_sha256")
     return {"file": name, **{key: record[key] for key in kept if key in record}}

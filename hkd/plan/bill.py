@@ -148,7 +148,7 @@ def images_at_a_time(counts: Counts, memory: float) -> int:
 
 def states(spec: TrajectorySet) -> int:
     """Return how many states are kept of a trajectory."""
-    return (spec.steps or 1) + 1 if spec.keep == "all" else 2
+    return {"all": (spec.steps or 1) + 1, "ends": 2, "x0+seed": 1}[spec.keep]
 
 
 def _owner(work: Work) -> str:

@@ -247,13 +247,14 @@ class TrajectorySet(Section):
 
     `solver`: `heun` and `euler` solve the ODE of an EDM's denoiser in `steps` steps over its noise levels. `sampler`
     calls the base's own sampler with `steps` evaluations, `adaptive` its error-controlled one; both know the two ends
-    only. `keep`: all states, or the `ends` alone.
+    only. `keep`: `all` states, the `ends` alone, or x_0 and the seed of the noise (`x0+seed`), which is then drawn
+    again on reading: the same numbers as `ends` on half the disk.
     """
 
     title: Title
     teacher: str
     solver: Literal["heun", "euler", "sampler", "adaptive"]
-    keep: Literal["all", "ends"] = "all"
+    keep: Literal["all", "ends", "x0+seed"] = "all"
     steps: Annotated[int, Field(ge=2, le=100_000)] | None = None
     sigma_min: Rate | None = None
     sigma_max: Rate | None = None
@@ -274,7 +275,7 @@ class TrajectorySet(Section):
             raise ValueError(f"solver '{self.solver}' needs 'sigma_min', 'sigma_max' and 'rho'")
         if self.sigma_min and self.sigma_max and self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min {self.sigma_min:g} is not below sigma_max {self.sigma_max:g}")
-        if self.solver in ("sampler", "adaptive") and self.keep != "ends":
+        if self.solver in ("sampler", "adaptive") and self.keep == "all":
             raise ValueError(f"solver '{self.solver}' knows no states between the ends; set 'keep: ends'")
         return self
 

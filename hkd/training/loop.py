@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from hkd import interrupt
 from hkd.methods.evaluations import EvaluationCounter, networks
-from hkd.store.refusals import of_memory
-from hkd.training.checkpoint import Checkpoints
+from hkd.store.refusals import ArtifactError, of_memory
+from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.costs import images_that_fit, step_cost
 from hkd.training.journal import Journal
 from hkd.training.milestones import Milestones
@@ -72,6 +73,7 @@ def train(
         Interrupted: after a request to stop, with the state saved.
         Diverged: the loss or its gradient is not finite in too many steps.
         Indivisible: the batch cannot be cut up for these processes, or a device cannot hold a single image.
+        ArtifactError: the newest state is of networks of another size.
     """
     _resume(trainer, checkpoints, milestones, title)
     ranks, progress = trainer.ranks, trainer.progress
@@ -132,12 +134,29 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints, milestones: Milestones |
         print(f"checkpoint passed over: the weights of step {lost[0]} are gone", file=to)
         found = None
     if found:
+        _check_size(trainer, *found, title)
         trainer.load_state(*found)
         print(f"{title}: going on from step {trainer.progress.step}", file=to)
     codes = trainer.progress.codes
     if not codes or codes[-1] != trainer.code:
         codes.append(trainer.code)
     trainer.ranks.wait()  # until all have read what the first will replace
+
+
+def _check_size(trainer: Trainer, tensors: dict[str, Tensor], progress: Progress, title: str) -> None:
+    """Raise `ArtifactError` for a state of other networks, as other code makes them of the same settings."""
+    here, there = (
+        {name: tuple(value.shape) for name, value in state.items() if name.startswith("ema/")}
+        for state in (trainer.state(), tensors)
+    )
+    if other := sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name)):
+        sizes = " and not ".join(str(of.get(other[0], "absent")) for of in (there, here))
+        name = other[0].removeprefix("ema/")
+        raise ArtifactError(
+            f"{title}: its state of step {progress.step} is of networks of another size "
+            f"({name} is {sizes}, with {len(other) - 1} more); train with the code that wrote it, or begin anew with "
+            "--config rerun=code"
+        )
 
 
 def fitted(trainer: Trainer, batches: Feed, conduct: Conduct, title: str) -> Conduct:

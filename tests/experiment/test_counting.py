@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -58,3 +62,42 @@ def test_operations_of_a_step_are_those_that_are_kept_or_counted_or_none(monkeyp
     assert step_operations(full, "cifar10", "methods/edm", count=True) > 1e10 and len(asked) == 1
     own = Plan.load(str(plan.configs / "benchmarks/own.yaml"), configs=plan.configs)
     assert step_operations(own, "images", "methods/edm", count=True) is None
+
+
+ONE_STEP = """
+import json, resource, sys
+import torch
+from hkd.draws import of_step
+from hkd.experiment.counting import stand_in, zeros
+from hkd.plan.runs import Plan
+
+torch.set_num_threads(1)
+method, images, cpu = sys.argv[1], int(sys.argv[2]), torch.device("cpu")
+plan = Plan.load("configs/benchmarks/embedded.yaml", {"teacher": "train", "extractors": "train"})
+run, (built, shape) = plan.run("shapes16", method), stand_in(plan, "shapes16", method, cpu)
+built.train()
+for count in (2, images):  # the first loads what any step needs
+    draws = of_step("image", 0, 0, batch=None, first=0, device=cpu)
+    for name, loss in built.losses(zeros(run, shape, count, cpu), step=0, draws=draws).items():
+        loss.backward(inputs=[p for p in getattr(built, name).parameters() if p.requires_grad])
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["methods/edm", "methods/hkd"])
+def test_an_image_takes_as_much_of_this_machines_memory_as_was_counted_and_not_twice_as_much(root, method):
+    """The growth of a process's peak from 64 images a step to 192; twice what is kept is what jobs ask for."""
+    peaks = []
+    for images in (64, 192):
+        ran = subprocess.run(
+            [sys.executable, "-c", ONE_STEP, method, str(images)], cwd=root, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        peaks.append(json.loads(ran.stdout))
+    plan = Plan.load(
+        str(root / "configs/benchmarks/embedded.yaml"), {"teacher": "train", "extractors": "train"}, root / "configs"
+    )
+    counted, measured = counts(plan, "shapes16", method).kept, (peaks[1] - peaks[0]) / 128
+    print(f"{method}: {counted / 1e6:.2f} MB an image counted, {measured / 1e6:.2f} measured")
+    assert counted < measured < 2 * counted

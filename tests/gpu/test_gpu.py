@@ -68,7 +68,7 @@ def test_networks_of_edm_in_float32(device, report, name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_config_makes_the_step_and_the_sample_of_the_cpu(device, name, tiny_run, build, images, trajectories):
+def test_every_config_makes_the_step_and_the_sample_of_the_cpu(device, name, tiny_run, build, images, trajectories_of):
     short = {"params": {"diffusion_steps": 6}} if name == "methods/ddpm" else {}
     run, found = tiny_run(name, **short), []
     nfe = {"methods/ddpm": 6}.get(name, 4 if "score_sde" in name else min(run.sampling.nfe))
@@ -76,8 +76,7 @@ def test_every_config_makes_the_step_and_the_sample_of_the_cpu(device, name, tin
         built = copy.deepcopy(build(run)).to(where).train()
         numbers = []
         if built.trains:
-            stored = trajectories if run.feed.startswith("trajectories/") else None
-            feed = batches(run, images=images, trajectories=stored, seed=0, to=where)
+            feed = batches(run, images=images, trajectories=trajectories_of(run), seed=0, to=where)
             optims = {n: Adaptive(run.training.optimizer, built.parameter_groups(n)) for n in built.trains}
             averages = {n: Average(getattr(built, n)) for n in built.trains}
             numbers.append(one_step(built, optims, averages, feed(0), 0).cpu().reshape(1))

@@ -64,17 +64,25 @@ def test_a_set_that_cannot_be_made_is_refused(changes, message):
         TrajectorySet(**COUNTS, **changes)
 
 
-def test_the_command_stores_pairs_and_counts_their_evaluations(tmp_path, base_weights, smoke_plan, root, monkeypatch):
+@pytest.mark.parametrize("keep", ["ends", "x0+seed"])
+def test_the_command_stores_pairs_and_counts_their_evaluations(
+    tmp_path, base_weights, smoke_plan, root, monkeypatch, capsys, keep
+):
     monkeypatch.chdir(root)
     results = tmp_path / "results"
     shutil.copytree(base_weights("methods/ddim").parent, results / "shapes8/methods/ddim/seed0")
-    small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1}
+    small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1, "keep": keep}
     config = [f"results={results}", f"set_trajectories={json.dumps(small)}"]
     run = results / "shapes8/methods/ddim/seed0"
     recorded(smoke_plan(results=str(results)), run / "weights.safetensors", run / "config.yaml", seed=0)
     for shard in (0, 1, None):
         command("shapes8", "ddim-pairs", shard, "configs/benchmarks/smoke.yaml", config, "cpu", None)
+    command(
+        "shapes8", "ddim-pairs", None, "configs/benchmarks/smoke.yaml", config, "cpu", None, check=4, tolerance=0.01
+    )
+    assert "4 of 4 solved again, largest difference" in capsys.readouterr().out
     stored = Trajectories(results / "shapes8/trajectories/ddim-pairs")
+    assert stored.shards[0].shape[1] == {"ends": 2, "x0+seed": 1}[keep]
     assert (stored.manifest["nfe"], stored.manifest["network_evals"]) == (4.0, 16)
     batch = stored.batch(np.arange(4))
     ddim = finished.base(base_weights("methods/ddim"))

@@ -39,15 +39,15 @@ def steps_of(name: str, run) -> int:
 
 
 @pytest.fixture
-def on_gpu(tiny_run, build, images, trajectories):
+def on_gpu(tiny_run, build, images, trajectories_of):
     """A method on the device, its settings, and its feed."""
 
     def made(name: str):
         changes = {key: dict(value) for key, value in CASES[name].items()}
         run = tiny_run(name.split()[0], training={"draws": "image"}, **changes)
         method = copy.deepcopy(build(run)).to(GPU)  # other tests have the same teacher and distance
-        stored = trajectories if run.feed.startswith("trajectories/") else None
-        return method, run, batches(run, images=images, trajectories=stored, seed=0, to=GPU, place="device")
+        solved = trajectories_of(run)
+        return method, run, batches(run, images=images, trajectories=solved, seed=0, to=GPU, place="device")
 
     return made
 

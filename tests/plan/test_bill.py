@@ -51,6 +51,10 @@ def test_a_training_costs_its_steps_and_a_set_its_evaluations(smoke_plan):
     shards = costs(plan, "shard")
     assert sum(cost.operations["evaluate"] for cost in shards) == spec.count * (2 * spec.steps - 1) * 2.0
     assert sum(cost.disk for cost in shards) == spec.count * (spec.steps + 1) * 3 * 8 * 8 * 2
+    for kept, states in (("ends", 2), ("x0+seed", 1)):
+        chosen = smoke_plan(trajectories={"edm-heun": {"keep": kept}})
+        shard = SHARD.work(chosen, dataset="shapes8", trajectories="edm-heun", shard=0)
+        assert bill(chosen).of(shard).disk == spec.count / spec.shards * states * 3 * 8 * 8 * 2
 
 
 def test_images_cost_their_evaluations_and_are_seen_by_every_network_and_library(smoke_plan):

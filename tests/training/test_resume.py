@@ -10,7 +10,7 @@ import torch
 from hkd import interrupt
 from hkd.interrupt import Interrupted
 from hkd.plan.lengths import bound
-from hkd.store.refusals import Refused
+from hkd.store.refusals import ArtifactError, Refused
 from hkd.training.checkpoint import Checkpoints
 from hkd.training.loop import Conduct, train
 from hkd.training.trainer import NoRoom, Trainer
@@ -151,7 +151,8 @@ def test_memory_that_runs_out_behind_the_passes_ends_in_a_line_and_the_next_atte
 
 
 QUICK = ("methods/edm", "methods/hkd")
-UNBOUND = [*QUICK, "methods/dmd", "methods/ecm", "methods/kdm", "methods/score_sde", "ablations/abl_no_traj"]
+OF_VE = {"methods/cd": "ddpmpp", "methods/rf2pp": "ddpmpp"}  # the stored teacher is none of EDM's VE networks
+UNBOUND = [*QUICK, *OF_VE, "methods/dmd", "methods/ecm", "methods/kdm", "methods/score_sde", "ablations/abl_no_traj"]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +162,14 @@ def test_a_longer_training_goes_on_from_a_shorter_one_to_the_bytes_of_one_that_w
     tiny_run, build, feed, tmp_path, name
 ):
     """With a step that is not finite, of which a shorter training lets fewer pass."""
-    lengths = {"optimizer": {"name": "adam", **ADAM}, "schedule": "constant", "milestones": []}
+    network = {"dropout": 0.3, **({"preset": OF_VE[name]} if name in OF_VE else {})}
+    first, last = (6, 10) if name in OF_VE else (3, 5)  # RAdam, which CD has, makes another step from the sixth on
+    optimizer = {"name": "radam" if name == "methods/cd" else "adam", **ADAM}
+    lengths = {"optimizer": optimizer, "schedule": "constant", "milestones": []}
     lengths["ema"] = {"kind": "halflife", "halflife_images": 20, "ramp": 0.5}
 
     def trained(steps: int, folder, start: int = 0) -> Trainer:
-        run = tiny_run(name, training={"steps": steps, **lengths}, network={"dropout": 0.3})
+        run = tiny_run(name, training={"steps": steps, **lengths}, network=network)
         assert bound(run) is None
         made, asked = Trainer(build(run), run.training, seed=0), []
         batches = feed(run)
@@ -180,8 +184,8 @@ def test_a_longer_training_goes_on_from_a_shorter_one_to_the_bytes_of_one_that_w
         assert asked == list(range(start, steps)) and made.progress.nonfinite == [1]
         return made
 
-    trained(3, tmp_path / "raised")
-    longer, whole = trained(5, tmp_path / "raised", start=3), trained(5, tmp_path / "whole")
+    trained(first, tmp_path / "raised")
+    longer, whole = trained(last, tmp_path / "raised", start=first), trained(last, tmp_path / "whole")
     assert not same(whole.state(), longer.state()) and not same(whole.averaged(), longer.averaged())
     assert whole.progress.network_evals == longer.progress.network_evals
 
@@ -211,6 +215,18 @@ def test_other_settings_start_a_new_training(trainer, tmp_path, capsys):
     train(other, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path, "new"), title="other")
     assert asked == [0, 1, 2, 3]
     assert "of other settings (old settings)" in capsys.readouterr().err
+
+
+def test_a_state_of_networks_of_another_size_is_refused_in_one_line_and_kept(trainer, tiny_run, build, feed, tmp_path):
+    """As other code makes them of the same settings, where settings alone name a state."""
+    first, batches = trainer("edm adam")
+    train(first, batches, Checkpoints(tmp_path, "x"), title="first")
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("step*")}
+    run = tiny_run("methods/edm", network={"channel_mult": [1, 1]})
+    with pytest.raises(ArtifactError, match=r"its state of step 4 is of networks of another size \(student/") as error:
+        train(Trainer(build(run), run.training, seed=0), feed(run), Checkpoints(tmp_path, "x"), title="edm")
+    assert "\n" not in str(error.value) and "--config rerun=code" in str(error.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("step*")} == kept != {}
 
 
 def test_another_seed_is_another_training(tiny_run, build, feed, tmp_path):
