@@ -85,7 +85,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["methods/edm", "methods/hkd"])
+@pytest.mark.parametrize("method", ["methods/edm", pytest.param("methods/hkd", marks=pytest.mark.ci)])
 def test_an_image_takes_as_much_of_this_machines_memory_as_was_counted_and_not_twice_as_much(root, method):
     """The growth of a process's peak from 64 images a step to 192; twice what is kept is what jobs ask for."""
     peaks = []

@@ -161,6 +161,8 @@ def backbones(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_backbone_and_resize_is_another_distance(tiny_run, perceptual, backbones):
     a, b = (torch.rand((1, 3, 32, 32), generator=stream(0, "picture", k)) * 2 - 1 for k in (0, 1))
     run, seen = tiny_run("methods/hkd"), {}

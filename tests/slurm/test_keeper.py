@@ -54,6 +54,8 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_a_killed_test_run_started_ends_with_it_and_its_folder_goes(tmp_path):
     folder, bystander = tmp_path / "kept", subprocess.Popen(["sleep", "9872"])
     folder.mkdir()

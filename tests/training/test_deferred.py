@@ -70,6 +70,8 @@ def test_the_numbers_read_are_those_of_every_step():
     assert trainers[1].take_recent() == []
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_processes_that_read_later_find_out_together_that_they_diverged(tmp_path):
     """A process that alone knew would leave the others waiting for it."""
     from tests.training.test_ranks import finish, start

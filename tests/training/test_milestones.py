@@ -82,7 +82,7 @@ def test_the_first_milestone_is_the_teacher(trainer, teacher, tmp_path):
     assert not any(v.any() for k, v in start.items() if ".koopman." in k)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+@pytest.mark.parametrize("stop", [1, *(pytest.param(k, marks=pytest.mark.slow) for k in (2, 4)), 3])
 def test_a_stopped_training_keeps_the_same_milestones(trainer, tmp_path, stop):
     whole, batches = trainer()
     milestones = Milestones(tmp_path / "whole", "x", milestone_steps(whole.settings))

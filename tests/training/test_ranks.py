@@ -85,6 +85,8 @@ def test_a_training_goes_on_on_another_number_of_processes(tmp_path, how):
         assert_close(weights(tmp_path / "cut")[key], value, rtol=1e-3, atol=1e-5, msg=key)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_batch_that_the_processes_cannot_share_is_refused_in_one_line(tmp_path):
     process = start(tmp_path, 3, 1, 16)
     told = finish(process)

@@ -44,6 +44,8 @@ def test_a_variation_waits_for_what_its_centre_waits_for(graph):
     assert variation == centre
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_changed_variation_makes_its_own_runs_again_and_the_table(graph, checkout):
     before = graph(targets=(TABLE,))
     path = checkout / "configs/studies/ambiguity.yaml"

@@ -110,6 +110,8 @@ print(f"local: {{' '.join(local)}}")
 """
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_module_is_asked_at_its_start_and_knows_its_rules_by_their_names_there(run, shared, tmp_path):
     network = {"model_channels": 8, "channel_mult": [1], "num_blocks": 1, "attn_resolutions": []}
     changes = {"network": network, "sampling": {"n_samples": 96}, "perceptual_backbone": "piq-vgg"}

@@ -32,6 +32,8 @@ def test_table_and_figures_are_made_from_every_run_that_a_question_needs(graph):
     assert made.upstream(TABLE) >= {"train", "trajectory_error", "metrics", "closure", "agreement"}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_edit_makes_again_what_it_is_about_and_trains_nothing(graph, checkout):
     targets = (TABLE, FIGURE)
     made = graph(targets=targets)

@@ -27,7 +27,7 @@ def test_the_default_profile_has_harmless_switches_only(root):
 
 
 @pytest.mark.parametrize(
-    "name", ["default", "slurm", *(pytest.param(n, marks=pytest.mark.slow) for n in ("local", "gpu"))]
+    "name", ["default", *(pytest.param(n, marks=pytest.mark.slow) for n in ("slurm", "local", "gpu"))]
 )
 def test_a_profile_dry_runs_with_what_the_rules_ask_for(checkout, name):
     if name == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
