@@ -17,8 +17,9 @@ from typing import Any
 
 from hkd import devices, owner
 from hkd.plan import targets
+from hkd.plan.asked import most_processes
 from hkd.plan.check import check_old_results, check_settings
-from hkd.plan.rows import most_processes, printed
+from hkd.plan.rows import printed
 from hkd.plan.runs import Plan
 from hkd.plan.stages import STAGES
 from hkd.plan.work import Stage, Work

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hkd.plan.counted import Counts, known, name_of
 from hkd.plan.passes import feature_operations, seen
+from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
 from hkd.plan.scores import OWN
 from hkd.plan.speed import Thread, thread
@@ -52,18 +53,45 @@ def evaluating(plan: Plan, dataset: str, method: str, evaluations: float, least:
     return minutes(plan, "evaluate", evaluations * counts.forward, least) if counts else least
 
 
+def processes(plan: Plan, dataset: str, method: str) -> int:
+    """Return how many processes, each on a GPU, train a run together: one, if that ends within its wall time.
+
+    Several cards are busier with one training each than with one training together, so a training takes more of them
+    only as its wall time (`resources.minutes`) asks; where no number of them is enough, it takes all that it may.
+    """
+    run = plan.run(dataset, method)
+    shares = plan.shares(run)
+    within = (n for n in shares if (_training_minutes(plan, dataset, method, n) or 0) <= run.resources.minutes)
+    return next(within, shares[-1])
+
+
+def most_processes(plan: Plan) -> int:
+    """Return the most processes, each on a GPU, that train a row of any table together."""
+    if plan.benchmark.gpus < 2:
+        return 1
+    runs = {(table.dataset, row.method) for name, table in plan.tables.items() for row in rows(plan, name)}
+    return max((processes(plan, dataset, method) for dataset, method in runs if method), default=1)
+
+
 def training(plan: Plan, dataset: str, method: str) -> Needs:
     """Return what a training asks for: by its counts, and never more than its settings (`resources`) say at first."""
     run = plan.run(dataset, method)
-    processes, most, counts = plan.processes(run) if plan.gpus else 1, run.resources, counts_of(plan, dataset, method)
-    gpu = processes if plan.gpus else 0
-    if counts is None:
+    together, most, counts = processes(plan, dataset, method), run.resources, counts_of(plan, dataset, method)
+    gpu = together if plan.gpus else 0
+    asked = _training_minutes(plan, dataset, method, together)
+    if counts is None or asked is None:
         return Needs(gpu=gpu, mem_mb=most.mem_mb, minutes=most.minutes)
-    trains = plan.route(dataset, method) == "train"
-    operations = counts.step * run.training.batch * run.training.steps if trains else 0.0
-    asked = minutes(plan, "train", operations, LEAST, processes)
-    memory = processes * host_bytes(plan, run, counts) // 10**6
+    memory = together * host_bytes(plan, run, counts) // 10**6
     return Needs(gpu=gpu, mem_mb=min(int(memory), most.mem_mb), minutes=min(asked, most.minutes))
+
+
+def _training_minutes(plan: Plan, dataset: str, method: str, together: int) -> int | None:
+    """Return the minutes of a training in so many processes; None where nothing is counted of it."""
+    if (counts := counts_of(plan, dataset, method)) is None:
+        return None
+    run, trains = plan.run(dataset, method), plan.route(dataset, method) == "train"
+    operations = counts.step * run.training.batch * run.training.steps if trains else 0.0
+    return minutes(plan, "train", operations, LEAST, together)
 
 
 def host_bytes(plan: Plan, run: Run, counts: Counts) -> float:

@@ -84,14 +84,6 @@ def shown(plan: Plan, *printed: str) -> str | None:
     return next((answering[rows] for rows in printed if rows in answering), None)
 
 
-def most_processes(plan: Plan) -> int:
-    """Return the most processes, each on a GPU, that train a row of any table together."""
-    if plan.benchmark.gpus < 2:
-        return 1
-    runs = {(table.dataset, row.method) for name, table in plan.tables.items() for row in rows(plan, name)}
-    return max((plan.processes(plan.run(dataset, method)) for dataset, method in runs if method), default=1)
-
-
 def printed_side(plan: Plan, name: str) -> list[Any]:
     """Return what stands in a table or figure that was not measured: titles, printed rows, the paper."""
     table = plan.table(name)

@@ -90,10 +90,10 @@ class Plan:
         """How many GPUs a job asks for that is no training: 1, or 0 on the CPU default."""
         return min(self.benchmark.gpus, 1)
 
-    def processes(self, run: Run) -> int:
-        """Return how many processes train a run together, each on a GPU: as many as may and can share its batch."""
+    def shares(self, run: Run) -> list[int]:
+        """Return in how many equal shares processes with a GPU each may take a run's batch: 1, and up to all GPUs."""
         most = min(max(self.benchmark.gpus, 1), run.resources.gpus or run.training.batch, run.training.batch)
-        return next(n for n in range(most, 0, -1) if run.training.batch % n == 0)
+        return [n for n in range(1, most + 1) if run.training.batch % n == 0]
 
     @cached_property
     def tables(self) -> dict[str, Table]:

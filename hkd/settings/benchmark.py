@@ -71,7 +71,8 @@ class Benchmark(Section):
         rerun: what makes a finished training again: its settings alone, or its `code` too. By default code at the
             small scales and settings at `paper` scale, where a training costs days.
         compute: precision and ways of computing; see `Compute`.
-        gpus: how many of them a training takes, if its batch can be shared so; every other job takes one. 0: none.
+        gpus: how many of them a training may take, if it would not end within its wall time (`resources.minutes`) on
+            fewer and its batch can be shared so; every other job takes one. 0: none.
         replace: whether other trainings may take the place of finished ones at `paper` scale.
         leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
     """

@@ -203,8 +203,8 @@ class Sampling(Section):
 class Resources(Section):
     """What a training job asks of the machine at most; not part of what it computes.
 
-    It asks for less where its counts say so (`hkd.plan.asked`), and for more memory when it is tried again. `gpus`: the
-    most that it can use.
+    It asks for less where its counts say so (`hkd.plan.asked`), and for more memory when it is tried again. `minutes`:
+    its wall time too, for which it takes several GPUs where the benchmark lets it. `gpus`: the most that it can use.
     """
 
     mem_mb: Annotated[int, Field(gt=0, le=1_000_000_000)]

@@ -61,6 +61,7 @@ def train(
     expect_code: job.CodeOption = None,
 ) -> None:
     """Train one run, going on from its newest checkpoint; or adopt the weights that were given for it."""
+    from hkd.plan.asked import processes as planned
     from hkd.plan.stages import TRAIN
     from hkd.store.records import identity
 
@@ -74,7 +75,7 @@ def train(
             _set_aside(plan, folder, names, dataset, method)
             _adopt(plan, work, dataset, method, seed, names)
         return
-    job.start_together(processes or plan.processes(plan.run(dataset, method)), device)
+    job.start_together(processes or planned(plan, dataset, method), device)
     from hkd.experiment.costing import step_operations
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment

@@ -12,7 +12,7 @@ import pytest
 
 from hkd.accelerators import CARDS, card_of, peak
 from hkd.plan.account import account
-from hkd.plan.asked import SLOWEST
+from hkd.plan.asked import SLOWEST, most_processes, processes
 from hkd.plan.bill import Bill, counted_runs, device_need, images_at_a_time
 from hkd.plan.counted import Counts, keep, known, name_of
 from hkd.plan.graph import Graph
@@ -245,12 +245,31 @@ def test_a_training_asks_for_its_own_minutes_and_memory_and_never_for_more_than_
     assert 60 * found.minutes * SLOWEST == pytest.approx(training.batch * training.steps * kd.step, rel=1e-2)
     assert found.mem_mb == int(8000 + (kd.weights + 10 * kd.trained) / 1e6)
     assert needs("methods/cd").minutes == 10080, "the most: it goes on after a time limit"
-    several = needs("methods/ddpm", gpus=4)
-    assert several.gpu == 4 and several.minutes == pytest.approx(needs("methods/ddpm").minutes / 4, abs=1)
+    short = needs("methods/ddpm").minutes
+    several = needs("methods/ddpm", gpus=4, set={"resources": {"minutes": short // 2}})
+    assert several.gpu == 4 and several.minutes == pytest.approx(short / 4, abs=1)  # two do not quite keep it
     assert several.mem_mb == int(4 * (8000 + (ddpm.weights + 10 * ddpm.trained) / 1e6))
     assert needs("methods/ddim").minutes == 15, "it trains nothing"
     limited = needs("methods/kd", set={"resources": {"mem_mb": 500, "minutes": 20}})
     assert (limited.mem_mb, limited.minutes) == (500, 20)
+
+
+def test_a_training_takes_several_gpus_only_where_fewer_would_not_keep_its_wall_time():
+    def taken(method: str, gpus: int = 8, **resources: int) -> int:
+        changes = {"gpus": gpus, "set": {"resources": resources}}
+        plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), changes, CONFIGS)
+        needs = TRAIN.work(plan, dataset="cifar10", method=method, seed=0).definition.needs
+        assert processes(plan, "cifar10", method) == needs.gpu <= most_processes(plan)
+        return needs.gpu
+
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), {"gpus": 1}, CONFIGS)
+    alone = TRAIN.work(plan, dataset="cifar10", method="methods/ddpm", seed=0).definition.needs.minutes
+    for minutes, gpus in ((alone, 1), (alone - 1, 2), (alone // 2 + 1, 2), (alone // 2 - 1, 4), (alone // 8 - 1, 8)):
+        assert taken("methods/ddpm", minutes=minutes) == gpus, "a batch of 128 has no share of three"
+    assert taken("methods/ddpm", gpus=3, minutes=16) == 2 and taken("methods/ddpm", minutes=16, gpus=1) == 1
+    assert taken("methods/ddpm", minutes=15) == 8, "where none is enough, all"
+    assert taken("methods/kdm", minutes=15) == 1, "which sees its batch whole"
+    assert taken("methods/ddim", minutes=15) == 1, "it trains nothing"
 
 
 def test_a_training_on_a_cpu_has_room_for_its_whole_batch(smoke_plan):

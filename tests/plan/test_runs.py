@@ -544,16 +544,16 @@ def test_a_digest_changes_only_for_what_matters(copied, file, old, new, expected
         assert changed(copied, file, old, new) == expected
 
 
-def test_a_training_takes_as_many_gpus_as_may_and_can_share_its_batch():
-    def taken(gpus: int, method: str, **changes) -> tuple[int, int]:
+def test_equal_shares_of_a_batch_are_those_that_divide_it():
+    def shares(gpus: int, method: str, **changes) -> list[int]:
         plan = plan_of(gpus=gpus, **changes)
-        return plan.processes(plan.run("shapes16", method)), plan.gpus
+        return plan.shares(plan.run("shapes16", method))
 
-    assert taken(0, "methods/hkd") == (1, 0) and taken(1, "methods/hkd") == (1, 1)
-    assert taken(8, "methods/hkd") == (8, 1)  # a batch of 32
-    assert taken(3, "methods/hkd") == (2, 1)
-    assert taken(8, "methods/hkd", set={"training": {"batch": 1}}) == (1, 1)
-    assert taken(8, "methods/kdm") == (1, 1)  # which sees its batch whole
+    assert shares(0, "methods/hkd") == shares(1, "methods/hkd") == [1]
+    assert shares(8, "methods/hkd") == [1, 2, 4, 8]  # a batch of 32
+    assert shares(3, "methods/hkd") == [1, 2]
+    assert shares(8, "methods/hkd", set={"training": {"batch": 1}}) == [1]
+    assert shares(8, "methods/kdm") == [1]  # which sees its batch whole
 
 
 def test_the_place_of_results_and_the_number_of_gpus_change_no_digest():
