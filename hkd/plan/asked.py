@@ -61,7 +61,7 @@ def processes(plan: Plan, dataset: str, method: str) -> int:
     """
     run = plan.run(dataset, method)
     shares = plan.shares(run)
-    within = (n for n in shares if (_training_minutes(plan, dataset, method, n) or 0) <= run.resources.minutes)
+    within = (n for n in shares if (_training_minutes(plan, dataset, method, n, least=0) or 0) <= run.resources.minutes)
     return next(within, shares[-1])
 
 
@@ -85,13 +85,13 @@ def training(plan: Plan, dataset: str, method: str) -> Needs:
     return Needs(gpu=gpu, mem_mb=min(int(memory), most.mem_mb), minutes=min(asked, most.minutes))
 
 
-def _training_minutes(plan: Plan, dataset: str, method: str, together: int) -> int | None:
+def _training_minutes(plan: Plan, dataset: str, method: str, together: int, *, least: int = LEAST) -> int | None:
     """Return the minutes of a training in so many processes; None where nothing is counted of it."""
     if (counts := counts_of(plan, dataset, method)) is None:
         return None
     run, trains = plan.run(dataset, method), plan.route(dataset, method) == "train"
     operations = counts.step * run.training.batch * run.training.steps if trains else 0.0
-    return minutes(plan, "train", operations, LEAST, together)
+    return minutes(plan, "train", operations, least, together)
 
 
 def host_bytes(plan: Plan, run: Run, counts: Counts) -> float:
