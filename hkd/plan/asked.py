@@ -26,6 +26,7 @@ DIMENSIONS = 2048  # of Inception's features; the other published networks have 
 COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
 PROCESS_MB = {"cpu": 1200, "cuda": 8000}  # choice: of torch and a batch; 0.87 GB is the most of a default's training
 STATES = 10  # choice: of a trained network on the host: as trained, averaged, two moments, once more while written
+PICTURE = 0.06  # choice: seconds to decode a picture of a megapixel and resize it on a quick core
 LEAST = 15  # choice: minutes of a training: to load torch from a slow disk, and to write
 
 
@@ -111,6 +112,30 @@ def passing(plan: Plan, dataset: str, images: int, least: int) -> int:
         return least
     each = seen(plan, dataset, lambda role: feature_operations(plan, dataset, role))
     return minutes(plan, "features", images * each, least)
+
+
+def growing(plan: Plan, dataset: str, role: str, least: int) -> int:
+    """Return the minutes that the training of a feature network asks for, and at least `least`."""
+    if plan.dataset(dataset).data.resolution is None:
+        return least
+    own = plan.extractor(dataset, role)
+    passes = 3 * own.steps * own.batch  # forwards, and backwards at twice the cost
+    return minutes(plan, "train", passes * feature_operations(plan, dataset, role), least)
+
+
+def preparing(images: int, least: int) -> int:
+    """Return the minutes that reading and resizing so many pictures asks for, and at least `least`."""
+    return max(least, math.ceil(BUSY * PICTURE * images / 60))
+
+
+def pictures_mb(plan: Plan, dataset: str, images: int, each: int = 1) -> int:
+    """Return the memory (MB) of so many images that are held whole, and once more where they are written.
+
+    Args:
+        each: bytes of a value.
+    """
+    side = plan.dataset(dataset).data.resolution or 0
+    return 2 * each * images * 3 * side**2 // 10**6
 
 
 def rows_mb(plan: Plan, images: int) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hkd.plan.counted import Counts, evaluations, resolution
+from hkd.plan.counted import Counts, evaluations, resolution, states
 from hkd.plan.graph import Graph
 from hkd.plan.passes import seen
 from hkd.plan.runs import HELD_OUT, Plan
 from hkd.plan.scores import scores
 from hkd.plan.work import Work
 from hkd.settings.columns import views_of
-from hkd.settings.sections import TrajectorySet
 
 SLACK, USED = 1.3, 0.9  # as in hkd.training.costs, which counts on the device itself
 
@@ -115,7 +114,7 @@ class Bill:
 
     def _stability(self, dataset: str, method: str, seed: str) -> Cost:
         run, counts = self._plan.run(dataset, method), self._counts(dataset, method)
-        images = len(run.training.milestones) * run.sampling.n_samples
+        images = 2 * len(run.training.milestones) * run.sampling.n_samples  # of averaged and of raw weights
         seen = self._seen(dataset, images).operations
         return Cost({"evaluate": images * min(run.sampling.nfe) * counts.forward, **seen})
 
@@ -144,11 +143,6 @@ def images_at_a_time(counts: Counts, memory: float) -> int:
     """Return how many images of a batch a device of so many bytes holds at a time; 0: not even one."""
     left = (USED * (memory - counts.weights) - 7 * counts.trained) / SLACK - counts.fixed
     return max(int(left / counts.kept), 0) if counts.kept else 0
-
-
-def states(spec: TrajectorySet) -> int:
-    """Return how many states are kept of a trajectory."""
-    return {"all": (spec.steps or 1) + 1, "ends": 2, "x0+seed": 1}[spec.keep]
 
 
 def _owner(work: Work) -> str:

@@ -106,6 +106,11 @@ def evaluations(spec: TrajectorySet) -> int:
     return 2 * spec.steps - 1 if spec.solver == "heun" else spec.steps
 
 
+def states(spec: TrajectorySet) -> int:
+    """Return how many states are kept of a trajectory."""
+    return {"all": (spec.steps or 1) + 1, "ends": 2, "x0+seed": 1}[spec.keep]
+
+
 @cache
 def _read(path: Path) -> Mapping[str, Counts]:
     names = {field.name for field in fields(Counts)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hkd.plan.asked import growing, preparing
 from hkd.plan.runs import Plan
 from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.store.content import content
@@ -25,7 +26,7 @@ def _prepare(plan: Plan, dataset: str, split: str) -> Definition:
         inputs={},
         settings={**data.model_dump(), "path": None},
         code=(f"hkd.data.kinds.{data.kind}",),
-        needs=Needs(mem_mb=2000, minutes=60),
+        needs=Needs(mem_mb=2000, minutes=preparing(data.count or 0, least=60)),
         watched=[held] if held else [],
     )
 
@@ -36,10 +37,11 @@ def _extractor_files(layout: Layout, dataset: str = DATASET, role: str = "{role}
 
 
 def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
-    needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=120)
     if shipped := plan.shipped(dataset, f"extractors/{role}"):
+        needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=15)
         return Definition({}, {"shipped": shipped_digest(shipped)}, needs=needs)
     settings = plan.extractor(dataset, role)
+    needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=growing(plan, dataset, role, least=120))
     return Definition(
         inputs={"images": plan.layout.data(dataset, "train").manifest},
         settings={**settings.model_dump(exclude={"bar"}), "title": ""},

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from hkd.nets.presets import PRESETS
-from hkd.plan.asked import evaluating, training
-from hkd.plan.counted import evaluations
+from hkd.plan.asked import evaluating, pictures_mb, training
+from hkd.plan.counted import evaluations, states
 from hkd.plan.lengths import bound
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
@@ -40,11 +40,13 @@ def _shard(plan: Plan, dataset: str, trajectories: str, shard: int | str = 0) ->
 
 @lru_cache(maxsize=64)  # there are thousands of one set, and all are defined alike
 def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
+    spec = plan.trajectory_set(dataset, trajectories)
+    memory = 4000 + pictures_mb(plan, dataset, states(spec) * (spec.count // spec.shards), each=2)
     return Definition(
-        inputs={"teacher": plan.base_weights(dataset, plan.trajectory_set(dataset, trajectories).teacher)},
+        inputs={"teacher": plan.base_weights(dataset, spec.teacher)},
         settings=_set_settings(plan, dataset, trajectories),
         code=trajectory_code(plan, dataset, trajectories),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=_shard_minutes(plan, dataset, trajectories)),
+        needs=Needs(gpu=plan.gpus, mem_mb=memory, minutes=_shard_minutes(plan, dataset, trajectories)),
     )
 
 
@@ -169,7 +171,7 @@ def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | s
         inputs={"weights": files.raw if raw else files.weights, "config": files.config},
         settings=sampling_settings(run) | ({"weights": weights} if raw else {}),
         code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, run.sampling.n_samples), minutes=asked),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd.plan import rows
-from hkd.plan.asked import kernel_minutes, passing, rows_mb
+from hkd.plan.asked import kernel_minutes, passing, pictures_mb, rows_mb
 from hkd.plan.runs import Plan
 from hkd.plan.scores import common_n, extractor_files, feature_code, features_settings, metrics_settings
 from hkd.plan.work import Definition, Files, Needs, Stage
@@ -55,6 +55,7 @@ def _features_files(
 
 def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
     sampled = plan.run(dataset, method).sampling.n_samples
+    memory = 4000 + rows_mb(plan, sampled) + pictures_mb(plan, dataset, sampled)
     return Definition(
         inputs={
             "samples": plan.layout.run(dataset, method, seed).samples(nfe),
@@ -63,7 +64,7 @@ def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int |
         },
         settings=features_settings(plan, dataset),
         code=feature_code(plan, dataset),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000 + rows_mb(plan, sampled), minutes=passing(plan, dataset, sampled, 60)),
+        needs=Needs(gpu=plan.gpus, mem_mb=memory, minutes=passing(plan, dataset, sampled, 60)),
     )
 
 
@@ -77,7 +78,7 @@ def _metrics_files(
 def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
     run = plan.layout.run(dataset, method, seed)
     sampling, against = plan.run(dataset, method).sampling, _images_of(plan, dataset)
-    memory = 8000 + rows_mb(plan, sampling.n_samples + against)
+    memory = 8000 + rows_mb(plan, sampling.n_samples + against) + pictures_mb(plan, dataset, sampling.n_samples)
     asked = kernel_minutes(plan, sampling.n_samples, against, sampling.ranges, least=60)
     return Definition(
         inputs={

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,8 @@ from hkd.plan.graph import Graph
 from hkd.plan.runs import Plan
 from hkd.plan.scores import scores
 from hkd.plan.speed import Speed, of_card, of_probe, of_thread
-from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD, TRAIN
+from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD, STAGES, TRAIN
+from hkd.plan.study import find
 from hkd.plan.work import Needs
 from hkd.settings.columns import SCORES
 from hkd.settings.numerics import Compute
@@ -207,9 +210,42 @@ def test_long_jobs_ask_for_the_time_that_their_operations_take_and_features_for_
     assert shard.minutes == max(240, math.ceil(50_000 * 127 * flow / 18e12 / 60))
     one = {"dataset": "cifar10", "method": "methods/hkd", "seed": 0, "nfe": 1}
     assert SAMPLE.work(plan, **one).definition.needs.minutes == 240
-    assert FEATURES.work(plan, **one).definition.needs.mem_mb == 4000 + 150_000 * 2048 * 4 * 4 // 10**6
-    assert METRICS.work(plan, **one).definition.needs.mem_mb == 8000 + 200_000 * 2048 * 4 * 4 // 10**6
+    pictures = 2 * 150_000 * 3 * 32**2 // 10**6
+    assert SAMPLE.work(plan, **one).definition.needs.mem_mb == 4000 + pictures
+    assert FEATURES.work(plan, **one).definition.needs.mem_mb == 4000 + 150_000 * 2048 * 4 * 4 // 10**6 + pictures
+    assert METRICS.work(plan, **one).definition.needs.mem_mb == 8000 + 200_000 * 2048 * 4 * 4 // 10**6 + pictures
     assert REFERENCE.work(plan, dataset="cifar10").definition.needs.mem_mb == 8000 + 50_000 * 2048 * 4 * 4 // 10**6
+
+
+@pytest.mark.parametrize(
+    "part, values, key, factor",
+    [
+        ("stability", {"method": "methods/hkd", "seed": 0}, ("set", "sampling", "n_samples"), 40),
+        ("readings", {}, ("studies", "fingerprint", "images"), 400),
+        ("calibration", {}, ("studies", "calibration", "images"), 400),
+        ("prepare", {"split": "train"}, ("data", "cifar10", "count"), 10),
+        ("extractor", {"role": "metric"}, ("set_extractors", "steps"), 1_000),
+    ],
+)
+def test_what_a_stage_asks_for_grows_with_its_work(part, values, key, factor):
+    """Tenfold work beyond what its least minutes cover is tenfold time."""
+    stage = {**STAGES, **{one.name: one for study in find().values() for one in study.parts}}[part]
+
+    def needs(number: int) -> Needs:
+        changes: dict[str, Any] = {}
+        inner = changes
+        for name in key[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[key[-1]] = number
+        plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), changes, CONFIGS)
+        names = list(inspect.signature(stage.defined).parameters)[1:]
+        given = {"dataset": "cifar10", **values}
+        return stage.work(plan, **{name: given[name] for name in names if name in given}).definition.needs
+
+    base = 50_000 * factor
+    few, many = needs(base), needs(10 * base)
+    assert many.minutes == pytest.approx(10 * few.minutes, rel=0.01) and few.minutes > 15
+    assert many.mem_mb >= few.mem_mb
 
 
 def test_at_the_small_scales_nothing_more_is_asked_for(smoke_plan):

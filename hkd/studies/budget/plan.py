@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import field_validator
 
+from hkd.plan.asked import evaluating, passing, pictures_mb
 from hkd.plan.runs import Plan
 from hkd.plan.stages import run_code
 from hkd.plan.study import Study
@@ -110,7 +111,9 @@ def _curve_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, s
 
 
 def _curve(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
-    run = plan.layout.run(dataset, method, seed)
+    run, images = plan.layout.run(dataset, method, seed), settings(plan).images
+    total = images * len(plan.run(dataset, method).training.milestones)
+    asked = evaluating(plan, dataset, method, NFE * total, least=60) + passing(plan, dataset, total, least=0)
     return Definition(
         inputs={
             "weights": run.weights,
@@ -119,9 +122,9 @@ def _curve(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
             "reference": plan.layout.reference(dataset),
             "extractor": plan.layout.extractor(dataset, "metric"),
         },
-        settings={"images": settings(plan).images, "nfe": NFE},
+        settings={"images": images, "nfe": NFE},
         code=("hkd.studies.budget.curve", "hkd.training.milestones", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, images), minutes=asked),
     )
 
 

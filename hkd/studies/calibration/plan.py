@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hkd.plan.asked import passing
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
 from hkd.plan.study import Study
@@ -11,6 +12,7 @@ from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout
 
 NAME = "calibration"
+KINDS = 15  # of damage at most, and none, through the networks for each split
 
 
 class Calibration(StudySection):
@@ -38,7 +40,8 @@ def _files(layout: Layout) -> Files:
 
 def _table(plan: Plan, dataset: str = "") -> Definition:
     on = dataset or plan.study_dataset(settings(plan).dataset)
-    networks = features_settings(plan, on)
+    networks, taken = features_settings(plan, on), settings(plan)
+    asked = passing(plan, on, KINDS * taken.splits * taken.images, least=120)
     return Definition(
         inputs={
             "images": plan.layout.data(on, plan.reference_split(on)).manifest,
@@ -55,7 +58,7 @@ def _table(plan: Plan, dataset: str = "") -> Definition:
             "hkd.figures.save",
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=120),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=asked),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from hkd.plan.asked import evaluating, passing, pictures_mb
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
@@ -90,6 +91,8 @@ def _measured_files(layout: Layout) -> Files:
 def _measured(plan: Plan) -> Definition:
     study, on = settings(plan), dataset(plan)
     run = plan.run(on, study.run)
+    total = study.images * len(readings(plan))
+    asked = evaluating(plan, on, study.run, total, least=60) + passing(plan, on, total, least=0)
     init = study.weights or plan.base_weights(on, run.init or "methods/edm")
     return Definition(
         inputs={
@@ -112,7 +115,7 @@ def _measured(plan: Plan) -> Definition:
             *run_code(plan, on, study.run),
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=60),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000 + pictures_mb(plan, on, study.images), minutes=asked),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from hkd.plan.asked import passing
 from hkd.plan.rows import cells, printed_side
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings, scores
@@ -77,7 +78,7 @@ def _nearest(plan: Plan) -> Definition:
             "hkd.figures.save",
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=30),
+        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=passing(plan, on, plan.dataset(on).data.count or 0, least=30)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from hkd.plan.asked import evaluating, passing, pictures_mb
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.stages import figure_files, run_code, sampling_settings
@@ -61,6 +62,10 @@ def _measured_files(layout: Layout, dataset: str = DATASET, method: str = METHOD
 
 def _measured(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
+    images = run.sampling.n_samples
+    total = 2 * len(run.training.milestones) * images  # of averaged and of raw weights
+    asked = evaluating(plan, dataset, method, total * run.sampling.nfe[0], least=240)
+    asked += passing(plan, dataset, total, least=60)
     return Definition(
         inputs={
             "milestones": files.milestones,
@@ -70,7 +75,7 @@ def _measured(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
         },
         settings={**sampling_settings(run), "nfe": run.sampling.nfe[0]},
         code=("hkd.experiment.quality", "hkd.training.milestones", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=480),  # the images of two samplings for each milestone
+        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, images), minutes=asked),
     )
 
 
