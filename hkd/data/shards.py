@@ -27,6 +27,7 @@ FIELDS: dict[str, Any] = {
 }
 SHARD_FIELDS: dict[str, Any] = {"file": str, "count": int, "sha256": str, "labels_sha256": str, "noise_sha256": str}
 NOISE_FIELDS: dict[str, Any] = {"generator": str, "seed": int}
+MOST_VALUES = 3 * 4096**2  # of a state: of the largest image that settings allow; a file with holes may claim any size
 SHARD_NAME = re.compile(r"shard[0-9]{1,9}\.npy")
 
 
@@ -77,6 +78,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise bounded.Damaged(f"sigmas = {str(sigmas)[:80]}, not noise levels")
         if not manifest["shards"] or manifest["label_dim"] < 0 or not 0 < manifest["sigma_data"] < math.inf:
             raise bounded.Damaged("no shards, or a sigma_data or label_dim that cannot be")
+        if manifest["count"] != (listed := sum(shard["count"] for shard in manifest["shards"])):
+            raise bounded.Damaged(f"a count of {manifest['count']}, and shards of {listed} trajectories")
         if "noise" in manifest:
             bounded.check_fields(manifest["noise"], NOISE_FIELDS)
             if len(sigmas) != 2:
@@ -123,6 +126,8 @@ def _open(folder: Path, shard: Mapping[str, Any], states: int) -> np.ndarray:
     array = _read(path)
     if array.ndim != 5 or array.shape[:2] != (shard["count"], states) or array.dtype != np.float16:
         raise ArtifactError(f"{path}: holds {array.dtype} {array.shape}, not what the manifest says; run `hkd {STAGE}`")
+    if math.prod(array.shape[2:]) > MOST_VALUES:
+        raise ArtifactError(f"{path}: holds states of {array.shape[2:]}, larger than any image; run `hkd {STAGE}`")
     return array
 
 

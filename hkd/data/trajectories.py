@@ -209,7 +209,8 @@ class Trajectories:
             if shard["count"] and noise.digest(int(first), shard["count"]) != shard["noise_sha256"]:
                 raise ArtifactError(
                     f"{path}: the noise of {shard['file']}, drawn again from seed {str(known['seed'])[:40]}, is not "
-                    f"that of its images; delete it and run `hkd {shards.STAGE}` again"
+                    f"that of its images; delete it and run `hkd {shards.STAGE}` again, for each shard too where this "
+                    "torch draws other numbers than the one that made them"
                 )
         return noise
 

@@ -96,12 +96,13 @@ def edit(folder, **changes) -> None:
 
 
 NOISE = "delete it and run `hkd trajectories` again"
+SHARDS = ", for each shard too where this torch draws other numbers than the one that made them"
 
 
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
-        ({"seed": 5}, f"noise of shard0.npy, drawn again from seed 5, is not that of its images; {NOISE}"),
+        ({"seed": 5}, f"noise of shard0.npy, drawn again from seed 5, is not that of its images; {NOISE}{SHARDS}"),
         ({"generator": "numpy"}, f"its noise is of 'numpy', which this version of hkd cannot draw; {NOISE}"),
         ({"seed": "4"}, f"its field 'seed' is of type str, not int; {NOISE}"),
         ({"seed": True}, f"its field 'seed' is of type bool, not int; {NOISE}"),
@@ -132,6 +133,23 @@ def test_half_an_address_is_refused(seeded, source):
 def test_noise_in_the_place_of_one_of_many_states_is_refused(seeded):
     edit(seeded, sigmas=[80.0, 1.0, 0.0])
     with pytest.raises(ArtifactError, match="noise that is drawn again, and states at 3 noise levels; delete it"):
+        Trajectories(seeded)
+
+
+@pytest.mark.parametrize("count", [7, 0, -6])
+def test_a_count_that_is_not_that_of_the_shards_is_refused(seeded, count):
+    edit(seeded, count=count)
+    with pytest.raises(ArtifactError, match=f"manifest.json: a count of {count}, and shards of 6 trajectories; delete"):
+        Trajectories(seeded)
+
+
+def test_a_state_larger_than_any_image_is_refused_before_noise_of_its_size_is_drawn(seeded):
+    for name in ("shard0.npy", "shard1.npy"):
+        with open(seeded / name, "wb") as file:  # with a hole: it takes no room on the disk
+            header = {"descr": "<f2", "fortran_order": False, "shape": (3, 1, 3, 5000, 5000)}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + 2 * 3 * 3 * 5000**2)
+    with pytest.raises(ArtifactError, match=r"shard0.npy: holds states of \(3, 5000, 5000\), larger than any image"):
         Trajectories(seeded)
 
 
