@@ -120,7 +120,8 @@ class Bill:
 
     def _errors(self, dataset: str, method: str, seed: str) -> Cost:
         spec = self._plan.trajectory_set(dataset, HELD_OUT)
-        return Cost({"evaluate": spec.count * states(spec) * self._counts(dataset, method).forward})
+        compared = max(states(spec), 2)  # noise that is drawn again is a state too
+        return Cost({"evaluate": spec.count * compared * self._counts(dataset, method).forward})
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

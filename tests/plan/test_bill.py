@@ -21,7 +21,7 @@ from hkd.plan.graph import Graph
 from hkd.plan.runs import Plan
 from hkd.plan.scores import scores
 from hkd.plan.speed import Speed, of_card, of_probe, of_thread
-from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD, STAGES, TRAIN
+from hkd.plan.stages import FEATURES, METRICS, REFERENCE, SAMPLE, SHARD, STAGES, TRAIN, TRAJECTORY_ERROR
 from hkd.plan.study import find
 from hkd.plan.work import Needs
 from hkd.settings.columns import SCORES
@@ -58,6 +58,14 @@ def test_a_training_costs_its_steps_and_a_set_its_evaluations(smoke_plan):
         chosen = smoke_plan(trajectories={"edm-heun": {"keep": kept}})
         shard = SHARD.work(chosen, dataset="shapes8", trajectories="edm-heun", shard=0)
         assert bill(chosen).of(shard).disk == spec.count / spec.shards * states * 3 * 8 * 8 * 2
+
+
+@pytest.mark.parametrize("kept", ["ends", "x0+seed"])
+def test_errors_cost_an_evaluation_of_every_state_that_is_read(smoke_plan, kept):
+    plan = smoke_plan(trajectories={"edm-heldout": {"keep": kept}})
+    work = TRAJECTORY_ERROR.work(plan, dataset="shapes8", method="methods/hkd", seed=0)
+    count = plan.trajectory_set("shapes8", "edm-heldout").count
+    assert bill(plan).of(work).operations == {"evaluate": count * 2 * 2.0}
 
 
 def test_images_cost_their_evaluations_and_are_seen_by_every_network_and_library(smoke_plan):
