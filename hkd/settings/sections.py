@@ -276,7 +276,9 @@ class TrajectorySet(Section):
         if self.sigma_min and self.sigma_max and self.sigma_min >= self.sigma_max:
             raise ValueError(f"sigma_min {self.sigma_min:g} is not below sigma_max {self.sigma_max:g}")
         if self.solver in ("sampler", "adaptive") and self.keep == "all":
-            raise ValueError(f"solver '{self.solver}' knows no states between the ends; set 'keep: ends'")
+            raise ValueError(
+                f"solver '{self.solver}' knows no states between the ends; set 'keep: ends' or 'keep: x0+seed'"
+            )
         return self
 
 

@@ -56,7 +56,7 @@ def test_a_samplers_pairs_are_its_own_images(edm):
     [
         ({"solver": "heun", "steps": 18}, "solver 'heun' needs 'sigma_min', 'sigma_max' and 'rho'"),
         ({"solver": "sampler", "keep": "ends"}, "solver 'sampler' needs 'steps'"),
-        ({"solver": "adaptive"}, "set 'keep: ends'"),
+        ({"solver": "adaptive"}, r"set 'keep: ends' or 'keep: x0\+seed'"),
     ],
 )
 def test_a_set_that_cannot_be_made_is_refused(changes, message):
