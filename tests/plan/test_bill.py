@@ -314,6 +314,12 @@ def test_a_training_takes_several_gpus_only_where_fewer_would_not_keep_its_wall_
     assert taken("methods/ddpm", minutes=1) == 8, "where none is enough, all"
     assert taken("methods/kdm", minutes=1) == 1, "which sees its batch whole"
     assert taken("methods/ddim", minutes=1) == 1, "it trains nothing"
+    other = Plan.load(
+        str(CONFIGS / "benchmarks/cifar10.yaml"),
+        {"gpus": 8, "set": {"network": {"model_channels": 24}, "resources": {"minutes": 1}}},
+        CONFIGS,
+    )
+    assert processes(other, "cifar10", "methods/edm") == 1, "of which nothing is counted"
 
 
 def test_a_training_on_a_cpu_has_room_for_its_whole_batch(smoke_plan):
