@@ -109,7 +109,7 @@ class TrajectoryBatch:
 
     def _need_states_between(self) -> None:
         if len(self.sigmas) < 3:
-            raise ValueError("only the ends of these trajectories are kept; set `keep: all` in configs/trajectories")
+            raise ArtifactError("only the ends of these trajectories are kept; set `keep: all` in configs/trajectories")
 
     def _slope(self, k: Tensor, grid: Tensor) -> Tensor:
         """Return dx/dsigma at grid points k, from the parabola through the point and its neighbours.

@@ -19,6 +19,7 @@ from hkd.seeding import ImageStreams
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import TrajectorySet
 from hkd.stages.trajectories import trajectories as command
+from hkd.store.refusals import ArtifactError
 from tests.recorded import recorded
 
 COUNTS = {"title": "", "teacher": "methods/edm", "count": 4, "shards": 2, "chunk": 2, "seed": 0}
@@ -92,7 +93,7 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(
     with torch.no_grad():
         assert_close(batch.clean, ddim.sample(noise, labels=None, nfe=4, streams=streams), rtol=5e-3, atol=5e-3)
     for ask in (lambda: batch.near_clean, lambda: batch.at(torch.full((4,), 0.5))):
-        with pytest.raises(ValueError, match="only the ends"):
+        with pytest.raises(ArtifactError, match="only the ends of these"):
             ask()
 
 
