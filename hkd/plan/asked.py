@@ -26,7 +26,7 @@ DIMENSIONS = 2048  # of Inception's features; the other published networks have 
 COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
 PROCESS_MB = {"cpu": 1200, "cuda": 8000}  # choice: of torch and a batch; 0.87 GB is the most of a default's training
 STATES = 10  # choice: of a trained network on the host: as trained, averaged, two moments, once more while written
-PICTURE = 0.06  # choice: seconds to decode a picture of a megapixel and resize it on a quick core
+PICTURE = 0.06  # choice: seconds a picture; a PNG of a megapixel takes 0.023 to decode and resize, and is hashed too
 LEAST = 15  # choice: minutes of a training: to load torch from a slow disk, and to write
 
 
@@ -60,9 +60,9 @@ def processes(plan: Plan, dataset: str, method: str) -> int:
     Several cards are busier with one training each than with one training together, so a training takes more of them
     only as its wall time (`resources.minutes`) asks; where no number of them is enough, it takes all that it may.
     """
-    run = plan.run(dataset, method)
+    run, operations = plan.run(dataset, method), _operations(plan, dataset, method)
     shares = plan.shares(run)
-    within = (n for n in shares if (_training_minutes(plan, dataset, method, n, least=0) or 0) <= run.resources.minutes)
+    within = (n for n in shares if minutes(plan, "train", operations, 0, n) <= run.resources.minutes)
     return next(within, shares[-1])
 
 
@@ -79,20 +79,19 @@ def training(plan: Plan, dataset: str, method: str) -> Needs:
     run = plan.run(dataset, method)
     together, most, counts = processes(plan, dataset, method), run.resources, counts_of(plan, dataset, method)
     gpu = together if plan.gpus else 0
-    asked = _training_minutes(plan, dataset, method, together)
-    if counts is None or asked is None:
+    if counts is None:
         return Needs(gpu=gpu, mem_mb=most.mem_mb, minutes=most.minutes)
+    asked = minutes(plan, "train", _operations(plan, dataset, method), LEAST, together)
     memory = together * host_bytes(plan, run, counts) // 10**6
     return Needs(gpu=gpu, mem_mb=min(int(memory), most.mem_mb), minutes=min(asked, most.minutes))
 
 
-def _training_minutes(plan: Plan, dataset: str, method: str, together: int, *, least: int = LEAST) -> int | None:
-    """Return the minutes of a training in so many processes; None where nothing is counted of it."""
-    if (counts := counts_of(plan, dataset, method)) is None:
-        return None
-    run, trains = plan.run(dataset, method), plan.route(dataset, method) == "train"
-    operations = counts.step * run.training.batch * run.training.steps if trains else 0.0
-    return minutes(plan, "train", operations, least, together)
+def _operations(plan: Plan, dataset: str, method: str) -> float:
+    """Return the operations of a training: none where it trains nothing, or where nothing is counted of it."""
+    counts, training = counts_of(plan, dataset, method), plan.run(dataset, method).training
+    if counts is None or plan.route(dataset, method) != "train":
+        return 0.0
+    return counts.step * training.batch * training.steps
 
 
 def host_bytes(plan: Plan, run: Run, counts: Counts) -> float:
@@ -114,7 +113,7 @@ def passing(plan: Plan, dataset: str, images: int, least: int) -> int:
     return minutes(plan, "features", images * each, least)
 
 
-def growing(plan: Plan, dataset: str, role: str, least: int) -> int:
+def extractor_training(plan: Plan, dataset: str, role: str, least: int) -> int:
     """Return the minutes that the training of a feature network asks for, and at least `least`."""
     if plan.dataset(dataset).data.resolution is None:
         return least

@@ -116,7 +116,7 @@ class Bill:
         run, counts = self._plan.run(dataset, method), self._counts(dataset, method)
         images = 2 * len(run.training.milestones) * run.sampling.n_samples  # of averaged and of raw weights
         seen = self._seen(dataset, images).operations
-        return Cost({"evaluate": images * min(run.sampling.nfe) * counts.forward, **seen})
+        return Cost({"evaluate": images * run.sampling.nfe[0] * counts.forward, **seen})
 
     def _errors(self, dataset: str, method: str, seed: str) -> Cost:
         spec = self._plan.trajectory_set(dataset, HELD_OUT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hkd.plan.asked import growing, preparing
+from hkd.plan.asked import extractor_training, preparing
 from hkd.plan.runs import Plan
 from hkd.plan.work import Definition, Files, Needs, Stage
 from hkd.store.content import content
@@ -41,7 +41,7 @@ def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
         needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=15)
         return Definition({}, {"shipped": shipped_digest(shipped)}, needs=needs)
     settings = plan.extractor(dataset, role)
-    needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=growing(plan, dataset, role, least=120))
+    needs = Needs(gpu=plan.gpus, mem_mb=4000, minutes=extractor_training(plan, dataset, role, least=120))
     return Definition(
         inputs={"images": plan.layout.data(dataset, "train").manifest},
         settings={**settings.model_dump(exclude={"bar"}), "title": ""},

@@ -10,32 +10,15 @@ import torch
 
 from hkd.data.ahead import TrajectoriesAhead
 from hkd.data.resident import ResidentTrajectories
-from hkd.data.shards import shard_name
 from hkd.data.trajectories import Trajectories
-from hkd.experiment.solve import ShardSolver, set_manifest, solved_again
-from hkd.settings.sections import TrajectorySet
-from hkd.store.atomic import sha256, write_json
+from hkd.experiment.solve import solved_again
+from hkd.store.atomic import write_json
 from hkd.store.refusals import ArtifactError
+from tests.experiment.sets_solved import ODE, solved_set
 from tests.fuzzed import COUNTS, refused
 
 CPU = torch.device("cpu")
-ODE = {"solver": "heun", "steps": 3, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
 SAMPLER = {"solver": "sampler", "steps": 3}
-
-
-def made(folder, teacher, keep: str, **solver) -> TrajectorySet:
-    """Write a finished set of six pairs in two shards."""
-    spec = TrajectorySet(
-        title="t", teacher="methods/edm", keep=keep, count=6, shards=2, chunk=2, seed=4, **(solver or ODE)
-    )
-    folder.mkdir()
-    shards = []
-    for number in range(2):
-        shard, path = ShardSolver(spec, number, teacher, CPU), folder / shard_name(number)
-        facts = shard.write(path, shard.states(0, 3))
-        shards.append((path.name, {**facts, "sha256": sha256(path)}))
-    write_json(folder / "manifest.json", set_manifest(spec, "digest", shards))
-    return spec
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +28,7 @@ def source(teacher, tmp_path_factory):
     return (
         folder / "ends",
         folder / "seed",
-        [made(folder / "ends", teacher, "ends"), made(folder / "seed", teacher, "x0+seed")],
+        [solved_set(folder / "ends", teacher, keep="ends"), solved_set(folder / "seed", teacher, keep="x0+seed")],
     )
 
 
@@ -67,7 +50,7 @@ ORDER = np.array([5, 0, 3, 2, 5])
 @pytest.mark.parametrize("solver", [ODE, SAMPLER], ids=["ode", "sampler"])
 def test_pairs_are_those_of_a_set_that_keeps_its_ends(teacher, tmp_path, solver):
     for keep in ("ends", "x0+seed"):
-        made(tmp_path / keep, teacher, keep, **solver)
+        solved_set(tmp_path / keep, teacher, keep=keep, **solver)
     kept, drawn = (Trajectories(tmp_path / keep) for keep in ("ends", "x0+seed"))
     drawn.verify()
     assert torch.equal(ends(kept.batch(ORDER)), ends(drawn.batch(ORDER)))

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from hkd.data.shards import shard_name
-from hkd.experiment.solve import ShardSolver, set_manifest, solved_again
-from hkd.settings.sections import TrajectorySet
-from hkd.store.atomic import sha256, write_json
+from hkd.experiment.solve import solved_again
+from tests.experiment.sets_solved import solved_set
 
 CPU = torch.device("cpu")
 
@@ -17,16 +16,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def finished(teacher, tmp_path):
     """A finished set of six trajectories in two shards of that teacher."""
-    levels = {"sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
-    spec = TrajectorySet(
-        title="t", teacher="methods/edm", solver="heun", steps=3, count=6, shards=2, chunk=2, seed=4, **levels
-    )
-    shards = []
-    for number in range(2):
-        solver, path = ShardSolver(spec, number, teacher, CPU), tmp_path / shard_name(number)
-        facts = solver.write(path, solver.states(0, 3))
-        shards.append((path.name, {**facts, "sha256": sha256(path)}))
-    write_json(tmp_path / "manifest.json", set_manifest(spec, "digest", shards))
+    spec = solved_set(tmp_path, teacher)
     return spec, tmp_path, teacher
 
 

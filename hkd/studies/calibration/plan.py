@@ -12,7 +12,7 @@ from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout
 
 NAME = "calibration"
-KINDS = 15  # of damage at most, and none, through the networks for each split
+KINDS = 15  # sets that each split passes through the networks: as they are, damaged in every way, and the other half
 
 
 class Calibration(StudySection):

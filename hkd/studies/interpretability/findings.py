@@ -150,6 +150,12 @@ def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> 
         before, after = found.row(run, quantity), found.row(other, quantity)
         changes = [b - a for a, b in zip(before.values, after.values, strict=True)]
         limit = "within the limit" if after.decision is good else "beyond the limit"
+        if quantity is DENOISED and _decodes_states(found, run) != _decodes_states(found, other):
+            # an image is scored as it is, a state by what the teacher makes of it, which is another quantity
+            clauses.append(
+                f"is not held against it in {what} ({number(after)}, {limit}; the teacher denoises states first)"
+            )
+            continue
         clauses.append(f"{verbs[compared(changes, 0.0, rules)]} {what} ({number(after)}, {limit})")
     price = found.row(other, PRICE)
     cost = {
@@ -161,6 +167,11 @@ def _mended(found: Evidence, run: str, other: str, title: str, rules: Rules) -> 
     half = half_width(price.values, rules.confidence)
     seen = "" if half is None else f", seen from {half:.2g}"
     return f"The variant '{title}' {', '.join(clauses)}, and {cost} ({number(price)}{seen})."
+
+
+def _decodes_states(found: Evidence, run: str) -> bool:
+    """Return whether a run decodes the state with its noise, to which no skip is added."""
+    return found.row(run, STATE).values == found.row(run, SKIPPED).values
 
 
 def determined(found: Evidence, study: Interpretability) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hkd.plan.runs import Plan
 from hkd.studies.calibration.calibrate import KEYS, of_image_set, six_digits
-from hkd.studies.calibration.plan import TABLE
+from hkd.studies.calibration.corruptions import CORRUPTIONS
+from hkd.studies.calibration.plan import KINDS, TABLE
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
@@ -46,3 +47,9 @@ def test_of_a_set_no_more_images_are_taken_than_asked_for_and_always_the_same(im
 
 def test_numbers_are_printed_with_six_digits():
     assert six_digits([{"distance": 1 / 3, "n": 8, "split": 0}]) == [{"distance": "0.333333", "n": 8, "split": 0}]
+
+
+def test_time_is_asked_for_every_set_that_a_split_passes_through_the_networks():
+    assert KINDS == len(CORRUPTIONS) + 1, (
+        "clean ones are among the kinds of damage, and the other half is the reference"
+    )

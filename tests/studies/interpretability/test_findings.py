@@ -173,3 +173,12 @@ def test_with_one_seed_the_findings_name_the_numbers_that_need_two():
     assert "one-step quality (FDn) at equal compute: not run: needs 2 seeds" in found
     assert "by one seed in no order with the teacher" in found and "by one seed is not shown to cost FDn (1)" in found
     assert "±" not in found
+
+
+def test_what_decodes_states_is_not_compared_with_what_decodes_images_in_what_the_teacher_denoises():
+    unlike = "is not held against it in the error against E[x_0 | x_t]"
+    images, states = [closure(denoised=0.875)] * 3, [closure(denoised=0.375, state=0.3, skipped=0.3)] * 3
+    assert f"{unlike} (0.375 ± 0, beyond the limit; the teacher" in text(closure={HKD: images, MENDED: states})
+    assert f"{unlike} (0.875 ± 0, beyond the limit; the teacher" in text(closure={HKD: states, MENDED: images})
+    for alike in (images, states):
+        assert unlike not in text(closure={HKD: images if alike is images else states, MENDED: alike})
