@@ -50,6 +50,6 @@ def test_numbers_are_printed_with_six_digits():
 
 
 def test_time_is_asked_for_every_set_that_a_split_passes_through_the_networks():
-    assert KINDS == len(CORRUPTIONS) + 1, (
+    assert len(CORRUPTIONS) + 1 == KINDS, (
         "clean ones are among the kinds of damage, and the other half is the reference"
     )
