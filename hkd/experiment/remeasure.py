@@ -17,7 +17,7 @@ from hkd.metrics.schema import SCHEMA_VERSION, check_metrics
 from hkd.metrics.scoring import FeatureSet, score
 from hkd.plan.scores import scores, sizes
 from hkd.settings.columns import SCORES
-from hkd.store.artifacts import read_arrays, read_json
+from hkd.store.artifacts import map_arrays, read_json
 from hkd.store.records import commit, record_path, versions
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def remeasure(
     if content["diverged_at"] is not None:
         return content
     images = _images(Sampler(weights, seed, nfe, to), sampling.n_samples, sampling.batch, tick)
-    reference = read_arrays(plan.layout.reference(dataset), "reference")
+    reference = map_arrays(plan.layout.reference(dataset), "reference")
     names = [name for name in scores(plan, dataset) if SCORES[name].kind in KINDS]
     networks = extractors(plan, dataset, str(to))
     arrays = sample_arrays(images, networks, names, reference, ranges=sampling.ranges)

@@ -2,7 +2,8 @@
 
 Images are resized once per preprocessing class and pass once through each extractor, which returns all of its layers,
 chunk by chunk. The libraries get the same bytes in the same chunks. What grows with the number of images is their
-features alone. The result is plain arrays, from which `scoring` makes numbers without a network.
+features alone, and these lie in files where a folder is given for them (`scratch`). The result is plain arrays, from
+which `scoring` makes numbers without a network.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,10 @@ from hkd.metrics.features.libraries import LIBRARIES, Library
 from hkd.metrics.protocols import IMPLEMENTATIONS, versions_of
 from hkd.metrics.scores.components import principal_components
 from hkd.metrics.scores.moments import Gaussian, Moments, gaussian_of
-from hkd.metrics.scores.precision_recall import CONVENTIONS, centred, neighbour_radii
+from hkd.metrics.scores.precision_recall import CONVENTIONS, neighbour_radii
 from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
 from hkd.settings.columns import COMPONENTS, FID_DIGESTS, NEIGHBOURS, SCORES, scores_of, split_view, views_of
+from hkd.store.large_arrays import nameless_array
 
 Extractors = Mapping[str, Extractor]
 NetworkScores = Mapping[str, tuple[ExtractorFacts, Callable[[np.ndarray], float]]]
@@ -39,6 +42,7 @@ def reference_arrays(
     split: str = "",
     cache: FeatureCache | None = None,
     batch: int = 64,
+    scratch: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Return everything that the named scores need of the reference images, as arrays that fit an npz file.
 
@@ -51,6 +55,7 @@ def reference_arrays(
     Args:
         images: uint8 (N, 3, H, W); may be a file mapped into memory.
         extractors: by their name in views.
+        scratch: folder for files without a name, in which features lie; without it they are in memory.
     Raises:
         MetricError: see `check_images` and `check_features`; also for copies of one image, for an extractor that is
             not given, and for fewer images than principal components need.
@@ -69,7 +74,7 @@ def reference_arrays(
         # are the smaller and more exact statistic (see `frechet`)
         full_rank = n > rows.shape[1]
         if view in whole or not full_rank:
-            _place(out, view, start, rows, n)
+            _place(out, view, start, rows, n, scratch)
         if view in fitted and full_rank:
             moments.setdefault(view, Moments(rows.shape[1])).add(rows)
     for view, streamed in moments.items():
@@ -80,10 +85,11 @@ def reference_arrays(
         out |= {f"{view}_{part}": found for part, found in principal_components(side, COMPONENTS).arrays().items()}
     for view in {SCORES[name].view for name in names if SCORES[_base(name)].kind in NEIGHBOURS}:
         rows = out[view].astype(np.float64)
-        out[f"{view}_radii"] = neighbour_radii(centred(rows, rows), CONVENTIONS["prdc"].k)
+        rows -= rows.mean(axis=0)
+        out[f"{view}_radii"] = neighbour_radii(rows, CONVENTIONS["prdc"].k)
     for key in _libraries(names):
         library = LIBRARIES[key]
-        statistics = library.statistics(_library_features(library, images, extractors["own"], cache, batch))
+        statistics = library.statistics(_library_features(library, images, extractors["own"], cache, batch, scratch))
         out |= {f"{key}_mu": statistics["mu"], f"{key}_sigma": statistics["sigma"]}
     return out | _identity(images, extractors, split)
 
@@ -99,6 +105,7 @@ def sample_arrays(
     claimed: int | None = None,
     cache: FeatureCache | None = None,
     batch: int = 64,
+    scratch: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Return everything that the named scores need of generated images: views, and the libraries' own numbers.
 
@@ -107,20 +114,23 @@ def sample_arrays(
         network_scores: functions for the scores that need a network of their own.
         claimed: number of images that the caller believes to hand over.
         cache: features of earlier passes.
+        scratch: as of `reference_arrays`.
     Raises:
         MetricError: see `check_images`; also for a reference that lacks a library.
     """
     images = check_images(images, name="generated images", claimed=claimed)
     out: dict[str, np.ndarray] = {}
     for view, start, rows in _view_chunks(images, extractors, views_of(names), cache, batch):
-        _place(out, view, start, rows, len(images))
+        _place(out, view, start, rows, len(images), scratch)
     n, reference_set = len(images) // ranges, FeatureSet(reference, "reference")
     parts = [images[k * n : (k + 1) * n] for k in range(ranges)]
     for key in _libraries(names):
         library = LIBRARIES[key]
-        known = {part: reference_set[f"{key}_{part}"] for part in ("mu", "sigma")}
-        features = [_library_features(library, part, extractors["own"], cache, batch) for part in parts]
-        numbers = [library.distance(library.statistics(found), known) for found in features]
+        known = {part: np.array(reference_set[f"{key}_{part}"]) for part in ("mu", "sigma")}
+        numbers = []
+        for part in parts:
+            features = _library_features(library, part, extractors["own"], cache, batch, scratch)
+            numbers.append(library.distance(library.statistics(features), known))
         out[f"number_fid_{key}"] = np.array(numbers)
     given = network_scores or {}
     for name in names:
@@ -145,6 +155,7 @@ def measure(
     network_scores: NetworkScores | None = None,
     claimed: int | None = None,
     cache: FeatureCache | None = None,
+    scratch: Path | None = None,
 ) -> dict[str, Any]:
     """Return the scores behind `columns` of generated images: `sample_arrays` and `scoring.score` in one."""
     names = scores_of(columns)
@@ -157,6 +168,7 @@ def measure(
         network_scores=network_scores,
         claimed=claimed,
         cache=cache,
+        scratch=scratch,
     )
     sample, known = FeatureSet(arrays, "sample"), FeatureSet(reference, "reference")
     return score(names, sample, known, sizes=sizes, ranges=ranges, nominal=nominal, bar=bar)
@@ -179,7 +191,7 @@ def check_name(extractor: Extractor) -> str:
 
 
 def _compared_by_rows(names: Sequence[str]) -> set[str]:
-    """Return the views of which all reference features are kept, which takes memory in proportion to n.
+    """Return the views of which all reference features are kept, which takes room in proportion to n.
 
     Kernels, sorted rows, nearest neighbours and the arithmetic of other programs need the rows themselves. `own_A` is
     always kept: quality bars and curves of training compare further sets with it.
@@ -213,15 +225,23 @@ def _view_chunks(
                 yield view, start, rows
 
 
-def _place(out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, n: int) -> None:
+def _place(
+    out: dict[str, np.ndarray], view: str, start: int, rows: np.ndarray, n: int, scratch: Path | None = None
+) -> None:
     """Put the features of images `start` onwards in their place among those of all n."""
     if view not in out:
-        out[view] = np.empty((n, rows.shape[1]), rows.dtype)
+        shape = (n, rows.shape[1])
+        out[view] = np.empty(shape, rows.dtype) if scratch is None else nameless_array(scratch, shape, rows.dtype)
     out[view][start : start + len(rows)] = rows
 
 
 def _library_features(
-    library: Library, images: np.ndarray, extractor: Extractor, cache: FeatureCache | None, batch: int
+    library: Library,
+    images: np.ndarray,
+    extractor: Extractor,
+    cache: FeatureCache | None,
+    batch: int,
+    scratch: Path | None = None,
 ) -> np.ndarray:
     """Return the features that a library makes in a pass of its own, which sees a chunk of the images at a time."""
     program = f"{library.key} {versions_of(IMPLEMENTATIONS[library.implementation].package)}"
@@ -230,7 +250,7 @@ def _library_features(
         chunk = images[start:stop]
         make = partial(library.features, chunk, extractor, batch=batch)
         rows = make() if cache is None else cache.held(chunk, extractor, program, make)
-        _place(found, library.key, start, rows, len(images))
+        _place(found, library.key, start, rows, len(images), scratch)
     return found[library.key]
 
 

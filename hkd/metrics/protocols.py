@@ -240,5 +240,6 @@ def peer_distance(
 
 def peer_statistics(features: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
     """Return (mean, covariance) as this arithmetic forms them; the mean keeps its dtype, as the libraries do."""
-    rows = features if arithmetic.mean_dtype == "float32" else features.astype(np.float64)
+    # of a mapped file some lie at odd places, where numpy may add in another order
+    rows = np.require(features, requirements="A") if arithmetic.mean_dtype == "float32" else features.astype(np.float64)
     return np.mean(rows, axis=0), np.cov(rows, rowvar=False, ddof=arithmetic.ddof)

@@ -32,6 +32,7 @@ from hkd.metrics.scores.uncertainty import (
 )
 from hkd.settings.columns import NEIGHBOURS, SCORES, Score, at, of_ranges, split_view
 from hkd.store import bounded
+from hkd.store.large_arrays import slabs
 
 Arrays = Mapping[str, np.ndarray]
 ALIKE = 1e-6  # of the largest feature: a network gives one image other last digits in another batch
@@ -103,13 +104,13 @@ class FeatureSet:
 
     def components(self, view: str) -> Components:
         """Return the principal components of a reference's view, as they were fitted with it."""
-        return Components(self.n, *(self[f"{view}_{part}"] for part in PARTS))
+        return Components(self.n, *(np.array(self[f"{view}_{part}"]) for part in PARTS))
 
     def gaussian(self, view: str) -> Gaussian:
         """Return mean and covariance of a view: those stored, or else those of its features."""
         mean, covariance = self.get(f"{view}_mu"), self.get(f"{view}_sigma")
         if mean is not None and covariance is not None:
-            return Gaussian(self.n, mean, covariance)
+            return Gaussian(self.n, np.array(mean), np.array(covariance))  # aligned, which a mapped file need not be
         if view not in self._gaussians:
             self._gaussians[view] = gaussian_of(self[view], name=f"{self._name} {view}")
         return self._gaussians[view]
@@ -308,7 +309,8 @@ def _protocol(item: Score, sample: FeatureSet, reference: FeatureSet, n: int, ra
 
 def _alike(rows: np.ndarray) -> bool:
     """Return whether features (n, D) differ by rounding alone: those of copies of one image."""
-    return bool(np.abs(rows - rows[0]).max() <= ALIKE * np.abs(rows).max())
+    apart = max(np.abs(slab - rows[0]).max() for slab in slabs(rows))
+    return bool(apart <= ALIKE * max(np.abs(slab).max() for slab in slabs(rows)))
 
 
 def _doubts(sample: FeatureSet, protocol: NumberProtocol, nominal: int | None, bar: float) -> list[str]:

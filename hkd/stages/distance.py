@@ -39,7 +39,7 @@ def distance(
     from hkd.metrics.schema import check_metrics
     from hkd.plan.chain import check
     from hkd.plan.scores import bar, extractor_files, nominal, scores
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.lines import printable
     from hkd.store.records import Record
@@ -47,10 +47,11 @@ def distance(
     plan, to = job.plan(benchmark, config), str(job.pick_device(device))
     known = plan.layout.reference(dataset)
     check(plan, [known, *extractor_files(plan, dataset)])
-    reference = read_arrays(known, "reference")
+    reference = map_arrays(known, "reference")
     real = plan.layout.data(dataset, plan.reference_split(dataset))
     side = image_shape(Path(real)).resolution
-    given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable)
+    scratch = Path(known).parent
+    given = load_images(images, claimed=claimed, side=side, skip_unreadable=skip_unreadable, scratch=scratch)
     files = [images] if images.is_file() else []
     record = Record(
         "distance", inputs=[*files, known, *extractor_files(plan, dataset)], device=to, compute=job.settled(to)
@@ -67,6 +68,7 @@ def distance(
         bar=bar(plan, dataset),
         network_scores=networks_beside(plan, dataset),
         cache=feature_cache(plan),
+        scratch=scratch,
     )
     check_metrics(found, where=str(images))
     name = f"scores-{_called(images)}-{found['generated_digest']:.8}.json"

@@ -30,14 +30,14 @@ def features(
     from hkd.metrics.measure import sample_arrays
     from hkd.plan.scores import scores
     from hkd.plan.stages import FEATURES
-    from hkd.store.artifacts import read_arrays, save_arrays
+    from hkd.store.artifacts import map_arrays, save_arrays
     from hkd.store.records import read_record
 
     plan = job.plan(benchmark, config)
     work = FEATURES.work(plan, dataset=dataset, method=method, seed=seed, nfe=nfe).expect(expect_digest)
     to, samples = str(job.pick_device(device)), work.input("samples")
     record = job.record(work, to, seed=seed)
-    images = read_arrays(samples, "sample")["images"]
+    images = map_arrays(samples, "sample")["images"]
     if not len(images):  # of a training that diverged
         save_arrays(work.out(), {})
         record.write(work.out(), n=0)
@@ -47,11 +47,12 @@ def features(
         images,
         networks,
         scores(plan, dataset),
-        read_arrays(work.input("reference"), "reference"),
+        map_arrays(work.input("reference"), "reference"),
         ranges=plan.run(dataset, method).sampling.ranges,
         network_scores=networks_beside(plan, dataset),
         claimed=read_record(samples, "sample")["n"],
         cache=feature_cache(plan),
+        scratch=work.out().parent,
     )
     save_arrays(work.out(), arrays)
     own = networks["own"]

@@ -34,7 +34,7 @@ def samples(
     from hkd.plan.scores import common_n
     from hkd.plan.stages import SAMPLES_FIGURE
     from hkd.report.collect import collect, lines_of, shown_distance, without_diverged
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
 
     plan = job.plan(benchmark, config)
     work = SAMPLES_FIGURE.work(plan, table=table).expect(expect_digest)
@@ -45,7 +45,7 @@ def samples(
     pairs = zip(work.inputs("samples"), work.inputs("metrics"), strict=True)
     drawn = [path for path, metrics in pairs if Path(metrics) in scored]  # of the others there are no images
     for path, line in zip(drawn, lines_of(collect(scored)), strict=True):
-        images = read_arrays(path, "sample")["images"][:shown]
+        images = map_arrays(path, "sample")["images"][:shown]
         weights = f"{line['method']} ({line['route']}, {line['settings_digest']:.8})"
         title = row_title(plan, spec, line["method"])
         fdn, few = shown_distance(line, common_n(plan, table))

@@ -31,7 +31,7 @@ def metrics(
     from hkd.metrics.scoring import FeatureSet, score
     from hkd.plan.scores import bar, scores, sizes
     from hkd.plan.stages import METRICS
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.records import commit, read_record, recorded_digest, versions
 
@@ -63,8 +63,8 @@ def metrics(
         sampling = plan.run(dataset, method).sampling
         numbers = score(
             scores(plan, dataset),
-            FeatureSet(read_arrays(work.input("features"), "features"), "sample"),
-            FeatureSet(read_arrays(work.input("reference"), "reference"), "reference"),
+            FeatureSet(map_arrays(work.input("features"), "features"), "sample"),
+            FeatureSet(map_arrays(work.input("reference"), "reference"), "reference"),
             sizes=sizes(plan, dataset, method),
             ranges=sampling.ranges,
             nominal=sampling.nominal,

@@ -50,6 +50,7 @@ def reference(
         scores(plan, dataset),
         split=plan.reference_split(dataset),
         cache=feature_cache(plan),
+        scratch=work.out().parent,
     )
     facts = {}
     if known:

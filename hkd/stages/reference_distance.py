@@ -35,7 +35,7 @@ def reference_distance(
     from hkd.metrics.references import reference_distance as between
     from hkd.metrics.scoring import FeatureSet
     from hkd.plan.chain import check
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.records import Record
 
@@ -43,7 +43,7 @@ def reference_distance(
     known = plan.layout.reference(dataset)
     check(plan, [known])
     record = Record("reference-distance", inputs=[known, file])
-    side = FeatureSet(read_arrays(known, "reference"), "reference")
+    side = FeatureSet(map_arrays(known, "reference"), "reference")
     extractor = side.extractors["own"]
     published = load_reference(file, layout=layout, dim=extractor.dim)
     kind = published.preprocessing

@@ -38,7 +38,7 @@ def sample(
     from hkd.plan.stages import SAMPLE
     from hkd.settings.origins import ConfigError
     from hkd.store.artifacts import Arrays, save_arrays
-    from hkd.store.chunks import clear, in_parts
+    from hkd.store.chunks import clear, joined_parts
     from hkd.store.records import identity, read_record
 
     plan = job.plan(benchmark, config)
@@ -70,6 +70,7 @@ def sample(
             return {"images": images}
 
         name = identity(work.digest, [file])
-        save_arrays(work.out(), in_parts(parts, name, sampling.n_samples, sampling.batch, make, interrupt.check))
+        made = joined_parts(parts, name, sampling.n_samples, sampling.batch, make, interrupt.check)
+        save_arrays(work.out(), made)
     record.write(work.out(), n=sampling.n_samples, nfe=nfe)
     clear(parts)

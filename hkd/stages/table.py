@@ -120,10 +120,10 @@ def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, tuple[float, floa
     """Return the distances of real images at the sizes of a table's rows, if it shows anchors."""
     from hkd.metrics.real import real_distances
     from hkd.plan.stages import TABLE
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
 
     work = TABLE.work(plan, table=name)
     if "reference" not in work.definition.inputs:
         return {}
-    features = read_arrays(work.input("reference"), "reference")["own_A"]
+    features = map_arrays(work.input("reference"), "reference")["own_A"]
     return {n: (found.distance, found.fdn) for n, found in real_distances(features, sizes).items()}

@@ -59,7 +59,7 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
     from tqdm import tqdm
 
     from hkd.experiment.solve import ShardSolver, counted
-    from hkd.store.chunks import clear, in_parts
+    from hkd.store.chunks import clear, joined_parts
     from hkd.store.records import identity
 
     spec, to = plan.trajectory_set(dataset, name), job.pick_device(device)
@@ -73,7 +73,9 @@ def _solve(plan: Plan, work: Work, dataset: str, name: str, shard: int, device: 
         tqdm(total=solver.size, desc=f"{name} shard {shard}", disable=None) as bar,
     ):
         make = counted(solver.states, bar.update)
-        arrays = in_parts(parts, identity(work.digest, work.inputs()), solver.size, spec.chunk, make, interrupt.check)
+        called = identity(work.digest, work.inputs())
+        made = joined_parts(parts, called, solver.size, spec.chunk, make, interrupt.check)
+        arrays = {name: array.on_disk(work.out().parent) for name, array in made.items()}
         facts = solver.write(work.out(), arrays)
     record.write(work.out(), **facts)
     clear(parts)

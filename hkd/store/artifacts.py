@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from hkd.store import bounded
 from hkd.store.atomic import atomic_path, write_bytes
 from hkd.store.finite import unwritable
+from hkd.store.large_arrays import Joined
 from hkd.store.records import RECORD, check_digest, read_record, record_path
 from hkd.store.refusals import ArtifactError
 
@@ -107,8 +110,8 @@ def weights_about(path: Path | str, stage: str = "extractor") -> dict[str, Any]:
     return _read(path, stage, lambda: bounded.tensors_about(path))
 
 
-def save_arrays(path: Path, arrays: Arrays, *, undefined: bool = False) -> None:
-    """Write named arrays to an .npz file atomically.
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray | Joined], *, undefined: bool = False) -> None:
+    """Write named arrays to an .npz file atomically, byte for byte as `numpy.savez` does; no joined one is held whole.
 
     Args:
         undefined: whether NaN may stand for a number that does not exist.
@@ -118,10 +121,32 @@ def save_arrays(path: Path, arrays: Arrays, *, undefined: bool = False) -> None:
     import numpy as np
 
     for name, array in arrays.items():
-        if (broken := unwritable(array, undefined)) is not None:
-            raise ArtifactError(f"{path}: not written, {name!r} holds {broken}; look at what it was made from")
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        if not isinstance(array, Joined):
+            _check_writable(path, name, undefined, array)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                if isinstance(array, Joined):
+                    _write_joined(file, array, partial(_check_writable, path, name, undefined))
+                else:
+                    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+
+
+def _write_joined(file: IO[bytes], array: Joined, check: Callable[[np.ndarray], None]) -> None:
+    import numpy as np
+
+    described = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    for piece in array.pieces():
+        check(piece)
+        file.write(piece.tobytes())
+
+
+def _check_writable(path: Path, name: str, undefined: bool, array: np.ndarray) -> None:
+    import numpy as np
+
+    if (broken := unwritable(np.asanyarray(array), undefined)) is not None:
+        raise ArtifactError(f"{path}: not written, {name!r} holds {broken}; look at what it was made from")
 
 
 def read_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
@@ -133,3 +158,14 @@ def read_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
     path = Path(path)
     check_digest(path, stage)
     return _read(path, stage, lambda: bounded.read_npz(path))
+
+
+def map_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz that `stage` wrote, the large ones mapped into memory; see `bounded.map_npz`.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not the one its record describes.
+    """
+    path = Path(path)
+    check_digest(path, stage)
+    return _read(path, stage, lambda: bounded.map_npz(path))

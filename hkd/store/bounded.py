@@ -15,15 +15,18 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hkd.store.lines import reason
-from hkd.store.zip_directory import check_directory
+from hkd.store.zip_directory import HEADER_BYTES, check_directory
 
 if TYPE_CHECKING:
     import numpy as np
+
+    Room = Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray]
 
 JSON_BYTES = 64 << 20  # no file of this project comes near
 SHORT_JSON_BYTES = 1 << 20  # lists of states and milestones, cards, records of parts
@@ -34,6 +37,8 @@ ARRAY_HEADER = 10_000  # bytes that describe an array; names of columns are not 
 ARRAY_DIMENSIONS = 8
 MEMBERS = 4096  # arrays in one npz
 NPZ_BYTES = 64 << 30  # of all arrays of an npz together, in memory
+LEAST_MAPPED = 1 << 20  # bytes of an array: a mapping keeps a file open
+SLAB = 1 << 24  # bytes of an array that are read together
 INFLATION = 1040  # bytes that deflate can make of one, at the most
 TENSOR_HEADER = 16 << 20
 
@@ -203,34 +208,116 @@ def array_header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], str]:
 
 
 def read_npz(
-    path: Path | str, *, most: int = NPZ_BYTES, wanted: Callable[[str], bool] = lambda name: True
+    path: Path | str,
+    *,
+    most: int = NPZ_BYTES,
+    wanted: Callable[[str], bool] = lambda name: True,
+    room: Room | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of an `.npz` file.
 
     Args:
         most: bytes of all arrays that are read, together.
         wanted: whether to read the array of a name.
+        room: shape and type -> an array to read one into; in memory unless given.
     Raises:
         Damaged: a member is no array of numbers or text, occurs twice, or states a size that it does not have.
         FileNotFoundError: there is none.
     """
     found, left = {}, most
+    with _damages():
+        for name, member, file in _wanted_members(path, wanted):
+            if member.file_size > left:
+                raise Damaged(f"its arrays state more than {most:,} bytes")
+            left -= member.file_size
+            found[name] = _array(name, file, member.file_size, room)
+    return found
+
+
+def map_npz(
+    path: Path | str,
+    *,
+    most: int = NPZ_BYTES,
+    wanted: Callable[[str], bool] = lambda name: True,
+    room: Room | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file as `numpy.savez` writes it, the large ones mapped into memory read-only.
+
+    Their bytes are read once, to compare the checksums, and not held. Mapped values need not lie at multiples of their
+    size: what computes with them copies some rows first.
+
+    Args:
+        most, wanted: as of `read_npz`.
+        room: shape and type -> an array to unpack a compressed one into; such a one is refused unless this is given.
+    Raises:
+        Damaged: as of `read_npz`; or a large member cannot be mapped, for it is compressed.
+        FileNotFoundError: there is none.
+    """
+    import numpy as np
+
+    found, left = {}, most
+    with _damages():
+        for name, member, file in _wanted_members(path, wanted):
+            if member.file_size > left:
+                raise Damaged(f"its arrays state more than {most:,} bytes")
+            left -= member.file_size
+            small, packed = member.file_size < LEAST_MAPPED, member.compress_type != zipfile.ZIP_STORED
+            if small or (packed and room is not None):
+                found[name] = _array(name, file, member.file_size, None if small else room)
+                continue
+            if packed:
+                raise Damaged(f"{name!r} is compressed, so that it cannot be mapped; write it with numpy.savez")
+            dtype, shape, order = _described(name, file, member.file_size)
+            offset = _content_start(path, member) + file.tell()
+            while file.read(SLAB):  # on to the end, where the checksum is compared
+                pass
+            mapped = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)  # type: ignore[call-overload]
+            found[name] = np.asarray(mapped)
+    return found
+
+
+def npz_kinds(path: Path | str) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Return type and shape of the arrays of an `.npz` file, of which only headers are read.
+
+    Raises:
+        Damaged, FileNotFoundError: as `read_npz`.
+    """
+    with _damages():
+        members = _wanted_members(path, lambda name: True)
+        return {name: _described(name, file, member.file_size)[:2] for name, member, file in members}
+
+
+@contextmanager
+def _damages() -> Iterator[None]:
+    """Turn what zipfile and zlib raise for bytes that are none of theirs into `Damaged`."""
     try:
-        with zipfile.ZipFile(_plain(path)) as archive:
-            check_directory(archive, path)
-            for member in _members(archive, Path(path).stat().st_size):
-                name = member.filename.removesuffix(".npy")
-                if wanted(name):
-                    if member.file_size > left:
-                        raise Damaged(f"its arrays state more than {most:,} bytes")
-                    left -= member.file_size
-                    with archive.open(member) as file:
-                        found[name] = _array(name, file, member.file_size)
+        yield
     except (FileNotFoundError, Damaged):
         raise
     except DAMAGES as error:
         raise Damaged(f"unreadable ({reason(error)})") from None
-    return found
+
+
+def _wanted_members(
+    path: Path | str, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, zipfile.ZipInfo, IO[bytes]]]:
+    """Yield name, description and open content of the members of an npz that are wanted."""
+    with zipfile.ZipFile(_plain(path)) as archive:
+        check_directory(archive, path)
+        for member in _members(archive, Path(path).stat().st_size):
+            name = member.filename.removesuffix(".npy")
+            if wanted(name):
+                with archive.open(member) as file:
+                    yield name, member, file
+
+
+def _content_start(path: Path | str, member: zipfile.ZipInfo) -> int:
+    """Return where the content of a stored member begins, behind its own header, which `zipfile` has read."""
+    with open(path, "rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(HEADER_BYTES)
+    lengths = header[-4:]  # of its name and of what follows that: not those of the directory
+    return member.header_offset + HEADER_BYTES + sum(int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
 
 
 # what zipfile and zlib raise for bytes that are none of theirs
@@ -268,17 +355,29 @@ def _members(archive: zipfile.ZipFile, length: int) -> list[zipfile.ZipInfo]:
     return members
 
 
-def _array(name: str, file: IO[bytes], size: int) -> np.ndarray:
-    import numpy as np
-
+def _described(name: str, file: IO[bytes], size: int) -> tuple[np.dtype[Any], tuple[int, ...], str]:
+    """Return type, shape and order of the array that a member of so many bytes holds."""
     dtype, shape, order = array_header(file)
     wanted, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if wanted != held:
         raise Damaged(f"{name!r} has {held:,} bytes of values where {dtype} {shape} has {wanted:,}")
-    content = file.read(wanted)
-    if len(content) != wanted or file.read(1):  # reading on to the end compares the checksum
+    return dtype, shape, order
+
+
+def _array(name: str, file: IO[bytes], size: int, room: Room | None = None) -> np.ndarray:
+    import numpy as np
+
+    dtype, shape, order = _described(name, file, size)
+    count = math.prod(shape)
+    if not dtype.itemsize:
+        raise Damaged(f"{name!r} holds values of no size")
+    values = (room or np.empty)((count,), dtype)
+    content, at = values.view(np.uint8) if count else np.empty(0, np.uint8), 0
+    while at < len(content) and (piece := file.read(min(SLAB, len(content) - at))):
+        content[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+        at += len(piece)
+    if at < len(content) or file.read(1):  # reading on to the end compares the checksum
         raise Damaged(f"{name!r} is cut short")
-    values = np.frombuffer(bytearray(content), dtype)
     return values.reshape(shape, order=order)  # type: ignore[call-overload]
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hkd.store import bounded
 from hkd.store.artifacts import Arrays, save_arrays
 from hkd.store.atomic import sha256, write_json
+from hkd.store.large_arrays import Joined
 from hkd.store.records import record_path
 from hkd.store.refusals import ArtifactError
 from hkd.store.temporary import clear_leftovers
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Kinds = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 
 def in_parts(
@@ -23,7 +29,23 @@ def in_parts(
     make: Callable[[int, int], Arrays],
     checkpoint: Callable[[], None],
 ) -> Arrays:
+    """Return the arrays of `joined_parts`, whole and in memory."""
+    return {
+        name: array.whole() for name, array in joined_parts(folder, identity, count, chunk, make, checkpoint).items()
+    }
+
+
+def joined_parts(
+    folder: Path,
+    identity: str,
+    count: int,
+    chunk: int,
+    make: Callable[[int, int], Arrays],
+    checkpoint: Callable[[], None],
+) -> dict[str, Joined]:
     """Return arrays of `count` items, made `chunk` items at a time and joined along the first axis.
+
+    What comes back reads the parts, one at a time, whenever it is gone through: they must be there until then.
 
     Args:
         folder: where finished parts are kept until `clear`.
@@ -31,21 +53,27 @@ def in_parts(
         make: (first, how many) -> arrays of those items.
         checkpoint: called before each part is made; may raise to stop.
     Raises:
-        ArtifactError: a part was damaged after it was written.
+        ArtifactError: a part was damaged after it was written, which is seen at the latest when it is joined.
     """
     clear_leftovers(folder)
-    spans = [(first, min(chunk, count - first)) for first in range(0, count, chunk)]
-    for first, n in spans:
-        part = _path(folder, identity, first)
-        if _whole(part, n) is None:
+    parts, kinds = [], []
+    for first in range(0, count, chunk):
+        part, n = _path(folder, identity, first), min(chunk, count - first)
+        found = _kinds(part, n)
+        if found is None:
             checkpoint()
-            save_arrays(part, make(first, n))
+            arrays = make(first, n)
+            save_arrays(part, arrays)
             write_json(record_path(part), {"sha256": sha256(part)})
-    parts = [_whole(_path(folder, identity, first), n) for first, n in spans]
-    whole = [part for part in parts if part is not None]
-    if len(whole) != len(parts) or not _alike(whole):
-        raise ArtifactError(f"{folder}: a part was damaged while the parts were joined; run the same command again")
-    return {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
+            found = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+        parts.append(part)
+        kinds.append(found)
+    if not all(_of_items(kind) == _of_items(kinds[0]) for kind in kinds):
+        raise _damaged(folder)
+    return {
+        name: Joined((count, *shape[1:]), dtype, partial(_pieces, parts, name, kinds))
+        for name, (dtype, shape) in kinds[0].items()
+    }
 
 
 def clear(folder: Path) -> None:
@@ -59,19 +87,34 @@ def _path(folder: Path, identity: str, first: int) -> Path:
     return folder / f"{identity}-{first:08d}.npz"
 
 
-def _whole(part: Path, count: int) -> Arrays | None:
-    """Return a finished part of `count` items, or None when it is missing, damaged or of another number."""
+def _kinds(part: Path, count: int) -> Kinds | None:
+    """Return types and shapes in a finished part of `count` items, or None: missing, damaged or of another number."""
     try:
         about = bounded.parse_json(bounded.read_bytes(record_path(part), bounded.SHORT_JSON_BYTES))
         if not part.is_file() or bounded.check_fields(about, {"sha256": str})["sha256"] != sha256(part):
             return None
-        arrays = bounded.read_npz(part)
+        kinds = bounded.npz_kinds(part)
     except (FileNotFoundError, bounded.Damaged):
         return None
-    return arrays if arrays and all(array.shape[:1] == (count,) for array in arrays.values()) else None
+    return kinds if kinds and all(shape[:1] == (count,) for _, shape in kinds.values()) else None
 
 
-def _alike(parts: list[Arrays]) -> bool:
-    """Whether arrays of the same names, types and sizes of items are in all parts, so that they can be joined."""
-    kinds = [{name: (array.dtype, array.shape[1:]) for name, array in part.items()} for part in parts]
-    return all(kind == kinds[0] for kind in kinds)
+def _of_items(kinds: Kinds) -> Kinds:
+    """Return types, and shapes of single items: parts in which these are alike can be joined."""
+    return {name: (dtype, shape[1:]) for name, (dtype, shape) in kinds.items()}
+
+
+def _pieces(parts: Sequence[Path], name: str, kinds: Sequence[Kinds]) -> Iterator[np.ndarray]:
+    """Yield the array of this name of every part, each compared with its checksum."""
+    for part, kind in zip(parts, kinds, strict=True):
+        try:
+            piece = bounded.read_npz(part, wanted=lambda found: found == name).get(name)
+        except (FileNotFoundError, bounded.Damaged):
+            raise _damaged(part.parent) from None
+        if piece is None or (piece.dtype, piece.shape) != kind[name]:
+            raise _damaged(part.parent)
+        yield piece
+
+
+def _damaged(folder: Path) -> ArtifactError:
+    return ArtifactError(f"{folder}: a part was damaged while the parts were joined; run the same command again")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from hkd.store.large_arrays import slabs
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -28,6 +30,6 @@ def unwritable(array: np.ndarray, undefined: bool = False) -> str | None:
 
     if array.dtype.kind not in "fc":
         return None
-    broken = np.isinf(array) if undefined else ~np.isfinite(array)
-    count = int(np.count_nonzero(broken))
+    beyond = np.isinf if undefined else lambda values: ~np.isfinite(values)
+    count = sum(int(np.count_nonzero(beyond(slab))) for slab in slabs(array))
     return f"{count:,} values of {array.size:,} that are NaN or infinity" if count else None

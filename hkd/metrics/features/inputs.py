@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hkd.store.large_arrays import slabs
+
 
 class MetricError(ValueError):
     """Input that must not be scored; the message says what was found and what to do."""
@@ -53,7 +55,7 @@ def check_features(features: Any, *, name: str = "features", dim: int | None = N
         )
     if len(array) < 2:
         raise MetricError(f"{name}: {len(array)} row(s) have no covariance; extract at least 2 images")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(slab).all(axis=1) for slab in slabs(array)]))
     if len(bad):
         found = f"{len(bad)} of {len(array)} rows hold NaN or infinity, the first is row {bad[0]}"
         raise MetricError(f"{name}: {found}; find the images that produce them before scoring")
@@ -62,9 +64,9 @@ def check_features(features: Any, *, name: str = "features", dim: int | None = N
 
 def images_digest(images: np.ndarray) -> str:
     """Return the SHA-256 of the shape and bytes of an image array, in hexadecimal."""
-    array = np.ascontiguousarray(images)
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(array.data)
+    digest = hashlib.sha256(f"{images.dtype.str}{images.shape}".encode())
+    for slab in slabs(images):
+        digest.update(np.ascontiguousarray(slab).data)
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from hkd.metrics.scores.frechet import Frechet, frechet_from_rows
 from hkd.metrics.scores.moments import Gaussian
 
 PARTS = ("origin", "axes", "variances")
+BLOCK = 1 << 14  # rows in float64 at a time; sets of more may differ in their last digit from one product of all
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Components:
 
     def projected(self, features: np.ndarray) -> np.ndarray:
         """Return features (N, D) on the axes, float64 (N, k)."""
-        found: np.ndarray = (features - self.origin) @ self.axes.T
-        return found
+        starts = range(0, len(features), BLOCK)
+        return np.concatenate([(features[i : i + BLOCK] - self.origin) @ self.axes.T for i in starts])
 
     def frechet(self, features: np.ndarray) -> Frechet:
         """Return the distance of features (N, D) to those that the components were fitted on.

@@ -36,10 +36,9 @@ def inception_score(logits: np.ndarray, *, splits: int = 10, shuffle_seed: int |
     rows = check_features(logits, name="logits")
     if len(rows) < splits:
         raise MetricError(f"inception score: {len(rows)} images in {splits} splits; lower splits or sample more")
-    if shuffle_seed is not None:
-        rows = rows[np.random.RandomState(shuffle_seed).permutation(len(rows))]
     n = len(rows)
-    scores = np.array([_score(rows[i * n // splits : (i + 1) * n // splits]) for i in range(splits)])
+    order = np.arange(n) if shuffle_seed is None else np.random.RandomState(shuffle_seed).permutation(n)
+    scores = np.array([_score(rows[order[i * n // splits : (i + 1) * n // splits]]) for i in range(splits)])
     return InceptionScore(float(scores.mean()), float(scores.std()), splits, n)
 
 

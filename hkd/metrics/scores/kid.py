@@ -47,15 +47,15 @@ def subset_kid(
     Raises:
         MetricError: for fewer rows than a subset holds.
     """
-    x = check_features(generated, name="generated features").astype(np.float32)
-    y = check_features(reference, name="reference features", dim=x.shape[1]).astype(np.float32)
+    x = check_features(generated, name="generated features")
+    y = check_features(reference, name="reference features", dim=x.shape[1])
     if subset_size > min(len(x), len(y)):
         raise MetricError(f"kid: subsets of {subset_size} from {len(x)} and {len(y)} rows; lower subset_size")
     rng = np.random.RandomState(seed)  # the legacy generator, because the library draws its subsets with it
     values = np.zeros(subsets)
     for i in range(subsets):
-        a = x[rng.choice(len(x), subset_size, replace=False)]
-        b = y[rng.choice(len(y), subset_size, replace=False)]
+        a = x[rng.choice(len(x), subset_size, replace=False)].astype(np.float32)
+        b = y[rng.choice(len(y), subset_size, replace=False)].astype(np.float32)
         xx, yy, xy = _kernel(a, a), _kernel(b, b), _kernel(a, b)
         within = xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)
         values[i] = within / (subset_size * (subset_size - 1)) - 2.0 * xy.sum() / subset_size**2

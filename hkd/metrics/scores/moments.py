@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hkd.metrics.features.inputs import MetricError, check_features
+from hkd.store.large_arrays import slabs
 
 STRIP = 128  # rows of a matrix that are updated while they are in cache
 
@@ -78,7 +79,7 @@ class Moments:
         rows = np.asarray(features)
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise MetricError(f"features: expected (n, {self.dim}), found {rows.shape}; use the reference's extractor")
-        if not np.isfinite(rows).all():
+        if not all(np.isfinite(slab).all() for slab in slabs(rows)):
             raise MetricError("features: contain NaN or infinity; find the images that produce them before scoring")
         first = self._end() if start is None else start
         for chunk in range(first // self.chunk, -(-(first + len(rows)) // self.chunk)):
@@ -153,7 +154,7 @@ class Moments:
 
 
 def gaussian_of(features: np.ndarray, *, name: str = "features") -> Gaussian:
-    """Return float64 statistics of features (N, D) held in memory, bit-equal to those streamed.
+    """Return float64 statistics of features (N, D), a chunk of which is copied at a time, bit-equal to those streamed.
 
     Raises:
         MetricError: see `check_features`.

@@ -60,7 +60,9 @@ def precision_recall(
     y = check_features(real, name="real features", dim=x.shape[1]).astype(np.float64)
     if min(len(x), len(y)) <= manifold.k:
         raise MetricError(f"precision: {min(len(x), len(y))} rows have no neighbour number {manifold.k}; sample more")
-    x, y = centred(x, y), centred(y, y)
+    centre = y.mean(axis=0)  # subtracted, it leaves distances as they are but reduces their rounding
+    x -= centre
+    y -= centre
     radii_x = neighbour_radii(x, manifold.k, block=block)
     radii_y = neighbour_radii(y, manifold.k, block=block) if real_radii is None else real_radii
     in_real = np.zeros(len(x), dtype=np.int64)
@@ -79,11 +81,6 @@ def precision_recall(
         k=manifold.k,
         inclusive=manifold.inclusive,
     )
-
-
-def centred(points: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return points less the mean of the real ones, which leaves distances as they are but reduces their rounding."""
-    return points - real.mean(axis=0)
 
 
 def neighbour_radii(points: np.ndarray, k: int, *, block: int = 2048) -> np.ndarray:

@@ -15,7 +15,7 @@ from hkd.metrics.features.extract import extract
 from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Data
-from hkd.store.artifacts import read_arrays, read_json
+from hkd.store.artifacts import map_arrays, read_json
 from hkd.store.records import read_record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def value_of(value: Value, data: Data, real_images: int) -> float:
     if value.kind == "quality":
         return reading(read_record(extractor, "extractor")["quality"], value.part)
     (reference,) = value.inputs["reference"]
-    return real_vs_real(data, real_images, read_arrays(reference, "reference")["own_A"], Path(extractor))
+    return real_vs_real(data, real_images, map_arrays(reference, "reference")["own_A"], Path(extractor))
 
 
 def reading(quality: Mapping[str, float], head: str) -> float:

@@ -29,7 +29,7 @@ def budget_curve(
     """Measure one run at its milestones: images in one step, and their distance to the reference."""
     from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.records import read_record
     from hkd.studies.budget.curve import points
@@ -45,7 +45,7 @@ def budget_curve(
     quality = MilestoneQuality(
         work.input("config"),
         work.input("extractor"),
-        read_arrays(work.input("reference"), "reference")["own_A"],
+        map_arrays(work.input("reference"), "reference")["own_A"],
         seed=seed,
         images=study.images,
         batch=study.batch,

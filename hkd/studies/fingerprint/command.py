@@ -30,7 +30,7 @@ def readings(
     from hkd.data.image_set import image_shape
     from hkd.experiment.extractors import extractors
     from hkd.experiment.quality import as_arrays
-    from hkd.store.artifacts import Arrays, read_arrays
+    from hkd.store.artifacts import Arrays, map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.chunks import clear, in_parts
     from hkd.store.records import identity
@@ -45,7 +45,7 @@ def readings(
     given = work.input("weights")
     teacher = released_weights(given) if study.weights else weights_of_run(given)
     shape, network = image_shape(work.input("images").parent), extractors(plan, on, str(to))["own"]
-    reference = read_arrays(work.input("reference"), "reference")["own_A"]
+    reference = map_arrays(work.input("reference"), "reference")["own_A"]
     parts = work.out().with_suffix(".parts")
     with (
         interrupt.only_writer(parts),

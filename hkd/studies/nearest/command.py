@@ -29,7 +29,7 @@ def nearest(
     from hkd.experiment.extractors import extractors, feature_cache
     from hkd.report.csv import to_csv
     from hkd.seeding import permutation
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_text
     from hkd.studies.nearest.figure import caption, nearest_pairs, pairs
     from hkd.studies.nearest.neighbours import COLUMNS, Measure, line, summary, training_features
@@ -41,15 +41,16 @@ def nearest(
     to, seen = str(job.pick_device(device)), work.settings["view"]
     record, on = job.record(work, to), plan.table(study.table).dataset
     images = ImageSet(work.input("images").parent).pixels
-    training = training_features(images, extractors(plan, on, to), seen, feature_cache(plan))
+    networks, scratch = extractors(plan, on, to), work.out().parent
+    training = training_features(images, networks, seen, feature_cache(plan), scratch)
     taken = permutation(0, "nearest", 0, len(training))[: study.images]
     measure = Measure.of(neighbours(training[taken], training, taken), study.near)
     lines, shown = [], []
     rows = zip(found_rows(plan), work.inputs("features"), work.inputs("samples"), strict=True)
     for (title, nfe, _), features, samples in rows:
-        found = neighbours(read_arrays(features, "features")[seen], training)
+        found = neighbours(map_arrays(features, "features")[seen], training)
         lines.append(line(title, nfe, found, measure, seen))
-        made = read_arrays(samples, "sample")["images"]
+        made = map_arrays(samples, "sample")["images"]
         shown.append(pairs(title, nfe, made, images, found, study.shown))
     write_text(work.out(), to_csv(lines, COLUMNS))
     record.write(work.out())

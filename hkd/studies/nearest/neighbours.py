@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from hkd.metrics.features.cache import FeatureCache, feature_chunks
 from hkd.metrics.features.extract import Extractor
 from hkd.settings.columns import split_view
+from hkd.store.large_arrays import nameless_array
 
 COLUMNS = ("method", "nfe", "samples", "median", "real_median", "close_within", "close", "real_close", "view", "said")
 AROUND = 50  # next neighbours whose mean distance is the scale, as many as the source takes
@@ -48,12 +50,20 @@ class Measure:
 
 
 def training_features(
-    images: np.ndarray, extractors: Mapping[str, Extractor], view: str, cache: FeatureCache | None
+    images: np.ndarray, extractors: Mapping[str, Extractor], view: str, cache: FeatureCache | None, scratch: Path
 ) -> np.ndarray:
-    """Return the features (N, D) of a view, of uint8 images (N, C, H, W); those that were made before are not again."""
+    """Return the features (N, D) of a view, of uint8 images (N, C, H, W); those that were made before are not again.
+
+    They lie in a file without a name in the folder `scratch`.
+    """
     name, kind, layer = split_view(view)
-    chunks = feature_chunks(images, extractors[name], kind, [layer], cache=cache)
-    return np.concatenate([rows for _, (rows,) in chunks])
+    found: np.ndarray | None = None
+    for start, (rows,) in feature_chunks(images, extractors[name], kind, [layer], cache=cache):
+        if found is None:
+            found = nameless_array(scratch, (len(images), rows.shape[1]), rows.dtype)
+        found[start : start + len(rows)] = rows
+    assert found is not None  # a prepared set has images
+    return found
 
 
 def nearest(rows: np.ndarray, training: np.ndarray, own: np.ndarray | None = None, *, block: int = 512) -> Neighbours:
@@ -63,7 +73,8 @@ def nearest(rows: np.ndarray, training: np.ndarray, own: np.ndarray | None = Non
         own: (N,) index of each row among the training features, where it is one of them: it is not its own neighbour.
     """
     centre = training.mean(axis=0, dtype=np.float64)
-    known = training.astype(np.float64) - centre
+    known = training.astype(np.float64)
+    known -= centre
     lengths = np.square(known).sum(axis=1)
     distances, indices, scales = [], [], []
     around = min(AROUND + 1, len(training) - (own is not None))

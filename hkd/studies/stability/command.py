@@ -33,7 +33,7 @@ def stability(
 
     from hkd.experiment.extractors import doubt
     from hkd.experiment.quality import MilestoneQuality, as_arrays
-    from hkd.store.artifacts import read_arrays
+    from hkd.store.artifacts import map_arrays
     from hkd.store.atomic import write_json
     from hkd.store.chunks import clear, in_parts
     from hkd.store.records import identity
@@ -61,7 +61,7 @@ def stability(
         quality = MilestoneQuality(
             work.input("config"),
             work.input("extractor"),
-            read_arrays(work.input("reference"), "reference")["own_A"],
+            map_arrays(work.input("reference"), "reference")["own_A"],
             seed=seed,
             images=sampling.n_samples,
             batch=sampling.batch,
