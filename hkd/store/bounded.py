@@ -38,7 +38,7 @@ ARRAY_DIMENSIONS = 8
 MEMBERS = 4096  # arrays in one npz
 NPZ_BYTES = 64 << 30  # of all arrays of an npz together, in memory
 LEAST_MAPPED = 1 << 20  # bytes of an array: a mapping keeps a file open
-SLAB = 1 << 24  # bytes of an array that are read together
+SLAB = 1 << 20  # bytes of an array that are read together
 INFLATION = 1040  # bytes that deflate can make of one, at the most
 TENSOR_HEADER = 16 << 20
 

@@ -15,7 +15,7 @@ from hkd.store.temporary import make_folder, temporary_file
 if TYPE_CHECKING:
     import numpy as np
 
-SLAB_BYTES = 16 << 20  # looked at together: as many as numpy writes at a time
+SLAB_BYTES = 4 << 20
 
 
 def slabs(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ import pytest
 from hkd.data import DataError, foreign
 from hkd.data.decoding import encode_png
 from hkd.data.foreign import load_images
+from hkd.store import bounded
 from tests.data.pictures_made import GREEN, RED, colour, folder, mean_colours, packed
 from tests.fuzzed import COMPARED, COUNTS, refused
 from tests.mutations import mutations
@@ -190,3 +191,23 @@ def test_a_damaged_npy_is_read_or_refused(tmp_path, count):
 def test_a_second_folder_does_not_hide_the_first(tmp_path):
     path = folder(tmp_path / "set", {"b/0.png": RED, "a/0.png": GREEN})
     assert mean_colours(load_images(path).pixels) == [(0, 255, 0), (255, 0, 0)]
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "packed", "adm", "packed adm", "folder", "zip"])
+def test_images_in_a_folder_for_what_is_unpacked_are_the_same(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)  # or such small ones would be read
+    array = GOOD.transpose(0, 2, 3, 1) if "adm" in form else GOOD
+    path, scratch = tmp_path / f"set.{form[:3]}", tmp_path / "scratch"
+    if form == "npy":
+        np.save(path, array)
+    elif form == "folder":
+        path = folder(tmp_path / "set", {"a.png": RED, "b.png": GREEN})
+    elif form == "zip":
+        packed(path, {"a.png": RED, "b.png": GREEN})
+    else:
+        path = tmp_path / "set.npz"
+        (np.savez_compressed if "packed" in form else np.savez)(path, images=array)
+    found, held = load_images(path, scratch=scratch).pixels, load_images(path).pixels
+    assert np.array_equal(found, held) and found.dtype == held.dtype and not found.flags.owndata
+    assert form in ("folder", "zip") or np.array_equal(found, GOOD)
+    assert not scratch.exists() or not list(scratch.iterdir())

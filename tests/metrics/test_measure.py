@@ -28,6 +28,7 @@ from hkd.metrics.scores.moments import gaussian_of
 from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
 from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, scores_of
+from hkd.store import bounded
 from tests.metrics.stand_ins import patches, tiny_extractor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -382,6 +383,30 @@ def test_a_library_that_sees_a_chunk_at_a_time_makes_the_same_features(
         chunked = library_features(libraries.LIBRARIES[key], real[:41], extractor, cache, 8)
         np.testing.assert_array_equal(chunked, whole)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_features_in_files_are_the_same_bytes_and_have_the_same_scores(
+    generated: np.ndarray,
+    real: np.ndarray,
+    extractor: FunctionExtractor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mapped from within an archive, where numbers do not lie at multiples of their size."""
+    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)
+    names = scores_of(["fid_own", "fdn", "fid_torch_fidelity", "fid_edm", "kid", "mind", "precision", "fid_infinity"])
+    held, mapped = {}, {}
+    for scratch in (None, tmp_path):
+        known = reference_arrays(real, {"own": extractor}, names, scratch=scratch)
+        found = sample_arrays(generated, {"own": extractor}, names, known, scratch=scratch)
+        for side, arrays in (("sample", found), ("reference", known)):
+            np.savez(tmp_path / f"{side}.npz", **arrays)
+            read = (tmp_path / f"{side}.npz").read_bytes()
+            assert held.setdefault(side, (arrays, read))[1] == read
+            mapped[side] = FeatureSet(bounded.map_npz(tmp_path / f"{side}.npz"), side)
+    assert not mapped["sample"]["own_A"].flags.owndata
+    sides = [FeatureSet(held[side][0], side) for side in ("sample", "reference")]
+    assert score(names, *sides) == score(names, mapped["sample"], mapped["reference"])
 
 
 @pytest.mark.parametrize("side", ["reference", "sample"])
