@@ -1,4 +1,4 @@
-"""What jobs ask of a machine, by the counts that `hkd plan` prices: minutes, and memory of the host.
+"""What jobs ask of a machine, by the counts that `hkd plan` prices: minutes, and what trainings ask for altogether.
 
 A request must hold on a slow machine as well: an old card, a busy CPU. Where nothing is counted, what is said to be
 the least (of other stages) or the most (of trainings) has to do.
@@ -10,7 +10,8 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-from hkd.plan.counted import Counts, known, name_of
+from hkd.plan.counted import Counts, counts_of
+from hkd.plan.memory import DIMENSIONS, PROCESS_MB
 from hkd.plan.passes import feature_operations, seen
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
@@ -22,19 +23,9 @@ from hkd.settings.sections import Run
 SLOWEST = 18e12  # choice: operations a second of a V100 in EDM's official training, counted as here
 BUSY = 4  # choice: a CPU may be so many times slower than that of configs/cpu.yaml, or as busy
 DOUBLES = 5e9  # choice: operations of a kernel in float64 that a slow thread makes a second
-DIMENSIONS = 2048  # of Inception's features; the other published networks have fewer
-COPIES = 4  # choice: of all features in memory: as they are, in float64, and once more within a library
-PROCESS_MB = {"cpu": 1200, "cuda": 8000}  # choice: of torch and a batch; 0.87 GB is the most of a default's training
 STATES = 10  # choice: of a trained network on the host: as trained, averaged, two moments, once more while written
 PICTURE = 0.06  # choice: seconds a picture; a PNG of a megapixel takes 0.023 to decode and resize, and is hashed too
 LEAST = 15  # choice: minutes of a training: to load torch from a slow disk, and to write
-
-
-def counts_of(plan: Plan, dataset: str, method: str) -> Counts | None:
-    """Return the counts of a run that are kept; None where there are none, or the size of the images is not set."""
-    if plan.dataset(dataset).data.resolution is None:
-        return None
-    return known(plan.configs).get(name_of(plan, dataset, method))
 
 
 def minutes(plan: Plan, kind: str, operations: float, least: int, devices: int = 1) -> int:
@@ -125,21 +116,6 @@ def extractor_training(plan: Plan, dataset: str, role: str, least: int) -> int:
 def preparing(images: int, least: int) -> int:
     """Return the minutes that reading and resizing so many pictures asks for, and at least `least`."""
     return max(least, math.ceil(BUSY * PICTURE * images / 60))
-
-
-def pictures_mb(plan: Plan, dataset: str, images: int, each: int = 1) -> int:
-    """Return the memory (MB) of so many images that are held whole, and once more where they are written.
-
-    Args:
-        each: bytes of a value.
-    """
-    side = plan.dataset(dataset).data.resolution or 0
-    return 2 * each * images * 3 * side**2 // 10**6
-
-
-def rows_mb(plan: Plan, images: int) -> int:
-    """Return the memory (MB) of features of published networks; those of ours have 64 numbers an image."""
-    return 0 if plan.benchmark.extractor in OWN else images * COPIES * 4 * DIMENSIONS // 10**6
 
 
 def kernel_minutes(plan: Plan, images: int, against: int, ranges: int, least: int) -> int:

@@ -98,6 +98,13 @@ def known(configs: Path) -> dict[str, Counts]:
     return dict(_read(configs / FILE))
 
 
+def counts_of(plan: Plan, dataset: str, method: str) -> Counts | None:
+    """Return the counts of a run that are kept; None where there are none, or the size of the images is not set."""
+    if plan.dataset(dataset).data.resolution is None:
+        return None
+    return known(plan.configs).get(name_of(plan, dataset, method))
+
+
 def evaluations(spec: TrajectorySet) -> int:
     """Return how many evaluations a trajectory takes."""
     if spec.solver == "adaptive":

@@ -39,12 +39,22 @@ def _network(name: str, trained: Callable[[str], float]) -> float:
     return EFFNET if "effnet" in name else INCEPTION if "inception" in name else 0.0
 
 
+def feature_outputs(plan: Plan, dataset: str, role: str) -> float:
+    """Return how many numbers the convolutions of such a network put out for an image."""
+    return float(sum(b * side**2 for _, _, b, side in _convolutions(plan, dataset, role)))
+
+
 def feature_operations(plan: Plan, dataset: str, role: str) -> float:
     """Return the operations of an image's way through a feature network that is trained here (`hkd.nets.cnn`)."""
     own = plan.extractor(dataset, role)
+    convolutions = sum(kernel**2 * a * b * side**2 for kernel, a, b, side in _convolutions(plan, dataset, role))
+    return 2.0 * (convolutions + 4 * own.width * 9 * own.features)
+
+
+def _convolutions(plan: Plan, dataset: str, role: str) -> list[tuple[int, int, int, int]]:
+    """Return kernel, channels in and out, and side of the outputs, of every convolution of such a network."""
+    own = plan.extractor(dataset, role)
     width, side = own.width, round(resolution(plan, dataset) * own.image_size_factor)
-    # kernel, channels in and out, and how often the side was halved, of every convolution
     layers = [(3, 3, width, 0), (4, width, 2 * width, 1), (3, 2 * width, 2 * width, 1)]
     layers += [(4, 2 * width, 4 * width, 2), (3, 4 * width, 4 * width, 2)]
-    convolutions = sum(kernel**2 * a * b * (side // 2**halved) ** 2 for kernel, a, b, halved in layers)
-    return 2.0 * (convolutions + 4 * width * 9 * own.features)
+    return [(kernel, a, b, side // 2**halved) for kernel, a, b, halved in layers]

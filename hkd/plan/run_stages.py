@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from hkd.nets.presets import PRESETS
-from hkd.plan.asked import evaluating, pictures_mb, training
+from hkd.plan.asked import evaluating, training
 from hkd.plan.counted import evaluations, states
 from hkd.plan.lengths import bound
+from hkd.plan.memory import evaluating_mb, pixels
 from hkd.plan.runs import HELD_OUT, Plan, named_base
 from hkd.plan.work import Definition, Files, Inputs, Needs, Stage
 from hkd.settings.sections import NOT_TRAINING, Run
@@ -16,6 +17,9 @@ from hkd.settings.signatures import asks_for_the_grader
 from hkd.store.paths import DATASET, METHOD, NFE, SEED, Layout
 from hkd.store.released import read_card
 from hkd.store.shipped import shipped_digest
+
+ON_THE_WAY = 3  # copies of the states of trajectories, in float32, while they are made or read
+ERROR_BATCH = 128  # trajectories at a time, of hkd.experiment.errors
 
 
 def run_code(plan: Plan, dataset: str, method: str) -> tuple[str, ...]:
@@ -41,7 +45,9 @@ def _shard(plan: Plan, dataset: str, trajectories: str, shard: int | str = 0) ->
 @lru_cache(maxsize=64)  # there are thousands of one set, and all are defined alike
 def _any_shard(plan: Plan, dataset: str, trajectories: str) -> Definition:
     spec = plan.trajectory_set(dataset, trajectories)
-    memory = 4000 + pictures_mb(plan, dataset, states(spec) * (spec.count // spec.shards), each=2)
+    # a chunk of trajectories: every state that the solver makes, once more over its scale, and in half floats
+    held = spec.chunk * (ON_THE_WAY * 4 * ((spec.steps or 1) + 1)) * pixels(plan, dataset)
+    memory = evaluating_mb(plan, dataset, named_base(spec.teacher)[0], spec.chunk, held)
     return Definition(
         inputs={"teacher": plan.base_weights(dataset, spec.teacher)},
         settings=_set_settings(plan, dataset, trajectories),
@@ -167,11 +173,12 @@ def _sample(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | s
     run, files = plan.run(dataset, method), plan.layout.run(dataset, method, seed)
     raw = weights == "raw"
     asked = evaluating(plan, dataset, method, run.sampling.n_samples * int(nfe), least=240)
+    memory = evaluating_mb(plan, dataset, method, run.sampling.batch, 6 * run.sampling.batch * pixels(plan, dataset))
     return Definition(
         inputs={"weights": files.raw if raw else files.weights, "config": files.config},
         settings=sampling_settings(run) | ({"weights": weights} if raw else {}),
         code=("hkd.experiment.sample", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, run.sampling.n_samples), minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=memory, minutes=asked),
     )
 
 
@@ -194,7 +201,10 @@ def _error_files(layout: Layout, dataset: str = DATASET, method: str = METHOD, s
 
 
 def _error(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
-    run = plan.layout.run(dataset, method, seed)
+    run, spec = plan.layout.run(dataset, method, seed), plan.trajectory_set(dataset, HELD_OUT)
+    held = ON_THE_WAY * 4 * ERROR_BATCH * states(spec) * pixels(plan, dataset)
+    memory = evaluating_mb(plan, dataset, method, ERROR_BATCH, held)
+    asked = evaluating(plan, dataset, method, spec.count * (states(spec) - 1), least=60)
     return Definition(
         inputs={
             "weights": run.weights,
@@ -203,7 +213,7 @@ def _error(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         },
         settings={},
         code=("hkd.experiment.errors", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
+        needs=Needs(gpu=plan.gpus, mem_mb=memory, minutes=asked),
     )
 
 

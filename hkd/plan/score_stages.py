@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hkd.plan import rows
-from hkd.plan.asked import kernel_minutes, passing, pictures_mb, rows_mb
+from hkd.plan.asked import kernel_minutes, passing
+from hkd.plan.memory import passing_mb, scoring_mb, statistics_bytes
 from hkd.plan.runs import Plan
 from hkd.plan.scores import common_n, extractor_files, feature_code, features_settings, metrics_settings
 from hkd.plan.work import Definition, Files, Needs, Stage
@@ -23,11 +24,12 @@ def _reference_files(layout: Layout, dataset: str = DATASET) -> Files:
 def _reference(plan: Plan, dataset: str) -> Definition:
     images, count = plan.layout.data(dataset, plan.reference_split(dataset)).manifest, _images_of(plan, dataset)
     asked = passing(plan, dataset, count, least=120)
+    memory = passing_mb(plan, dataset, statistics_bytes(plan, dataset, count))
     return Definition(
         inputs={"images": images, "extractors": extractor_files(plan, dataset)},
         settings={**features_settings(plan, dataset), **_published_statistics(plan, dataset)},
         code=("hkd.data.image_set", *feature_code(plan, dataset)),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000 + rows_mb(plan, count), minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=memory, minutes=asked),
     )
 
 
@@ -54,8 +56,9 @@ def _features_files(
 
 
 def _features(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
-    sampled = plan.run(dataset, method).sampling.n_samples
-    memory = 4000 + rows_mb(plan, sampled) + pictures_mb(plan, dataset, sampled)
+    sampling = plan.run(dataset, method).sampling
+    sampled = sampling.n_samples
+    memory = passing_mb(plan, dataset, statistics_bytes(plan, dataset, sampled // sampling.ranges))
     return Definition(
         inputs={
             "samples": plan.layout.run(dataset, method, seed).samples(nfe),
@@ -78,7 +81,7 @@ def _metrics_files(
 def _metrics(plan: Plan, dataset: str, method: str, seed: int | str, nfe: int | str) -> Definition:
     run = plan.layout.run(dataset, method, seed)
     sampling, against = plan.run(dataset, method).sampling, _images_of(plan, dataset)
-    memory = 8000 + rows_mb(plan, sampling.n_samples + against) + pictures_mb(plan, dataset, sampling.n_samples)
+    memory = scoring_mb(plan, dataset, max(sampling.n_samples // sampling.ranges, against))
     asked = kernel_minutes(plan, sampling.n_samples, against, sampling.ranges, least=60)
     return Definition(
         inputs={

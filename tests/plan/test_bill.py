@@ -13,6 +13,12 @@ from typing import Any
 import pytest
 
 from hkd.accelerators import CARDS, card_of, peak
+from hkd.data import tasks
+from hkd.experiment import errors
+from hkd.metrics.features import cache
+from hkd.metrics.scores import components, mind
+from hkd.metrics.scores.precision_recall import precision_recall
+from hkd.plan import memory, run_stages
 from hkd.plan.account import account
 from hkd.plan.asked import SLOWEST, most_processes, processes
 from hkd.plan.bill import Bill, counted_runs, device_need, images_at_a_time
@@ -28,6 +34,8 @@ from hkd.settings.columns import SCORES
 from hkd.settings.numerics import Compute
 from hkd.settings.origins import ConfigError
 from hkd.store.refusals import ArtifactError
+from hkd.studies.nearest import plan as nearest_plan
+from hkd.studies.nearest.neighbours import nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -218,11 +226,40 @@ def test_long_jobs_ask_for_the_time_that_their_operations_take_and_features_for_
     assert shard.minutes == max(240, math.ceil(50_000 * 127 * flow / 18e12 / 60))
     one = {"dataset": "cifar10", "method": "methods/hkd", "seed": 0, "nfe": 1}
     assert SAMPLE.work(plan, **one).definition.needs.minutes == 240
-    pictures = 2 * 150_000 * 3 * 32**2 // 10**6
-    assert SAMPLE.work(plan, **one).definition.needs.mem_mb == 4000 + pictures
-    assert FEATURES.work(plan, **one).definition.needs.mem_mb == 4000 + 150_000 * 2048 * 4 * 4 // 10**6 + pictures
-    assert METRICS.work(plan, **one).definition.needs.mem_mb == 8000 + 200_000 * 2048 * 4 * 4 // 10**6 + pictures
-    assert REFERENCE.work(plan, dataset="cifar10").definition.needs.mem_mb == 8000 + 50_000 * 2048 * 4 * 4 // 10**6
+
+
+def test_memory_follows_what_is_held_at_a_time_and_not_the_number_of_images():
+    """Features: a chunk of 1,024 images, and where a library forms its covariance three times a draw in float64."""
+
+    def asked(**changes: Any) -> list[int]:
+        plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), changes, CONFIGS)
+        one = {"dataset": "cifar10", "method": "methods/hkd", "seed": 0, "nfe": 1}
+        works = [stage.work(plan, **one) for stage in (SAMPLE, FEATURES, METRICS)]
+        works.append(REFERENCE.work(plan, dataset="cifar10"))
+        works.append(SHARD.work(plan, dataset="cifar10", trajectories="flow1-reflow", shard=0))
+        return [work.definition.needs.mem_mb for work in works]
+
+    plan = Plan.load(str(CONFIGS / "benchmarks/cifar10.yaml"), configs=CONFIGS)
+    weights = known(CONFIGS)[name_of(plan, "cifar10", "methods/hkd")].weights
+    few, many = asked(), asked(set={"sampling": {"n_samples": 450_000}})
+    sample, features, metrics, reference, shard = few
+    assert sample == math.ceil(8000 + (2 * weights + 6 * 250 * 3 * 32**2) / 1e6)
+    squares, chunk = 12 * 8 * 2048**2, 1024 * (3 * 3 * 32**2 + 2 * 4 * 2048)
+    assert features == reference == math.ceil(8000 + (chunk + squares + 24 * 50_000 * 2048) / 1e6)
+    assert metrics == math.ceil(1200 + (2 * 8 * 2**14 * 2048 + squares + 24 * 50_000 * 2048) / 1e6)
+    assert shard < 10_000
+    more = [b - a for a, b in zip(few, many, strict=True)]
+    assert more[0] == more[3] == more[4] == 0 and more[1] == more[2] == pytest.approx(24 * 100_000 * 2048 / 1e6, abs=1)
+    columns = {"tables": {name: {"columns": ["fid_own", "kid"]} for name in plan.tables}}
+    plain = asked(set={"sampling": {"n_samples": 450_000}}, **columns)
+    assert plain[1] == math.ceil(8000 + (chunk + squares) / 1e6) and plain[2] < 2300
+
+
+def test_what_is_held_at_a_time_is_what_the_library_says():
+    assert memory.CHUNK == cache.CHUNK and memory.BLOCK == components.BLOCK == mind.ROWS
+    assert memory.HELD_OUT == tasks.HELD_OUT and run_stages.ERROR_BATCH == errors.BATCH
+    assert inspect.signature(precision_recall).parameters["block"].default == memory.NEIGHBOUR_BLOCK
+    assert inspect.signature(nearest).parameters["block"].default == nearest_plan.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -258,9 +295,11 @@ def test_what_a_stage_asks_for_grows_with_its_work(part, values, key, factor):
 
 def test_at_the_small_scales_nothing_more_is_asked_for(smoke_plan):
     values = {"dataset": "shapes8", "method": "methods/hkd", "seed": 0, "nfe": 1}
-    for plan in (smoke_plan(), smoke_plan(gpus=1)):
+    for plan, process in ((smoke_plan(), 1200), (smoke_plan(gpus=1), 8000)):
         needs = [stage.work(plan, **values).definition.needs for stage in (SAMPLE, FEATURES, METRICS)]
-        assert [(one.mem_mb, one.minutes) for one in needs] == [(4000, 240), (4000, 60), (8000, 60)]
+        assert [one.minutes for one in needs] == [240, 60, 60]
+        assert 4000 <= needs[0].mem_mb <= max(process, 4000) + 2, "of its network nothing is counted"
+        assert process < needs[1].mem_mb < process + 10 and 1200 < needs[2].mem_mb < 1210
 
 
 def test_a_cpu_is_asked_for_the_time_that_its_thread_takes():

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import field_validator
 
-from hkd.plan.asked import evaluating, passing, pictures_mb
+from hkd.plan.asked import evaluating, passing
+from hkd.plan.memory import quality_mb
 from hkd.plan.runs import Plan
 from hkd.plan.stages import run_code
 from hkd.plan.study import Study
@@ -124,7 +125,7 @@ def _curve(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         },
         settings={"images": images, "nfe": NFE},
         code=("hkd.studies.budget.curve", "hkd.training.milestones", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, images), minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=quality_mb(plan, dataset, method, images), minutes=asked),
     )
 
 

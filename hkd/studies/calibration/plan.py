@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hkd.plan.asked import passing
+from hkd.plan.memory import halves_mb
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
 from hkd.plan.study import Study
@@ -12,6 +13,7 @@ from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout
 
 NAME = "calibration"
+CLASSES = 5  # of preprocessing, A to E
 KINDS = 15  # sets that each split passes through the networks: as they are, damaged in every way, and the other half
 
 
@@ -58,7 +60,7 @@ def _table(plan: Plan, dataset: str = "") -> Definition:
             "hkd.figures.save",
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=halves_mb(plan, on, taken.images, CLASSES), minutes=asked),
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hkd.plan.asked import evaluating, passing, pictures_mb
+from hkd.plan.asked import evaluating, passing
+from hkd.plan.memory import quality_mb
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings
@@ -115,7 +116,7 @@ def _measured(plan: Plan) -> Definition:
             *run_code(plan, on, study.run),
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000 + pictures_mb(plan, on, study.images), minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=quality_mb(plan, on, study.run, study.images), minutes=asked),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hkd.plan.asked import passing
+from hkd.plan.memory import neighbours_mb
 from hkd.plan.rows import cells, printed_side
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings, scores
@@ -18,6 +19,7 @@ from hkd.settings.studies import StudySection
 from hkd.store.paths import Layout
 
 NAME = "nearest"
+BLOCK = 512  # rows whose distances to all training images are held, of hkd.studies.nearest.neighbours
 
 
 class Nearest(StudySection):
@@ -62,6 +64,7 @@ def _files(layout: Layout) -> Files:
 def _nearest(plan: Plan) -> Definition:
     study = settings(plan)
     on = plan.table(study.table).dataset
+    training = plan.dataset(on).data.count or 0
     runs = [(plan.layout.run(on, method, 0), nfe) for _, nfe, method in found_rows(plan)]
     return Definition(
         inputs={
@@ -78,7 +81,11 @@ def _nearest(plan: Plan) -> Definition:
             "hkd.figures.save",
             *feature_code(plan, on),
         ),
-        needs=Needs(gpu=plan.gpus, mem_mb=8000, minutes=passing(plan, on, plan.dataset(on).data.count or 0, least=30)),
+        needs=Needs(
+            gpu=plan.gpus,
+            mem_mb=neighbours_mb(plan, on, training, BLOCK),
+            minutes=passing(plan, on, training, least=30),
+        ),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from hkd.plan.asked import evaluating, passing, pictures_mb
+from hkd.plan.asked import evaluating, passing
+from hkd.plan.memory import quality_mb
 from hkd.plan.rows import reported
 from hkd.plan.runs import Plan
 from hkd.plan.stages import figure_files, run_code, sampling_settings
@@ -75,7 +76,7 @@ def _measured(plan: Plan, dataset: str, method: str, seed: int | str) -> Definit
         },
         settings={**sampling_settings(run), "nfe": run.sampling.nfe[0]},
         code=("hkd.experiment.quality", "hkd.training.milestones", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000 + pictures_mb(plan, dataset, images), minutes=asked),
+        needs=Needs(gpu=plan.gpus, mem_mb=quality_mb(plan, dataset, method, images), minutes=asked),
     )
 
 
