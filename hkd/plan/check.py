@@ -135,6 +135,7 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
             f"{plan.layers.origin(('extractor',))}: extractor = {plan.benchmark.extractor}: {method} is trained on the "
             f"network that grades, which must be {' or '.join(OWN)}; choose one of them, or take the row out"
         )
+    _check_states(plan, dataset, method, run)
     graders: list[str] = [settings.kind for settings in published_networks(plan, dataset).values()]
     graders += ["cnn"] if plan.benchmark.extractor == "perceptual" else []
     if run.perceptual and run.perceptual_backbone in graders:
@@ -142,6 +143,21 @@ def _check_run(plan: Plan, dataset: str, method: str, run: Run) -> None:
         raise ConfigError(
             f"{where}: perceptual_backbone = {run.perceptual_backbone}: {method} would be graded by the network that "
             "trains it; choose another backbone or extractor, or take its columns out of the tables"
+        )
+
+
+def _check_states(plan: Plan, dataset: str, method: str, run: Run) -> None:
+    """Refuse a training that looks at states between the ends of trajectories, of a set that has none."""
+    kind, _, name = run.feed.partition("/")
+    between = run.params.get("n_intermediate", 0)
+    if kind != "trajectories" or not between or plan.route(dataset, method) != "train":
+        return
+    if (keep := plan.trajectory_set(dataset, name).keep) != "all":
+        where = plan.run_layers(dataset, method).origin(("params", "n_intermediate"))
+        raise ConfigError(
+            f"{where}: params.n_intermediate = {between}: {method} looks at states between the ends of trajectories, "
+            f"and of the set {name} they are not kept (keep: {keep}); set keep: all in "
+            f"configs/trajectories/{name}.yaml, or n_intermediate to 0"
         )
 
 

@@ -706,6 +706,16 @@ def test_the_network_that_trains_a_run_may_not_grade_it():
     check_settings(plan_of(set={"perceptual_backbone": "effnet"}))
 
 
+@pytest.mark.parametrize("keep", ["ends", "x0+seed"])
+def test_a_training_that_looks_at_states_between_the_ends_is_refused_a_set_that_has_none(keep):
+    given = {"trajectories": {"edm-heun": {"keep": keep}}, "students": "train"}
+    said = rf"hkd.yaml.*params.n_intermediate = \d: methods/hkd looks .* set edm-heun .*keep: {re.escape(keep)}\); set"
+    with pytest.raises(ConfigError, match=said) as error:
+        check_settings(plan_of(**given))
+    assert len(str(error.value).splitlines()) == 1
+    check_settings(plan_of(students="train"))
+
+
 def test_a_row_may_diverge_where_a_table_says_so_and_an_arm_of_a_study_where_the_study_does():
     plan = plan_of()
     said = {name: plan.may_diverge(name) for name in ("methods/hkd", "shipped/hkd", "ablations/abl_paper_readings")}
