@@ -84,6 +84,18 @@ def test_numbers_are_made_of_features_without_torch(root):
     assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
 
 
+def test_shipped_weights_are_adopted_and_sets_listed_without_torch(root):
+    code = """
+import hkd.data.image_shape, hkd.data.shards, hkd.experiment.record, hkd.training.milestones
+import pathlib, tempfile
+from hkd.store.artifacts import save_weight_arrays
+from hkd.store.shipped import shipped_weights
+with tempfile.TemporaryDirectory() as folder:
+    save_weight_arrays(pathlib.Path(folder, "weights.safetensors"), shipped_weights("ecm-shapes16")[0])
+"""
+    assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
+
+
 def test_sampling_and_a_training_step_load_no_compiler(root):
     code = """
 import sys, torch

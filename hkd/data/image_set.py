@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hkd.data.image_shape import ImageShape
 from hkd.store import bounded
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import atomic_path, sha256, write_json
@@ -228,20 +229,6 @@ def _checked(
 
 def _damaged(path: Path, what: str) -> ArtifactError:
     return ArtifactError(f"{path}: damaged, {what}; delete it and run `hkd prepare`, or `snakemake --cores all {path}`")
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """The shape of a data set's images and labels, on which a network's shape depends."""
-
-    resolution: int
-    channels: int
-    label_dim: int
-
-    @property
-    def chw(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return (self.channels, self.resolution, self.resolution)
 
 
 def image_shape(folder: Path) -> ImageShape:

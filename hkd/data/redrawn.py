@@ -12,11 +12,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from hkd.data.shards import PURPOSE
 from hkd.seeding import ImageStreams
 
-PURPOSE = "trajectory-noise"
-GENERATOR = f"torch.randn of the stream (seed, {PURPOSE}, number)"
-"""How a manifest names where the noise comes from; another name is another generator, which is not known here."""
 CHECKED = 8
 """How many noises of a shard have a digest: enough to find another seed or generator, and drawn in a moment."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hkd.settings.sections import TrajectorySet
 from hkd.store import bounded
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import atomic_path, sha256
@@ -28,6 +29,9 @@ FIELDS: dict[str, Any] = {
 SHARD_FIELDS: dict[str, Any] = {"file": str, "count": int, "sha256": str, "labels_sha256": str, "noise_sha256": str}
 NOISE_FIELDS: dict[str, Any] = {"generator": str, "seed": int}
 MOST_VALUES = 3 * 4096**2  # of a state: of the largest image that settings allow; a file with holes may claim any size
+PURPOSE = "trajectory-noise"
+GENERATOR = f"torch.randn of the stream (seed, {PURPOSE}, number)"
+"""How a manifest names where noise that is not kept comes from; another name is another generator, not known here."""
 SHARD_NAME = re.compile(r"shard[0-9]{1,9}\.npy")
 
 
@@ -54,6 +58,32 @@ def write_shard(path: Path, states: np.ndarray, labels: np.ndarray | None) -> No
             np.save(file, labels)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.save(file, states)
+
+
+def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[str, object]]]) -> dict[str, object]:
+    """Return what the manifest of a set holds, from the names and records of its shards."""
+    facts = shards[-1][1]
+    evaluations = sum(float(record["nfe"]) * int(record["count"]) for _, record in shards)  # type: ignore[arg-type, call-overload]
+    noise = {"noise": {"generator": GENERATOR, "seed": spec.seed}} if spec.keep == "x0+seed" else {}
+    return {
+        **noise,
+        "teacher": spec.teacher,
+        "solver": spec.solver,
+        "nfe": evaluations / spec.count,
+        "network_evals": round(evaluations),
+        "count": spec.count,
+        "sigmas": facts["sigmas"],
+        "sigma_data": facts["sigma_data"],
+        "label_dim": facts["label_dim"],
+        "settings_digest": digest,
+        "shards": [_listed(name, record) for name, record in shards],
+    }
+
+
+def _listed(name: str, record: dict[str, object]) -> dict[str, object]:
+    """Return what a manifest says of a shard: its file, count and digests."""
+    kept = ("count", "sha256", "labels_sha256", "noise_sha256")
+    return {"file": name, **{key: record[key] for key in kept if key in record}}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hkd.data import shards
-from hkd.data.redrawn import GENERATOR, RedrawnNoise
+from hkd.data.redrawn import RedrawnNoise
 from hkd.store.refusals import ArtifactError
 
 
@@ -199,7 +199,7 @@ class Trajectories:
         if "noise" not in self.manifest:
             return None
         path, known = self.folder / "manifest.json", self.manifest["noise"]
-        if known["generator"] != GENERATOR:
+        if known["generator"] != shards.GENERATOR:
             raise ArtifactError(
                 f"{path}: its noise is of {known['generator'][:80]!r}, which this version of hkd cannot draw; "
                 f"delete it and run `hkd {shards.STAGE}` again"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.methods.base import Method
 from hkd.nets.assemble import build
 from hkd.nets.presets import NetworkConfig

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hkd.data.image_set import ImageBatch, ImageShape
+from hkd.data.image_set import ImageBatch
+from hkd.data.image_shape import ImageShape
 from hkd.data.trajectories import TrajectoryBatch, state_scales
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment.build import Parts, method

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment.build import method as built_method
 from hkd.imported.adm_names import adm_names
 from hkd.imported.layouts import Found, read

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.settings.origins import check, digest, from_mapping, read_yaml
 from hkd.settings.sections import PARTS, Run
 from hkd.settings.signatures import constructor_arguments

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.image_set import ImageShape, one_hot, to_uint8
+from hkd.data.image_set import one_hot, to_uint8
+from hkd.data.image_shape import ImageShape
 from hkd.diffusion.device_noise import DeviceStreams
 from hkd.experiment.finished import base
 from hkd.experiment.record import read_run

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.redrawn import GENERATOR, PURPOSE, RedrawnNoise
-from hkd.data.shards import labels_path, write_shard
+from hkd.data.redrawn import RedrawnNoise
+from hkd.data.shards import PURPOSE, labels_path, write_shard
 from hkd.data.trajectories import Trajectories, state_scales
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
@@ -161,29 +161,3 @@ def counted(make: Callable[[int, int], Arrays], tick: Callable[[int], object]) -
         return arrays
 
     return made
-
-
-def set_manifest(spec: TrajectorySet, digest: str, shards: list[tuple[str, dict[str, object]]]) -> dict[str, object]:
-    """Return what the manifest of a set holds, from the names and records of its shards."""
-    facts = shards[-1][1]
-    evaluations = sum(float(record["nfe"]) * int(record["count"]) for _, record in shards)  # type: ignore[arg-type, call-overload]
-    noise = {"noise": {"generator": GENERATOR, "seed": spec.seed}} if spec.keep == "x0+seed" else {}
-    return {
-        **noise,
-        "teacher": spec.teacher,
-        "solver": spec.solver,
-        "nfe": evaluations / spec.count,
-        "network_evals": round(evaluations),
-        "count": spec.count,
-        "sigmas": facts["sigmas"],
-        "sigma_data": facts["sigma_data"],
-        "label_dim": facts["label_dim"],
-        "settings_digest": digest,
-        "shards": [_listed(name, record) for name, record in shards],
-    }
-
-
-def _listed(name: str, record: dict[str, object]) -> dict[str, object]:
-    """Return what a manifest says of a shard: its file, count and digests."""
-    kept = ("count", "sha256", "labels_sha256", "noise_sha256")
-    return {"file": name, **{key: record[key] for key in kept if key in record}}

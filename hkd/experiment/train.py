@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from hkd.accelerators import peak
-from hkd.data.image_set import ImageShape, image_shape
+from hkd.data.image_set import image_shape
+from hkd.data.image_shape import ImageShape
 from hkd.data.shards import read_manifest
 from hkd.experiment.build import method
 from hkd.experiment.feed import batches

@@ -15,7 +15,7 @@ from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
-    from hkd.data.image_set import ImageShape
+    from hkd.data.image_shape import ImageShape
     from hkd.plan.runs import Plan
     from hkd.plan.work import Work
     from hkd.store.records import Record
@@ -185,7 +185,7 @@ def _train(
 
 
 def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, names: Names) -> None:
-    from hkd.data.image_set import ImageShape
+    from hkd.data.image_shape import ImageShape
     from hkd.training.milestones import Milestones
 
     state, card, facts = _given(plan, dataset, method)
@@ -208,7 +208,7 @@ def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[
 
     shipped = str(plan.shipped(dataset, method))
     print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
-    state, card = shipped_weights(shipped)
+    arrays, card = shipped_weights(shipped)
     due = plan.dataset(dataset).data.resolution
     if (side := card.get("shape", {}).get("resolution")) is None or due not in (None, side):
         raise ArtifactError(
@@ -216,7 +216,7 @@ def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[
             "restore it from the repository"
         )
     said = [key for key in ("budget", "checkpoint", "start", "trajectories") if key in card]
-    return state, card, {"route": "shipped"} | {key: card[key] for key in said}
+    return arrays, card, {"route": "shipped"} | {key: card[key] for key in said}
 
 
 def _finish(
@@ -234,7 +234,7 @@ def _finish(
     """Write milestones, config, raw and averaged weights, each with its record, the averaged weights last."""
     from hkd.experiment.record import run_document
     from hkd.settings.origins import to_yaml
-    from hkd.store.artifacts import save_weights
+    from hkd.store.artifacts import save_weight_arrays, save_weights
     from hkd.store.atomic import write_text
     from hkd.store.superseded import keep
 
@@ -255,8 +255,10 @@ def _finish(
     write_text(work.out("config"), to_yaml(document))
     record.write(work.out("config"))
     finite = facts["diverged_at"] is None  # of a training that diverged, the last weights are its result as they are
-    save_weights(work.out("raw"), raw, finite=finite)
-    record.write(work.out("raw"), **facts)
-    save_weights(work.out("weights"), averaged, finite=finite)
-    record.write(work.out("weights"), **facts)
+    for output, state in (("raw", raw), ("weights", averaged)):
+        if facts["route"] == "shipped":  # such weights are arrays, which take no start of torch
+            save_weight_arrays(work.out(output), state)
+        else:
+            save_weights(work.out(output), state, finite=finite)
+        record.write(work.out(output), **facts)
     keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], *names)

@@ -99,8 +99,7 @@ def _check(plan: Plan, dataset: str, name: str, count: int, tolerance: float, de
 
 
 def _manifest(plan: Plan, work: Work, dataset: str, name: str) -> None:
-    from hkd.data.shards import open_set
-    from hkd.experiment.solve import set_manifest
+    from hkd.data.shards import open_set, set_manifest
     from hkd.store.atomic import write_json
     from hkd.store.records import read_record
     from hkd.store.refusals import ArtifactError

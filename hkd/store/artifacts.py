@@ -67,7 +67,23 @@ def save_weights(
     if finite:
         check_weights(path, tensors)
     # as bytes through our own writer, which names a full disk and leaves no half-written file behind
-    write_bytes(path, save(tensors, metadata={"about": json.dumps(about or {}, sort_keys=True)}))
+    write_bytes(path, save(tensors, metadata=_header(about)))
+
+
+def save_weight_arrays(path: Path | str, state: Arrays, about: Mapping[str, Any] | None = None) -> None:
+    """Write named arrays to the file that `save_weights` makes of them as tensors, without a start of torch.
+
+    Raises:
+        ArtifactError: an array holds NaN or infinity.
+    """
+    from safetensors.numpy import save
+
+    _check_weight_arrays(path, state)
+    write_bytes(path, save(state, metadata=_header(about)))
+
+
+def _header(about: Mapping[str, Any] | None) -> dict[str, str]:
+    return {"about": json.dumps(about or {}, sort_keys=True)}
 
 
 def check_weights(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -78,10 +94,22 @@ def check_weights(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> None
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise ArtifactError(
-                f"{path}: its weights {name!r} hold NaN or infinity, so their training diverged; "
-                "lower training.optimizer.lr or set training.clip, and train again"
-            )
+            raise ArtifactError(_diverged(path, name))
+
+
+def _check_weight_arrays(path: Path | str, arrays: Arrays) -> None:
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ArtifactError(_diverged(path, name))
+
+
+def _diverged(path: Path | str, name: str) -> str:
+    return (
+        f"{path}: its weights {name!r} hold NaN or infinity, so their training diverged; "
+        "lower training.optimizer.lr or set training.clip, and train again"
+    )
 
 
 def load_weights(path: Path | str, stage: str = "train") -> dict[str, torch.Tensor]:
@@ -98,6 +126,19 @@ def load_weights(path: Path | str, stage: str = "train") -> dict[str, torch.Tens
     if not diverged:
         check_weights(path, tensors)
     return tensors
+
+
+def load_weight_arrays(path: Path | str, stage: str = "train") -> Arrays:
+    """Return the tensors of a safetensors file as numpy's arrays, without a start of torch.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, not the one its record describes, or holds NaN or infinity.
+    """
+    path = Path(path)
+    check_digest(path, stage)
+    arrays, _ = _read(path, stage, lambda: bounded.read_tensors(path, arrays=True))
+    _check_weight_arrays(path, arrays)
+    return arrays
 
 
 def weights_about(path: Path | str, stage: str = "extractor") -> dict[str, Any]:

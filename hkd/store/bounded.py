@@ -17,6 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -381,17 +382,19 @@ def _array(name: str, file: IO[bytes], size: int, room: Room | None = None) -> n
     return values.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-def read_tensors(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_tensors(path: Path | str, *, arrays: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the tensors of a safetensors file, on the CPU, and the facts `about` it that its header holds.
 
+    Args:
+        arrays: numpy's arrays instead of tensors, which takes no start of torch.
     Raises:
         Damaged: the header states other bytes than follow, or facts that are no JSON mapping.
         FileNotFoundError: there is none.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     about = tensors_about(path)
+    load_file = import_module("safetensors.numpy" if arrays else "safetensors.torch").load_file
     try:
         return load_file(path), about
     except FileNotFoundError:

@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hkd.settings.origins import ConfigError, nearest
 from hkd.store import bounded
-from hkd.store.artifacts import load_weights, save_weights, weights_about
+from hkd.store.artifacts import Arrays, load_weight_arrays, save_weight_arrays, weights_about
 from hkd.store.atomic import sha256, write_json
 from hkd.store.records import Record
 from hkd.store.refusals import ArtifactError
@@ -35,8 +37,8 @@ OPTIONAL = ("budget", "shape", "checkpoint", "recipe", "trajectories", "start", 
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 
 
-def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tensors (float32) and the card of shipped weights.
+def shipped_weights(name: str) -> tuple[Arrays, dict[str, Any]]:
+    """Return the weights, as arrays of float32, and the card of shipped ones.
 
     Raises:
         ArtifactError: the file is missing or is not the one on the card.
@@ -46,7 +48,7 @@ def shipped_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ArtifactError(
             f"{path}: missing or damaged; restore it from the repository, or use --config teacher=train"
         )
-    return {key: _float32(value) for key, value in load_weights(path).items()}, card
+    return _of_floats(load_weight_arrays(path), np.float32), card
 
 
 def card_path(name: str) -> Path:
@@ -78,25 +80,21 @@ def read_card(name: str) -> dict[str, Any]:
 def adopt(name: str, out: Path, record: Record) -> None:
     """Write shipped weights to `out` as if they had been trained there."""
     state, card = shipped_weights(name)
-    save_weights(out, state, weights_about(SHIPPED / f"{name}.safetensors"))
+    save_weight_arrays(out, state, weights_about(SHIPPED / f"{name}.safetensors"))
     record.write(out, route="shipped", quality=card["quality"], name=card["name"])
 
 
 def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:
     """Write the weights of a finished run, in float16, and their card; return the card's path."""
-    state = {key: _float16(value) for key, value in load_weights(weights).items()}
+    state = _of_floats(load_weight_arrays(weights), np.float16)
     path = SHIPPED / f"{name}.safetensors"
-    save_weights(path, state, weights_about(weights))
+    save_weight_arrays(path, state, weights_about(weights))
     write_json(card_path(name), {"name": name, "sha256": sha256(path), **card})
     return card_path(name)
 
 
-def _float16(value: Any) -> Any:
-    return value.half() if value.is_floating_point() else value
-
-
-def _float32(value: Any) -> Any:
-    return value.float() if value.is_floating_point() else value
+def _of_floats(arrays: Arrays, kind: type[np.floating[Any]]) -> Arrays:
+    return {key: x.astype(kind) if np.issubdtype(x.dtype, np.floating) else x for key, x in arrays.items()}
 
 
 @cache

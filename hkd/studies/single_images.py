@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.image_set import ImageSet, ImageShape, to_uint8
+from hkd.data.image_set import ImageSet, to_uint8
+from hkd.data.image_shape import ImageShape
 from hkd.data.pictures import read_picture, write_row
 from hkd.experiment.finished import base
 from hkd.experiment.perceptual import perceptual

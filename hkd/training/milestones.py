@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hkd.settings.sections import Training
 from hkd.store import bounded
@@ -20,9 +18,12 @@ from hkd.store.records import Record, check_digest
 from hkd.store.refusals import ArtifactError
 from hkd.store.superseded import link_or_copy
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MANIFEST = "manifest.json"
 FIELDS: dict[str, Any] = {"steps": int, "milestones": list, "sha256": list, "raw_sha256": list}
-Weights = Callable[[], Mapping[str, Tensor]]
+Weights = Callable[[], Mapping[str, "Tensor"]]
 
 
 def milestone_steps(settings: Training) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.data.kinds import shapes
 from hkd.diffusion.device_noise import DeviceStreams
 from hkd.draws import philox

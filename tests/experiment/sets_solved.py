@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from hkd.data.shards import shard_name
-from hkd.experiment.solve import ShardSolver, set_manifest
+from hkd.data.shards import set_manifest, shard_name
+from hkd.experiment.solve import ShardSolver
 from hkd.settings.sections import TrajectorySet
 from hkd.store.atomic import sha256, write_json
 

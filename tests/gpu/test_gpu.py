@@ -15,7 +15,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from hkd.compute import settle
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.data.kinds import shapes
 from hkd.draws import of_step
 from hkd.experiment.feed import batches

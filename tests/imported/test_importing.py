@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment.build import method as built_method
 from hkd.experiment.importing import import_weights, released
 from hkd.nets.precond import EDMPrecond

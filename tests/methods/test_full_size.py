@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hkd.data.image_set import ImageBatch, ImageShape, one_hot
+from hkd.data.image_set import ImageBatch, one_hot
+from hkd.data.image_shape import ImageShape
 from hkd.data.trajectories import Trajectories
 from hkd.diffusion.schedules import edm_sigmas
 from hkd.experiment import build as experiment

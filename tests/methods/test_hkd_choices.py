@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.data.trajectories import Trajectories
 from hkd.draws import StreamDraws
 from hkd.experiment import build as experiment

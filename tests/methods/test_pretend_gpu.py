@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.data.kinds import shapes
 from hkd.experiment.feed import batches
 from hkd.experiment.sample import sample_images

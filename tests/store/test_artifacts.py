@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hkd.store.artifacts import load_weights, read_arrays, read_json, save_arrays, save_weights, weights_about
+from hkd.store.artifacts import (
+    load_weight_arrays,
+    load_weights,
+    read_arrays,
+    read_json,
+    save_arrays,
+    save_weight_arrays,
+    save_weights,
+    weights_about,
+)
 from hkd.store.atomic import write_json
 from hkd.store.records import Record, check_digest
 from hkd.store.refusals import ArtifactError
@@ -86,3 +95,19 @@ def test_weights_of_a_training_that_diverged_are_read_as_they_are(tmp_path):
         load_weights(path)
     Record("train").write(path, diverged_at=4)
     assert load_weights(path)["a"].tolist() == [torch.inf]
+
+
+def test_weights_as_arrays_are_the_file_that_they_are_as_tensors(tmp_path):
+    state = {
+        "b": torch.randn(3, 2, 5),
+        "a.c": torch.arange(4),
+        "half": torch.randn(7).half(),
+        "scalar": torch.tensor(0.5),
+    }
+    save_weights(tmp_path / "tensors.safetensors", state, {"name": "x"})
+    arrays = load_weight_arrays(tmp_path / "tensors.safetensors")
+    save_weight_arrays(tmp_path / "arrays.safetensors", arrays, {"name": "x"})
+    assert (tmp_path / "arrays.safetensors").read_bytes() == (tmp_path / "tensors.safetensors").read_bytes()
+    for broken in (np.float32("nan"), np.float32("inf")):
+        with pytest.raises(ArtifactError, match=r"odd.safetensors: its weights 'a' hold NaN or infinity"):
+            save_weight_arrays(tmp_path / "odd.safetensors", {"a": np.array([1, broken])})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment.build import method as build
 from hkd.experiment.extractors import trained_extractor
 from hkd.experiment.record import run_document

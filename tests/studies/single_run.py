@@ -14,7 +14,8 @@ from PIL import Image
 
 from hkd import __main__ as entry
 from hkd import interrupt
-from hkd.data.image_set import ImageShape, to_uint8
+from hkd.data.image_set import to_uint8
+from hkd.data.image_shape import ImageShape
 from hkd.experiment import build as experiment
 from hkd.experiment.finished import base
 from hkd.experiment.record import run_document

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment.build import network
 from hkd.plan.runs import Plan
 from hkd.store.artifacts import load_weights

@@ -109,8 +109,11 @@ def determined_figure(
     work = FIGURE.work(plan).expect(expect_digest)
     record, asked = job.record(work), work.settings
     measured, fits = _measured(work)
-    text = figure.caption(dataset=asked["title"], benchmark=asked["benchmark"], above=asked["above"], fits=fits)
-    drawn = figure.determined_figure(measured, asked["kinds"], order=asked["orders"][0], above=asked["above"])
+    order = asked["orders"][0]
+    text = figure.caption(
+        dataset=asked["title"], benchmark=asked["benchmark"], order=order, above=asked["above"], fits=fits
+    )
+    drawn = figure.determined_figure(measured, asked["kinds"], order=order, above=asked["above"])
     job.save_figure(drawn, out, text, record)
 
 

@@ -37,16 +37,17 @@ def determined_figure(lines: Sequence[Mapping[str, Any]], kinds: Sequence[str], 
             axes.set_title(title, size=BODY)
             axes.set_xlabel("steps of training", size=SMALL)
             axes.tick_params(labelsize=SMALL - 1, length=2)
-        figure.axes[0].set_ylabel("rank correlation of rates", size=SMALL)
+        figure.axes[0].set_ylabel(f"rank correlation of rates by {order}", size=SMALL)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=SMALL, frameon=False)
     return figure
 
 
-def caption(*, dataset: str, benchmark: str, above: float, fits: Mapping[str, Mapping[str, Any]]) -> str:
+def caption(*, dataset: str, benchmark: str, order: str, above: float, fits: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the caption as Markdown."""
     text = (
-        f"Rank correlation of the spectra of two trainings over training, on {dataset}, benchmark {benchmark}: means "
+        f"Rank correlation of the spectra of two trainings, sorted by {order}, over training, on {dataset}, benchmark "
+        f"{benchmark}: means "
         "over comparisons (thick) and single ones (thin). Two trainings that are compared have different seeds, and "
         f"share nothing but what their kind names. Dotted: {above:g}, from which spectra count as the same. What data "
         "determine, training brings about: as for Gaussian data of known rates with an encoder that leaves them alone."

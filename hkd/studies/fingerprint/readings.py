@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment.build import Parts, method
 from hkd.experiment.finished import base
 from hkd.experiment.sample import in_batches, sample_images

@@ -15,6 +15,8 @@ from hkd.studies.interpretability.spectrum_figure import band_names
 
 HEIGHT = 6.9  # inches
 RUN_COLOURS = ("#b2182b", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#6b6b6b")
+Dash = str | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (5, 2)), (0, (3, 2)), (0, (2, 2)), (0, (1.5, 2)), (0, (1, 2)), (0, (1, 3)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 ORDERS = {"alpha": r"$\alpha$", "abs_alpha": r"$|\alpha|$", "abs_eig": r"$|\alpha + i\beta|$"}
 
@@ -71,17 +73,19 @@ def caption(*, dataset: str, benchmark: str, seeds: int, shown: str, order: str,
 def _closure(
     panels: Sequence[Axes], closure: Mapping[str, Any], titles: Mapping[str, str], colours: Mapping[str, str]
 ) -> None:
-    for run, seeds in closure.items():
+    for number, (run, seeds) in enumerate(closure.items()):
+        # variants that differ little lie on one another: each is dashed further than the one below it
+        line = DASHES[number % len(DASHES)]
         sigmas, colour = np.array(seeds[0]["sigmas"]), colours[run]
         get = {name: np.array([seed[name] for seed in seeds]) for name in ("latent", "still", "state", "clean", "size")}
         ratio = get["state"] * get["size"] / (get["clean"] * get["size"][:, -1:])
         inner = slice(1, -1)  # at T nothing has moved; at eps state and clean image are one
         latent, still = (np.nanmean(get[name], axis=2) for name in ("latent", "still"))
-        _line(panels[0], sigmas[1:], latent[:, 1:], colour, titles[run])
+        _line(panels[0], sigmas[1:], latent[:, 1:], colour, line, titles[run])
         panels[0].plot(sigmas[1:], still.mean(0)[1:], color=colour, linestyle=":", linewidth=0.8)
-        _line(panels[1], sigmas, get["state"], colour)
+        _line(panels[1], sigmas, get["state"], colour, line)
         panels[1].plot(sigmas, get["clean"].mean(0), color=colour, linestyle=":", linewidth=0.8)
-        _line(panels[2], sigmas[inner], ratio[:, inner], colour)
+        _line(panels[2], sigmas[inner], ratio[:, inner], colour, line)
     panels[2].axhline(1, color=MUTED, linewidth=0.6)
     for axes, title in zip(
         panels, ("latents: relative error", "decoded: relative error", "to state / to clean image"), strict=True
@@ -95,12 +99,12 @@ def _closure(
         axes.minorticks_off()
 
 
-def _line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, label: str | None = None) -> None:
+def _line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, line: Dash, label: str | None = None) -> None:
     mean = values.mean(0)
-    axes.plot(x, mean, color=colour, linewidth=1.2, label=label)
+    axes.plot(x, mean, color=colour, linewidth=1.2, linestyle=line, label=label)
     if len(values) > 1:
         spread = values.std(0, ddof=1)
-        low = np.maximum(mean - spread, 1e-3 * mean)
+        low = np.maximum(mean - spread, 0.1 * mean)  # logarithmic axes have no 0, and show no more than a decade for it
         axes.fill_between(x, low, mean + spread, color=colour, alpha=0.2, linewidth=0)
 
 

@@ -82,9 +82,9 @@ def test_the_figure_shows_every_kind_and_says_what_was_not_run():
     drawn = determined_figure(lines, ["control", "seeds", "teachers"], order="alpha", above=0.9)
     labels = [entry.get_text() for entry in drawn.legends[0].get_texts()]
     assert labels == ["control", "seeds", "teachers: not run"]
-    assert "control: rank correlation with the true rates 0.970" in caption(
-        dataset="d", benchmark="b", above=0.9, fits=FITS
-    )
+    said = caption(dataset="d", benchmark="b", order="alpha", above=0.9, fits=FITS)
+    assert "control: rank correlation with the true rates 0.970" in said and "sorted by alpha," in said
+    assert drawn.axes[0].get_ylabel() == "rank correlation of rates by alpha"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.experiment import build as experiment
 from hkd.experiment.extractors import trained_extractor
 from hkd.metrics.features.extract import extract

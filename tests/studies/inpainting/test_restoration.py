@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hkd import interrupt
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.settings.origins import ConfigError
 from hkd.studies.inpainting.restoration import colourised, inpainted, masks_of, true_images
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hkd.data.image_set import ImageShape
+from hkd.data.image_shape import ImageShape
 from hkd.data.kinds import shapes
 from hkd.diffusion.ode import solve
 from hkd.diffusion.schedules import edm_sigmas
