@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hkd.store.lines import reason
+from hkd.store.refusals import ArtifactError
 from hkd.store.zip_directory import HEADER_BYTES, check_directory
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def array_header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], str]:
         raise Damaged("its header is cut short, or describes Python objects or records in place of numbers")
     described, order, sides = (part.group(1) for part in found if part is not None)
     shape = tuple(int(side) for side in sides.replace("L", "").split(",") if side.strip().isdigit())
-    if len(shape) > ARRAY_DIMENSIONS or math.prod(shape) > NPZ_BYTES:
+    if len(shape) > ARRAY_DIMENSIONS or math.prod(side or 1 for side in shape) > NPZ_BYTES:
         raise Damaged(f"a header that states the shape {str(shape)[:80]}")
     try:
         return np.dtype(described), shape, "F" if order == "True" else "C"
@@ -293,7 +294,7 @@ def _damages() -> Iterator[None]:
     """Turn what zipfile and zlib raise for bytes that are none of theirs into `Damaged`."""
     try:
         yield
-    except (FileNotFoundError, Damaged):
+    except (FileNotFoundError, Damaged, ArtifactError):  # the last: there is no room to unpack into
         raise
     except DAMAGES as error:
         raise Damaged(f"unreadable ({reason(error)})") from None

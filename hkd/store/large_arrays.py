@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hkd.store.refusals import refusal
-from hkd.store.temporary import make_folder, temporary_file
+from hkd.store.temporary import clear_leftovers, make_folder, temporary_file
 
 if TYPE_CHECKING:
     import numpy as np
 
 SLAB_BYTES = 4 << 20
+NAMELESS = "rows"  # what a file without a name is called for the moment in which it has one
 
 
 def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -91,10 +92,8 @@ def stacked(rows: Iterable[np.ndarray], folder: Path) -> np.ndarray | None:
             first = row if first is None else first
             assert (row.dtype, row.shape) == (first.dtype, first.shape)
             with _told(folder):
-                file.write(row.tobytes())
+                _write(file, row.tobytes())
             count += 1
-        with _told(folder):
-            file.flush()
         if first is None:
             return None
         return np.asarray(np.memmap(file, dtype=first.dtype, mode="r+", shape=(count, *first.shape)))
@@ -102,13 +101,24 @@ def stacked(rows: Iterable[np.ndarray], folder: Path) -> np.ndarray | None:
 
 @contextmanager
 def _nameless_file(folder: Path) -> Iterator[BinaryIO]:
-    """Yield a new file in a folder, which loses its name at the end and its bytes with the last mapping of it."""
+    """Yield a new file in a folder, which has lost its name; its bytes go with the last mapping of it.
+
+    It is not buffered: what a full disk has refused would be written again, and refused again, when the file is closed.
+    """
     with ExitStack() as until:
         with _told(folder):
             make_folder(folder)
-            temporary = until.enter_context(temporary_file(folder / "rows"))
-            file = until.enter_context(open(temporary, "r+b"))
+            clear_leftovers(folder, NAMELESS)  # of a process that was killed while its file had a name
+            with temporary_file(folder / NAMELESS) as temporary:
+                file = until.enter_context(open(temporary, "r+b", buffering=0))
         yield file
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Write all of it: of a disk that fills up, the system takes a part first."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 @contextmanager
@@ -117,4 +127,4 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(error, folder / "rows") or error from error
+        raise refusal(error, folder / NAMELESS) or error from error

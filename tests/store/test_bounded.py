@@ -210,9 +210,14 @@ def test_a_header_that_lies_or_holds_code_is_refused(tmp_path, name):
         tracemalloc.stop()
 
 
-def test_a_long_header_and_an_unknown_version_are_refused(tmp_path):
+def test_a_long_header_an_unknown_version_and_huge_sides_of_nothing_are_refused(tmp_path):
     path = tmp_path / "a.npy"
-    for content, expected in ((npy(b" " * 20_000), "a header of 20,000 bytes"), (npy(b" ", version=9), "version 9")):
+    nothing_of_huge_sides = b"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 4000000000, 4000000000, 3), }\n"
+    for content, expected in (
+        (npy(b" " * 20_000), "a header of 20,000 bytes"),
+        (npy(b" ", version=9), "version 9"),
+        (npy(nothing_of_huge_sides), "states the shape"),
+    ):
         path.write_bytes(content)
         with pytest.raises(Damaged, match=expected):
             map_npy(path)

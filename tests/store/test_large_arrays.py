@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from hkd.store.artifacts import save_arrays
+from hkd.store.bounded import map_npz
 from hkd.store.chunks import in_parts, joined_parts
 from hkd.store.large_arrays import SLAB_BYTES, Joined, nameless_array, slabs, stacked
 from hkd.store.refusals import ArtifactError
@@ -79,6 +84,36 @@ def test_a_disk_without_room_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(ArtifactError, match=r"rows: the disk is full; free some space"):
         nameless_array(tmp_path, (5,), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros(2 << 20, np.uint8))
+    with pytest.raises(ArtifactError, match=r"rows: the disk is full; free some space"):  # and not that it is damaged
+        map_npz(tmp_path / "a.npz", room=partial(nameless_array, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+ROWS = """
+import os, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from hkd.store.large_arrays import stacked
+
+def rows(killed):
+    yield from np.zeros((50, 1000), np.uint8)
+    if killed:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[2] == "killed":
+    stacked(rows(True), Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_500, 40_500))
+stacked(rows(False), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("how, last", [("killed", ""), ("limited", "raise the limit (ulimit -f)")])
+def test_rows_that_are_cut_short_leave_no_file_behind(tmp_path, how, last):
+    done = subprocess.run([sys.executable, "-c", ROWS, str(tmp_path), how], capture_output=True, text=True)
+    assert done.returncode == (-signal.SIGKILL if how == "killed" else 1)
+    assert last in (done.stderr.splitlines() or [""])[-1]
     assert not list(tmp_path.iterdir())
 
 
