@@ -154,10 +154,11 @@ def _check_states(plan: Plan, dataset: str, method: str, run: Run) -> None:
         return
     if (keep := plan.trajectory_set(dataset, name).keep) != "all":
         where = plan.run_layers(dataset, method).origin(("params", "n_intermediate"))
+        kept = plan.run_layers(dataset, f"trajectories/{name}").origin(("keep",))
         raise ConfigError(
             f"{where}: params.n_intermediate = {between}: {method} looks at states between the ends of trajectories, "
-            f"and of the set {name} they are not kept (keep: {keep}); set keep: all in "
-            f"configs/trajectories/{name}.yaml, or n_intermediate to 0"
+            f"and of the set {name} they are not kept (keep: {keep} in {kept}); set keep: all there, or "
+            "n_intermediate to 0"
         )
 
 

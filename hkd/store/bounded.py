@@ -214,26 +214,19 @@ def read_npz(
     *,
     most: int = NPZ_BYTES,
     wanted: Callable[[str], bool] = lambda name: True,
-    room: Room | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of an `.npz` file.
 
     Args:
         most: bytes of all arrays that are read, together.
         wanted: whether to read the array of a name.
-        room: shape and type -> an array to read one into; in memory unless given.
     Raises:
         Damaged: a member is no array of numbers or text, occurs twice, or states a size that it does not have.
         FileNotFoundError: there is none.
     """
-    found, left = {}, most
     with _damages():
-        for name, member, file in _wanted_members(path, wanted):
-            if member.file_size > left:
-                raise Damaged(f"its arrays state more than {most:,} bytes")
-            left -= member.file_size
-            found[name] = _array(name, file, member.file_size, room)
-    return found
+        members = _wanted_members(path, most, wanted)
+        return {name: _array(name, file, member.file_size) for name, member, file in members}
 
 
 def map_npz(
@@ -257,12 +250,9 @@ def map_npz(
     """
     import numpy as np
 
-    found, left = {}, most
+    found = {}
     with _damages():
-        for name, member, file in _wanted_members(path, wanted):
-            if member.file_size > left:
-                raise Damaged(f"its arrays state more than {most:,} bytes")
-            left -= member.file_size
+        for name, member, file in _wanted_members(path, most, wanted):
             small, packed = member.file_size < LEAST_MAPPED, member.compress_type != zipfile.ZIP_STORED
             if small or (packed and room is not None):
                 found[name] = _array(name, file, member.file_size, None if small else room)
@@ -285,7 +275,7 @@ def npz_kinds(path: Path | str) -> dict[str, tuple[np.dtype[Any], tuple[int, ...
         Damaged, FileNotFoundError: as `read_npz`.
     """
     with _damages():
-        members = _wanted_members(path, lambda name: True)
+        members = _wanted_members(path, NPZ_BYTES, lambda name: True)
         return {name: _described(name, file, member.file_size)[:2] for name, member, file in members}
 
 
@@ -301,14 +291,18 @@ def _damages() -> Iterator[None]:
 
 
 def _wanted_members(
-    path: Path | str, wanted: Callable[[str], bool]
+    path: Path | str, most: int, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, zipfile.ZipInfo, IO[bytes]]]:
-    """Yield name, description and open content of the members of an npz that are wanted."""
+    """Yield name, description and open content of the members of an npz that are wanted, of so many bytes together."""
+    left = most
     with zipfile.ZipFile(_plain(path)) as archive:
         check_directory(archive, path)
         for member in _members(archive, Path(path).stat().st_size):
             name = member.filename.removesuffix(".npy")
             if wanted(name):
+                if member.file_size > left:
+                    raise Damaged(f"its arrays state more than {most:,} bytes")
+                left -= member.file_size
                 with archive.open(member) as file:
                     yield name, member, file
 

@@ -709,7 +709,7 @@ def test_the_network_that_trains_a_run_may_not_grade_it():
 @pytest.mark.parametrize("keep", ["ends", "x0+seed"])
 def test_a_training_that_looks_at_states_between_the_ends_is_refused_a_set_that_has_none(keep):
     given = {"trajectories": {"edm-heun": {"keep": keep}}, "students": "train"}
-    said = rf"hkd.yaml.*params.n_intermediate = \d: methods/hkd looks .* set edm-heun .*keep: {re.escape(keep)}\); set"
+    said = rf"hkd.yaml.*params.n_intermediate = \d: methods/hkd .*edm-heun .*keep: {re.escape(keep)} in --config\); set"
     with pytest.raises(ConfigError, match=said) as error:
         check_settings(plan_of(**given))
     assert len(str(error.value).splitlines()) == 1
