@@ -383,7 +383,7 @@ def read_tensors(path: Path | str, *, arrays: bool = False) -> tuple[dict[str, A
     Args:
         arrays: numpy's arrays instead of tensors, which takes no start of torch.
     Raises:
-        Damaged: the header states other bytes than follow, or facts that are no JSON mapping.
+        Damaged: the header states other bytes than follow, facts that are no JSON mapping, or types that numpy lacks.
         FileNotFoundError: there is none.
     """
     from safetensors import SafetensorError
@@ -394,7 +394,7 @@ def read_tensors(path: Path | str, *, arrays: bool = False) -> tuple[dict[str, A
         return load_file(path), about
     except FileNotFoundError:
         raise
-    except (SafetensorError, AttributeError, *DAMAGES) as error:
+    except (SafetensorError, AttributeError, TypeError, *DAMAGES) as error:
         raise Damaged(f"not a readable safetensors file ({reason(error)})") from None
 
 

@@ -317,6 +317,9 @@ def test_weights_come_back_with_the_facts_about_them(weights):
     assert tensors["a"].tolist() == torch.arange(12.0).reshape(3, 4).tolist() and about == {"name": "tiny", "width": 3}
     weights.write_bytes(save({"a": torch.ones(2)}))
     assert tensors_about(weights) == {}
+    weights.write_bytes(save({"a": torch.ones(2).bfloat16()}))
+    with pytest.raises(Damaged, match=r"not a readable safetensors file .*bfloat16"):
+        read_tensors(weights, arrays=True)
 
 
 NO_HEADERS = [b'{"__metadata__": 3}', b'{"__metadata__": {"about": "["}}', b"[1]", b"{" * 99, b"\xff\xff"]
