@@ -33,6 +33,17 @@ class Foreign:
 
     pixels: NDArray[Any]
     remarks: tuple[str, ...] = ()
+    source: Path | None = None  # the array file from which they may be mapped
+    stamp: tuple[int, ...] = ()  # of that file, before it was read
+
+    def check_unchanged(self) -> None:
+        """Refuse images that were written while they were looked at.
+
+        Raises:
+            DataError: their file is another one now, or of another size or time.
+        """
+        if self.source is not None and _stamp(self.source) != self.stamp:
+            raise DataError(f"{self.source}: changed while it was read; give a file that nothing writes")
 
 
 def load_images(
@@ -59,9 +70,10 @@ def load_images(
     path = Path(source)
     check_kind(path, ACCEPTED)
     if path.is_file() and path.suffix.lower() in ARRAYS:
+        stamp = _stamp(path)
         pixels = _array(path, scratch)
         _check_count(path, len(pixels), claimed)
-        return Foreign(pixels)
+        return Foreign(pixels, source=path, stamp=stamp)
     if not path.is_dir() and not is_zip(path):
         if is_tar(path):
             raise DataError(f"{path}: a tar is not read; unpack it and give the folder, or zip that")
@@ -75,6 +87,15 @@ def load_images(
         raise DataError(f"{path}: not one of its {len(files.names)} images can be read; {files.remarks[-1]}")
     _check_count(path, len(images), claimed)
     return Foreign(images, tuple(map(printable, files.remarks)))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what another content of a file would change: its number, size and time; nothing where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _together(pictures: Iterator[NDArray[np.uint8]], scratch: Path | None) -> NDArray[np.uint8] | None:

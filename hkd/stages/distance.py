@@ -70,6 +70,7 @@ def distance(
         cache=feature_cache(plan),
         scratch=scratch,
     )
+    given.check_unchanged()
     check_metrics(found, where=str(images))
     name = f"scores-{_called(images)}-{found['generated_digest']:.8}.json"
     out = plan.layout.reference_folder(dataset).of(native(name))

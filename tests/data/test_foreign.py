@@ -118,6 +118,18 @@ def test_headers_that_lie_set_no_memory_aside_and_run_nothing(tmp_path, content)
     refusal(tmp_path / "set.npz")
 
 
+def test_an_array_that_is_written_while_it_is_looked_at_is_refused(tmp_path):
+    """Large arrays are mapped from their file: some images would be of the one set and some of the other."""
+    for name in ("set.npy", "set.npz"):
+        save = np.save if name == "set.npy" else np.savez
+        save(tmp_path / name, GOOD)
+        given = load_images(tmp_path / name)
+        given.check_unchanged()
+        save(tmp_path / name, GOOD[::-1])
+        with pytest.raises(DataError, match="changed while it was read; give a file that nothing writes"):
+            given.check_unchanged()
+
+
 def test_an_array_that_shrinks_too_far_is_not_unpacked(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "set.npz", images=np.zeros((400, 3, 64, 64), np.uint8))
     monkeypatch.setattr(foreign, "FREE_BYTES", 1 << 20)
