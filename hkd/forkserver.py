@@ -50,6 +50,8 @@ PR_SET_PDEATHSIG = 1
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # those that `hkd.interrupt` turns into requests
 THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")  # whose *_NUM_THREADS Snakemake sets to a job's threads: one
 
+started: list[str] = []  # sockets of the servers of this process
+
 
 def start(environment: str, libraries: Sequence[str]) -> None:
     """Start a server for the jobs of this workflow and name it to them; where that cannot be, they start by themselves.
@@ -58,7 +60,7 @@ def start(environment: str, libraries: Sequence[str]) -> None:
         environment: the file that every job sources.
         libraries: modules that the server loads.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or started:
         return
     folder = tempfile.mkdtemp(prefix="hkd-")  # of this user alone
     path = f"{folder}/socket"
@@ -83,6 +85,7 @@ def start(environment: str, libraries: Sequence[str]) -> None:
         return
     finally:
         os.close(ended)
+    started.append(path)  # modules of one workflow share it
     os.environ[SOCKET] = path
     atexit.register(_stop, server, held, folder)
 

@@ -67,7 +67,8 @@ def begin(workflow: Any, plan: Plan, modifier: Any, environment: str) -> None:
 
 def _start_server(workflow: Any, plan: Plan, environment: str) -> None:
     """Start the process from which jobs are forked, where they run here, on the CPU, and are enough of them."""
-    os.environ.pop(SOCKET, None)  # of a workflow that runs this one
+    if os.environ.get(SOCKET) not in forkserver.started:  # but of a workflow that runs this one
+        os.environ.pop(SOCKET, None)
     here = workflow.local_exec and workflow.is_main_process and not workflow.touch
     on_cpu = not plan.gpus and os.environ.get("HKD_DEVICE", "cpu") == "cpu"
     jobs = sum(1 for _ in workflow.dag.needrun_jobs(exclude_finished=False))
