@@ -48,7 +48,7 @@ LIBRARIES = (
 PATIENCE = 5.0  # seconds for a message to arrive
 PR_SET_PDEATHSIG = 1
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # those that `hkd.interrupt` turns into requests
-THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")  # whose *_NUM_THREADS Snakemake sets to a job's threads: one
+THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # whose *_NUM_THREADS Snakemake sets to a job's threads: one
 
 started: list[str] = []  # sockets of the servers of this process
 
@@ -72,7 +72,7 @@ def start(environment: str, libraries: Sequence[str]) -> None:
             told = [str(listener.fileno()), str(ended), folder, *libraries]
             server = subprocess.Popen(
                 ["bash", "-c", '. "$0" && exec "$@"', environment, sys.executable, "-P", "-m", __name__, *told],
-                env={**os.environ, **{f"{name}_NUM_THREADS": "1" for name in THREADS}, "VECLIB_MAXIMUM_THREADS": "1"},
+                env={**os.environ, **{f"{name}_NUM_THREADS": "1" for name in THREADS}},
                 pass_fds=(listener.fileno(), ended),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -8,13 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from hkd import handover
+from hkd import forkserver, handover, launch
+from hkd.plan.runs import Plan
 
 WORKFLOW = """
 import os, sys
@@ -281,6 +284,40 @@ def test_torch_is_there_for_who_imports_it_and_not_before(workflow):
     code, out, err = workflow("torch", "numpy", "double").run("aside")
     assert (code, err) == (0, "")
     assert out == "False False {'numpy'} True torch 3.0 True\n1 True\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "of", "expected"),
+    [
+        ({}, {}, True),
+        ({"fork_server": False}, {}, False),
+        ({"gpus": 1}, {}, False),
+        ({}, {"jobs": launch.WORTH - 1}, False),
+        ({}, {"local_exec": False}, False),  # jobs are submitted
+        ({}, {"is_main_process": False}, False),  # within a job
+        ({}, {"touch": True}, False),
+        ({}, {"device": "cuda"}, False),
+    ],
+)
+def test_a_server_is_started_for_jobs_that_run_here_on_the_cpu_and_are_enough(root, monkeypatch, config, of, expected):
+    started = []
+    monkeypatch.setattr(forkserver, "start", lambda *arguments: started.append(arguments))
+    monkeypatch.setenv("HKD_DEVICE", of.get("device", "cpu"))
+    monkeypatch.setenv(handover.SOCKET, "of a workflow that runs this one")
+    dag = SimpleNamespace(needrun_jobs=lambda exclude_finished: range(of.get("jobs", launch.WORTH)))
+    state = {"local_exec": True, "is_main_process": True, "touch": False, "dag": dag} | of
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), config, configs=root / "configs")
+    launch._start_server(SimpleNamespace(**state), plan, "environment.sh")
+    assert bool(started) == expected and handover.SOCKET not in os.environ
+    assert not started or "torch_fidelity.metric_fid" in started[0][1]
+
+
+def test_where_no_socket_can_be_made_jobs_start_by_themselves(monkeypatch, tmp_path):
+    (long := tmp_path / ("a" * 120)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delenv(handover.SOCKET, raising=False)
+    forkserver.start("environment.sh", [])
+    assert handover.SOCKET not in os.environ and list(long.iterdir()) == []
 
 
 def test_a_record_tells_of_the_start_and_of_the_server(monkeypatch, tmp_path):
