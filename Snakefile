@@ -40,7 +40,7 @@ rule all:
 
 
 onstart:
-    hkd.launch.begin(workflow, PLAN, MODIFIER)
+    hkd.launch.begin(workflow, PLAN, MODIFIER, ENVIRONMENT)
 
 
 onsuccess:

@@ -14,7 +14,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-from hkd import hopeless, interrupt
+from hkd import handover, hopeless, interrupt
 
 HOPELESS, FAULT, TRY_AGAIN = 1, 70, 75  # exit codes
 
@@ -52,6 +52,9 @@ def _run() -> int:
             interrupt.install()  # before the slow imports: a signal during start-up must not be lost
         except ValueError as error:
             return _tell(str(error))
+        if (code := handover.run()) is not None:
+            return code
+        interrupt.watch()
         code = _command()
         interrupt.over()
         return code

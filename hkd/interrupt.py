@@ -39,7 +39,7 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """Turn SIGINT and SIGTERM into a request, and watch over the workflow that started us, if one did.
+    """Turn SIGINT and SIGTERM into a request; those that were held back until now are heard.
 
     Raises:
         Interrupted: that workflow is gone already.
@@ -47,6 +47,7 @@ def install() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
     if workflow := os.environ.get("HKD_WORKFLOW_PID"):
         if not workflow.isascii() or not workflow.isdigit() or int(workflow[:20]) == 0:
             raise ValueError(f"HKD_WORKFLOW_PID: '{workflow[:40]}' is no process number; unset it")
@@ -54,6 +55,11 @@ def install() -> None:
         if not owner.exists(int(workflow[:20])):
             ask()
             raise Interrupted
+
+
+def watch() -> None:
+    """Watch over the workflow that started us, if one did: when it is gone, this process is asked to stop."""
+    if workflow := os.environ.get("HKD_WORKFLOW_PID"):
         threading.Thread(target=_watch, args=(int(workflow),), daemon=True).start()
 
 

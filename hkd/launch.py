@@ -8,18 +8,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hkd import hopeless
+from hkd import forkserver, hopeless
+from hkd.handover import SOCKET
 from hkd.leftovers import leave_note, left_jobs, settle
 from hkd.partitions import check_requests
 from hkd.plan.check import absent_files, unwritable_folders
 from hkd.plan.runs import Plan
+from hkd.plan.scores import scores
 from hkd.plan.stages import STAGES, TRAIN
 from hkd.plan.superseding import Job, Superseded, check_replacing, superseded_by
+from hkd.settings.columns import SCORES
 from hkd.settings.origins import ConfigError
 from hkd.store.paths import METHOD
 from hkd.store.refusals import ArtifactError
 
 FOLDER = Path(".snakemake")
+WORTH = 4  # choice: jobs from which on one start of all libraries costs less than theirs
+PROGRAMS = {"torch-fidelity": "torch_fidelity.metric_fid", "clean-fid": "cleanfid.fid"}  # those that are slow to load
 
 
 def announce(workflow: Any, plan: Plan) -> None:
@@ -28,10 +33,11 @@ def announce(workflow: Any, plan: Plan) -> None:
         atexit.register(_after_dry_run, workflow, plan, workflow.modifier, os.getcwd())
 
 
-def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
+def begin(workflow: Any, plan: Plan, modifier: Any, environment: str) -> None:
     """Await the jobs of a dead workflow, and stop where finished trainings may not be superseded; for `onstart`.
 
     Args:
+        environment: the file that every job sources.
         modifier: what Snakemake had as `workflow.modifier` when it read our rules: it knows which they are, and what
             they are called in a workflow that uses this one as a module.
     Raises:
@@ -56,6 +62,20 @@ def begin(workflow: Any, plan: Plan, modifier: Any) -> None:
     # of all executors only SLURM's has it: the name of every job that it submits
     if name := getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None):
         leave_note(FOLDER, str(name))
+    _start_server(workflow, plan, environment)
+
+
+def _start_server(workflow: Any, plan: Plan, environment: str) -> None:
+    """Start the process from which jobs are forked, where they run here, on the CPU, and are enough of them."""
+    if os.environ.get(SOCKET) not in forkserver.started:  # but of a workflow that runs this one
+        os.environ.pop(SOCKET, None)
+    here = workflow.local_exec and workflow.is_main_process and not workflow.touch
+    on_cpu = not plan.gpus and os.environ.get("HKD_DEVICE", "cpu") == "cpu"
+    jobs = sum(1 for _ in workflow.dag.needrun_jobs(exclude_finished=False))
+    if plan.benchmark.fork_server and here and on_cpu and jobs >= WORTH:
+        asked = {SCORES[name].implementation for table in plan.tables.values() for name in scores(plan, table.dataset)}
+        further = [module for program, module in PROGRAMS.items() if program in asked]
+        forkserver.start(environment, [*forkserver.LIBRARIES, *further])
 
 
 def _hand_on_groups(workflow: Any) -> None:

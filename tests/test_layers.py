@@ -62,9 +62,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": LIBRARY | HARNESS | {"cli"},  # the command line for type hints alone
     "studies": LIBRARY | HARNESS | {"cli"},
     "workflow": {"plan"},
-    "launch": {"plan", "leftovers", "partitions"},
+    "launch": {"plan", "leftovers", "partitions", "forkserver", "handover"},
+    "handover": {"__init__"},  # the version, and where the package lies
+    "forkserver": {"handover", "__main__"},  # a forked process runs the command
     "cli": set(),  # finds stages and studies by their files
-    "__main__": {"cli", "data", "training", "metrics"},
+    "__main__": {"cli", "data", "training", "metrics", "handover"},
     "__init__": set(),
 }
 

@@ -1,6 +1,7 @@
 """Where the CPU-seconds of a results folder went: of every job, as Snakemake measured it and as its record says.
 
-What a job spends beyond its record is the start of its process: the interpreter and what it imports.
+What a job spends beyond its work is the start of its process: the interpreter and what it imports. Snakemake does not
+see processes that a fork server forks, but records tell of their starts, and of the server's own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ class Spent(NamedTuple):
     work: float
 
 
+SERVER = "fork server"  # in the place of a rule
+
+
 def spent(plan: Plan) -> list[Spent]:
     """Return what each finished job of a results folder has spent; those that Snakemake did not measure are left out.
+
+    Each fork server from which any of them comes stands beside them as a job without work.
 
     Raises:
         ArtifactError: a measurement, or a record, is damaged.
@@ -34,20 +40,28 @@ def spent(plan: Plan) -> list[Spent]:
     chain = Chain(plan)
     jobs: dict[str, Work] = {}
     work: dict[str, float] = {}
+    starts: dict[str, float] = {}
+    servers: dict[str, float] = {}
     for record in sorted(Path(plan.layout.root).rglob(f"*{RECORD}")):
         made = chain.maker(str(record).removesuffix(RECORD))
         if made is None:
             continue
         log = made.files.log
-        found = _read(record).get("cpu_seconds")
+        content = _read(record)
+        start = content.get("process_start", {})
         jobs[log] = made
-        work[log] = max(work.get(log, 0.0), float(found or 0.0))
+        work[log] = max(work.get(log, 0.0), float(content.get("cpu_seconds") or 0.0))
+        starts[log] = max(starts.get(log, 0.0), start.get("cpu_seconds", 0.0))
+        if server := start.get("server"):
+            servers[server["name"]] = max(servers.get(server["name"], 0.0), float(server["cpu_seconds"]))
     found = []
     for log, made in jobs.items():
         if (total := _measured(Path(f"{log}.jsonl"))) is not None:
             row = "/".join(value for name, value in made.of.items() if name in ("dataset", "method"))
-            found.append(Spent(made.stage, row, max(total, work[log]), work[log]))
-    return found
+            found.append(Spent(made.stage, row, max(total, starts[log] + work[log]), work[log]))
+    if not found:
+        return []
+    return found + [Spent(SERVER, "", seconds, 0.0) for _, seconds in sorted(servers.items())]
 
 
 def _measured(path: Path) -> float | None:
@@ -65,6 +79,10 @@ def _measured(path: Path) -> float | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return bounded.check_fields(bounded.parse_json(bounded.read_bytes(path, bounded.JSON_BYTES)), {})
+        found = bounded.check_fields(bounded.parse_json(bounded.read_bytes(path, bounded.JSON_BYTES)), {})
+        start = bounded.check_fields(found.get("process_start", {}), {"cpu_seconds": (int, float)}, {"cpu_seconds"})
+        if "server" in start:
+            bounded.check_fields(start["server"], {"name": str, "cpu_seconds": (int, float)})
+        return found
     except bounded.Damaged as error:
         raise ArtifactError(f"{path}: {error}; delete it and its result") from None

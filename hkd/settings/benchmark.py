@@ -74,6 +74,7 @@ class Benchmark(Section):
         gpus: how many of them a training may take, if it would not end within its wall time (`resources.minutes`) on
             fewer and its batch can be shared so; every other job takes one. 0: none.
         replace: whether other trainings may take the place of finished ones at `paper` scale.
+        fork_server: whether jobs of this machine's CPU are forked from one process that has loaded the libraries.
         leftovers: of jobs that a dead workflow left in SLURM's queue: `wait` for them, or `cancel` them.
     """
 
@@ -91,6 +92,7 @@ class Benchmark(Section):
     rerun: Literal["code", "settings"] | None = None
     replace: bool = False
     leftovers: Literal["wait", "cancel"] = "wait"
+    fork_server: bool = True
     released: dict[str, dict[str, FilePath]] = {}
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}

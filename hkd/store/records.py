@@ -41,6 +41,9 @@ RECORD_FIELDS: dict[str, Any] = {  # those that readers use of every record
 }
 
 
+# CPU-seconds of this process before it began: of the one in whose place it was forked, and of the one that forked it
+process_start: dict[str, Any] = {"cpu_seconds": 0.0}
+
 PACKAGES = ("torch", "numpy", "scipy", "torch-fidelity", "clean-fid", "lpips", "snakemake")
 
 
@@ -180,6 +183,8 @@ class Record:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "wall_seconds": round(time.monotonic() - self._wall_start, 3),
             "cpu_seconds": round(time.process_time() - self._cpu_start, 3),
+            # before the clock: of the interpreter, of imports and of reading settings
+            "process_start": {**process_start, "cpu_seconds": round(process_start["cpu_seconds"] + self._cpu_start, 3)},
             "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             **facts,
         }

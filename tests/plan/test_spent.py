@@ -28,7 +28,7 @@ def plan(root, tmp_path, monkeypatch) -> Plan:
     for path, seconds in costs.items():
         write_text(path, path)
         recorded(made, path)
-        resealed(path, cpu_seconds=seconds)
+        resealed(path, cpu_seconds=seconds, process_start={"cpu_seconds": 0.5})
     measure(run.log("train"), 44.0)
     measure(run.log("sample-nfe1"), 9.0, 5.0)
     return made
@@ -41,6 +41,24 @@ def measure(log: str, *seconds: float | str) -> None:
 def test_every_measured_job_counts_once_with_its_last_run(plan):
     row = "shapes16/methods/ecm"
     assert sorted(spent(plan)) == [Spent("sample", row, 5.0, 2.0), Spent("train", row, 44.0, 41.5)]
+
+
+def test_forked_jobs_count_with_their_starts_and_each_server_of_any_once_with_its_own(plan):
+    run = plan.layout.run("shapes16", "methods/ecm", 0)
+    for path, server, seconds in ((run.raw, "1-a", 3.0), (run.weights, "1-a", 3.25), (run.samples(1), "2-b", 4.0)):
+        resealed(path, process_start={"cpu_seconds": 0.25, "server": {"name": server, "cpu_seconds": seconds}})
+    measure(run.log("train"), 0.25)  # Snakemake sees what hands the command over, and no more
+    measure(run.log("sample-nfe1"), 0.25)
+    row = "shapes16/methods/ecm"
+    jobs = [Spent("sample", row, 2.25, 2.0), Spent("train", row, 41.75, 41.5)]
+    assert sorted(spent(plan)) == [Spent("fork server", "", 3.25, 0.0), Spent("fork server", "", 4.0, 0.0), *jobs]
+
+
+@pytest.mark.parametrize("start", [3, {"cpu_seconds": "1"}, {"server": {"name": "1-a"}}, {"server": []}])
+def test_a_record_whose_start_is_none_is_refused_in_one_line(plan, start):
+    resealed(plan.layout.run("shapes16", "methods/ecm", 0).samples(1), process_start=start)
+    with pytest.raises(ArtifactError, match=r"nfe1.npz.record.json: .*; delete it and its result$"):
+        spent(plan)
 
 
 def test_a_job_of_a_moment_that_was_not_sampled_is_left_out(plan):

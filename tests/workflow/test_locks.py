@@ -337,6 +337,7 @@ WORK = """
 import sys, time
 from hkd import interrupt, owner
 interrupt.install()
+interrupt.watch()
 with interrupt.graceful():
     print("ready", flush=True)
     while not interrupt.requested():
@@ -351,6 +352,7 @@ import time
 from contextlib import suppress
 from hkd import interrupt, owner
 interrupt.install()
+interrupt.watch()
 try:
     with suppress(Exception):
         print("ready", flush=True)

@@ -173,4 +173,4 @@ def test_an_absent_network_is_a_warning_of_a_dry_run(smoke_plan, tmp_path, capsy
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("a real run stops here: ") and "run `hkd fetch lpips-vgg`" in line
     with pytest.raises(WorkflowError, match="hkd fetch lpips-vgg"):
-        launch.begin(workflow, plan, modifier)
+        launch.begin(workflow, plan, modifier, "")
