@@ -248,7 +248,7 @@ def test_a_socket_of_another_user_is_refused(monkeypatch):
 
 def test_a_server_that_is_gone_is_done_without(workflow):
     own = workflow()
-    server = int(subprocess.check_output(["pgrep", "-P", str(own.process.pid)], text=True))
+    server = int(Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text())
     os.kill(server, signal.SIGKILL)
     assert gone(server)
     code, _, err = own.run("tell")
@@ -261,7 +261,7 @@ def test_a_server_that_is_killed_takes_its_processes_along_and_the_command_may_b
     own = workflow("double")
     process = own.start("wait")
     forked = int(process.stdout.readline())
-    server = int(subprocess.check_output(["pgrep", "-P", str(own.process.pid)], text=True))
+    server = int(Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text())
     os.kill(server, signal.SIGKILL)
     assert "fork server was killed" in process.communicate(timeout=10)[1] and process.returncode == 75
     assert gone(forked)
@@ -273,7 +273,7 @@ def test_the_server_and_its_folder_end_with_the_workflow_however_it_ends(workflo
     process = own.start("graceful")
     forked = int(process.stdout.readline())
     assert own.left() and oct((own.folder / own.left()[0]).stat().st_mode)[-3:] == "700"
-    server = int(subprocess.check_output(["pgrep", "-P", str(own.process.pid)], text=True))
+    server = int(Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text())
     own.process.kill() if killed else own.process.stdin.close()
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10)[0] == "saved\n"
@@ -289,17 +289,17 @@ def test_torch_is_there_for_who_imports_it_and_not_before(workflow):
 @pytest.mark.parametrize(
     ("config", "of", "expected"),
     [
-        ({}, {}, True),
-        ({"fork_server": False}, {}, False),
-        ({"gpus": 1}, {}, False),
-        ({}, {"jobs": launch.WORTH - 1}, False),
-        ({}, {"local_exec": False}, False),  # jobs are submitted
-        ({}, {"is_main_process": False}, False),  # within a job
-        ({}, {"touch": True}, False),
-        ({}, {"device": "cuda"}, False),
+        ({"fork_server": True}, {}, True),
+        ({}, {}, False),
+        ({"fork_server": True, "gpus": 1}, {}, False),
+        ({"fork_server": True}, {"jobs": launch.WORTH - 1}, False),
+        ({"fork_server": True}, {"local_exec": False}, False),  # jobs are submitted
+        ({"fork_server": True}, {"is_main_process": False}, False),  # within a job
+        ({"fork_server": True}, {"touch": True}, False),
+        ({"fork_server": True}, {"device": "cuda"}, False),
     ],
 )
-def test_a_server_is_started_for_jobs_that_run_here_on_the_cpu_and_are_enough(root, monkeypatch, config, of, expected):
+def test_a_server_is_started_where_it_is_asked_for_and_has_enough_jobs_here(root, monkeypatch, config, of, expected):
     started = []
     monkeypatch.setattr(forkserver, "start", lambda *arguments: started.append(arguments))
     monkeypatch.setenv("HKD_DEVICE", of.get("device", "cpu"))

@@ -232,11 +232,9 @@ def _finish(
     facts: dict[str, Any],
 ) -> None:
     """Write milestones, config, raw and averaged weights, each with its record, the averaged weights last."""
-    import numpy as np
-
     from hkd.experiment.record import run_document
     from hkd.settings.origins import to_yaml
-    from hkd.store.artifacts import save_weight_arrays, save_weights
+    from hkd.store.artifacts import save_weights
     from hkd.store.atomic import write_text
     from hkd.store.superseded import keep
 
@@ -258,9 +256,6 @@ def _finish(
     record.write(work.out("config"))
     finite = facts["diverged_at"] is None  # of a training that diverged, the last weights are its result as they are
     for output, state in (("raw", raw), ("weights", averaged)):
-        if all(isinstance(array, np.ndarray) for array in state.values()):  # shipped: they take no start of torch
-            save_weight_arrays(work.out(output), state)
-        else:
-            save_weights(work.out(output), state, finite=finite)
+        save_weights(work.out(output), state, finite=finite)
         record.write(work.out(output), **facts)
     keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], *names)

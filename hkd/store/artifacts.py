@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from hkd.store import bounded
 from hkd.store.atomic import atomic_path, write_bytes
@@ -51,19 +51,31 @@ def _read(path: Path, stage: str, read: Callable[[], T]) -> T:
 
 
 def save_weights(
-    path: Path | str, state: Mapping[str, torch.Tensor], about: Mapping[str, Any] | None = None, *, finite: bool = True
+    path: Path | str,
+    state: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray],
+    about: Mapping[str, Any] | None = None,
+    *,
+    finite: bool = True,
 ) -> None:
     """Write named tensors to a safetensors file atomically; `about` goes into its header as JSON.
 
     Args:
+        state: tensors, or arrays, as shipped weights are read: these take no start of torch.
         finite: False for states of a training, and for weights of one that diverged.
     Raises:
         ArtifactError: a tensor holds NaN or infinity.
     """
+    import numpy as np
+
+    arrays = {name: array for name, array in state.items() if isinstance(array, np.ndarray)}
+    if len(arrays) == len(state):
+        save_weight_arrays(path, arrays, about)
+        return
     from safetensors.torch import save
 
     # one tensor may stand under two names (shared networks); the file holds each name's own copy
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    given = cast("Mapping[str, torch.Tensor]", state)
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in given.items()}
     if finite:
         check_weights(path, tensors)
     # as bytes through our own writer, which names a full disk and leaves no half-written file behind
