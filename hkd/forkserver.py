@@ -245,9 +245,11 @@ def _take_over(command: dict[str, Any], spent: float) -> None:
 def _opened(number: int, null: io.TextIOWrapper) -> io.TextIOWrapper:
     """Return a standard stream as the interpreter opens it, who has opened the server's likewise, but of nothing."""
     direct = null.write_through
-    binary = open(number, "wb" if number else "rb", buffering=0 if direct and number else -1, closefd=False)  # noqa: SIM115
+    raw = io.FileIO(number, "wb" if number else "rb", closefd=False)
+    binary: Any = raw if direct and number else io.BufferedWriter(raw) if number else io.BufferedReader(raw)
     options = {"line_buffering": null.line_buffering or os.isatty(number), "write_through": direct}
-    return io.TextIOWrapper(binary, null.encoding, null.errors, "\n" if number else None, **options)
+    newline = "\n" if number else None
+    return io.TextIOWrapper(binary, encoding=null.encoding, errors=null.errors, newline=newline, **options)
 
 
 def main(listener: str, workflow: str, folder: str, *libraries: str) -> None:

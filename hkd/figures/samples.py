@@ -127,13 +127,15 @@ def _label(axes: Axes, row: SampleRow) -> None:
     facts = [f"{row.nfe:,} NFE"] if row.nfe is not None else []
     if row.fdn is not None:
         facts.append(f"FDn {'' if row.few is None else '≈'}{row.fdn:.1f}")
-    title = wrapped(row.title if row.route in ("", "train") else f"{row.title} ({row.route})", 20)
+    title, size = row.title if row.route in ("", "train") else f"{row.title} ({row.route})", BODY
+    if (lines := wrapped(title, 20)).count("\n") > 1:  # three lines of that size would reach into the row above
+        lines, size = wrapped(title, 24), SMALL
     figure = axes.get_figure(root=True)
     assert figure is not None
     middle = offset_copy(axes.transAxes, figure, x=-6, units="points")  # left of the row, half-way down
     up = offset_copy(middle, figure, y=0.58 * SMALL if facts else 0, units="points")
-    down = offset_copy(middle, figure, y=-0.58 * BODY * (title.count("\n") + 1), units="points")
+    down = offset_copy(middle, figure, y=-0.58 * size * (lines.count("\n") + 1), units="points")
     place = {"ha": "right", "va": "center"}
-    axes.text(0, 0.5, title, transform=up, size=BODY, color=INK, linespacing=LINE, fontdict=place)
+    axes.text(0, 0.5, lines, transform=up, size=size, color=INK, linespacing=LINE, fontdict=place)
     if facts:
         axes.text(0, 0.5, " · ".join(facts), transform=down, size=SMALL, color=MUTED, fontdict=place)

@@ -73,7 +73,7 @@ def test_the_command_stores_pairs_and_counts_their_evaluations(
     results = tmp_path / "results"
     shutil.copytree(base_weights("methods/ddim").parent, results / "shapes8/methods/ddim/seed0")
     small = {"steps": 4, "count": 4, "shards": 2, "chunk": 1, "keep": keep}
-    config = [f"results={results}", f"set_trajectories={json.dumps(small)}"]
+    config = [f"results={results}", f"trajectories={json.dumps({'ddim-pairs': small})}"]
     run = results / "shapes8/methods/ddim/seed0"
     recorded(smoke_plan(results=str(results)), run / "weights.safetensors", run / "config.yaml", seed=0)
     for shard in (0, 1, None):
