@@ -16,7 +16,7 @@ from hkd.data.containers import check_kind, find_pictures, is_single_picture, is
 from hkd.data.decoding import channels_first, decode, size
 from hkd.data.picture_files import ARRAYS, PictureFiles
 from hkd.data.picture_zip import FREE_BYTES, MAX_RATIO
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 from hkd.store.large_arrays import nameless_array, slabs, stacked
 from hkd.store.lines import printable
 
@@ -159,8 +159,8 @@ def _channels_first(array: NDArray[Any], room: Room) -> NDArray[Any]:
 
 
 def _of_npy(path: Path) -> NDArray[Any]:
-    array = bounded.map_npy(path)
-    return np.array(array) if array.nbytes < bounded.LEAST_MAPPED else np.asarray(array)
+    array = bounded_arrays.map_npy(path)
+    return np.array(array) if array.nbytes < bounded_arrays.LEAST_MAPPED else np.asarray(array)
 
 
 def _of_npz(path: Path, room: Room) -> NDArray[Any]:
@@ -172,7 +172,7 @@ def _of_npz(path: Path, room: Room) -> NDArray[Any]:
 
     # images do not shrink much: nothing that claims far more than its file is unpacked
     most = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
-    arrays = bounded.map_npz(path, most=most, wanted=wanted, room=room)
+    arrays = bounded_arrays.map_npz(path, most=most, wanted=wanted, room=room)
     either = " or ".join(IMAGE_KEYS)
     if not arrays:
         held = ", ".join(names)[:80] or "nothing"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hkd.data.image_shape import ImageShape
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import atomic_path, sha256, write_json
 from hkd.store.refusals import ArtifactError
@@ -143,7 +143,7 @@ class ImageSet:
         if not path.exists():
             raise ArtifactError(f"{path}: missing; run `hkd prepare`, or `snakemake --cores all {path}`")
         try:
-            array = bounded.map_npy(path)
+            array = bounded_arrays.map_npy(path)
         except bounded.Damaged as error:
             raise _damaged(path, f"truncated or not an array ({error})") from None
         if array.dtype != dtype or array.shape != shape:

@@ -18,7 +18,7 @@ from hkd.data import DataError, formats
 from hkd.data.decoding import described, is_opaque, on_background, opened
 from hkd.data.image_set import to_unit_range
 from hkd.data.structure import grey_step
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 
 MODES = {1: "L", 3: "RGB"}
 EXACT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")  # channels that become grey or colour unchanged
@@ -142,7 +142,7 @@ def _array(content: bytes, path: Path) -> np.ndarray:
     """Return the array in a `.npy` file, which must hold just the bytes that its header claims."""
     file = io.BytesIO(content)
     try:
-        dtype, shape, order = bounded.array_header(file)
+        dtype, shape, order = bounded_arrays.array_header(file)
     except bounded.Damaged as error:
         raise DataError(f"{path}: {error}; save it with numpy.save, or name it as the picture that it is") from None
     if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):

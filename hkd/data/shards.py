@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hkd.settings.sections import TrajectorySet
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import atomic_path, sha256
 from hkd.store.finite import unwritable
@@ -174,7 +174,7 @@ def _labels(folder: Path, shard: Mapping[str, Any], classes: int) -> np.ndarray:
 def _read(path: Path) -> np.ndarray:
     """Return an array that this stage wrote, memory-mapped."""
     try:
-        return bounded.map_npy(path)
+        return bounded_arrays.map_npy(path)
     except (FileNotFoundError, bounded.Damaged) as error:
         what = f"damaged ({error})" if isinstance(error, bounded.Damaged) else "missing"
         raise ArtifactError(

@@ -13,7 +13,7 @@ from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.scores.frechet import Frechet, frechet
 from hkd.metrics.scores.moments import Gaussian
 from hkd.metrics.scoring import FeatureSet
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 
 STATISTICS_BYTES = 4 << 30  # a covariance of 16,000 dimensions in float64 has half of it
 LARGEST = 16_384  # dimensions: whether a covariance is one takes a third of their cube in operations
@@ -132,7 +132,7 @@ def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
         return name not in ("arr_0", "feats")
 
     try:
-        arrays = bounded.read_npz(path, most=STATISTICS_BYTES, wanted=wanted)
+        arrays = bounded_arrays.read_npz(path, most=STATISTICS_BYTES, wanted=wanted)
     except bounded.Damaged as error:
         raise MetricError(f"{path}: not a readable npz file ({error}); fetch or build it again") from error
     return arrays | ({"feats": np.zeros(0)} if "feats" in seen else {})

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 from hkd.store.atomic import atomic_path, write_bytes
 from hkd.store.finite import unwritable
 from hkd.store.large_arrays import Joined
@@ -210,15 +210,15 @@ def read_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     check_digest(path, stage)
-    return _read(path, stage, lambda: bounded.read_npz(path))
+    return _read(path, stage, lambda: bounded_arrays.read_npz(path))
 
 
 def map_arrays(path: Path | str, stage: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz that `stage` wrote, the large ones mapped into memory; see `bounded.map_npz`.
+    """Return the arrays of an .npz that `stage` wrote, the large ones mapped into memory; see `bounded_arrays.map_npz`.
 
     Raises:
         ArtifactError: the file is missing, damaged, or not the one its record describes.
     """
     path = Path(path)
     check_digest(path, stage)
-    return _read(path, stage, lambda: bounded.map_npz(path))
+    return _read(path, stage, lambda: bounded_arrays.map_npz(path))

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hkd.store import bounded
+from hkd.store import bounded, bounded_arrays
 from hkd.store.artifacts import Arrays, save_arrays
 from hkd.store.atomic import sha256, write_json
 from hkd.store.large_arrays import Joined
@@ -93,7 +93,7 @@ def _kinds(part: Path, count: int) -> Kinds | None:
         about = bounded.parse_json(bounded.read_bytes(record_path(part), bounded.SHORT_JSON_BYTES))
         if not part.is_file() or bounded.check_fields(about, {"sha256": str})["sha256"] != sha256(part):
             return None
-        kinds = bounded.npz_kinds(part)
+        kinds = bounded_arrays.npz_kinds(part)
     except (FileNotFoundError, bounded.Damaged):
         return None
     return kinds if kinds and all(shape[:1] == (count,) for _, shape in kinds.values()) else None
@@ -108,7 +108,7 @@ def _pieces(parts: Sequence[Path], name: str, kinds: Sequence[Kinds]) -> Iterato
     """Yield the array of this name of every part, each compared with its checksum."""
     for part, kind in zip(parts, kinds, strict=True):
         try:
-            piece = bounded.read_npz(part, wanted=lambda found: found == name).get(name)
+            piece = bounded_arrays.read_npz(part, wanted=lambda found: found == name).get(name)
         except (FileNotFoundError, bounded.Damaged):
             raise _damaged(part.parent) from None
         if piece is None or (piece.dtype, piece.shape) != kind[name]:

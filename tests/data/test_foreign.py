@@ -12,7 +12,7 @@ import pytest
 from hkd.data import DataError, foreign
 from hkd.data.decoding import encode_png
 from hkd.data.foreign import load_images
-from hkd.store import bounded
+from hkd.store import bounded_arrays
 from tests.data.pictures_made import GREEN, RED, colour, folder, mean_colours, packed
 from tests.fuzzed import COMPARED, COUNTS, refused
 from tests.mutations import mutations
@@ -207,7 +207,7 @@ def test_a_second_folder_does_not_hide_the_first(tmp_path):
 
 @pytest.mark.parametrize("form", ["npy", "npz", "packed", "adm", "packed adm", "folder", "zip"])
 def test_images_in_a_folder_for_what_is_unpacked_are_the_same(tmp_path, monkeypatch, form):
-    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)  # or such small ones would be read
+    monkeypatch.setattr(bounded_arrays, "LEAST_MAPPED", 0)  # or such small ones would be read
     array = GOOD.transpose(0, 2, 3, 1) if "adm" in form else GOOD
     path, scratch = tmp_path / f"set.{form[:3]}", tmp_path / "scratch"
     if form == "npy":

@@ -28,7 +28,7 @@ from hkd.metrics.scores.moments import gaussian_of
 from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
 from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, scores_of
-from hkd.store import bounded
+from hkd.store import bounded_arrays
 from tests.metrics.stand_ins import patches, tiny_extractor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -393,7 +393,7 @@ def test_features_in_files_are_the_same_bytes_and_have_the_same_scores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Mapped from within an archive, where numbers do not lie at multiples of their size."""
-    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)
+    monkeypatch.setattr(bounded_arrays, "LEAST_MAPPED", 0)
     names = scores_of(["fid_own", "fdn", "fid_torch_fidelity", "fid_edm", "kid", "mind", "precision", "fid_infinity"])
     held, mapped = {}, {}
     for scratch in (None, tmp_path):
@@ -403,7 +403,7 @@ def test_features_in_files_are_the_same_bytes_and_have_the_same_scores(
             np.savez(tmp_path / f"{side}.npz", **arrays)
             read = (tmp_path / f"{side}.npz").read_bytes()
             assert held.setdefault(side, (arrays, read))[1] == read
-            mapped[side] = FeatureSet(bounded.map_npz(tmp_path / f"{side}.npz"), side)
+            mapped[side] = FeatureSet(bounded_arrays.map_npz(tmp_path / f"{side}.npz"), side)
     assert not mapped["sample"]["own_A"].flags.owndata
     sides = [FeatureSet(held[side][0], side) for side in ("sample", "reference")]
     assert score(names, *sides) == score(names, mapped["sample"], mapped["reference"])

@@ -16,18 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from hkd.store import bounded
-from hkd.store.bounded import (
-    Damaged,
-    map_npy,
-    map_npz,
-    npz_kinds,
-    parse_json,
-    read_bytes,
-    read_npz,
-    read_tensors,
-    tensors_about,
-)
+from hkd.store import bounded, bounded_arrays
+from hkd.store.bounded import Damaged, parse_json, read_bytes, read_tensors, tensors_about
+from hkd.store.bounded_arrays import map_npy, map_npz, npz_kinds, read_npz
 from tests.fuzzed import COMPARED, COUNTS, refused
 
 ARRAYS = {
@@ -154,7 +145,7 @@ def test_arrays_come_back_as_numpy_wrote_them(tmp_path, write):
 
 def test_large_arrays_are_mapped_from_within_their_archive(tmp_path, monkeypatch):
     """Of a few bytes here: numpy's own reader says what is right, and that a compressed one is none to map."""
-    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)
+    monkeypatch.setattr(bounded_arrays, "LEAST_MAPPED", 0)
     np.savez(tmp_path / "a.npz", **ARRAYS)
     np.savez_compressed(tmp_path / "b.npz", **ARRAYS)
     found = map_npz(tmp_path / "a.npz")
@@ -274,7 +265,7 @@ def test_a_flipped_value_in_an_archive_is_found_by_its_checksum(tmp_path, monkey
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[4000] ^= 1
     (tmp_path / "a.npz").write_bytes(content)
-    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)
+    monkeypatch.setattr(bounded_arrays, "LEAST_MAPPED", 0)
     for read in (read_npz, map_npz):
         with pytest.raises(Damaged, match=r"unreadable .*CRC"):
             read(tmp_path / "a.npz")
@@ -289,7 +280,7 @@ def test_damaged_archives_are_refused_in_one_line(tmp_path, write, count):
 
 @pytest.mark.parametrize("count", COMPARED)
 def test_damaged_archives_are_mapped_as_they_were_or_refused(tmp_path, monkeypatch, count):
-    monkeypatch.setattr(bounded, "LEAST_MAPPED", 0)
+    monkeypatch.setattr(bounded_arrays, "LEAST_MAPPED", 0)
     np.savez(tmp_path / "a.npz", **ARRAYS)
     assert refused(tmp_path / "a.npz", lambda: map_npz(tmp_path / "a.npz"), count, Damaged, same) > count // 2
 

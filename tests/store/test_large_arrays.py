@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hkd.store.artifacts import save_arrays
-from hkd.store.bounded import map_npz
+from hkd.store.bounded_arrays import map_npz
 from hkd.store.chunks import in_parts, joined_parts
 from hkd.store.large_arrays import SLAB_BYTES, Joined, nameless_array, slabs, stacked
 from hkd.store.refusals import ArtifactError

@@ -14,7 +14,7 @@ import numpy as np
 
 from hkd.metrics.features.extract import Extractor, extract_layers
 from hkd.metrics.features.inputs import MetricError, check_features, images_digest
-from hkd.store import bounded
+from hkd.store import bounded_arrays
 from hkd.store.atomic import atomic_path
 
 CHUNK = 1024  # images whose features are held at a time
@@ -112,7 +112,7 @@ class FeatureCache:
     @staticmethod
     def _read(path: Path, n: int) -> np.ndarray | None:
         try:
-            features = check_features(bounded.read_npz(path)["features"])
+            features = check_features(bounded_arrays.read_npz(path)["features"])
         except (OSError, ValueError, KeyError):  # absent, damaged or not features: compute again
             return None
         return features if len(features) == n else None
