@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import gc
 import gzip
 import io
 import json
 import pickle
 import struct
 import tarfile
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from hkd.data.kinds import images as kind
 from hkd.data.sources import open_source
 from hkd.settings.sections import Data
 from tests.fuzzed import COMPARED, COUNTS, refused
+from tests.memory import allocated
 from tests.mutations import mutations
 
 PER_BATCH = 4
@@ -333,16 +332,12 @@ def test_one_batch_is_held_at_a_time(tmp_path, form):
     else:
         source.write_bytes(tar(content))
     del content
-    gc.collect()
-    gc.freeze()
-    tracemalloc.start()
-    found = open_source(source)
-    seen = sum(int(image[0, 0, 0]) for image, _ in found.items())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    gc.unfreeze()
-    assert seen == sum(int(np.asarray(batch(k, count)[b"data"])[:, 0].sum()) for k in range(5))
-    assert peak < 4 * count * 3072
+    expected = sum(int(np.asarray(batch(k, count)[b"data"])[:, 0].sum()) for k in range(5))
+
+    def read() -> None:
+        assert sum(int(image[0, 0, 0]) for image, _ in open_source(source).items()) == expected
+
+    assert allocated(read) < 4 * count * 3072
 
 
 def test_images_can_be_asked_for_in_any_order(path):

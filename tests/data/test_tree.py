@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import io
 import json
-import tracemalloc
 import zipfile
 
 import numpy as np
@@ -24,6 +22,7 @@ from hkd.data.tree import begin_tree, digest, first_difference, read_tree, tree_
 from hkd.settings.sections import Data
 from tests.data.test_cifar import archive, batch, members
 from tests.fuzzed import COUNTS, refused
+from tests.memory import allocated
 
 
 def pixels(count: int, side: int, seed: int = 0):
@@ -235,14 +234,7 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path):
 
     def peak(count: int) -> int:
         source = ffhq(tmp_path / f"set{count}", pixels(count, 64))
-        gc.collect()
-        gc.freeze()  # beside the many objects of other tests, cycles of garbage would be left for long
-        tracemalloc.start()
-        keep(open_source(source), tmp_path / f"kept{count}", "")
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        gc.unfreeze()
-        return found
+        return allocated(lambda: keep(open_source(source), tmp_path / f"kept{count}", ""))
 
     peak(5)  # what is loaded once
     few, many = peak(100), peak(300)  # more than are gathered before they are written

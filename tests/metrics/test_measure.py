@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import tracemalloc
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from hkd.metrics.scoring import ExtractorFacts, FeatureSet, score
 from hkd.plan.runs import Plan
 from hkd.settings.columns import SCORES, scores_of
 from hkd.store import bounded_arrays
+from tests.memory import allocated
 from tests.metrics.stand_ins import patches, tiny_extractor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -422,19 +423,15 @@ def test_nothing_but_features_grows_with_the_number_of_images(
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     known = reference_arrays(images[:64], {"own": small}, names)
 
-    def peak(count: int) -> int:
-        tracemalloc.start()
+    def measure(count: int) -> None:
         if side == "reference":
             reference_arrays(images[:count], {"own": small}, names, batch=32)
         else:
             arrays = sample_arrays(images[:count], {"own": small}, names, known, batch=32, ranges=3)
             score(names, FeatureSet(arrays, "sample"), FeatureSet(known, "reference"), ranges=3)
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return found
 
-    peak(64)  # what is loaded once, by libraries too
-    few, many = peak(64), peak(192)
+    measure(64)  # what is loaded once, by libraries too
+    few, many = (allocated(partial(measure, count)) for count in (64, 192))
     assert many - few < 128 * 5 * 8 * 8, "bytes: five sets of 4 features in float64, with room for as many again"
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import struct
 import time
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from hkd.store import bounded, bounded_arrays
 from hkd.store.bounded import Damaged, parse_json, read_bytes, read_tensors, tensors_about
 from hkd.store.bounded_arrays import map_npy, map_npz, npz_kinds, read_npz
 from tests.fuzzed import COMPARED, COUNTS, refused
+from tests.memory import allocated
 
 ARRAYS = {
     "features": np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4),
@@ -99,14 +99,11 @@ def test_no_more_memory_is_taken_than_a_file_has(tmp_path):
     small, long = tmp_path / "small", tmp_path / "long"
     small.write_bytes(b"x" * 1000)
     long.write_bytes(b"y" * (3 << 20))
-    tracemalloc.start()
-    assert read_bytes(small, 1 << 40) == b"x" * 1000
-    assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    assert len(read_bytes(long, 1 << 40)) == 3 << 20
-    assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    assert allocated(lambda: read_bytes(small, 1 << 40)) < 1 << 20
+    assert allocated(lambda: read_bytes(long, 1 << 40)) < 5 << 20
+    assert read_bytes(small, 1 << 40) == b"x" * 1000 and len(read_bytes(long, 1 << 40)) == 3 << 20
     with pytest.raises(Damaged, match="more than 1,000 bytes"):
         read_bytes(long, 1000)
-    tracemalloc.stop()
 
 
 def test_a_file_that_says_that_it_is_empty_is_read_to_its_end():
@@ -193,12 +190,15 @@ def test_a_header_that_lies_or_holds_code_is_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", npy(header))
     in_archive = [(read, tmp_path / "a.npz") for read in (read_npz, map_npz, npz_kinds)]
-    for read, path in ((map_npy, tmp_path / "a.npy"), *in_archive):
-        tracemalloc.start()
-        with pytest.raises(Damaged, match=expected) as error:
-            read(path)
-        assert tracemalloc.get_traced_memory()[1] < 1e6 and len(str(error.value)) < 300
-        tracemalloc.stop()
+    readers = ((map_npy, tmp_path / "a.npy"), *in_archive)
+
+    def refused_by_all() -> None:
+        for read, path in readers:
+            with pytest.raises(Damaged, match=expected) as error:
+                read(path)
+            assert len(str(error.value)) < 300
+
+    assert allocated(refused_by_all) < 1e6
 
 
 def test_a_long_header_an_unknown_version_and_huge_sides_of_nothing_are_refused(tmp_path):
@@ -247,11 +247,12 @@ def test_a_bomb_and_a_size_that_lies_take_no_memory(tmp_path):
     shape = (64 << 20,)
     path = archive(tmp_path / "bomb.npz", [("a.npy", saved(np.zeros(shape, np.uint8)))], zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
-    tracemalloc.start()
-    with pytest.raises(Damaged, match="its arrays state more than 1,000,000 bytes"):
-        read_npz(path, most=1_000_000)
-    assert tracemalloc.get_traced_memory()[1] < 4e6
-    tracemalloc.stop()
+
+    def bomb() -> None:
+        with pytest.raises(Damaged, match="its arrays state more than 1,000,000 bytes"):
+            read_npz(path, most=1_000_000)
+
+    assert allocated(bomb) < 4e6
     content = bytearray(archive(tmp_path / "lie.npz", [("a.npy", saved(np.arange(3)))]).read_bytes())
     at = content.index(b"PK\x01\x02") + 24  # the size before compression, in the directory
     content[at : at + 4] = (1 << 30).to_bytes(4, "little")

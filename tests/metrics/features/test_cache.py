@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from hkd.metrics.features.extract import FunctionExtractor, extract
 from hkd.metrics.features.inputs import MetricError
 from hkd.metrics.measure import reference_arrays
 from tests.fuzzed import COMPARED, refused
+from tests.memory import allocated
 
 
 @pytest.mark.parametrize("n", [63, 64, 65, 66, 128, 129, 301])
@@ -54,18 +55,16 @@ def test_memory_for_mean_and_covariance_does_not_grow_with_the_images(
     """Images come from a mapped file, and of `fd_perceptual` alone no features are kept."""
     monkeypatch.setattr(passes, "CHUNK", 64)
 
-    def peak(n: int) -> int:
-        np.save(tmp_path / f"{n}.npy", np.tile(real[:256], (n // 256, 1, 1, 1)))
+    def measure(n: int) -> None:
         images = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
-        tracemalloc.start()
         known = reference_arrays(images, {"own": extractor, "perceptual": wide(extractor)}, ["fd_perceptual"])
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
         assert known["perceptual_C_sigma"].shape == (192, 192) and "perceptual_C" not in known
-        return found
 
-    peak(256)  # what is made once
-    assert peak(4096) < 1.25 * peak(1024)
+    for n in (256, 1024, 4096):
+        np.save(tmp_path / f"{n}.npy", np.tile(real[:256], (n // 256, 1, 1, 1)))
+    measure(256)  # what is made once
+    few, many = (allocated(partial(measure, n)) for n in (1024, 4096))
+    assert many < 1.25 * few
 
 
 def wide(extractor: FunctionExtractor) -> FunctionExtractor:
