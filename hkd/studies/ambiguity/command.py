@@ -59,7 +59,7 @@ def _arms(plan: Plan) -> list[Any]:
     files = arms(plan)
     contents = {name: [read_json(path, "metrics") for path in paths] for name, paths in files.items()}
     found = [Arm(CENTRE, "", "", "", **measured(contents[CENTRE]))]
-    for name, variation in settings(plan).variations.items():
+    for name, variation in settings(plan).chosen.items():
         facts = variation.model_dump(include={"choice", "value", "against", "paper", "not_run"})
         found.append(Arm(name, **facts, **measured(contents.get(name, []))))
     return found

@@ -44,7 +44,7 @@ class Ambiguity(StudySection):
     """One-at-a-time variations around a run, the centre: which of the choices left open matters?
 
     `set` is laid over the settings of the centre, for all arms alike. `level` and `power`: of the smallest change
-    that the table prints beside each change.
+    that the table prints beside each change. `only`: the variations that a benchmark asks for; all if it names none.
     """
 
     centre: str
@@ -54,6 +54,12 @@ class Ambiguity(StudySection):
     power: Annotated[Fraction, Field(gt=0, lt=1)]
     set: dict[str, Any]
     variations: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variation]
+    only: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> dict[str, Variation]:
+        """The variations of the study, by name."""
+        return {name: self.variations[name] for name in self.only or self.variations}
 
     @field_validator("power")
     @classmethod
@@ -72,6 +78,11 @@ class Ambiguity(StudySection):
             known = [n for n, v in self.variations.items() if v.set and v.against == "centre" and n != name]
             if other != "centre" and other not in known:
                 raise ValueError(f"variations.{name}.against = '{other}'. {nearest(other, ['centre', *known])}")
+        for name in self.only:
+            if name not in self.variations:
+                raise ValueError(f"only: '{name}'. {nearest(name, list(self.variations))}")
+            if (other := self.variations[name].against) not in ("centre", *self.only):
+                raise ValueError(f"only: '{name}' varies '{other}', which is not among them; name that too")
         return self
 
 
@@ -88,7 +99,7 @@ def dataset(plan: Plan) -> str:
 def arms(plan: Plan) -> dict[str, list[str]]:
     """Return the metrics files, one per seed, of the centre and of every variation that is run, by name."""
     study, on = settings(plan), dataset(plan)
-    names = [CENTRE, *(name for name, variation in study.variations.items() if variation.set)]
+    names = [CENTRE, *(name for name, variation in study.chosen.items() if variation.set)]
     seeds = range(study.seeds)
     return {name: [plan.layout.run(on, f"{NAME}/{name}", seed).metrics(study.nfe) for seed in seeds] for name in names}
 
@@ -99,7 +110,7 @@ def run_settings(resolver: Resolver, dataset: str, name: str) -> Layers:
     merged = resolver.layers(dataset, study.centre).put(layers.pick("set"))
     if name == CENTRE:
         return merged
-    known = [other for other, variation in study.variations.items() if variation.set]
+    known = [other for other, variation in study.chosen.items() if variation.set]
     if name not in known:
         raise ConfigError(f"{NAME}/{name}: the study '{NAME}' runs no such variation. {nearest(name, known)}")
     for step in (study.variations[name].against, name):
