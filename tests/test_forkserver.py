@@ -289,17 +289,17 @@ def test_torch_is_there_for_who_imports_it_and_not_before(workflow):
 @pytest.mark.parametrize(
     ("config", "of", "expected"),
     [
-        ({"fork_server": True}, {}, True),
-        ({}, {}, False),
-        ({"fork_server": True, "gpus": 1}, {}, False),
-        ({"fork_server": True}, {"jobs": launch.WORTH - 1}, False),
-        ({"fork_server": True}, {"local_exec": False}, False),  # jobs are submitted
-        ({"fork_server": True}, {"is_main_process": False}, False),  # within a job
-        ({"fork_server": True}, {"touch": True}, False),
-        ({"fork_server": True}, {"device": "cuda"}, False),
+        ({}, {}, True),
+        ({"fork_server": False}, {}, False),
+        ({"gpus": 1}, {}, False),
+        ({}, {"jobs": launch.WORTH - 1}, False),
+        ({}, {"local_exec": False}, False),  # jobs are submitted
+        ({}, {"is_main_process": False}, False),  # within a job
+        ({}, {"touch": True}, False),
+        ({}, {"device": "cuda"}, False),
     ],
 )
-def test_a_server_is_started_where_it_is_asked_for_and_has_enough_jobs_here(root, monkeypatch, config, of, expected):
+def test_a_server_is_started_for_enough_jobs_here_unless_it_is_refused(root, monkeypatch, config, of, expected):
     started = []
     monkeypatch.setattr(forkserver, "start", lambda *arguments: started.append(arguments))
     monkeypatch.setenv("HKD_DEVICE", of.get("device", "cpu"))

@@ -92,7 +92,7 @@ class Benchmark(Section):
     rerun: Literal["code", "settings"] | None = None
     replace: bool = False
     leftovers: Literal["wait", "cancel"] = "wait"
-    fork_server: bool = False
+    fork_server: bool = True
     released: dict[str, dict[str, FilePath]] = {}
     source: FilePath | None = None
     data: dict[str, dict[str, Any]] = {}

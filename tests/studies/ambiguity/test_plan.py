@@ -111,6 +111,14 @@ def test_a_changed_variation_is_trained_anew_and_no_other():
     assert ambiguity.TABLE.work(plan()).digest != ambiguity.TABLE.work(other).digest
 
 
+def test_a_benchmark_may_ask_for_some_variations_alone():
+    some = changed(only=["four_times", "combine_sum"], seeds=3)
+    assert set(ambiguity.arms(some)) == {"centre", "four_times", "combine_sum"}
+    assert all(len(paths) == 3 for paths in ambiguity.arms(some).values())
+    with pytest.raises(ConfigError, match=r"runs no such variation"):
+        some.run(DATASET, "ambiguity/lambda2_one")
+
+
 # -- mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +132,8 @@ def test_a_changed_variation_is_trained_anew_and_no_other():
             {"variations": {"x": {"choice": "a", "value": "b", "against": "four_tims", "set": {"feed": "none"}}}},
             r"Did you mean 'four_times'",
         ),
+        ({"only": ["four_tims"]}, r"only: 'four_tims'. Did you mean 'four_times'"),
+        ({"only": ["combine_sum"]}, r"only: 'combine_sum' varies 'four_times', which is not among them; name that too"),
         ({"variatons": {}}, r"unknown key '(studies.ambiguity.)?variatons'. Did you mean 'variations'"),
     ],
 )
