@@ -36,10 +36,10 @@ def test_the_figure_is_made_from_the_table_and_the_table_from_every_arm(graph):
 
 
 def test_a_variation_waits_for_what_its_centre_waits_for(graph):
-    run = "results/smoke/shapes8/ambiguity/lambda2_one/seed1/weights.safetensors"
-    made = graph(targets=(run, run.replace("ambiguity/lambda2_one", "methods/hkd")))
+    run = "results/smoke/shapes8/ambiguity/lambda2_small/seed1/weights.safetensors"
+    made = graph(targets=(run, run.replace("ambiguity/lambda2_small", "methods/hkd")))
     variation, centre = (
-        made.inputs[made.makers(path)[0]] for path in (run, run.replace("ambiguity/lambda2_one", "methods/hkd"))
+        made.inputs[made.makers(path)[0]] for path in (run, run.replace("ambiguity/lambda2_small", "methods/hkd"))
     )
     assert variation == centre
 
@@ -49,7 +49,7 @@ def test_a_variation_waits_for_what_its_centre_waits_for(graph):
 def test_a_changed_variation_makes_its_own_runs_again_and_the_table(graph, checkout):
     before = graph(targets=(TABLE,))
     path = checkout / "configs/studies/ambiguity.yaml"
-    path.write_text(path.read_text().replace("{lambda2: 1.0}", "{lambda2: 0.9}"))
+    path.write_text(path.read_text().replace("{lambda2: 0.3}", "{lambda2: 0.9}"))
     changed = before.changed(graph(targets=(TABLE,)))
-    assert {dict(w)["method"] for rule, w in changed if rule == "train"} == {"lambda2_one"}
+    assert {dict(w)["method"] for rule, w in changed if rule == "train"} == {"lambda2_small"}
     assert {rule for rule, _ in changed} == {"train", "ambiguity"}

@@ -105,9 +105,9 @@ def digest(plan: Plan, name: str) -> str:
 
 
 def test_a_changed_variation_is_trained_anew_and_no_other():
-    other = changed(variations={"lambda2_one": {"set": {"params": {"lambda2": 0.9}}}})
+    other = changed(variations={"lambda2_small": {"set": {"params": {"lambda2": 0.9}}}})
     again = {name for name in RUN if digest(plan(), name) != digest(other, name)}
-    assert again == {"lambda2_one"}
+    assert again == {"lambda2_small"}
     assert ambiguity.TABLE.work(plan()).digest != ambiguity.TABLE.work(other).digest
 
 
@@ -116,7 +116,7 @@ def test_a_benchmark_may_ask_for_some_variations_alone():
     assert set(ambiguity.arms(some)) == {"centre", "four_times", "combine_sum"}
     assert all(len(paths) == 3 for paths in ambiguity.arms(some).values())
     with pytest.raises(ConfigError, match=r"runs no such variation"):
-        some.run(DATASET, "ambiguity/lambda2_one")
+        some.run(DATASET, "ambiguity/lambda2_small")
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------
