@@ -1,10 +1,12 @@
 """Anonymous memory of the passes that `hkd features` makes, through a random Inception, at several numbers of images.
 
-    python benchmarks/features_memory.py [--images 400 1600] [--side 128] [--warm 130]
+    python benchmarks/features_memory.py [--images 400 1600] [--side 128] [--warm 130] [--chunk 1024]
 
 The images lie in an `.npz` as `hkd sample` leaves it, and their features of class A go into one as `hkd features` does.
 What is mapped from files is not counted (RssAnon of /proc/self/status, every two milliseconds). Beforehand so many
-images pass as load what any pass needs. An image takes 0.16 CPU seconds of one thread.
+images pass as load what any pass needs. Features of a chunk are held while those of the next are made, so memory grows up
+to two chunks and a half; with a smaller `--chunk` fewer images show what it does then. An image takes 0.16 CPU seconds of
+one thread.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hkd.metrics.features import cache
 from hkd.metrics.features.inception import extractor
 from hkd.metrics.measure import sample_arrays
 from hkd.settings.sections import PublishedExtractor
@@ -54,7 +57,9 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=int, nargs="+", default=[400, 1600])
 parser.add_argument("--side", type=int, default=128)
 parser.add_argument("--warm", type=int, default=130)
+parser.add_argument("--chunk", type=int, default=cache.CHUNK)
 options = parser.parse_args()
+cache.CHUNK = options.chunk
 torch.set_num_threads(1)
 NETWORK = {"own": extractor(PublishedExtractor(title="random", kind="random-inception"), "cpu")}
 with tempfile.TemporaryDirectory() as made:
