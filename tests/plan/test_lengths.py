@@ -34,7 +34,8 @@ def plan(smoke_plan):
         ("methods/edm", {"schedule": "constant", "milestones": [0, 1.0]}, None),
         ("methods/edm", {"schedule": "constant", "milestones": [0.5]}, "training.milestones, which are shares of all"),
         ("methods/ict", {"schedule": "constant"}, "the curriculum of ICT"),
-        ("methods/hkd", {"schedule": "constant", "milestones": []}, None),
+        ("methods/hkd", {"schedule": "constant", "milestones": []}, "params.lambda1_law anneal"),
+        ("methods/regression", {"schedule": "constant", "milestones": []}, None),
     ],
 )
 def test_a_setting_that_counts_all_steps_is_named(plan, method, training, why):

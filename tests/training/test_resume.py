@@ -167,9 +167,10 @@ def test_a_longer_training_goes_on_from_a_shorter_one_to_the_bytes_of_one_that_w
     optimizer = {"name": "radam" if name == "methods/cd" else "adam", **ADAM}
     lengths = {"optimizer": optimizer, "schedule": "constant", "milestones": []}
     lengths["ema"] = {"kind": "halflife", "halflife_images": 20, "ramp": 0.5}
+    law = {"lambda1_law": "constant"} if name in ("methods/hkd", "ablations/abl_no_traj") else {}
 
     def trained(steps: int, folder, start: int = 0) -> Trainer:
-        run = tiny_run(name, training={"steps": steps, **lengths}, network=network)
+        run = tiny_run(name, training={"steps": steps, **lengths}, network=network, params=law)
         assert bound(run) is None
         made, asked = Trainer(build(run), run.training, seed=0), []
         batches = feed(run)
