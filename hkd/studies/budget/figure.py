@@ -66,7 +66,7 @@ def caption(*, dataset: str, n: int, seeds: int, benchmark: str, doubt: str = ""
         "evaluations of frozen teachers, of every set of pairs or trajectories, and of the trainings of all bases are "
         "added, each counted once for a method although several methods share them. Forward evaluations only: neither "
         "backward passes nor perceptual networks are counted, and networks differ (DDPM's U-Net, NCSN++, DDPM++). The "
-        "rate is constant, so that a point on the way is the end of a shorter training, but not in PD, ECM, CT and "
-        "iCT, whose stages or grids follow the whole length; FDn is no FID."
+        "rate is constant, so that a point on the way is the end of a shorter training, but not in PD, ECM, CT, "
+        "iCT and HKD, whose stages, grids or lambda_1 follow the whole length; FDn is no FID."
         + (f" It is an estimate here: {doubt}." if doubt else "")
     )
