@@ -4,8 +4,8 @@
 
 The images lie in an `.npz` as `hkd sample` leaves it, and their features of class A go into one as `hkd features` does.
 What is mapped from files is not counted (RssAnon of /proc/self/status, every two milliseconds). Beforehand so many
-images pass as load what any pass needs. Features of a chunk are held while those of the next are made, so memory grows
-up to two chunks and a half; with a smaller `--chunk` fewer images show what it does then. An image takes 0.16 CPU
+images pass as load what any pass needs. Features of a chunk are held while those of the next are made, so memory may
+grow up to two chunks and a half; with a smaller `--chunk` fewer images show what it does then. An image takes 0.16 CPU
 seconds of one thread.
 """
 
