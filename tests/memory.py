@@ -44,8 +44,8 @@ def allocated(work: Callable[[], object]) -> int:
     """Return the most bytes that Python allocates while it works: the least of three looks at the same work.
 
     All threads of the process are counted, so whatever else the tests leave running can add to a look and take nothing
-    away. What the work keeps from its first look on, as a cache does, is not seen by the later ones. Objects that lie here already are left out of the collector's count, or among many of them cycles of garbage
-    would be kept for long.
+    away. What the work keeps from its first look on, as a cache does, is not seen by the later ones. Objects that lie
+    here already are left out of the collector's count, or among many of them cycles of garbage would be kept for long.
     """
     found = []
     gc.collect()
