@@ -55,7 +55,7 @@ def test_a_variation_differs_from_what_it_varies_in_what_it_states_and_nothing_e
     assert different == set(stated) or name == "all_literal"
 
 
-def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_its_length_and_the_number_of_images():
+def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_its_length_its_batch_and_the_number_of_images():
     hkd = flat(plan().run(DATASET, "methods/hkd").model_dump())
     assert {key for key in hkd if hkd[key] != settings("centre")[key]} == {
         ("sampling", "n_samples"),
