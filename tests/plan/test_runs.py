@@ -329,7 +329,7 @@ def test_the_papers_readings_are_those_of_full_scale_at_the_steps_and_evaluation
 def test_the_papers_readings_are_those_of_the_audit():
     arm = plan_of().run("shapes16", "ambiguity/all_literal")
     row = plan_of().run("shapes16", "ablations/abl_paper_readings")
-    assert row.params == arm.params and row.training.batch == arm.training.batch
+    assert row.params == arm.params  # their batches follow those of the HKD that each stands beside
     assert row.training.optimizer == arm.training.optimizer
 
 

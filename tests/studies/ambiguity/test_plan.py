@@ -62,6 +62,7 @@ def test_the_centre_is_hkd_as_the_embedded_scale_has_it_but_for_its_length_its_b
         ("sampling", "nominal"),
         ("training", "steps"),
         ("training", "warmup_steps"),
+        ("training", "batch"),
         ("training", "milestones"),
     }
 
