@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own dist coverage lint format weights weights-bases weights-students ship readme spent dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own cifar10-cpu dist coverage lint format weights weights-bases weights-students ship readme spent dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -58,17 +58,19 @@ interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors ove
 	$(SNAKEMAKE) --configfile configs/benchmarks/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
 
-OWN := configs/benchmarks/own.yaml
 export SOURCE  # the shell takes it from its environment, and reads nothing in it
 own: $(VENV)/.installed-photos  ## your own images: make own SOURCE=zip, folder or archive [RESOLUTION=32]; says first how long it takes
-	@test -n "$$SOURCE" || { echo "say make own SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
-	@$(BIN)/hkd forecast --benchmark $(OWN) --config "source=$$SOURCE" \
+cifar10-cpu: $(VENV)/.installed-photos  ## CIFAR-10 on a CPU: make cifar10-cpu SOURCE=cifar-10-python.tar.gz; hours, says first how many
+own cifar10-cpu: NAME = $(subst -,_,$@)
+own cifar10-cpu:
+	@test -n "$$SOURCE" || { echo "say make $@ SOURCE=PATH: a zip or folder of pictures, or cifar-10-python.tar.gz" >&2; exit 2; }
+	@$(BIN)/hkd forecast --benchmark configs/benchmarks/$(NAME).yaml --config "source=$$SOURCE" \
 		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
-	$(SNAKEMAKE) --configfile $(OWN) --config "source=$$SOURCE" \
+	$(SNAKEMAKE) --configfile configs/benchmarks/$(NAME).yaml --config "source=$$SOURCE" \
 		$(if $(RESOLUTION),"data={images: {resolution: $(RESOLUTION)}}") \
-		-- results/own/table1.csv results/own/nearest.csv paper_figures/own/samples.pdf
-	@sed -n 's/^- //p' paper_figures/own/nearest.md
-	@echo "Look at paper_figures/own/samples.png and, for repeated images, at paper_figures/own/nearest.png"
+		-- results/$(NAME)/table1.csv results/$(NAME)/nearest.csv paper_figures/$(NAME)/samples.pdf
+	@sed -n 's/^- //p' paper_figures/$(NAME)/nearest.md
+	@echo "Look at paper_figures/$(NAME)/samples.png and, for repeated images, at paper_figures/$(NAME)/nearest.png"
 
 figures: $(VENV)/.installed  ## every figure of the embedded default
 	$(SNAKEMAKE) figures
