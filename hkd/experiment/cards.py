@@ -9,9 +9,11 @@ from typing import Any
 from hkd.plan.chain import check
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
+from hkd.settings.merge import SHIPPED
 from hkd.store.artifacts import read_json
 from hkd.store.records import read_record
 from hkd.store.refusals import ArtifactError
+from hkd.store.shipped import read_card
 
 SHAPE = ("resolution", "channels", "label_dim")
 
@@ -50,6 +52,42 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
     if group != "extractors":
         made["shape"] = _shape(plan, dataset)
     return weights, made
+
+
+def further(plan: Plan, dataset: str, what: str, shipped: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return what the card of shipped weights says of trainings from the benchmark's seeds but the first.
+
+    Args:
+        shipped: their card, whose recipe these trainings must have.
+    Returns:
+        `seeds`, and for every entry of the card's quality a number of each.
+    Raises:
+        ArtifactError: the benchmark has one seed or trains them by another recipe, or a seed has not been measured.
+    """
+    seeds = list(range(1, plan.benchmark.seeds))
+    if not seeds:
+        raise ArtifactError(f"{what}: the benchmark has one seed; say --config seeds=3")
+    run = plan.run(dataset, what)
+    recipe = run.model_dump(mode="json")
+    if other := [key for key in recipe if recipe[key] != shipped["recipe"].get(key)]:
+        raise ArtifactError(f"{what}: this benchmark trains it otherwise than its card says: {', '.join(other)}")
+    found: dict[str, list[float]] = {"seeds": [*seeds]}
+    for nfe in run.sampling.nfe:
+        paths = [Path(plan.layout.run(dataset, what, seed).metrics(nfe)) for seed in seeds]
+        check(plan, paths)
+        found[f"fdn_nfe{nfe}"] = [read_json(path, "metrics")["metrics"]["fdn"] for path in paths]
+    return found
+
+
+def trainings(plan: Plan, methods: Iterable[str | None], dataset: str) -> dict[tuple[str, int], list[float]]:
+    """Return FDn of every known training of rows with shipped weights, the shipped one first, by run and NFE."""
+    found = {}
+    for method in dict.fromkeys(name for name in methods if name):
+        weights = plan.shipped(dataset, method)
+        card = read_card(weights) if weights and method.startswith(f"{SHIPPED}/") else {"quality": {}}
+        for key, value in card["quality"].items():
+            found[method, int(key.removeprefix("fdn_nfe"))] = [value, *card.get("further", {}).get(key, [])]
+    return found
 
 
 def retrained(plan: Plan, dataset: str, names: Iterable[str]) -> list[str]:

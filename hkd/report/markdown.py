@@ -9,7 +9,7 @@ from hkd.report.view import MISSING, View
 LEFT = 2  # the first columns are words, the rest numbers
 WIDTH = 120  # characters of a line; what is wider goes into a further table below, of the same rows
 KEYS = ("Method", "NFE")  # columns that each of them has
-SHORT = ("Method", "Route", "NFE", "n", "FDn", "Training images", "Training, s")  # of the README
+SHORT = ("Method", "Route", "NFE", "n", "FDn", "Spread", "Training images", "Training, s")  # of the README
 
 
 def markdown(shown: View) -> str:

@@ -22,7 +22,7 @@ from hkd.settings.columns import DEFAULT, Column, column
 from hkd.store.atomic import write_text
 
 ANCHORS = "Anchors"  # category of the rows that say where a scale begins and ends
-NUMBERS = ("reported_fid", "train_seconds")
+NUMBERS = ("reported_fid", "train_seconds", "fdn_training_sd")
 
 
 class PrintedRow(Protocol):
@@ -51,6 +51,7 @@ def table(
     n_common: int | None = None,
     real: Mapping[int, tuple[float, float]] | None = None,
     diverged: Mapping[tuple[str, int], str] | None = None,
+    trainings: Mapping[tuple[str, int], Sequence[float]] | None = None,
 ) -> pd.DataFrame:
     """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
@@ -63,6 +64,8 @@ def table(
         columns: names of `hkd.settings.columns`.
         real: distance (and normalised) of so many real images from the reference, for the rows of anchors.
         diverged: by run and NFE, what to say in place of numbers of rows whose training diverged for any seed.
+        trainings: FDn of all known trainings of rows with shipped weights, likewise; of a row that was trained here
+            they are its seeds.
         n_common: number of images at which rows are compared; by default the smallest of any row. A row of fewer has
             no numbers.
     Raises:
@@ -87,6 +90,7 @@ def table(
             first_category[key] = row.category
             lost = (diverged or {}).get((row.method or "", row.nfe))
             line |= {"comparable": "no", "why_not": lost} if lost else _measured(row, used, paper, columns, n_common)
+            line |= _spread(line, (trainings or {}).get((row.method or "", row.nfe)), used, row)
         lines.append(line)
     lines += [_real(n, *distances, _doubt(lines, n)) for n, distances in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
@@ -177,6 +181,18 @@ def _measured(
         "seeds": len(lines),
         "config_digest": first["settings_digest"],
     }
+
+
+def _spread(
+    line: Mapping[str, Any], shipped: Sequence[float] | None, metrics: pd.DataFrame, row: PrintedRow
+) -> dict[str, Any]:
+    """Return of how many trainings of a row FDn is known, and its standard deviation over them."""
+    own = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
+    if shipped is None and line.get("route") == "train":
+        shipped = [scores["fdn"] for scores in own["scores"] if "fdn" in scores]
+    if not shipped:
+        return {}
+    return {"trainings": len(shipped), "fdn_training_sd": statistics.stdev(shipped) if len(shipped) > 1 else None}
 
 
 def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:

@@ -15,15 +15,19 @@ from hkd.store.records import check_digest
 BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
 AFTER = (
     *("estimate", "reported_fid", "comparable", "why_not"),
-    *("params", "train_images", "network_evals", "train_seconds", "seeds", "config_digest"),
+    *("params", "train_images", "network_evals", "train_seconds", "seeds"),
+    *("trainings", "fdn_training_sd", "config_digest"),
 )
-INTEGERS = ("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds")
+INTEGERS = (
+    *("nfe", "n_samples", "n_common", "n_reference", "params", "train_images", "network_evals", "seeds", "trainings"),
+)
 TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
 Line = Mapping[str, Any]
 CLOCK = "Training, s: by the clock of the machine that trained, beside whatever else it did: no measure of a method."
 PRINTED = ("Printed FID", "Comparable")
 MISSING = "—"
 ESTIMATE = "≈"
+SPREAD = f"Spread: standard deviation of FDn over trainings of a row (how many), each of its own seed; {MISSING}: one"
 GIVEN = ("shipped", "released")  # routes of weights that the run has not trained
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -56,7 +60,7 @@ def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] =
     common = _common(lines)
     shown = _shown(lines)
     marks: dict[str, int] = {}
-    wide = {"own_n": _sizes(lines), "printed": _reproduces(lines)}
+    wide = {"own_n": _sizes(lines), "printed": _reproduces(lines), "spread": _retrained(lines)}
     sections: list[tuple[str, list[list[str]]]] = []
     for line in lines:
         if not sections or sections[-1][0] != line["category"]:
@@ -67,6 +71,7 @@ def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] =
     headers = [
         *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
         *(asked.heading(name, n_common) for asked in shown),
+        *(["Spread"] if _retrained(lines) else []),
         *(PRINTED if _reproduces(lines) else ()),
         *("Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
     ]
@@ -126,13 +131,24 @@ def _reproduces(lines: Sequence[Line]) -> bool:
     return any(line["reported_fid"] is not None for line in lines)
 
 
-def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool) -> list[str]:
+def _retrained(lines: Sequence[Line]) -> bool:
+    """Whether FDn of several trainings is known of any row with given weights; of others it stands beside the mean."""
+    return any(line.get("fdn_training_sd") is not None and line["route"] in GIVEN for line in lines)
+
+
+def _trainings(line: Line) -> str:
+    sd = line.get("fdn_training_sd")
+    return MISSING if sd is None else f"{_like(sd, line['fdn'])} ({line['trainings']})"
+
+
+def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool, spread: bool) -> list[str]:
     return [
         str(line["method"]),
         MISSING if line["route"] is None else str(line["route"]),
         whole(line["nfe"]),
         *([whole(line["n_samples"])] if own_n else []),
         *(_score(line, asked) for asked in shown),
+        *([_trainings(line)] if spread else []),
         *(_beside(line, mark) if printed else ()),
         *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
     ]
@@ -217,6 +233,7 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         f"FDn: 100 × {name} / trace of the reference covariance.",
         *of_draws(line["route"] for line in lines if (line["seeds"] or 0) > 1),
         *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
+        *([f"{SPREAD}."] if _retrained(lines) else []),
         *([printed] if _reproduces(lines) else []),
         *([CLOCK] if any(line["train_seconds"] for line in lines) else []),
     ]

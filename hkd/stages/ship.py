@@ -22,28 +22,38 @@ def ship(
     write: Annotated[
         bool, typer.Option(help="Replace the shipped weights; without it they are only compared.")
     ] = False,
+    further: Annotated[
+        bool, typer.Option(help="Put the quality of the benchmark's further seeds on the cards; weights stay.")
+    ] = False,
     only: Annotated[
         list[str] | None, typer.Option(help="One of the data set's shipped weights, as methods/edm; repeatable.")
     ] = None,
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
-    """Compare retrained weights with the cards of the shipped ones, or ship them instead."""
-    from hkd.experiment.cards import card, compared, retrained
+    """Compare retrained weights with the cards of the shipped ones, or ship them instead.
+
+    `--further` with `--config seeds=3` and `--only` puts the quality of trainings from seeds 1 and 2 on cards.
+    """
+    from hkd.experiment import cards
     from hkd.settings.origins import ConfigError, nearest
     from hkd.store import shipped
 
     plan = job.plan(benchmark, config)
     known = plan.dataset(dataset)
     names = {**known.shipped, **known.students}
-    for what in only or retrained(plan, dataset, names):
+    for what in only or cards.retrained(plan, dataset, names):
         if what not in names:
             raise ConfigError(f"{dataset}: ships no '{what}'. {nearest(what, list(names))}")
         if what in known.students and plan.benchmark.students == "shipped":
             raise ConfigError(f"{what}: this benchmark trains it beside the shipped one; name benchmarks/students.yaml")
-        weights, made = card(plan, dataset, what)
+        if further:
+            found = cards.further(plan, dataset, what, shipped.read_card(names[what]))
+            typer.echo(f"{what}: wrote {shipped.add_further(names[what], found)}")
+            continue
+        weights, made = cards.card(plan, dataset, what)
         if write:
             typer.echo(f"{what}: wrote {shipped.ship(names[what], weights, made)}")
             continue
-        for line in compared(what, names[what], made, shipped.read_card(names[what])):
+        for line in cards.compared(what, names[what], made, shipped.read_card(names[what])):
             typer.echo(line)

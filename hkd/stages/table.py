@@ -104,6 +104,7 @@ def _paper(plan: Plan, name: str) -> Paper:
 
 
 def _frame(plan: Plan, name: str) -> pd.DataFrame:
+    from hkd.experiment.cards import trainings
     from hkd.plan import rows
     from hkd.plan.scores import common_n
     from hkd.report.collect import collect, without_diverged
@@ -113,7 +114,15 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
     lines, columns = collect(scored), plan.table(name).columns
     found = rows.rows(plan, name)
     n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
-    return build(found, lines, _paper(plan, name), columns=columns, n_common=n_common, real=real, diverged=lost)
+    known = trainings(plan, (row.method for row in found), plan.table(name).dataset)
+    return build(
+        *(found, lines, _paper(plan, name)),
+        columns=columns,
+        n_common=n_common,
+        real=real,
+        diverged=lost,
+        trainings=known,
+    )
 
 
 def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, tuple[float, float]]:

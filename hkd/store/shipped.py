@@ -32,8 +32,9 @@ CARD: dict[str, Any] = {
     "trajectories": dict,
     "start": (dict, type(None)),
     "cpu_seconds": (int, float),
+    "further": dict,
 }
-OPTIONAL = ("budget", "shape", "checkpoint", "recipe", "trajectories", "start", "cpu_seconds")
+OPTIONAL = ("budget", "shape", "checkpoint", "recipe", "trajectories", "start", "cpu_seconds", "further")
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
 
 
@@ -59,6 +60,9 @@ def card_path(name: str) -> Path:
 def read_card(name: str) -> dict[str, Any]:
     """Return the card of shipped weights; of those of a run it also holds `budget`, `shape`, `recipe` and the like.
 
+    `further`, where there is one, is of trainings by the same recipe from other seeds, whose weights are not shipped:
+    their `seeds`, and a number of each for every entry of `quality`.
+
     Raises:
         ArtifactError: it is missing, damaged, or lacks what a card says.
     """
@@ -71,6 +75,7 @@ def read_card(name: str) -> dict[str, Any]:
             if shape["resolution"] < 1 or shape["channels"] < 1 or shape["label_dim"] < 0:
                 raise bounded.Damaged("its shape is that of no image")
         bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
+        _check_further(card.get("further", {"seeds": []}), set(card["quality"]))
     except (FileNotFoundError, bounded.Damaged) as error:
         reason = error if isinstance(error, bounded.Damaged) else "missing"
         raise ArtifactError(f"{path}: {reason}; restore it from the repository") from None
@@ -91,6 +96,34 @@ def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:
     save_weight_arrays(path, state, weights_about(weights))
     write_json(card_path(name), {"name": name, "sha256": sha256(path), **card})
     return card_path(name)
+
+
+def add_further(name: str, further: dict[str, list[float]]) -> Path:
+    """Put the quality of further trainings on the card of shipped weights, which stay as they are; return its path.
+
+    Raises:
+        ArtifactError: the card is missing or damaged, or these are not numbers of what its `quality` names.
+    """
+    path, card = card_path(name), read_card(name)
+    try:
+        _check_further(further, set(card["quality"]))
+    except bounded.Damaged as error:
+        raise ArtifactError(f"{path}: further trainings: {error}") from None
+    write_json(path, {**card, "further": further})
+    return path
+
+
+def _check_further(further: dict[str, Any], quality: set[str]) -> None:
+    """Raise Damaged unless it has a list of seeds, and of every quality one number for each of them."""
+    known = bounded.check_fields(further, dict.fromkeys(further, list))
+    if "seeds" not in known or (known["seeds"] and set(known) != {"seeds", *quality}):
+        raise bounded.Damaged("its field 'further' has other entries than 'seeds' and those of 'quality'")
+    for key, values in known.items():
+        kind = int if key == "seeds" else (int, float)
+        numbered = {f"{key} {k}": value for k, value in enumerate(values)}
+        bounded.check_fields(numbered, dict.fromkeys(numbered, kind))
+        if len(values) != len(known["seeds"]):
+            raise bounded.Damaged(f"its field 'further' has {len(values)} of '{key}' for {len(known['seeds'])} seeds")
 
 
 def _of_floats(arrays: Arrays, kind: type[np.floating[Any]]) -> Arrays:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hkd.experiment.cards import card, compared
+from hkd.experiment.cards import card, compared, further, trainings
 from hkd.plan.runs import Plan
 from hkd.store.atomic import sha256, write_text
 from hkd.store.refusals import ArtifactError
@@ -35,8 +35,8 @@ def plan(root, tmp_path) -> Plan:
     return made
 
 
-def measure(plan: Plan, method: str, nfe: int, fdn: float) -> None:
-    path = plan.layout.run(DATASET, method, 0).metrics(nfe)
+def measure(plan: Plan, method: str, nfe: int, fdn: float, seed: int = 0) -> None:
+    path = plan.layout.run(DATASET, method, seed).metrics(nfe)
     put(path, {"metrics": {"fdn": fdn}})
     recorded(plan, path)
 
@@ -88,3 +88,35 @@ def test_a_comparison_says_whether_the_bits_are_the_same_and_both_qualities(thei
     assert first == f"methods/edm (edm-shapes16): retrained to {said}"
     assert known.split() == ["fdn_nfe35", "retrained", "3.2500", "card", "3.5000"]
     assert new.split() == ["new", "retrained", "1.0000", "card", "nan"]
+
+
+@pytest.fixture
+def students(root, tmp_path) -> Plan:
+    """The benchmark of the shipped students, of three seeds."""
+    return Plan.load(
+        str(root / "configs/benchmarks/students.yaml"), {"results": str(tmp_path), "seeds": 3}, root / "configs"
+    )
+
+
+def test_further_trainings_are_those_of_the_cards_recipe_from_other_seeds(students):
+    shipped = {"recipe": students.run(DATASET, "methods/hkd").model_dump(mode="json"), "quality": {"fdn_nfe1": 10.0}}
+    measure(students, "methods/hkd", 1, 11.5, seed=1)
+    with pytest.raises(ArtifactError, match=r"hkd/seed2.*missing"):
+        further(students, DATASET, "methods/hkd", shipped)
+    measure(students, "methods/hkd", 1, 12.5, seed=2)
+    assert further(students, DATASET, "methods/hkd", shipped) == {"seeds": [1, 2], "fdn_nfe1": [11.5, 12.5]}
+    shipped["recipe"]["training"] = {**shipped["recipe"]["training"], "steps": 9}
+    with pytest.raises(ArtifactError, match=r"methods/hkd: this benchmark trains it otherwise .*: training"):
+        further(students, DATASET, "methods/hkd", shipped)
+
+
+def test_one_seed_has_no_further_trainings(root, tmp_path):
+    plan = Plan.load(str(root / "configs/benchmarks/students.yaml"), {"results": str(tmp_path)}, root / "configs")
+    with pytest.raises(ArtifactError, match="methods/hkd: the benchmark has one seed; say --config seeds=3"):
+        further(plan, DATASET, "methods/hkd", {})
+
+
+def test_trainings_of_a_row_begin_with_the_shipped_one(plan, monkeypatch):
+    cards = {"hkd-shapes16": {"quality": {"fdn_nfe1": 10.0}, "further": {"seeds": [1], "fdn_nfe1": [11.0]}}}
+    monkeypatch.setattr("hkd.experiment.cards.read_card", cards.__getitem__)
+    assert trainings(plan, ["shipped/hkd", "methods/hkd", None], DATASET) == {("shipped/hkd", 1): [10.0, 11.0]}

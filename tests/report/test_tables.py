@@ -40,21 +40,21 @@ ROWS = [
 GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
     "fid_clean_fid,fdn,fdn_sd,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
-    "network_evals,train_seconds,seeds,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,\n"
+    "network_evals,train_seconds,seeds,trainings,fdn_training_sd,config_digest\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,,,\n"
     "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,,1.25,6.5,,"
     '1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
-    "290000,384000,384000,,1,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,\n"
+    "290000,384000,384000,,1,,,0123456789abcdef\n"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,,,\n"
     "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,"
-    "printed twice: see the row under Diffusion Distillation,,,,,,\n"
+    "printed twice: see the row under Diffusion Distillation,,,,,,,,\n"
     'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,0,4,12,,3.3,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
-    "300123,32000,160000,61.5,2,0123456789abcdef\n"
-    "Control,Regression,,,1,,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,\n"
+    "300123,32000,160000,61.5,2,2,0,0123456789abcdef\n"
+    "Control,Regression,,,1,,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,,,\n"
 )
 
 GOLDEN_MD = """\
@@ -121,6 +121,21 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
     assert "- ¹ not run: not a row of this benchmark." in content
     assert "Training, s: by the clock" in content
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
+
+
+def test_the_spread_of_trainings_stands_beside_rows_with_shipped_weights(metrics_file, paper, tmp_path):
+    rows = [Printed("A", "HKD", 1, "shipped/hkd", 3.3), Printed("A", "HKD here", 1, "methods/hkd", None)]
+    given = metrics_file(method="shipped/hkd", route="shipped")
+    lines = collect([given, metrics_file(), metrics_file(seed=1, **{"metrics.fdn": 16.0})])
+    frame = table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0, 11.0, 12.0]})
+    assert list(frame["trainings"]) == [3, 2] and list(frame["fdn_training_sd"]) == [1.0, pytest.approx(8**0.5)]
+    shown = view(lines_of(frame), paper)
+    at = shown.headers.index("Spread")
+    assert [row[at] for _, section in shown.sections for row in section] == ["1.00 (3)", "2.83 (2)"]
+    assert any(line.startswith("Spread: standard deviation of FDn over trainings") for line in shown.about)
+    assert "| 1.00 (3) |" in short(shown)
+    one = view(lines_of(table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0]})), paper)
+    assert "Spread" not in one.headers, "one training has no spread"
 
 
 def test_every_line_of_a_wide_table_fits_and_no_column_is_lost(metrics_file, paper, tmp_path):

@@ -22,6 +22,7 @@ from tests.fuzzed import COUNTS, refused
 from tests.recorded import recorded
 
 METRIC = "extractors/metric"
+KNOWN = {"name": "tiny", "sha256": "a" * 64, "trained_sha256": "b" * 64, "quality": {"fdn_nfe1": 2.5}}
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def card(tmp_path, monkeypatch) -> Path:
     """A card of its own in place of the package's."""
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     budget, shape = {"params": 5}, {"resolution": 8, "channels": 3, "label_dim": 0}
-    known = {"name": "tiny", "sha256": "a" * 64, "trained_sha256": "b" * 64, "quality": {"fdn_nfe1": 2.5}}
-    write_json(tmp_path / "tiny.json", {**known, "budget": budget, "shape": shape})
+    further = {"seeds": [1, 2], "fdn_nfe1": [2.25, 2.75]}
+    write_json(tmp_path / "tiny.json", {**KNOWN, "budget": budget, "shape": shape, "further": further})
     return tmp_path / "tiny.json"
 
 
@@ -94,12 +95,36 @@ def test_a_damaged_card_is_refused_in_one_line(card, count):
         ({"sha256": 3}, "its field 'sha256' is of type int, not str"),
         ({"quality": {"fdn_nfe1": "low"}}, "its field 'fdn_nfe1' is of type str, not int or float"),
         ({"shape": {"resolution": 8}}, "its field 'channels' is missing"),
+        ({"further": {"fdn_nfe1": [2.0]}}, "its field 'further' has other entries than 'seeds' and those of 'quality'"),
+        ({"further": {"seeds": [1]}}, "its field 'further' has other entries than 'seeds' and those of 'quality'"),
+        ({"further": {"seeds": [1], "fdn_nfe1": [2.0, 3.0]}}, "its field 'further' has 2 of 'fdn_nfe1' for 1 seeds"),
+        ({"further": {"seeds": [True], "fdn_nfe1": [2.0]}}, "its field 'seeds 0' is of type bool, not int"),
+        ({"further": {"seeds": [1], "fdn_nfe1": ["low"]}}, "its field 'fdn_nfe1 0' is of type str, not int or float"),
     ],
 )
 def test_a_card_of_other_fields_is_refused(card, change, expected):
     card.write_text(json.dumps({**json.loads(card.read_text()), **change}))
     with pytest.raises(ArtifactError, match=f"tiny.json: {expected}; restore it from the repository"):
         shipped.read_card("tiny")
+
+
+def test_further_trainings_are_put_on_a_card_and_its_weights_stay(card):
+    before = json.loads(card.read_text())
+    shipped.add_further("tiny", {"seeds": [1, 2], "fdn_nfe1": [2.5, 3.5]})
+    assert shipped.read_card("tiny") == {**before, "further": {"seeds": [1, 2], "fdn_nfe1": [2.5, 3.5]}}
+    with pytest.raises(ArtifactError, match=r"tiny.json: further trainings: its field 'further' has 1 of 'fdn_nfe1'"):
+        shipped.add_further("tiny", {"seeds": [1, 2], "fdn_nfe1": [2.5]})
+    assert shipped.read_card("tiny")["further"]["seeds"] == [1, 2], "a refused one changes nothing"
+
+
+def test_the_command_puts_further_trainings_on_a_card(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped")
+    found = {"seeds": [1], "fdn_nfe35": [2.0]}
+    monkeypatch.setattr("hkd.experiment.cards.further", lambda plan, dataset, what, known: found)
+    write_json(tmp_path / "shipped/edm-shapes16.json", KNOWN | {"quality": {"fdn_nfe35": 1.0}})
+    result = call("--only", "methods/edm", "--further")
+    assert result.exit_code == 0 and "methods/edm: wrote " in result.output
+    assert shipped.read_card("edm-shapes16")["further"] == found
 
 
 def test_shipped_runs_are_the_last_of_their_steps_and_their_cards_say_so():
