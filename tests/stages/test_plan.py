@@ -91,6 +91,12 @@ def test_a_cpu_is_probed_with_whole_batches_where_they_are_small(monkeypatch, sm
     assert probing._run_rates(plan, "shapes8", "methods/ecm")[0] == 3 * cost.step
 
 
+def test_a_forked_job_starts_without_the_libraries():
+    from hkd.experiment import probing
+
+    assert 0 < probing._startup(probing.FORKED) < probing._startup(probing.JOB) / 4
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_cpu_is_probed_in_less_than_a_minute_of_its_time(smoke_plan):
@@ -99,7 +105,8 @@ def test_a_cpu_is_probed_in_less_than_a_minute_of_its_time(smoke_plan):
     from hkd.experiment.probing import probed
 
     begun = time.process_time()
-    speed = probed(smoke_plan(), [("shapes8", f"methods/{name}") for name in ("edm", "ecm", "hkd", "regression")])
+    runs = [("shapes8", f"methods/{name}") for name in ("edm", "ecm", "hkd", "regression")]
+    speed = probed(smoke_plan(fork_server=False), runs)
     assert time.process_time() - begun < 60
     assert all(rate > 1e7 for rate in speed.rates.values()) and 0.5 < speed.startup < 60
     assert "probed on methods/edm" in speed.said
