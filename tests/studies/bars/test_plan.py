@@ -30,6 +30,10 @@ def test_every_bar_of_the_file_asks_for_values_that_can_be_read():
     assert study.TABLE.work(every).inputs()
 
 
+def test_no_bar_is_set_for_what_the_project_measures_itself():
+    assert not any("fdn/methods/hkd/" in str(bar) for bar in study.settings(plan_of()).bars.values())
+
+
 def test_a_limit_that_is_another_value_is_read_too():
     assert "fdn/methods/regression/1" in study.values(plan_of(bars=["perceptual"]))
 
@@ -39,8 +43,8 @@ def test_a_benchmark_without_bars_reads_nothing():
 
 
 def test_a_bar_that_does_not_exist_is_refused_at_the_start():
-    with pytest.raises(ConfigError, match=r"--config: bars: .*studies/bars.yaml has no bar 'hdk'. Did you mean 'hkd'"):
-        study.STUDY.check(plan_of(bars=["hdk"]))
+    with pytest.raises(ConfigError, match=r"--config: bars: .*studies/bars.yaml has no bar 'teach'. Did you mean 'teacher'"):
+        study.STUDY.check(plan_of(bars=["teach"]))
 
 
 @pytest.mark.parametrize(
