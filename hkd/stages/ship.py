@@ -39,6 +39,8 @@ def ship(
     from hkd.settings.origins import ConfigError, nearest
     from hkd.store import shipped
 
+    if write and further:
+        raise ConfigError("--write and --further: the first replaces weights, the second keeps them; say one of the two")
     plan = job.plan(benchmark, config)
     known = plan.dataset(dataset)
     names = {**known.shipped, **known.students}

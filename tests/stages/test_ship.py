@@ -54,6 +54,11 @@ def test_writing_replaces_weights_and_card(call, tmp_path, monkeypatch):
     assert shipped.shipped_weights("metric-shapes16")[0]["w"].tolist() == [1.0, 1.0]
 
 
+def test_weights_are_not_replaced_and_kept_at_once(call):
+    with pytest.raises(ConfigError, match="--write and --further: .* say one of the two"):
+        raise call("--only", METRIC, "--write", "--further").exception
+
+
 def test_what_a_data_set_does_not_ship_is_refused_with_the_nearest(call):
     with pytest.raises(ConfigError, match=r"shapes16: ships no 'extractors/metrics'. Did you mean 'extractors/metric'"):
         raise call("--only", "extractors/metrics").exception
