@@ -40,7 +40,7 @@ def ship(
     from hkd.store import shipped
 
     if write and further:
-        raise ConfigError("--write and --further: the first replaces weights, the second keeps them; say one of the two")
+        raise ConfigError("--write and --further: one replaces weights, the other keeps them; say one of the two")
     plan = job.plan(benchmark, config)
     known = plan.dataset(dataset)
     names = {**known.shipped, **known.students}

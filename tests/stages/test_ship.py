@@ -55,7 +55,7 @@ def test_writing_replaces_weights_and_card(call, tmp_path, monkeypatch):
 
 
 def test_weights_are_not_replaced_and_kept_at_once(call):
-    with pytest.raises(ConfigError, match="--write and --further: .* say one of the two"):
+    with pytest.raises(ConfigError, match=r"--write and --further: .* say one of the two"):
         raise call("--only", METRIC, "--write", "--further").exception
 
 

@@ -43,7 +43,7 @@ def test_a_benchmark_without_bars_reads_nothing():
 
 
 def test_a_bar_that_does_not_exist_is_refused_at_the_start():
-    with pytest.raises(ConfigError, match=r"--config: bars: .*studies/bars.yaml has no bar 'teach'. Did you mean 'teacher'"):
+    with pytest.raises(ConfigError, match=r"bars: .*studies/bars.yaml has no bar 'teach'. Did you mean 'teacher'"):
         study.STUDY.check(plan_of(bars=["teach"]))
 
 
