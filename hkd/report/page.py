@@ -276,10 +276,13 @@ def _ordered(asked: str, results: Results, file: str) -> str:
     found = [
         NOT_RUN if isinstance(apart, str) else _verdict(apart) for apart in (_apart(*two) for two in pairwise(values))
     ]
-    for word in (NOT_RUN, NOT_RESOLVED):
-        if word in found:
-            return word
-    return RESOLVED if set(found) == {RESOLVED} else REVERSED if set(found) == {REVERSED} else NOT_RESOLVED
+    if NOT_RUN in found:
+        return NOT_RUN
+    reverse = found.count(REVERSED)
+    if reverse in (0, len(found)):
+        return found[0] if len(set(found)) == 1 else NOT_RESOLVED
+    are = "is" if reverse == 1 else "are"
+    return f"{NOT_RESOLVED}: {_in_words(reverse)} of its {_in_words(len(found))} neighbouring pairs {are} {REVERSED}"
 
 
 def _asked(asked: str, file: str) -> tuple[tuple[str, str, str], list[str]]:
