@@ -46,7 +46,7 @@ table4: $(VENV)/.installed  ## Table 4, with classes, on the default's stand-in
 budget: $(VENV)/.installed  ## one-step methods at equal network evaluations: table and figure (about half an hour)
 	$(SNAKEMAKE) results/budget.csv paper_figures/budget.pdf
 
-ablations: $(VENV)/.installed  ## the paper's ablations over ten paired seeds, and which orders they resolve (an estimated 70 minutes of two cores)
+ablations: $(VENV)/.installed  ## the paper's ablations over ten paired seeds, and which orders they resolve (80 CPU-minutes)
 	$(SNAKEMAKE) --configfile configs/benchmarks/ablations.yaml -- results/ablations/paired.csv \
 		results/ablations/table3.csv paper_figures/ablations/ablations.pdf
 
