@@ -9,11 +9,9 @@ from typing import Any
 from hkd.plan.chain import check
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
-from hkd.settings.merge import SHIPPED
 from hkd.store.artifacts import read_json
 from hkd.store.records import read_record
 from hkd.store.refusals import ArtifactError
-from hkd.store.shipped import read_card
 
 SHAPE = ("resolution", "channels", "label_dim")
 
@@ -76,17 +74,6 @@ def further(plan: Plan, dataset: str, what: str, shipped: Mapping[str, Any]) -> 
         paths = [Path(plan.layout.run(dataset, what, seed).metrics(nfe)) for seed in seeds]
         check(plan, paths)
         found[f"fdn_nfe{nfe}"] = [read_json(path, "metrics")["metrics"]["fdn"] for path in paths]
-    return found
-
-
-def trainings(plan: Plan, methods: Iterable[str | None], dataset: str) -> dict[tuple[str, int], list[float]]:
-    """Return FDn of every known training of rows with shipped weights, the shipped one first, by run and NFE."""
-    found = {}
-    for method in dict.fromkeys(name for name in methods if name):
-        weights = plan.shipped(dataset, method)
-        card = read_card(weights) if weights and method.startswith(f"{SHIPPED}/") else {"quality": {}}
-        for key, value in card["quality"].items():
-            found[method, int(key.removeprefix("fdn_nfe"))] = [value, *card.get("further", {}).get(key, [])]
     return found
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from hkd.plan.runs import Plan
 from hkd.settings.benchmark import Table
+from hkd.settings.merge import SHIPPED
 from hkd.settings.origins import ConfigError, nearest, read_yaml
+from hkd.store.shipped import read_card
 
 ANCHORS = "Anchors"  # category of rows that say where a scale begins; a table with one has real images beside it
 LIVE = "{}, trained in this run"  # a row beside its shipped sibling
@@ -44,6 +46,18 @@ def rows(plan: Plan, name: str) -> list[Row]:
 def answering(plan: Plan, table: Table, method: str) -> str:
     """Return the run that answers a row of `method`: one with shipped weights, where the table takes them."""
     return plan.student(table.dataset, method) if table.students else method
+
+
+def trainings(plan: Plan, name: str) -> list[tuple[str, int, list[float]]]:
+    """Return (run, NFE, FDn of every known training) of a table's rows with shipped weights, the shipped one first."""
+    dataset, found = plan.table(name).dataset, []
+    for method in dict.fromkeys(row.method for row in rows(plan, name) if row.method):
+        weights = plan.shipped(dataset, method) if method.startswith(f"{SHIPPED}/") else None
+        card = read_card(weights) if weights else {"quality": {}}
+        for key, value in card["quality"].items():
+            known = [value, *card.get("further", {}).get(key, [])]
+            found.append((method, int(key.removeprefix("fdn_nfe")), known))
+    return found
 
 
 def row_title(plan: Plan, table: Table, method: str) -> str:

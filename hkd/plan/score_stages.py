@@ -108,7 +108,8 @@ def _table(plan: Plan, table: str) -> Definition:
         inputs["reference"] = plan.layout.reference(plan.table(table).dataset)
         code += ("hkd.metrics.real",)
     settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
-    return Definition(inputs, settings, code)
+    spreads = [known for known in rows.trainings(plan, table) if len(known[-1]) > 1]
+    return Definition(inputs, [*settings, *([spreads] if spreads else [])], code)
 
 
 def figure_files(name: str) -> Callable[..., Files]:

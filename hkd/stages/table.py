@@ -104,7 +104,6 @@ def _paper(plan: Plan, name: str) -> Paper:
 
 
 def _frame(plan: Plan, name: str) -> pd.DataFrame:
-    from hkd.experiment.cards import trainings
     from hkd.plan import rows
     from hkd.plan.scores import common_n
     from hkd.report.collect import collect, without_diverged
@@ -114,7 +113,7 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
     lines, columns = collect(scored), plan.table(name).columns
     found = rows.rows(plan, name)
     n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
-    known = trainings(plan, (row.method for row in found), plan.table(name).dataset)
+    known = {(method, nfe): values for method, nfe, values in rows.trainings(plan, name)}
     return build(
         *(found, lines, _paper(plan, name)),
         columns=columns,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hkd.experiment.cards import card, compared, further, trainings
+from hkd.experiment.cards import card, compared, further
 from hkd.plan.runs import Plan
 from hkd.store.atomic import sha256, write_text
 from hkd.store.refusals import ArtifactError
@@ -114,9 +114,3 @@ def test_one_seed_has_no_further_trainings(root, tmp_path):
     plan = Plan.load(str(root / "configs/benchmarks/students.yaml"), {"results": str(tmp_path)}, root / "configs")
     with pytest.raises(ArtifactError, match="methods/hkd: the benchmark has one seed; say --config seeds=3"):
         further(plan, DATASET, "methods/hkd", {})
-
-
-def test_trainings_of_a_row_begin_with_the_shipped_one(plan, monkeypatch):
-    cards = {"hkd-shapes16": {"quality": {"fdn_nfe1": 10.0}, "further": {"seeds": [1], "fdn_nfe1": [11.0]}}}
-    monkeypatch.setattr("hkd.experiment.cards.read_card", cards.__getitem__)
-    assert trainings(plan, ["shipped/hkd", "methods/hkd", None], DATASET) == {("shipped/hkd", 1): [10.0, 11.0]}

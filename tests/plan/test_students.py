@@ -13,7 +13,7 @@ from hkd.cli import Commands
 from hkd.plan import rows
 from hkd.plan.check import check_settings
 from hkd.plan.runs import Plan
-from hkd.plan.stages import METRICS, TRAIN
+from hkd.plan.stages import METRICS, TABLE, TRAIN
 from hkd.settings.names import check_method
 from hkd.settings.origins import ConfigError
 from hkd.stages import train
@@ -146,3 +146,13 @@ def test_adopted_weights_carry_the_costs_and_the_recipe_of_their_own_training(pl
 def test_all_shipped_weights_together_stay_small():
     files = list(shipped.SHIPPED.glob("*.safetensors"))
     assert files and sum(path.stat().st_size for path in files) <= MOST_BYTES
+
+
+def test_further_trainings_of_a_card_stand_behind_the_shipped_one_and_make_the_table_anew(plan, monkeypatch):
+    before, known = TABLE.work(plan(), table="table1").settings_digest, shipped.read_card
+    further = {"seeds": [1], "fdn_nfe1": [11.0]}
+    monkeypatch.setattr(rows, "read_card", lambda name: {**known(name), "further": further})
+    found = {method: values for method, nfe, values in rows.trainings(plan(), "table1") if nfe == 1}
+    assert found["shipped/hkd"] == [known("hkd-shapes16")["quality"]["fdn_nfe1"], 11.0]
+    assert "methods/hkd" not in found and not any(method.startswith("methods/") for method in found)
+    assert TABLE.work(plan(), table="table1").settings_digest != before

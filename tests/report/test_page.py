@@ -57,7 +57,12 @@ def test_what_stands_outside_of_the_sections_states_no_measured_number():
 @pytest.mark.parametrize(
     ("name", "cell", "value", "named"),
     [
-        ("ablations", "ten.mse_only.fdn", {"mean": 24.0, "sd": 0.69, "n": 10}, "HKD has a lower FDn than MSE only, by "),
+        (
+            "ablations",
+            "ten.mse_only.fdn",
+            {"mean": 24.0, "sd": 0.69, "n": 10},
+            "HKD has a lower FDn than MSE only, by ",
+        ),
         ("ablations", "ten.no_traj.fdn", {"mean": 15.1, "sd": 0.2, "n": 10}, "no trajectory loss has a lower FDn than"),
         ("table1", "rows.ct.fd", {"mean": 684.2, "sd": 5.22, "n": 3}, "| CT (LPIPS)"),
     ],
