@@ -58,7 +58,9 @@ interpretability: $(VENV)/.installed  ## closure, spectra, bands and factors ove
 	$(SNAKEMAKE) --configfile configs/benchmarks/interpretability.yaml -- results/interpretability/interpretability.csv \
 		paper_figures/interpretability/interpretability.pdf paper_figures/interpretability/spectrum.pdf
 
-export SOURCE  # the shell takes it from its environment, and reads nothing in it
+# neither make nor the shell, which takes it from its environment, reads anything in it
+override SOURCE := $(value SOURCE)
+export SOURCE
 own: $(VENV)/.installed-photos  ## your own images: make own SOURCE=zip, folder or archive [RESOLUTION=32]; says first how long it takes
 cifar10-cpu: $(VENV)/.installed-photos  ## CIFAR-10 on a CPU: make cifar10-cpu SOURCE=cifar-10-python.tar.gz; hours, says first how many
 own cifar10-cpu: NAME = $(subst -,_,$@)

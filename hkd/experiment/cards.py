@@ -9,6 +9,7 @@ from typing import Any
 from hkd.plan.chain import check
 from hkd.plan.rows import rows
 from hkd.plan.runs import Plan
+from hkd.settings.sections import NOT_TRAINING
 from hkd.store.artifacts import read_json
 from hkd.store.records import read_record
 from hkd.store.refusals import ArtifactError
@@ -53,28 +54,56 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
 
 
 def further(plan: Plan, dataset: str, what: str, shipped: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return what the card of shipped weights says of trainings from the benchmark's seeds but the first.
+    """Return what the card of a shipped student says of trainings from the benchmark's seeds but the first.
 
     Args:
-        shipped: their card, whose recipe these trainings must have.
+        shipped: its card, whose recipe, data, start and pairs these trainings must have.
     Returns:
         `seeds`, and for every entry of the card's quality a number of each.
     Raises:
-        ArtifactError: the benchmark has one seed or trains them by another recipe, or a seed has not been measured.
+        ArtifactError: the benchmark has one seed, trains or grades them otherwise, or a seed has no FDn.
     """
-    seeds = list(range(1, plan.benchmark.seeds))
+    seeds, run = list(range(1, plan.benchmark.seeds)), plan.run(dataset, what)
     if not seeds:
         raise ArtifactError(f"{what}: the benchmark has one seed; say --config seeds=3")
-    run = plan.run(dataset, what)
-    recipe = run.model_dump(mode="json")
-    if other := [key for key in recipe if recipe[key] != shipped["recipe"].get(key)]:
-        raise ArtifactError(f"{what}: this benchmark trains it otherwise than its card says: {', '.join(other)}")
-    found: dict[str, list[float]] = {"seeds": [*seeds]}
-    for nfe in run.sampling.nfe:
-        paths = [Path(plan.layout.run(dataset, what, seed).metrics(nfe)) for seed in seeds]
-        check(plan, paths)
-        found[f"fdn_nfe{nfe}"] = [read_json(path, "metrics")["metrics"]["fdn"] for path in paths]
+    routes = plan.benchmark.teacher, plan.benchmark.extractors, plan.route(dataset, what)
+    if routes != ("shipped", "shipped", "train"):
+        raise ArtifactError(
+            f"{what}: further trainings are made here from shipped bases, and graded by the shipped network"
+        )
+    recipe = shipped.get("recipe", {})
+    drawn = {"sampling": {"n_samples": recipe.get("sampling", {}).get("n_samples")}}
+    due = {key: value for key, value in recipe.items() if key not in NOT_TRAINING} | drawn
+    made = {"recipe": run.model_dump(mode="json"), "data": plan.dataset(dataset).data.model_dump(mode="json")}
+    _check_same(what, {"recipe": due, "data": shipped.get("data")}, made)
+    found: dict[str, list[float]] = {"seeds": [*seeds], **{f"fdn_nfe{nfe}": [] for nfe in run.sampling.nfe}}
+    for seed in seeds:
+        layout = plan.layout.run(dataset, what, seed)
+        check(plan, [layout.weights])
+        given = {key: shipped[key] for key in ("start", "trajectories") if key in shipped}
+        _check_same(f"{what}, seed {seed}", given, read_record(Path(layout.weights), "train"))
+        for nfe in run.sampling.nfe:
+            found[f"fdn_nfe{nfe}"].append(_fdn(plan, Path(layout.metrics(nfe))))
     return found
+
+
+def _fdn(plan: Plan, path: Path) -> float:
+    check(plan, [path])
+    value = read_json(path, "metrics").get("metrics", {}).get("fdn")
+    if value is None:
+        raise ArtifactError(f"{path}: holds no FDn; its training diverged, or the benchmark asks for no such column")
+    return float(value)
+
+
+def _check_same(what: str, shipped: Any, made: Any, at: tuple[str, ...] = ()) -> None:
+    """Refuse what differs in a key that the card has; one that the package was given since is as it was."""
+    if isinstance(shipped, Mapping) and isinstance(made, Mapping):
+        for key, value in shipped.items():
+            _check_same(what, value, made.get(key), (*at, key))
+    elif shipped != made:
+        raise ArtifactError(
+            f"{what}: {'.'.join(at)} is {made} here and {shipped} on its card: a training of another kind"
+        )
 
 
 def retrained(plan: Plan, dataset: str, names: Iterable[str]) -> list[str]:

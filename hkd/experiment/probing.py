@@ -14,7 +14,7 @@ from hkd.experiment.counting import counts, feature_cost, one_image, stand_in, z
 from hkd.nets.cnn import FeatureCNN
 from hkd.plan.counted import resolution
 from hkd.plan.runs import Plan
-from hkd.plan.speed import Speed
+from hkd.plan.speed import Speed, thread
 from hkd.training.trainer import Trainer
 
 # choice: of a call that is timed, which then takes a second. A batch is cut down to it; those of the small scales are
@@ -23,7 +23,6 @@ OPERATIONS = 4e10
 SECONDS = 6.0  # choice: of each measurement; all together take less than a minute
 RUNS = 3  # choice: of the benchmark's trained runs, spread over its rows; their steps differ in how well a CPU is used
 JOB = "import hkd.experiment.sample, hkd.experiment.train, hkd.metrics.measure, hkd.plan.stages"
-FORKED = "import hkd.handover"  # what starts of a job whose libraries the process has loaded from which it is forked
 
 
 def probed(plan: Plan, runs: list[tuple[str, str]]) -> Speed:
@@ -40,7 +39,7 @@ def probed(plan: Plan, runs: list[tuple[str, str]]) -> Speed:
     rates = {"train": _mean(trained), "evaluate": _mean(made), "features": _features_rate(plan, chosen[0][0])}
     names = ", ".join(name for _, name in chosen)
     said = ", ".join(f"{kind} at {rate / 1e9:.1f} GFLOP/s" for kind, rate in rates.items())
-    startup = _startup(FORKED if plan.benchmark.fork_server else JOB)
+    startup = thread(plan.configs).forked if plan.benchmark.fork_server else _startup()
     return Speed(rates, startup, f"this CPU, one thread: {said}, {startup:.2g} s to start a job; probed on {names}")
 
 
@@ -81,10 +80,10 @@ def _timed(work: Callable[[], object]) -> float:
     return (time.process_time() - begun) / calls
 
 
-def _startup(code: str) -> float:
-    """Return the CPU seconds that a process needs to load what a job loads before it computes or is forked."""
+def _startup() -> float:
+    """Return the CPU seconds that a process needs to load what jobs load."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", JOB], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

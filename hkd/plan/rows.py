@@ -49,14 +49,19 @@ def answering(plan: Plan, table: Table, method: str) -> str:
 
 
 def trainings(plan: Plan, name: str) -> list[tuple[str, int, list[float]]]:
-    """Return (run, NFE, FDn of every known training) of a table's rows with shipped weights, the shipped one first."""
+    """Return (run, NFE, FDn of every known training) of a table's rows with shipped weights, the shipped one first.
+
+    None of a row that draws another number of images than its card was made of.
+    """
     dataset, found = plan.table(name).dataset, []
     for method in dict.fromkeys(row.method for row in rows(plan, name) if row.method):
         weights = plan.shipped(dataset, method) if method.startswith(f"{SHIPPED}/") else None
         card = read_card(weights) if weights else {"quality": {}}
-        for key, value in card["quality"].items():
-            known = [value, *card.get("further", {}).get(key, [])]
-            found.append((method, int(key.removeprefix("fdn_nfe")), known))
+        if card.get("recipe", {}).get("sampling", {}).get("n_samples") != plan.run(dataset, method).sampling.n_samples:
+            continue  # FDn of so many images says nothing of other numbers
+        for nfe in plan.run(dataset, method).sampling.nfe:
+            if (key := f"fdn_nfe{nfe}") in card["quality"]:
+                found.append((method, nfe, [card["quality"][key], *card.get("further", {}).get(key, [])]))
     return found
 
 

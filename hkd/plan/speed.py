@@ -20,12 +20,13 @@ Operations = Annotated[float, Field(gt=0, le=1e18)]
 
 
 class Thread(Section):
-    """configs/cpu.yaml: operations of one thread in a CPU-second by kind of work, and seconds to start a job."""
+    """configs/cpu.yaml: operations of one thread in a CPU-second by kind, and seconds to start or to fork a job."""
 
     train: Operations
     evaluate: Operations
     features: Operations
     startup: Annotated[float, Field(ge=0, le=3600)]
+    forked: Annotated[float, Field(ge=0, le=3600)]
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,15 @@ def thread(configs: Path) -> Thread:
     return check(Thread, read_yaml(configs / "cpu.yaml"))
 
 
-def of_thread(configs: Path) -> Speed:
-    """Return the speed of that thread.
+def of_thread(configs: Path, *, forked: bool) -> Speed:
+    """Return the speed of that thread, whose jobs load the libraries themselves or are forked.
 
     Raises:
         ConfigError: see `thread`.
     """
     found = thread(configs)
-    rates = found.model_dump(exclude={"startup"})
-    return Speed(rates, found.startup, "one thread of the CPU of configs/cpu.yaml")
+    rates = found.model_dump(exclude={"startup", "forked"})
+    return Speed(rates, found.forked if forked else found.startup, "one thread of the CPU of configs/cpu.yaml")
 
 
 def of_probe(path: Path, compute: Compute, step: float) -> Speed:

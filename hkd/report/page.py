@@ -34,6 +34,7 @@ WIDTH: Final = 120
 PAGE_BYTES: Final = 1 << 20
 NO_VALUE = "–"
 RESOLVED, REVERSED, NOT_RESOLVED, NOT_RUN = "resolved", "resolved in reverse", "not resolved", "not run"
+CONTRADICTED = "contradicted"  # of an order of several rows
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 _DIRECTIVE = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
@@ -282,7 +283,7 @@ def _ordered(asked: str, results: Results, file: str) -> str:
     if reverse in (0, len(found)):
         return found[0] if len(set(found)) == 1 else NOT_RESOLVED
     are = "is" if reverse == 1 else "are"
-    return f"{NOT_RESOLVED}: {_in_words(reverse)} of its {_in_words(len(found))} neighbouring pairs {are} {REVERSED}"
+    return f"{CONTRADICTED}: {_in_words(reverse)} of its {_in_words(len(found))} neighbouring pairs {are} {REVERSED}"
 
 
 def _asked(asked: str, file: str) -> tuple[tuple[str, str, str], list[str]]:

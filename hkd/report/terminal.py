@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PHOTOGRAPHS = tuple(SCORES[name].title for name in ("kid_effnet", "fd_effnet64"))
-SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", *PHOTOGRAPHS, *PRINTED, "Training images", "Seeds")
+SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", "Spread", *PHOTOGRAPHS, *PRINTED, "Training images", "Seeds")
 WIDTH = 112  # in a log file, where there is no terminal to ask
 
 

@@ -27,7 +27,7 @@ CLOCK = "Training, s: by the clock of the machine that trained, beside whatever 
 PRINTED = ("Printed FID", "Comparable")
 MISSING = "—"
 ESTIMATE = "≈"
-SPREAD = f"Spread: standard deviation of FDn over trainings of a row (how many), each of its own seed; {MISSING}: one"
+SPREAD = "Spread: standard deviation of FDn over trainings of a row (how many) from one base and on one set of pairs"
 GIVEN = ("shipped", "released")  # routes of weights that the run has not trained
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -133,12 +133,12 @@ def _reproduces(lines: Sequence[Line]) -> bool:
 
 def _retrained(lines: Sequence[Line]) -> bool:
     """Whether FDn of several trainings is known of any row with given weights; of others it stands beside the mean."""
-    return any(line.get("fdn_training_sd") is not None and line["route"] in GIVEN for line in lines)
+    return any(_trainings(line) != MISSING and line["route"] in GIVEN for line in lines)
 
 
 def _trainings(line: Line) -> str:
     sd = line.get("fdn_training_sd")
-    return MISSING if sd is None else f"{_like(sd, line['fdn'])} ({line['trainings']})"
+    return MISSING if sd is None or line.get("fdn") is None else f"{_like(sd, line['fdn'])} ({line['trainings']})"
 
 
 def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool, spread: bool) -> list[str]:

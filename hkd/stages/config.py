@@ -92,5 +92,5 @@ def forecast(
     counted = Counted(plan, graph)
     counted.prepare(say=lambda line: typer.echo(line, err=True))
     bill = Bill(plan, counted.of, counted.features)
-    found = account(plan, graph, bill, counted.of, of_thread(plan.configs), CORES)
+    found = account(plan, graph, bill, counted.of, of_thread(plan.configs, forked=plan.benchmark.fork_server), CORES)
     typer.echo(sentence(found, side=side, images=images))

@@ -44,14 +44,18 @@ def ship(
     plan = job.plan(benchmark, config)
     known = plan.dataset(dataset)
     names = {**known.shipped, **known.students}
-    for what in only or cards.retrained(plan, dataset, names):
+    found = {}
+    for what in only or (known.students if further else cards.retrained(plan, dataset, names)):
         if what not in names:
             raise ConfigError(f"{dataset}: ships no '{what}'. {nearest(what, list(names))}")
         if what in known.students and plan.benchmark.students == "shipped":
             raise ConfigError(f"{what}: this benchmark trains it beside the shipped one; name benchmarks/students.yaml")
         if further:
-            found = cards.further(plan, dataset, what, shipped.read_card(names[what]))
-            typer.echo(f"{what}: wrote {shipped.add_further(names[what], found)}")
+            if what not in known.students:
+                raise ConfigError(
+                    f"{what}: further trainings are told of rows alone. {nearest(what, list(known.students))}"
+                )
+            found[what] = cards.further(plan, dataset, what, shipped.read_card(names[what]))
             continue
         weights, made = cards.card(plan, dataset, what)
         if write:
@@ -59,3 +63,5 @@ def ship(
             continue
         for line in cards.compared(what, names[what], made, shipped.read_card(names[what])):
             typer.echo(line)
+    for what, values in found.items():  # none before all are known
+        typer.echo(f"{what}: wrote {shipped.add_further(names[what], values)}")

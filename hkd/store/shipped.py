@@ -75,7 +75,8 @@ def read_card(name: str) -> dict[str, Any]:
             if shape["resolution"] < 1 or shape["channels"] < 1 or shape["label_dim"] < 0:
                 raise bounded.Damaged("its shape is that of no image")
         bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
-        _check_further(card.get("further", {"seeds": []}), set(card["quality"]))
+        if "further" in card:
+            _check_further(card["further"], set(card["quality"]))
     except (FileNotFoundError, bounded.Damaged) as error:
         reason = error if isinstance(error, bounded.Damaged) else "missing"
         raise ArtifactError(f"{path}: {reason}; restore it from the repository") from None
@@ -116,12 +117,14 @@ def add_further(name: str, further: dict[str, list[float]]) -> Path:
 def _check_further(further: dict[str, Any], quality: set[str]) -> None:
     """Raise Damaged unless it has a list of seeds, and of every quality one number for each of them."""
     known = bounded.check_fields(further, dict.fromkeys(further, list))
-    if "seeds" not in known or (known["seeds"] and set(known) != {"seeds", *quality}):
+    if set(known) != {"seeds", *quality}:
         raise bounded.Damaged("its field 'further' has other entries than 'seeds' and those of 'quality'")
     for key, values in known.items():
         kind = int if key == "seeds" else (int, float)
         numbered = {f"{key} {k}": value for k, value in enumerate(values)}
         bounded.check_fields(numbered, dict.fromkeys(numbered, kind))
+        if key == "seeds" and (min(values, default=0) < 1 or len(set(values)) < len(values)):
+            raise bounded.Damaged("its field 'further' has seeds that are none, below 1, or twice there")
         if len(values) != len(known["seeds"]):
             raise bounded.Damaged(f"its field 'further' has {len(values)} of '{key}' for {len(known['seeds'])} seeds")
 

@@ -90,27 +90,65 @@ def test_a_comparison_says_whether_the_bits_are_the_same_and_both_qualities(thei
     assert new.split() == ["new", "retrained", "1.0000", "card", "nan"]
 
 
+PAIRS = {"count": 4096, "seed": 1000}
+
+
 @pytest.fixture
-def students(root, tmp_path) -> Plan:
-    """The benchmark of the shipped students, of three seeds."""
-    return Plan.load(
-        str(root / "configs/benchmarks/students.yaml"), {"results": str(tmp_path), "seeds": 3}, root / "configs"
-    )
+def students(root, tmp_path):
+    """Return the benchmark of the shipped students, of three seeds unless told otherwise."""
+    path = str(root / "configs/benchmarks/students.yaml")
+    return lambda **changes: Plan.load(path, {"results": str(tmp_path), "seeds": 3, **changes}, root / "configs")
+
+
+def trained(plan: Plan, seed: int, **facts: Any) -> None:
+    weights = plan.layout.run(DATASET, "methods/hkd", seed).weights
+    write_text(weights, f"weights of {weights}")
+    recorded(plan, weights, **{"trajectories": PAIRS, **facts})
+
+
+def on_its_card(plan: Plan) -> dict[str, Any]:
+    run, data = plan.run(DATASET, "methods/hkd"), plan.dataset(DATASET).data
+    made = {"recipe": run.model_dump(mode="json"), "data": data.model_dump(mode="json"), "trajectories": PAIRS}
+    return {**made, "quality": {"fdn_nfe1": 10.0}}
 
 
 def test_further_trainings_are_those_of_the_cards_recipe_from_other_seeds(students):
-    shipped = {"recipe": students.run(DATASET, "methods/hkd").model_dump(mode="json"), "quality": {"fdn_nfe1": 10.0}}
-    measure(students, "methods/hkd", 1, 11.5, seed=1)
-    with pytest.raises(ArtifactError, match=r"hkd/seed2.*missing"):
-        further(students, DATASET, "methods/hkd", shipped)
-    measure(students, "methods/hkd", 1, 12.5, seed=2)
-    assert further(students, DATASET, "methods/hkd", shipped) == {"seeds": [1, 2], "fdn_nfe1": [11.5, 12.5]}
-    shipped["recipe"]["training"] = {**shipped["recipe"]["training"], "steps": 9}
-    with pytest.raises(ArtifactError, match=r"methods/hkd: this benchmark trains it otherwise .*: training"):
-        further(students, DATASET, "methods/hkd", shipped)
+    plan = students()
+    for seed, fdn in ((1, 11.5), (2, 12.5)):
+        with pytest.raises(ArtifactError, match=rf"hkd/seed{seed}.*missing"):
+            further(plan, DATASET, "methods/hkd", on_its_card(plan))
+        trained(plan, seed)
+        measure(plan, "methods/hkd", 1, fdn, seed=seed)
+    assert further(plan, DATASET, "methods/hkd", on_its_card(plan)) == {"seeds": [1, 2], "fdn_nfe1": [11.5, 12.5]}
+    older = on_its_card(plan)
+    del older["recipe"]["training"]["nonfinite"]
+    assert further(plan, DATASET, "methods/hkd", older), "a key that the card is older than says nothing"
+    trained(plan, 2, trajectories={**PAIRS, "count": 64})
+    with pytest.raises(ArtifactError, match="methods/hkd, seed 2: trajectories.count is 64 here and 4096 on its card"):
+        further(plan, DATASET, "methods/hkd", on_its_card(plan))
 
 
-def test_one_seed_has_no_further_trainings(root, tmp_path):
-    plan = Plan.load(str(root / "configs/benchmarks/students.yaml"), {"results": str(tmp_path)}, root / "configs")
-    with pytest.raises(ArtifactError, match="methods/hkd: the benchmark has one seed; say --config seeds=3"):
-        further(plan, DATASET, "methods/hkd", {})
+def test_a_further_training_without_a_score_is_named(students):
+    plan = students(seeds=2)
+    trained(plan, 1)
+    path = plan.layout.run(DATASET, "methods/hkd", 1).metrics(1)
+    put(path, {"diverged_at": 7})
+    recorded(plan, path)
+    with pytest.raises(ArtifactError, match=r"seed1/metrics/nfe1.json: holds no FDn; its training diverged"):
+        further(plan, DATASET, "methods/hkd", on_its_card(plan))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 1}, "the benchmark has one seed; say --config seeds=3"),
+        ({"teacher": "train"}, "further trainings are made here from shipped bases"),
+        ({"extractors": "train"}, "further trainings are made here from shipped bases"),
+        ({"methods": {"hkd": {"training": {"steps": 9}}}}, "recipe.training.steps is 9 here and 2000 on its card"),
+        ({"set": {"sampling": {"n_samples": 50}}}, "recipe.sampling.n_samples is 50 here and 1000 on its card"),
+        ({"data": {"shapes16": {"count": 999}}}, "data.count is 999 here and 20000 on its card"),
+    ],
+)
+def test_trainings_of_another_kind_are_no_further_ones(students, changes, said):
+    with pytest.raises(ArtifactError, match=f"methods/hkd: {said}"):
+        further(students(**changes), DATASET, "methods/hkd", on_its_card(students()))

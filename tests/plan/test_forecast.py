@@ -38,7 +38,7 @@ def hours(root, monkeypatch, tmp_path):
         plan = Plan.load(OWN, {"source": "mine", "data": data, "results": str(tmp_path / "results"), **overrides})
         graph = Graph(plan, [f"{plan.layout.table('table1')}.csv"])
         bill = Bill(plan, lambda *run: ALIKE, lambda *role: feature_operations(plan, *role))
-        found = account(plan, graph, bill, lambda *run: ALIKE, of_thread(plan.configs), 2)
+        found = account(plan, graph, bill, lambda *run: ALIKE, of_thread(plan.configs, forked=False), 2)
         return {stage: one["hours"] for stage, one in found.stages.items()}
 
     return priced
@@ -46,7 +46,7 @@ def hours(root, monkeypatch, tmp_path):
 
 def test_steps_cost_their_operations_at_the_speed_that_was_measured(hours, root):
     short, long = hours(), hours(methods={"edm": {"training": {"steps": 2200}}})
-    more = 1000 * 32 * ALIKE.step / of_thread(root / "configs").rates["train"] / 3600  # images of a batch
+    more = 1000 * 32 * ALIKE.step / of_thread(root / "configs", forked=False).rates["train"] / 3600  # images of a batch
     assert long["train"] - short["train"] == pytest.approx(more)
     assert {kind: long[kind] for kind in long if kind != "train"} == {k: short[k] for k in short if k != "train"}
 
@@ -86,9 +86,9 @@ def test_cifar10_on_a_cpu_trains_a_teacher_of_each_kind_and_four_students_of_one
 
 
 def test_a_damaged_speed_is_refused(tmp_path):
-    (tmp_path / "cpu.yaml").write_text("train: 0\nevaluate: 1\nfeatures: 1\nstartup: 1\n")
+    (tmp_path / "cpu.yaml").write_text("train: 0\nevaluate: 1\nfeatures: 1\nstartup: 1\nforked: 1\n")
     with pytest.raises(ConfigError, match=r"cpu\.yaml:1.*train"):
-        of_thread(tmp_path)
+        of_thread(tmp_path, forked=True)
 
 
 def test_a_forecast_in_words():

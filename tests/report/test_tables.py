@@ -134,6 +134,11 @@ def test_the_spread_of_trainings_stands_beside_rows_with_shipped_weights(metrics
     assert [row[at] for _, section in shown.sections for row in section] == ["1.00 (3)", "2.83 (2)"]
     assert any(line.startswith("Spread: standard deviation of FDn over trainings") for line in shown.about)
     assert "| 1.00 (3) |" in short(shown)
+    printed = Console(file=io.StringIO(), width=112)
+    show(shown, console=printed)
+    assert "1.00 (3)" in printed.file.getvalue()
+    unscored = table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0, 11.0, 12.0]}, columns=["fid_own"])
+    assert "Spread" not in view(lines_of(unscored), paper).headers, "nothing that it would be the spread of is shown"
     one = view(lines_of(table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0]})), paper)
     assert "Spread" not in one.headers, "one training has no spread"
 

@@ -92,9 +92,11 @@ def test_a_cpu_is_probed_with_whole_batches_where_they_are_small(monkeypatch, sm
 
 
 def test_a_forked_job_starts_without_the_libraries():
-    from hkd.experiment import probing
+    from hkd.plan.speed import of_thread, thread
 
-    assert 0 < probing._startup(probing.FORKED) < probing._startup(probing.JOB) / 4
+    known = thread(ROOT / "configs")
+    starts = [of_thread(ROOT / "configs", forked=forked).startup for forked in (True, False)]
+    assert starts == [known.forked, known.startup] and 10 * known.forked < known.startup
 
 
 @pytest.mark.slow

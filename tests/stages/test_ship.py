@@ -104,12 +104,18 @@ def test_a_damaged_card_is_refused_in_one_line(card, count):
         ({"further": {"seeds": [1]}}, "its field 'further' has other entries than 'seeds' and those of 'quality'"),
         ({"further": {"seeds": [1], "fdn_nfe1": [2.0, 3.0]}}, "its field 'further' has 2 of 'fdn_nfe1' for 1 seeds"),
         ({"further": {"seeds": [True], "fdn_nfe1": [2.0]}}, "its field 'seeds 0' is of type bool, not int"),
+        (
+            {"further": {"seeds": [1, 1], "fdn_nfe1": [2.0, 2.0]}},
+            "its field 'further' has seeds that are none",
+        ),
+        ({"further": {"seeds": [0], "fdn_nfe1": [2.0]}}, "its field 'further' has seeds that are none"),
+        ({"further": {"seeds": [], "fdn_nfe1": []}}, "its field 'further' has seeds that are none"),
         ({"further": {"seeds": [1], "fdn_nfe1": ["low"]}}, "its field 'fdn_nfe1 0' is of type str, not int or float"),
     ],
 )
 def test_a_card_of_other_fields_is_refused(card, change, expected):
     card.write_text(json.dumps({**json.loads(card.read_text()), **change}))
-    with pytest.raises(ArtifactError, match=f"tiny.json: {expected}; restore it from the repository"):
+    with pytest.raises(ArtifactError, match=f"tiny.json: {expected}.*; restore it from the repository"):
         shipped.read_card("tiny")
 
 
@@ -122,14 +128,22 @@ def test_further_trainings_are_put_on_a_card_and_its_weights_stay(card):
     assert shipped.read_card("tiny")["further"]["seeds"] == [1, 2], "a refused one changes nothing"
 
 
-def test_the_command_puts_further_trainings_on_a_card(call, tmp_path, monkeypatch):
+def test_the_command_puts_further_trainings_on_all_cards_or_on_none(call, tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped")
-    found = {"seeds": [1], "fdn_nfe35": [2.0]}
-    monkeypatch.setattr("hkd.experiment.cards.further", lambda plan, dataset, what, known: found)
-    write_json(tmp_path / "shipped/edm-shapes16.json", KNOWN | {"quality": {"fdn_nfe35": 1.0}})
-    result = call("--only", "methods/edm", "--further")
-    assert result.exit_code == 0 and "methods/edm: wrote " in result.output
-    assert shipped.read_card("edm-shapes16")["further"] == found
+    rows = ("methods/hkd", "methods/kd")
+    for row in rows:
+        name = f"{row.partition('/')[2]}-shapes16"
+        write_json(tmp_path / f"shipped/{name}.json", KNOWN | {"name": name})
+    found = {rows[0]: {"seeds": [1], "fdn_nfe1": [2.0]}}
+    monkeypatch.setattr("hkd.experiment.cards.further", lambda plan, dataset, what, known: found[what])
+    assert isinstance(call("--only", rows[0], "--only", rows[1], "--further").exception, KeyError)
+    assert "further" not in shipped.read_card("hkd-shapes16")
+    found[rows[1]] = {"seeds": [1], "fdn_nfe1": [3.0]}
+    result = call("--only", rows[0], "--only", rows[1], "--further")
+    assert result.exit_code == 0 and "methods/kd: wrote " in result.output
+    assert shipped.read_card("hkd-shapes16")["further"] == found[rows[0]]
+    with pytest.raises(ConfigError, match=r"extractors/metric: further trainings are told of rows alone"):
+        raise call("--only", METRIC, "--further").exception
 
 
 def test_shipped_runs_are_the_last_of_their_steps_and_their_cards_say_so():
