@@ -124,7 +124,7 @@ def test_further_trainings_are_those_of_the_cards_recipe_from_other_seeds(studen
     del older["recipe"]["training"]["nonfinite"]
     assert further(plan, DATASET, "methods/hkd", older), "a key that the card is older than says nothing"
     trained(plan, 2, trajectories={**PAIRS, "count": 64})
-    with pytest.raises(ArtifactError, match="methods/hkd, seed 2: trajectories.count is 64 here and 4096 on its card"):
+    with pytest.raises(ArtifactError, match=r"methods/hkd, seed 2: trajectories.count is 64 here and 4096 on its card"):
         further(plan, DATASET, "methods/hkd", on_its_card(plan))
 
 
