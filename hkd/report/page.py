@@ -241,7 +241,8 @@ def _in_words(count: int) -> str:
 def _order(asked: str, results: Results, file: str) -> str:
     """Return what the interval says of two rows, asked for as `table.column format: row < row`.
 
-    A difference found below the size that a design detects was found by luck and is probably overstated.
+    A difference found below the size that a design detects would be missed more than once in five times: where it is
+    found it is probably overstated.
     """
     (table, column, spec), rows = _asked(asked, file)
     if len(rows) != 2:
@@ -263,7 +264,7 @@ def _order(asked: str, results: Results, file: str) -> str:
         )
     if _verdict(apart) == REVERSED:
         lower, higher = higher, lower
-    doubt = "" if abs(apart.mean) >= apart.detectable else ", so that it was found by luck and is probably overstated"
+    doubt = "" if abs(apart.mean) >= apart.detectable else ", of which this falls short: it is probably overstated"
     return (
         f"{lower} has a lower {what} than {higher}, by {mean} (95 % interval {low} to {high}; "
         f"{seeds} detect {seen} or more{doubt})"

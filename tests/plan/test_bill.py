@@ -304,7 +304,7 @@ def test_at_the_small_scales_nothing_more_is_asked_for(smoke_plan):
 
 def test_a_cpu_is_asked_for_the_time_that_its_thread_takes():
     cpu = Plan.load(str(CONFIGS / "benchmarks/cifar10_fid.yaml"), configs=CONFIGS)
-    rates, one = of_thread(CONFIGS).rates, {"dataset": "cifar10", "method": "methods/edm", "seed": 0}
+    rates, one = of_thread(CONFIGS, forked=False).rates, {"dataset": "cifar10", "method": "methods/edm", "seed": 0}
     counts = known(CONFIGS)[name_of(cpu, "cifar10", "methods/edm")]
     sample, features = (stage.work(cpu, **one, nfe=35).definition.needs.minutes for stage in (SAMPLE, FEATURES))
     assert sample == max(240, math.ceil(50_000 * 35 * counts.forward / (rates["evaluate"] / 4) / 60)) > 240
