@@ -89,8 +89,9 @@ def table(
         else:
             first_category[key] = row.category
             lost = (diverged or {}).get((row.method or "", row.nfe))
-            line |= {"comparable": "no", "why_not": lost} if lost else _measured(row, used, paper, columns, n_common)
-            line |= _spread(line, (trainings or {}).get((row.method or "", row.nfe)), used, row)
+            known = (trainings or {}).get((row.method or "", row.nfe))
+            measured = {"comparable": "no", "why_not": lost}
+            line |= measured if lost else _measured(row, used, paper, columns, n_common, known)
         lines.append(line)
     lines += [_real(n, *distances, _doubt(lines, n)) for n, distances in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
@@ -150,7 +151,12 @@ def _printed(row: PrintedRow) -> dict[str, Any]:
 
 
 def _measured(
-    row: PrintedRow, metrics: pd.DataFrame, paper: Paper, columns: Sequence[str], n_common: int | None
+    row: PrintedRow,
+    metrics: pd.DataFrame,
+    paper: Paper,
+    columns: Sequence[str],
+    n_common: int | None,
+    trainings: Sequence[float] | None,
 ) -> dict[str, Any]:
     """Return the measured cells of a row, or why there are none."""
     if row.method is None:
@@ -179,20 +185,18 @@ def _measured(
         **whole,
         "train_seconds": None if seconds is None else round(seconds, 1),
         "seeds": len(lines),
+        **_spread(
+            trainings if first["route"] != "train" else [line["fdn"] for line in lines["scores"] if "fdn" in line]
+        ),
         "config_digest": first["settings_digest"],
     }
 
 
-def _spread(
-    line: Mapping[str, Any], shipped: Sequence[float] | None, metrics: pd.DataFrame, row: PrintedRow
-) -> dict[str, Any]:
+def _spread(trainings: Sequence[float] | None) -> dict[str, Any]:
     """Return of how many trainings of a row FDn is known, and its standard deviation over them."""
-    own = metrics[(metrics["method"] == row.method) & (metrics["nfe"] == row.nfe)]
-    if shipped is None and line.get("route") == "train":
-        shipped = [scores["fdn"] for scores in own["scores"] if "fdn" in scores]
-    if not shipped:
+    if not trainings:
         return {}
-    return {"trainings": len(shipped), "fdn_training_sd": statistics.stdev(shipped) if len(shipped) > 1 else None}
+    return {"trainings": len(trainings), "fdn_training_sd": statistics.stdev(trainings) if len(trainings) > 1 else None}
 
 
 def _score(lines: list[dict[str, Any]], asked: Column, n_common: int | None) -> float | None:

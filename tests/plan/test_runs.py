@@ -326,6 +326,14 @@ def test_the_papers_readings_are_those_of_full_scale_at_the_steps_and_evaluation
     assert (row.network, row.feed, row.init, row.sampling) == (live.network, live.feed, live.init, live.sampling)
 
 
+def test_rows_of_the_long_benchmark_have_as_many_evaluations_whatever_their_batch():
+    long = plan_of("embedded_long")
+    rows_of = ("methods/kd", "methods/rf3", "methods/hkd", "methods/regression", "methods/regression_perceptual")
+    for name in (*rows_of, *(f"ablations/abl_{end}" for end in ("no_koopman", "no_traj", "single_scale", "mse_only"))):
+        run = long.run("shapes16", name)
+        assert run.training.steps * run.training.batch * (1 + run.params.get("n_intermediate", 0)) == 500 * 64, name
+
+
 def test_the_papers_readings_are_those_of_the_audit():
     arm = plan_of().run("shapes16", "ambiguity/all_literal")
     row = plan_of().run("shapes16", "ablations/abl_paper_readings")

@@ -68,6 +68,17 @@ def test_every_shipped_student_has_its_row_and_the_card_of_its_own_training(plan
         assert card["cpu_seconds"] > 60 and card["quality"]["fdn_nfe1"] > 0 and card["trained_by"] == "make weights"
 
 
+def test_the_benchmark_of_students_trains_each_by_the_recipe_on_its_card(root):
+    """Whatever the settings of rows that a run trains become since."""
+    made = Plan.load(str(root / "configs/benchmarks/students.yaml"), configs=root / "configs")
+    for method, name in made.dataset(ON).students.items():
+        card, run = shipped.read_card(name)["recipe"], made.run(ON, method).model_dump(mode="json")
+        for key in ("network", "params", "training"):  # keys that came after the card say nothing
+            assert {k: run[key][k] for k in card[key]} == card[key], method
+        start = ("init", "init_weights", "feed")
+        assert [run[key] for key in start] == [card[key] for key in start], method
+
+
 def test_the_benchmarks_settings_of_training_reach_the_live_row_alone(plan):
     other = {"training": {"steps": 7, "batch": 16}, "network": {"model_channels": 8}, "sampling": {"n_samples": 500}}
     live, student = (plan(set=other).run(ON, f"{group}/hkd") for group in ("methods", "shipped"))

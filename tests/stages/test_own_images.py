@@ -135,9 +135,13 @@ def test_a_single_picture_and_copies_of_one_are_named(hkd, tmp_path):
     assert "all 4 are copies of one, and have no covariance" in hkd("reference images", source)[1]
 
 
-@pytest.mark.parametrize("name", ["a b;c", "`touch ran`", 'a"; touch ran; "', "a'b", "#x", "~"])
-def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, name):
-    """No shell reads it: each command of `make own` has it in one word."""
+NAMES = ["a b;c", "`touch ran`", 'a"; touch ran; "', "a'b", "#x", "~", "$(shell touch ran)", "a$HOME", "$$x", "x$"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("target", ["own", "cifar10-cpu"])
+def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, target, name):
+    """Neither make nor a shell reads it: each command has it in one word."""
     root, tools = Path(__file__).resolve().parents[2], tmp_path / "tools/bin"
     tools.mkdir(parents=True)
     for tool in ("hkd", "snakemake"):
@@ -145,9 +149,10 @@ def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, name):
         (tools / tool).chmod(0o755)
     for stamp in (".installed", ".installed-photos"):
         (tools.parent / stamp).touch()
-    command = ["make", "-s", "-f", root / "Makefile", "own", f"VENV={tools.parent}", f"SOURCE={name}"]
-    (tmp_path / "paper_figures/own").mkdir(parents=True)
-    (tmp_path / "paper_figures/own/nearest.md").write_text("- done\n")
+    command = ["make", "-s", "-f", root / "Makefile", target, f"VENV={tools.parent}", f"SOURCE={name}"]
+    figures = tmp_path / "paper_figures" / target.replace("-", "_")
+    figures.mkdir(parents=True)
+    (figures / "nearest.md").write_text("- done\n")
     for file in ("pyproject.toml", "constraints.txt"):
         (tmp_path / file).touch()
         os.utime(tmp_path / file, (0, 0))
