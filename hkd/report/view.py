@@ -70,8 +70,7 @@ def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] =
     n_common = next((line["n_common"] for line in lines if line["n_common"] is not None), None)
     headers = [
         *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
-        *(asked.heading(name, n_common) for asked in shown),
-        *(["Spread"] if _retrained(lines) else []),
+        *_beside_fdn(shown, [asked.heading(name, n_common) for asked in shown], "Spread", wide["spread"]),
         *(PRINTED if _reproduces(lines) else ()),
         *("Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
     ]
@@ -141,14 +140,19 @@ def _trainings(line: Line) -> str:
     return MISSING if sd is None or line.get("fdn") is None else f"{_like(sd, line['fdn'])} ({line['trainings']})"
 
 
+def _beside_fdn(shown: list[Column], cells: list[str], spread: str, wanted: bool) -> list[str]:
+    """Return the cells of scores with the spread right after FDn, whose spread it is."""
+    at = [asked.name for asked in shown].index("fdn") + 1 if wanted else len(cells)
+    return [*cells[:at], *([spread] if wanted else []), *cells[at:]]
+
+
 def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool, spread: bool) -> list[str]:
     return [
         str(line["method"]),
         MISSING if line["route"] is None else str(line["route"]),
         whole(line["nfe"]),
         *([whole(line["n_samples"])] if own_n else []),
-        *(_score(line, asked) for asked in shown),
-        *([_trainings(line)] if spread else []),
+        *_beside_fdn(shown, [_score(line, asked) for asked in shown], _trainings(line), spread),
         *(_beside(line, mark) if printed else ()),
         *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
     ]

@@ -137,6 +137,9 @@ def test_the_spread_of_trainings_stands_beside_rows_with_shipped_weights(metrics
     printed = Console(file=io.StringIO(), width=112)
     show(shown, console=printed)
     assert "1.00 (3)" in printed.file.getvalue()
+    known = {("shipped/hkd", 1): [10.0, 11.0, 12.0]}
+    turned = view(lines_of(table(rows, lines, paper, trainings=known, columns=["fdn", "fid_own"])), paper)
+    assert turned.headers[3:6] == ["FDn", "Spread", "FD"], "beside the number whose spread it is"
     unscored = table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0, 11.0, 12.0]}, columns=["fid_own"])
     assert "Spread" not in view(lines_of(unscored), paper).headers, "nothing that it would be the spread of is shown"
     one = view(lines_of(table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0]})), paper)
