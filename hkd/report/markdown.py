@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from hkd.report.view import MISSING, View
+from hkd.report.view import MISSING, PHOTOGRAPHS, View
+from hkd.store.refusals import ArtifactError
 
 LEFT = 2  # the first columns are words, the rest numbers
 WIDTH = 120  # characters of a line; what is wider goes into a further table below, of the same rows
 KEYS = ("Method", "NFE")  # columns that each of them has
-SHORT = ("Method", "Route", "NFE", "n", "FDn", "Spread", "Training images", "Training, s")  # of the README
+SHORT = (
+    "Method",
+    "Route",
+    "NFE",
+    "n",
+    *PHOTOGRAPHS,
+    "FDn",
+    "Spread",
+    "Training images",
+    "Training, s",
+)  # of the README
 
 
 def markdown(shown: View) -> str:
@@ -52,6 +64,20 @@ def short(shown: View) -> str:
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
     return "\n".join(aligned(headers, body)) + "\n"
+
+
+def between(file: Path, section: str, text: str) -> str:
+    """Return what a page says with a section's lines replaced.
+
+    Raises:
+        ArtifactError: the page has no such section.
+    """
+    opening, closing = f"<!-- {section}:start -->\n", f"<!-- {section}:end -->"
+    before, start, rest = file.read_text(encoding="utf-8").partition(opening)
+    _, end, after = rest.partition(closing)
+    if not (start and end):
+        raise ArtifactError(f"{file}: has no lines '{opening.strip()}' and '{closing}' to write between")
+    return f"{before}{start}{text}{end}{after}"
 
 
 def aligned(headers: Sequence[str], body: Sequence[Sequence[str]], left: int = LEFT) -> list[str]:

@@ -49,7 +49,7 @@ def table(
     *,
     columns: Sequence[str] = DEFAULT,
     n_common: int | None = None,
-    real: Mapping[int, tuple[float, float]] | None = None,
+    real: Mapping[int, Mapping[str, float]] | None = None,
     diverged: Mapping[tuple[str, int], str] | None = None,
     trainings: Mapping[tuple[str, int], Sequence[float]] | None = None,
 ) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def table(
     Args:
         metrics: lines of `collect`.
         columns: names of `hkd.settings.columns`.
-        real: distance (and normalised) of so many real images from the reference, for the rows of anchors.
+        real: scores of so many real images against the reference, for the rows of anchors.
         diverged: by run and NFE, what to say in place of numbers of rows whose training diverged for any seed.
         trainings: FDn of all known trainings of rows with shipped weights, likewise; of a row that was trained here
             they are its seeds.
@@ -93,7 +93,7 @@ def table(
             measured = {"comparable": "no", "why_not": lost}
             line |= measured if lost else _measured(row, used, paper, columns, n_common, known)
         lines.append(line)
-    lines += [_real(n, *distances, _doubt(lines, n)) for n, distances in (real or {}).items()]
+    lines += [_real(n, scores, _doubts(lines, n, scores)) for n, scores in (real or {}).items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys((*columns, *NUMBERS), "float64"))
 
@@ -131,18 +131,22 @@ def write(
     return [csv, text]
 
 
-def _real(n: int, distance: float, normalised: float, doubt: str) -> dict[str, Any]:
+def _real(n: int, scores: Mapping[str, float], doubts: str) -> dict[str, Any]:
     """Return the row of so many real images."""
     why = "real images of the reference in the place of generated ones, against the rest of it"
-    found = {"category": ANCHORS, "method": "Real images", "n_samples": n, "fid_own": distance, "fdn": normalised}
-    return {**found, "estimate": f"fid_own fdn: {doubt}" if doubt else "", "comparable": "no", "why_not": why}
+    found = {"category": ANCHORS, "method": "Real images", "n_samples": n, **scores}
+    return {**found, "estimate": doubts, "comparable": "no", "why_not": why}
 
 
-def _doubt(lines: Iterable[Mapping[str, Any]], n: int) -> str:
-    """Return why a distance of so many images is an estimate: what is said of the rows that have no more."""
+def _doubts(lines: Iterable[Mapping[str, Any]], n: int, scores: Iterable[str]) -> str:
+    """Return which scores of so many images are estimates and why: as of the rows that have no more."""
+    wanted = set(scores)
     groups = (group for line in lines if line.get("n_samples") == n for group in line["estimate"].split("; "))
-    found = (group.partition(": ") for group in groups)
-    return next((why for names, _, why in found if {"fid_own", "fdn"} & set(names.split())), "")
+    found: dict[str, list[str]] = {}
+    for names, _, why in (group.partition(": ") for group in groups):
+        known = found.setdefault(why, [])
+        known += [name for name in names.split() if name in wanted and name not in known]
+    return "; ".join(f"{' '.join(names)}: {why}" for why, names in found.items() if names)
 
 
 def _printed(row: PrintedRow) -> dict[str, Any]:

@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hkd.report.view import PRINTED, View
-from hkd.settings.columns import SCORES
+from hkd.report.view import PHOTOGRAPHS, PRINTED, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PHOTOGRAPHS = tuple(SCORES[name].title for name in ("kid_effnet", "fd_effnet64"))
 SHOWN = ("Method", "NFE", "n", "FD", "FID", "FDn", "Spread", *PHOTOGRAPHS, *PRINTED, "Training images", "Seeds")
 WIDTH = 112  # in a log file, where there is no terminal to ask
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hkd.report.compare import Paper
-from hkd.settings.columns import COLUMNS, Column, column
+from hkd.settings.columns import COLUMNS, SCORES, Column, column
 from hkd.store.records import check_digest
 
 BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
@@ -25,6 +25,7 @@ TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "com
 Line = Mapping[str, Any]
 CLOCK = "Training, s: by the clock of the machine that trained, beside whatever else it did: no measure of a method."
 PRINTED = ("Printed FID", "Comparable")
+PHOTOGRAPHS = tuple(SCORES[name].title for name in ("kid_effnet", "fd_effnet64"))
 MISSING = "—"
 ESTIMATE = "≈"
 SPREAD = "Spread: standard deviation of FDn over trainings of a row (how many) from one base and on one set of pairs"

@@ -75,25 +75,24 @@ def show(
 
 
 def readme(
-    file: Annotated[Path, typer.Option(help="File whose table1 section is replaced.")] = Path("README.md"),
+    file: Annotated[Path, typer.Option(help="File whose section is replaced.")] = Path("README.md"),
+    section: Annotated[
+        str, typer.Option(help="Name in the lines '<!-- NAME:start -->', '<!-- NAME:end -->'.")
+    ] = "table1",
+    picture: Annotated[Path, typer.Option(help="Where the sample grid is copied to.")] = Path("docs/samples.png"),
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
     """Put the measured rows of Table 1 into the README, and the sample grid beside it."""
     from hkd.report.collect import lines_of
-    from hkd.report.markdown import short
+    from hkd.report.markdown import between, short
     from hkd.report.view import view
     from hkd.store.atomic import write_bytes, write_text
-    from hkd.store.refusals import ArtifactError
 
     plan = job.plan(benchmark, config)
-    frame, paper = _frame(plan, "table1"), _paper(plan, "table1")
-    before, start, rest = file.read_text(encoding="utf-8").partition("<!-- table1:start -->\n")
-    _, end, after = rest.partition("<!-- table1:end -->")
-    if not (start and end):
-        raise ArtifactError(f"{file}: has no lines '<!-- table1:start -->' and '<!-- table1:end -->' to write between")
-    write_text(file, f"{before}{start}{short(view(lines_of(frame), paper))}{end}{after}")
-    write_bytes(file.parent / "docs" / "samples.png", Path(f"{plan.layout.figure('samples')}.png").read_bytes())
+    shown = short(view(lines_of(_frame(plan, "table1")), _paper(plan, "table1")))
+    write_text(file, between(file, section, shown))
+    write_bytes(picture, Path(f"{plan.layout.figure('samples')}.png").read_bytes())
 
 
 def _paper(plan: Plan, name: str) -> Paper:
@@ -124,14 +123,15 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
     )
 
 
-def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, tuple[float, float]]:
-    """Return the distances of real images at the sizes of a table's rows, if it shows anchors."""
-    from hkd.metrics.real import real_distances
+def _real(plan: Plan, name: str, sizes: set[int]) -> dict[int, dict[str, float]]:
+    """Return the scores of real images at the sizes of a table's rows, if it shows anchors."""
+    from hkd.metrics.real import real_scores
     from hkd.plan.stages import TABLE
+    from hkd.settings.columns import ALWAYS
     from hkd.store.artifacts import map_arrays
 
     work = TABLE.work(plan, table=name)
     if "reference" not in work.definition.inputs:
         return {}
-    features = map_arrays(work.input("reference"), "reference")["own_A"]
-    return {n: (found.distance, found.fdn) for n, found in real_distances(features, sizes).items()}
+    asked = dict.fromkeys((*ALWAYS, *plan.table(name).columns))
+    return real_scores(map_arrays(work.input("reference"), "reference"), asked, sizes)

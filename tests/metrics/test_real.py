@@ -5,36 +5,62 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hkd.metrics.real import real_distances
+from hkd.metrics.real import real_scores
 from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.seeding import numpy_stream
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(4000, 8))
+WIDE = RNG.normal(size=(800, 100)) * np.geomspace(3, 0.1, 100)
+
+
+def fdn(features: np.ndarray, sizes: set[int]) -> dict[int, float]:
+    return {n: values["fdn"] for n, values in real_scores({"own_A": features}, ["fdn"], sizes).items()}
 
 
 def test_more_real_images_are_nearer_and_all_are_near():
-    found = real_distances(FEATURES, {20, 200, 1000})
+    found = fdn(FEATURES, {20, 200, 1000})
     assert list(found) == [20, 200, 1000]
-    few, some, many = (item.fdn for item in found.values())
+    few, some, many = found.values()
     assert few > 3 * some > 3 * many > 0 and many < 1
 
 
 def test_no_image_stands_on_both_sides():
-    (found,) = real_distances(FEATURES[:40, :2], {10}).values()
-    assert found.n == (10, 30)
+    few = FEATURES[:40, :2]
+    (found,) = real_scores({"own_A": few}, ["fid_own"], {10}).values()
+    drawn = numpy_stream(0, "real").permutation(40)
+    apart = frechet_from_features(few[drawn[:10]], few[drawn[10:]])
+    assert found["fid_own"] == pytest.approx(apart.distance, rel=1e-12)
 
 
 def test_sizes_that_say_nothing_are_left_out():
-    assert list(real_distances(FEATURES, {8, 9, 1000, 1001})) == [9, 1000]
-    assert real_distances(FEATURES[:30], {9}) == {}
+    assert list(fdn(FEATURES, {8, 9, 1000, 1001})) == [9, 1000]
+    assert fdn(FEATURES[:30], {9}) == {}
 
 
 def test_a_sorted_reference_gives_what_a_shuffled_one_does():
     classes = np.concatenate([RNG.normal(size=(1000, 8)) + shift for shift in (0, 3, 6, 9)])
     in_order = frechet_from_features(classes[:500], classes[500:]).fdn
-    assert real_distances(classes, {500})[500].fdn < 0.1 * in_order
+    assert fdn(classes, {500})[500] < 0.1 * in_order
 
 
-def test_the_same_features_give_the_same_distances():
-    once, again = (real_distances(FEATURES, {100})[100].distance for _ in range(2))
-    assert once == pytest.approx(again, abs=0)
+def test_the_same_features_give_the_same_scores():
+    once, again = (fdn(FEATURES, {100}) for _ in range(2))
+    assert once == again
+
+
+def test_each_score_is_given_where_so_many_images_can_tell_it():
+    names = ["fdn", "fd_effnet64", "kid_effnet", "fd_effnet64_bootstrap", "fid_torch_fidelity", "precision"]
+    found = real_scores({"own_A": WIDE, "effnet_C": WIDE}, names, {60, 80, 120, 200, 201})
+    assert {n: sorted(values) for n, values in found.items()} == {
+        60: ["kid_effnet"],
+        80: ["fd_effnet64", "kid_effnet"],
+        120: ["fd_effnet64", "fdn", "kid_effnet"],
+        200: ["fd_effnet64", "fdn", "kid_effnet"],
+    }
+    assert all(abs(values["kid_effnet"]) < 0.05 for values in found.values()), "unbiased: no size is far from none"
+    assert 0 < found[200]["fd_effnet64"] < found[80]["fd_effnet64"]
+
+
+def test_a_view_of_which_only_moments_are_known_has_no_real_images():
+    assert real_scores({"effnet_C_mu": np.zeros(100)}, ["fd_effnet64"], {100}) == {}

@@ -37,6 +37,8 @@ ROWS = [
     Printed("Control", "Regression", 1, "methods/regression", None),
 ]
 
+REAL, NEAR = {"fid_own": 5.5, "fdn": 2.8}, {"fid_own": 0.6, "fdn": 0.3}
+
 GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
     "fid_clean_fid,fdn,fdn_sd,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
@@ -165,9 +167,9 @@ def test_a_row_of_too_few_images_keeps_its_place_without_a_number(metrics_file, 
 
 
 def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(metrics, paper):
-    frame = table(ROWS, metrics, paper, real={100: (5.5, 2.8), 2000: (0.6, 0.3)})
+    frame = table(ROWS, metrics, paper, real={100: REAL, 2000: NEAR})
     shown = view(lines_of(frame), paper)
-    alone = view(lines_of(table(ROWS, metrics, paper, real={2000: (0.6, 0.3)})), paper)
+    alone = view(lines_of(table(ROWS, metrics, paper, real={2000: NEAR})), paper)
     assert not [head for head in alone.headers if " at n = " in head], "all rows have one number of images"
     (heading, anchors) = shown.sections[-1]
     assert heading == "Anchors" and [row[0] for row in anchors] == ["Real images"] * 2
@@ -179,7 +181,7 @@ def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(met
 
 def test_so_few_real_images_are_an_estimate_as_so_few_generated_ones(metrics_file, small_row, paper):
     few = collect([small_row, metrics_file(**at_128())])
-    frame = table(ROWS, few, paper, real={128: (5.5, 2.8), 2000: (0.6, 0.3)})
+    frame = table(ROWS, few, paper, real={128: REAL, 2000: NEAR})
     shown = view(lines_of(frame), paper)
     (_, anchors) = shown.sections[-1]
     at = shown.headers.index("FDn")
