@@ -1,10 +1,11 @@
 """From settings files to checked settings.
 
 Settings of a run are merged in this order, later wins: the bodies of base, data set, method (parents first) and its
-`per_dataset` section; then the `scales` sections of the same files; then the benchmark's `set` and `methods`. Those of
-trajectories and extractors: their own files, then the benchmark's `set_trajectories` or `set_extractors`, then its
-`trajectories`. Those of data sets: their own file, then the benchmark's `data`. Those of studies: their own file, then
-the benchmark's `studies.{name}`. Those of runs that only a study trains: see its `plan.py`.
+`per_dataset` section; then the `scales` sections of the same files; then the benchmark's `set` and `methods`. Of `set`
+a run that learns from nothing takes no number of steps. Those of trajectories and extractors: their own files, then
+the benchmark's `set_trajectories` or `set_extractors`, then its `trajectories`. Those of data sets: their own file,
+then the benchmark's `data`. Those of studies: their own file, then the benchmark's `studies.{name}`. Those of runs
+that only a study trains: see its `plan.py`.
 """
 
 from __future__ import annotations
@@ -127,13 +128,21 @@ class Resolver:
         for file in files:
             merged.put(file.pick("scales", scale))
         if method:
-            merged.put(self._layers.pick("set"))
+            merged.put(self._set(merged))
             merged.put(self._layers.pick("methods", own))
         else:
             merged.put(self._layers.pick(f"set_{group}"))
             if group == "trajectories":
                 merged.put(self._layers.pick(group, own))
         return merged
+
+    def _set(self, run: Layers) -> Layers:
+        """Return the benchmark's settings of all runs; their length is none of those that learn from nothing."""
+        found = self._layers.pick("set")
+        training = found.values.get("training")
+        if run.values.get("feed") == "none" and isinstance(training, dict):
+            training.pop("steps", None)
+        return found
 
     def study_layers(self, name: str) -> Layers:
         """Return the merged settings of a study, with the origin of each value."""

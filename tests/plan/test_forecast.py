@@ -80,7 +80,6 @@ def test_cifar10_on_a_cpu_trains_a_teacher_of_each_kind_and_four_students_of_one
     targets = [f"{plan.layout.table('table1')}.csv", f"{plan.layout.top.of('nearest.csv')}"]
     jobs = Graph(plan, targets, anew=True).jobs.values()
     trained = {work.of["method"].rpartition("/")[2] for work in jobs if work.stage == "train"}
-    assert plan.run("images", "methods/untrained").training.steps == 0
     trained -= {"ddim", "untrained"}  # the one takes DDPM's weights, and makes KD's pairs
     assert trained == {"edm", "ddpm", "kd", "ecm", "regression", "hkd"}
     assert {plan.run("images", f"methods/{name}").network["model_channels"] for name in trained} == {32}

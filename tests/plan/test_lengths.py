@@ -77,3 +77,13 @@ def test_results_of_another_length_are_others_and_their_states_are_the_same(plan
 def test_states_of_a_training_that_counts_all_steps_are_of_one_length(plan):
     short, long = works(plan, "methods/edm")
     assert short.states_digest == short.digest != long.states_digest == long.digest
+
+
+def test_no_benchmark_gives_its_length_of_training_to_a_row_that_learns_from_nothing(plan):
+    made = plan(steps=9)
+    assert made.run("shapes8", "methods/regression").training.steps == 9
+    for path in sorted(CONFIGS.glob("benchmarks/*.yaml")):
+        plan_of = Plan.load(str(path), {"source": "mine"}, CONFIGS)
+        for dataset in {table.dataset for table in plan_of.tables.values()}:
+            idle = [plan_of.run(dataset, f"methods/{name}") for name in ("untrained", "ddim")]
+            assert [run.training.steps for run in idle] == [0, 0], path.name
