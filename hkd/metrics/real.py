@@ -14,7 +14,7 @@ from hkd.seeding import numpy_stream
 from hkd.settings.columns import COMPONENTS, SCORES, Score
 
 SHARE = 4  # at most one part in so many of the reference stands for generated images
-REST = 10_000  # of the rest, KID takes no more: it is unbiased at any number, and all pairs of 50,000 take minutes
+REST = 20_000  # of the rest, KID takes no more: it is unbiased at any number, and pairs of 50,000 take minutes
 
 
 def real_scores(
@@ -32,9 +32,15 @@ def real_scores(
             anything and are left out.
     """
     asked = [item for item in (SCORES[name] for name in names if name in SCORES) if _made(item)]
-    known = [item for item in asked if item.view in reference]  # of a published reference moments may be all there is
-    made = {n: {item.name: _score(reference[item.view], item, n) for item in known} for n in sizes}
-    found = {n: {name: value for name, value in made[n].items() if value is not None} for n in sorted(made)}
+    found: dict[int, dict[str, float]] = {n: {} for n in sorted(sizes)}
+    for view in dict.fromkeys(item.view for item in asked if item.view in reference):
+        features = reference[view]
+        drawn = numpy_stream(0, "real").permutation(len(features))
+        for n in found:
+            kinds = {item.kind: item for item in asked if item.view == view and _usable(item, n, features)}
+            if kinds:
+                values = _scores(set(kinds), features[drawn[:n]], features[drawn[n:]])
+                found[n] |= {item.name: values[kind] for kind, item in kinds.items()}
     return {n: values for n, values in found.items() if values}
 
 
@@ -42,16 +48,20 @@ def _made(item: Score) -> bool:
     return item.kind in ("fdn", "kid", "components") or (item.kind == "distance" and item.implementation == "hkd")
 
 
-def _score(features: np.ndarray, item: Score, n: int) -> float | None:
+def _usable(item: Score, n: int, features: np.ndarray) -> bool:
     count, dimension = map(int, features.shape)
-    least = {"kid": 1, "components": COMPONENTS}.get(item.kind, dimension)
-    if not least < n <= count // SHARE:
-        return None
-    drawn = numpy_stream(0, "real").permutation(count)
-    taken, rest = features[drawn[:n]], features[drawn[n:]]
-    if item.kind == "kid":
-        return kid(taken, rest[:REST])
-    if item.kind == "components":
-        return principal_components(gaussian_of(rest, name="reference"), COMPONENTS).frechet(taken).distance
-    found = frechet_from_features(taken, rest)
-    return found.fdn if item.kind == "fdn" else found.distance
+    return {"kid": 1, "components": COMPONENTS}.get(item.kind, dimension) < n <= count // SHARE
+
+
+def _scores(kinds: set[str], taken: np.ndarray, rest: np.ndarray) -> dict[str, float]:
+    """Return the values of kinds of scores of features (n, D) against the rest (N - n, D)."""
+    found = {}
+    if kinds & {"distance", "fdn"}:
+        apart = frechet_from_features(taken, rest)
+        found |= {"distance": apart.distance, "fdn": apart.fdn}
+    if "kid" in kinds:
+        found["kid"] = kid(taken, rest[:REST])
+    if "components" in kinds:
+        known = principal_components(gaussian_of(rest, name="reference"), COMPONENTS)
+        found["components"] = known.frechet(taken).distance
+    return found

@@ -139,14 +139,16 @@ def _real(n: int, scores: Mapping[str, float], doubts: str) -> dict[str, Any]:
 
 
 def _doubts(lines: Iterable[Mapping[str, Any]], n: int, scores: Iterable[str]) -> str:
-    """Return which scores of so many images are estimates and why: as of the rows that have no more."""
-    wanted = set(scores)
-    groups = (group for line in lines if line.get("n_samples") == n for group in line["estimate"].split("; "))
-    found: dict[str, list[str]] = {}
-    for names, _, why in (group.partition(": ") for group in groups):
-        known = found.setdefault(why, [])
-        known += [name for name in names.split() if name in wanted and name not in known]
-    return "; ".join(f"{' '.join(names)}: {why}" for why, names in found.items() if names)
+    """Return which scores of so many images are estimates and why: the reasons that all rows of as many share."""
+    wanted = list(scores)
+    rows = []
+    for line in lines:
+        if line.get("n_samples") == n:
+            groups = (group.partition(": ") for group in line["estimate"].split("; ") if group)
+            rows.append({why: set(names.split()) for names, _, why in groups})
+    shared = [why for why in rows[0] if all(why in row for row in rows)] if rows else []
+    named = {why: [name for name in wanted if any(name in row[why] for row in rows)] for why in shared}
+    return "; ".join(f"{' '.join(names)}: {why}" for why, names in named.items() if names)
 
 
 def _printed(row: PrintedRow) -> dict[str, Any]:

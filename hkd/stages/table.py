@@ -75,15 +75,14 @@ def show(
 
 
 def readme(
-    file: Annotated[Path, typer.Option(help="File whose section is replaced.")] = Path("README.md"),
+    file: Annotated[Path, typer.Option(help="Page whose section is replaced.")] = Path("README.md"),
     section: Annotated[
-        str, typer.Option(help="Name in the lines '<!-- NAME:start -->', '<!-- NAME:end -->'.")
+        str, typer.Option(help="Name in its lines '<!-- NAME:start -->' and '<!-- NAME:end -->'.")
     ] = "table1",
-    picture: Annotated[Path, typer.Option(help="Where the sample grid is copied to.")] = Path("docs/samples.png"),
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
-    """Put the measured rows of Table 1 into the README, and the sample grid beside it."""
+    """Put the measured rows of Table 1 into a section of the README, and the sample grid into docs beside it."""
     from hkd.report.collect import lines_of
     from hkd.report.markdown import between, short
     from hkd.report.view import view
@@ -91,8 +90,9 @@ def readme(
 
     plan = job.plan(benchmark, config)
     shown = short(view(lines_of(_frame(plan, "table1")), _paper(plan, "table1")))
-    write_text(file, between(file, section, shown))
-    write_bytes(picture, Path(f"{plan.layout.figure('samples')}.png").read_bytes())
+    page, grid = between(file, section, shown), Path(f"{plan.layout.figure('samples')}.png").read_bytes()
+    write_text(file, page)
+    write_bytes(file.parent / "docs" / ("samples.png" if section == "table1" else f"{section}.png"), grid)
 
 
 def _paper(plan: Plan, name: str) -> Paper:
@@ -111,7 +111,9 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
     scored, lost = without_diverged(rows.metrics(plan, name))
     lines, columns = collect(scored), plan.table(name).columns
     found = rows.rows(plan, name)
-    n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
+    n_common = common_n(plan, name)
+    # where so few generated images have no number, as few real ones have none
+    real = _real(plan, name, {int(n) for n in lines["n_generated"] if n_common is None or n >= n_common})
     known = {(method, nfe): values for method, nfe, values in rows.trainings(plan, name)}
     return build(
         *(found, lines, _paper(plan, name)),

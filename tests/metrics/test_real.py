@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hkd.metrics.real import real_scores
+from hkd.metrics.real import REST, real_scores
 from hkd.metrics.scores.frechet import frechet_from_features
+from hkd.metrics.scores.kid import kid
 from hkd.seeding import numpy_stream
 
 RNG = np.random.default_rng(0)
@@ -58,8 +59,23 @@ def test_each_score_is_given_where_so_many_images_can_tell_it():
         120: ["fd_effnet64", "fdn", "kid_effnet"],
         200: ["fd_effnet64", "fdn", "kid_effnet"],
     }
-    assert all(abs(values["kid_effnet"]) < 0.05 for values in found.values()), "unbiased: no size is far from none"
-    assert 0 < found[200]["fd_effnet64"] < found[80]["fd_effnet64"]
+
+
+@pytest.mark.parametrize("most", [500, REST])
+def test_each_score_is_that_of_the_images_taken_out_against_the_rest(monkeypatch, most):
+    monkeypatch.setattr("hkd.metrics.real.REST", most)
+    drawn = numpy_stream(0, "real").permutation(len(WIDE))
+    taken, rest = WIDE[drawn[:200]], WIDE[drawn[200:]]
+    axes = np.linalg.svd(rest - rest.mean(axis=0))[2][:64]
+    apart = frechet_from_features(taken, rest)
+    expected = {
+        "fid_own": apart.distance,
+        "fdn": 100 * apart.distance / np.trace(np.cov(rest.T)),
+        "kid_effnet": kid(taken, rest[:most]),
+        "fd_effnet64": frechet_from_features(taken @ axes.T, rest @ axes.T).distance,
+    }
+    found = real_scores({"own_A": WIDE, "effnet_C": WIDE}, expected, {200})[200]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_view_of_which_only_moments_are_known_has_no_real_images():

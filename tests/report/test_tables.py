@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from hkd.report.collect import ReportError, collect, lines_of
-from hkd.report.markdown import WIDTH, short
+from hkd.report.markdown import WIDTH, between, short
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
 from hkd.report.view import view
 from hkd.settings.columns import DEFAULT, FID_DIGESTS
+from hkd.store.refusals import ArtifactError
 
 from .conftest import protocol
 
@@ -187,6 +188,24 @@ def test_so_few_real_images_are_an_estimate_as_so_few_generated_ones(metrics_fil
     at = shown.headers.index("FDn")
     assert [row[at] for row in anchors] == ["≈2.80", "0.3"]
     assert any("against the rest of it" in text for text in shown.reasons)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_what_is_wrong_with_one_row_of_several_is_not_said_of_real_images(metrics_file, paper, rows):
+    alike = {"protocols.fdn.estimate": ["all images look the same"]}
+    files = [metrics_file(**alike), metrics_file(method="methods/edm", nfe=35)][:rows]
+    frame = table(ROWS, collect(files), paper, real={2000: REAL})
+    assert (frame["estimate"] == "fdn: all images look the same").sum() == (2 if rows == 1 else 1)
+
+
+@pytest.mark.parametrize("section", ["table1", "cifar10_cpu"])
+def test_a_section_of_a_page_is_replaced_and_nothing_else(tmp_path, section):
+    page = tmp_path / "README.md"
+    parts = ("above\n", f"<!-- {section}:start -->\n", "old\n", f"<!-- {section}:end -->", "\nbelow\n")
+    page.write_text("".join(parts))
+    assert between(page, section, "new\n") == "".join(parts).replace("old", "new")
+    with pytest.raises(ArtifactError, match=r"README\.md: has no lines '<!-- table9:start -->'"):
+        between(page, "table9", "new\n")
 
 
 @pytest.mark.parametrize("route", ["train", "shipped", "released"])
