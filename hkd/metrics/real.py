@@ -55,7 +55,7 @@ def _usable(item: Score, n: int, features: np.ndarray) -> bool:
 
 def _scores(kinds: set[str], taken: np.ndarray, rest: np.ndarray) -> dict[str, float]:
     """Return the values of kinds of scores of features (n, D) against the rest (N - n, D)."""
-    found = {}
+    found: dict[str, float] = {}
     if kinds & {"distance", "fdn"}:
         apart = frechet_from_features(taken, rest)
         found |= {"distance": apart.distance, "fdn": apart.fdn}

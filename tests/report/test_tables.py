@@ -195,7 +195,8 @@ def test_what_is_wrong_with_one_row_of_several_is_not_said_of_real_images(metric
     alike = {"protocols.fdn.estimate": ["all images look the same"]}
     files = [metrics_file(**alike), metrics_file(method="methods/edm", nfe=35)][:rows]
     frame = table(ROWS, collect(files), paper, real={2000: REAL})
-    assert (frame["estimate"] == "fdn: all images look the same").sum() == (2 if rows == 1 else 1)
+    said = frame["estimate"].str.contains("all images look the same", na=False)
+    assert said.sum() == (2 if rows == 1 else 1)
 
 
 @pytest.mark.parametrize("section", ["table1", "cifar10_cpu"])
