@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own cifar10-cpu dist coverage lint format weights weights-bases weights-students ship readme spent dag clean-state
+.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own cifar10-cpu dist coverage lint format weights weights-bases weights-students ship readme readme-cifar10 spent dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -165,6 +165,9 @@ ship: $(VENV)/.installed  ## replace the shipped weights by the retrained ones: 
 
 readme: table1  ## put the table and the sample grid of the embedded run into README.md
 	$(BIN)/hkd readme
+
+readme-cifar10: cifar10-cpu  ## put the table and the sample grid of CIFAR-10 on a CPU into README.md: SOURCE as there
+	$(BIN)/hkd readme --section cifar10_cpu --benchmark configs/benchmarks/cifar10_cpu.yaml --config "source=$$SOURCE"
 
 spent: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
 	$(BIN)/hkd spent

@@ -46,6 +46,15 @@ def test_the_further_sections_are_five_lines_each_and_their_commands(title):
     assert sum(len(block.strip().splitlines()) - 1 for block in code) <= 5
 
 
+def test_the_second_example_has_its_picture_its_rows_and_what_not_to_conclude():
+    before, _, rest = section("Photographs, on a CPU").partition("<!-- cifar10_cpu:start -->")
+    table, _, after = rest.partition("<!-- cifar10_cpu:end -->")
+    assert "](docs/cifar10_cpu.png)" in before and "make cifar10-cpu SOURCE=" in before
+    names = {line.split("|")[1].strip() for line in table.strip().splitlines()[2:]}
+    assert names == {"EDM", "KD", "ECM", "HKD", "Regression (control)", "Untrained network", "Real images"}
+    assert "neither is FID" in after and "one seed" in after
+
+
 def test_every_make_target_that_pages_name_is_one():
     found = {
         name
