@@ -92,7 +92,8 @@ def readme(
     shown = short(view(lines_of(_frame(plan, "table1")), _paper(plan, "table1")))
     page, grid = between(file, section, shown), Path(f"{plan.layout.figure('samples')}.png").read_bytes()
     write_text(file, page)
-    write_bytes(file.parent / "docs" / ("samples.png" if section == "table1" else f"{section}.png"), grid)
+    name = "samples" if section == "table1" else section
+    write_bytes(file.parent / "docs" / f"{name}.png", grid)
 
 
 def _paper(plan: Plan, name: str) -> Paper:
