@@ -167,7 +167,8 @@ readme: table1  ## put the table and the sample grid of the embedded run into RE
 	$(BIN)/hkd readme
 
 readme-cifar10: cifar10-cpu  ## put the table and the sample grid of CIFAR-10 on a CPU into README.md: SOURCE as there
-	$(BIN)/hkd readme --section cifar10_cpu --benchmark configs/benchmarks/cifar10_cpu.yaml --config "source=$$SOURCE"
+	$(BIN)/hkd readme --section cifar10_cpu --benchmark configs/benchmarks/cifar10_cpu.yaml --config "source=$$SOURCE" \
+		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
 
 spent: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
 	$(BIN)/hkd spent

@@ -11,17 +11,8 @@ from hkd.store.refusals import ArtifactError
 LEFT = 2  # the first columns are words, the rest numbers
 WIDTH = 120  # characters of a line; what is wider goes into a further table below, of the same rows
 KEYS = ("Method", "NFE")  # columns that each of them has
-SHORT = (
-    "Method",
-    "Route",
-    "NFE",
-    "n",
-    *PHOTOGRAPHS,
-    "FDn",
-    "Spread",
-    "Training images",
-    "Training, s",
-)  # of the README
+# of the README
+SHORT = ("Method", "Route", "NFE", "n", *PHOTOGRAPHS, "FDn", "Spread", "Training images", "Training, s")
 
 
 def markdown(shown: View) -> str:

@@ -13,19 +13,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import create_model
 
-from hkd.nets.presets import NetworkConfig
 from hkd.settings.benchmark import Benchmark
-from hkd.settings.origins import ConfigError, Layers, Section, Typed, check, from_mapping, nearest, read_yaml, stems
-from hkd.settings.ranges import network_problems, problems
-from hkd.settings.sections import PARTS, Dataset, Extractor, Run, Scale, TrajectorySet
-from hkd.settings.signatures import constructor_arguments
+from hkd.settings.fitting import checked_run
+from hkd.settings.origins import ConfigError, Layers, Section, check, from_mapping, nearest, read_yaml, stems
+from hkd.settings.sections import Dataset, Extractor, Run, Scale, TrajectorySet
 from hkd.settings.yaml_text import TextError, from_json, spelled_out
 from hkd.store.source import PACKAGE
 
@@ -86,12 +82,7 @@ class Resolver:
     def run(self, dataset: str, method: str) -> Run:
         """Return the checked settings of a run. `method` is `group/name`, as in `methods/ecm`."""
         if (dataset, method) not in self._runs:
-            layers = self.layers(dataset, method)
-            run = check(Run, layers)
-            run = run.model_copy(update={"params": self._checked_params(run, layers)})
-            self._check_network(layers)
-            self._check_augmentation(run, layers)
-            self._runs[dataset, method] = run
+            self._runs[dataset, method] = checked_run(self.layers(dataset, method))
         return self._runs[dataset, method]
 
     def extractor(self, dataset: str, role: str) -> Extractor:
@@ -140,8 +131,9 @@ class Resolver:
         """Return the benchmark's settings of all runs; their length is none of those that learn from nothing."""
         found = self._layers.pick("set")
         training = found.values.get("training")
-        if run.values.get("feed") == "none" and isinstance(training, dict):
-            training.pop("steps", None)
+        # what is no number of steps stays, and is refused
+        if run.values.get("feed") == "none" and isinstance(training, dict) and isinstance(training.get("steps"), int):
+            del training["steps"]
         return found
 
     def study_layers(self, name: str) -> Layers:
@@ -171,51 +163,6 @@ class Resolver:
         scales = file.pick("scales")
         nested = Layers({"scales": scales.values}, {("scales", *p): w for p, w in scales.origins.items()})
         return body.put(nested)
-
-    def _checked_params(self, run: Run, layers: Layers) -> dict[str, Any]:
-        """Return `params` as the types of the target's constructor, before anything is loaded or trained."""
-        taken = {k: t for k, t in constructor_arguments(run.target).items() if k not in PARTS}
-        fields: dict[str, Any] = {name: (kind, ...) for name, kind in taken.items()}
-        model = create_model("params", __base__=Section, **fields)
-        section = _Named(layers.pick("params"), layers)
-        params: dict[str, Any] = check(model, section).model_dump()
-        if wrong := [_out_of_range(section, name, params[name], why) for name, why in problems(params)]:
-            raise ConfigError("\n".join(wrong))
-        return params
-
-    def _check_network(self, layers: Layers) -> None:
-        section = layers.pick("network")
-        known = [field.name for field in fields(NetworkConfig)]
-        for key in section.values:
-            if key not in known:
-                where = layers.origin(("network", key))
-                raise ConfigError(f"{where}: unknown key 'network.{key}'. {nearest(key, known)}")
-        required = [f.name for f in fields(NetworkConfig) if f.default is MISSING and f.name not in section.values]
-        if required:
-            where = layers.origin(("network",))
-            lines = [f"{where}: key 'network.{key}' is missing; add it, or choose another scale" for key in required]
-            raise ConfigError("\n".join(lines))
-        try:
-            network = NetworkConfig(**section.values)
-        except (TypeError, ValueError) as error:
-            key = str(error).split(":")[0].removeprefix("network.")
-            raise ConfigError(f"{layers.origin(('network', key))}: {error}") from None
-        for key, why in network_problems(section.values):
-            where, typed = layers.origin(("network", key)), layers.typed(("network", key))
-            raise ConfigError(f"{where}: {typed} = {section.values[key]!r} is not usable: it {why}")
-        stated = layers.pick("params").values.get("sigma_data", network.sigma_data)
-        if stated != network.sigma_data:
-            raise ConfigError(
-                f"{layers.origin(('params', 'sigma_data'))}: params.sigma_data is {stated}, but the network is built "
-                f"with network.sigma_data {network.sigma_data}; make them equal"
-            )
-
-    def _check_augmentation(self, run: Run, layers: Layers) -> None:
-        if run.params.get("augment") and run.training.flip:
-            raise ConfigError(
-                f"{layers.origin(('training', 'flip'))}: training.flip is true, but params.augment "
-                f"{run.params['augment']:g} mirrors images already and tells the network; set training.flip to false"
-            )
 
     def _read_dataset(self, name: str) -> Dataset:
         layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
@@ -376,25 +323,6 @@ def _refuse_old_names(benchmark: Layers) -> None:
             where, value = benchmark.origin((old,)), benchmark.values[old]
             remedy = f"key '{old}' is now '{new}'" if new else f"this profile moved; say --workflow-profile {value}"
             raise ConfigError(f"{where}: {remedy}; what configs/benchmarks holds is called a benchmark")
-
-
-class _Named(Layers):
-    """The `params` section, whose errors name the key within the whole file."""
-
-    def __init__(self, section: Layers, whole: Layers) -> None:
-        super().__init__(section.values, section.origins)
-        self._whole = whole
-
-    def origin(self, path: tuple[str, ...]) -> str:
-        return self._whole.origin(("params", *path))
-
-    def typed(self, path: tuple[str, ...]) -> str:
-        whole = ("params", *path)
-        return self._whole.typed(whole) if isinstance(self._whole.origin(whole), Typed) else ".".join(path)
-
-
-def _out_of_range(section: Layers, name: str, value: Any, why: str) -> str:
-    return f"{section.origin((name,))}: {section.typed((name,))} = {value!r} is not usable: it {why}"
 
 
 def _at(layers: Layers, path: tuple[str, ...]) -> Any:

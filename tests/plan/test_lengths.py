@@ -9,6 +9,7 @@ import pytest
 from hkd.plan.lengths import FREE, bound
 from hkd.plan.runs import Plan
 from hkd.plan.stages import TRAIN
+from hkd.settings.origins import ConfigError
 from hkd.settings.signatures import constructor_arguments
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -80,8 +81,9 @@ def test_states_of_a_training_that_counts_all_steps_are_of_one_length(plan):
 
 
 def test_no_benchmark_gives_its_length_of_training_to_a_row_that_learns_from_nothing(plan):
-    made = plan(steps=9)
-    assert made.run("shapes8", "methods/regression").training.steps == 9
+    assert plan(steps=9).run("shapes8", "methods/regression").training.steps == 9
+    with pytest.raises(ConfigError, match=r"training\.steps"):
+        plan(steps="nine").run("shapes8", "methods/untrained")
     for path in sorted(CONFIGS.glob("benchmarks/*.yaml")):
         plan_of = Plan.load(str(path), {"source": "mine"}, CONFIGS)
         for dataset in {table.dataset for table in plan_of.tables.values()}:

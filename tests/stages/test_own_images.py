@@ -139,8 +139,11 @@ NAMES = ["a b;c", "`touch ran`", 'a"; touch ran; "', "a'b", "#x", "~", "$(shell 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("target", ["own", "cifar10-cpu"])
-def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, target, name):
+@pytest.mark.parametrize(
+    ("target", "figures", "commands"),
+    [("own", "own", 2), ("cifar10-cpu", "cifar10_cpu", 2), ("readme-cifar10", "cifar10_cpu", 3)],
+)
+def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, target, figures, commands, name):
     """Neither make nor a shell reads it: each command has it in one word."""
     root, tools = Path(__file__).resolve().parents[2], tmp_path / "tools/bin"
     tools.mkdir(parents=True)
@@ -150,14 +153,14 @@ def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, target, name):
     for stamp in (".installed", ".installed-photos"):
         (tools.parent / stamp).touch()
     command = ["make", "-s", "-f", root / "Makefile", target, f"VENV={tools.parent}", f"SOURCE={name}"]
-    figures = tmp_path / "paper_figures" / target.replace("-", "_")
-    figures.mkdir(parents=True)
-    (figures / "nearest.md").write_text("- done\n")
+    drawn = tmp_path / "paper_figures" / figures
+    drawn.mkdir(parents=True)
+    (drawn / "nearest.md").write_text("- done\n")
     for file in ("pyproject.toml", "constraints.txt"):
         (tmp_path / file).touch()
         os.utime(tmp_path / file, (0, 0))
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     calls = [ast.literal_eval(line) for line in found.stdout.splitlines() if line.startswith("[")]
-    assert len(calls) == 2 and all(f"source={name}" in call for call in calls)
+    assert len(calls) == commands and all(f"source={name}" in call for call in calls)
     assert not (tmp_path / "ran").exists()
