@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.trust import ATTACKS, DOCUMENT, END, ROOT, START, compares, copies, silent, table
 
 
@@ -13,8 +11,6 @@ def test_every_attack_names_tests_that_exist():
     assert all((ROOT / file).is_file() for files in ATTACKS.values() for file in files)
 
 
-@pytest.mark.slow
-@pytest.mark.ci
 def test_the_table_is_that_of_the_tests():
     written = DOCUMENT.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
     assert written == table(), "run `python tests/trust.py`"
