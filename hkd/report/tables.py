@@ -62,7 +62,8 @@ def table(
     Args:
         metrics: lines of `collect`.
         columns: names of `hkd.settings.columns`.
-        real: scores of so many real images against the reference, for the rows of anchors.
+        real: scores of so many real images against the reference, for the rows of anchors; of fewer than `n_common`
+            none is shown, as of generated ones.
         diverged: by run and NFE, what to say in place of numbers of rows whose training diverged for any seed.
         trainings: FDn of all known trainings of rows with shipped weights, likewise; of a row that was trained here
             they are its seeds.
@@ -93,7 +94,8 @@ def table(
             measured = {"comparable": "no", "why_not": lost}
             line |= measured if lost else _measured(row, used, paper, columns, n_common, known)
         lines.append(line)
-    lines += [_real(n, scores, _doubts(lines, n, scores)) for n, scores in (real or {}).items()]
+    known_at = {n: scores for n, scores in (real or {}).items() if n >= (n_common or 0)}
+    lines += [_real(n, scores, _doubts(lines, n, scores)) for n, scores in known_at.items()]
     frame = pd.DataFrame(lines, columns=[*BEFORE, *columns, *AFTER])
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys((*columns, *NUMBERS), "float64"))
 

@@ -112,9 +112,7 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
     scored, lost = without_diverged(rows.metrics(plan, name))
     lines, columns = collect(scored), plan.table(name).columns
     found = rows.rows(plan, name)
-    n_common = common_n(plan, name)
-    # where so few generated images have no number, as few real ones have none
-    real = _real(plan, name, {int(n) for n in lines["n_generated"] if n_common is None or n >= n_common})
+    n_common, real = common_n(plan, name), _real(plan, name, {int(n) for n in lines["n_generated"]})
     known = {(method, nfe): values for method, nfe, values in rows.trainings(plan, name)}
     return build(
         *(found, lines, _paper(plan, name)),

@@ -279,3 +279,22 @@ def test_a_row_whose_training_diverged_says_so_in_table_and_picture_and_has_no_n
     made.call("figure", "samples", "table1", "--out", str(tmp_path / "samples.pdf"))
     caption = (tmp_path / "samples.md").read_text()
     assert "- Not shown: HKD, its training diverged: seed 0 at step 17.\n" in caption and "- EDM, 35 NFE" in caption
+
+
+@pytest.mark.parametrize(("section", "picture"), [("table1", "samples.png"), ("second", "second.png")])
+def test_a_page_takes_the_rows_and_the_picture_of_a_benchmark_or_stays_as_it_was(benchmark, tmp_path, section, picture):
+    made = benchmark(figures=str(tmp_path / "figures"))
+    made.fill(lambda method: 30)
+    page, grid = tmp_path / "page/README.md", Path(f"{made.plan.layout.figure('samples')}.png")
+    for folder in (page.parent / "docs", grid.parent):
+        folder.mkdir(parents=True)
+    page.write_text(f"<!-- {section}:start -->\nold\n<!-- {section}:end -->\n")
+    call = ("readme", "--file", str(page), "--section", section)
+    with pytest.raises(FileNotFoundError, match=r"samples\.png"):
+        made.call(*call)
+    assert "old" in page.read_text()
+    grid.write_bytes(b"drawn")
+    made.call(*call)
+    assert "| HKD " in page.read_text() and "old" not in page.read_text()
+    assert [path.name for path in (page.parent / "docs").iterdir()] == [picture]
+    assert (page.parent / "docs" / picture).read_bytes() == b"drawn"
