@@ -20,10 +20,12 @@ from hkd.metrics.features.extract import Extractor
 from hkd.settings.columns import split_view
 from hkd.store.large_arrays import nameless_array
 
-COLUMNS = ("method", "nfe", "samples", "median", "real_median", "close_within", "close", "real_close", "view", "said")
+MEASURED = ("method", "nfe", "samples", "median", "real_median", "close_within", "close", "real_close", "images")
+COLUMNS = (*MEASURED, "view", "said")
 AROUND = 50  # next neighbours whose mean distance is the scale, as many as the source takes
 SUSPECT = 5.0  # times the real images' share, from where repeating is the likelier reason (our choice)
 FEW = 10  # close samples below which a share says nothing
+SHARED = 5  # close samples to one training image, on average, from where they may just be alike (our choice)
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def nearest(rows: np.ndarray, training: np.ndarray, own: np.ndarray | None = Non
 
 
 def line(title: str, nfe: int, found: Neighbours, measure: Measure, view: str) -> dict[str, object]:
-    """Return the table's line on one row of samples, with COLUMNS as keys."""
-    close = float((found.ratio <= measure.within).mean())
+    """Return the table's line on one row of samples, keyed by COLUMNS; `images`: those that samples are close to."""
+    within = found.ratio <= measure.within
+    close, images = float(within.mean()), len(np.unique(found.index[within]))
     return {
         "method": title,
         "nfe": nfe,
@@ -105,18 +108,27 @@ def line(title: str, nfe: int, found: Neighbours, measure: Measure, view: str) -
         "close_within": f"{measure.within:.4g}",
         "close": f"{close:.4g}",
         "real_close": f"{measure.near:.4g}",
+        "images": images,
         "view": view,
-        "said": said(close, len(found.distance), measure.near),
+        "said": said(close, len(found.distance), measure.near, images),
     }
 
 
-def said(close: float, samples: int, near: float) -> str:
-    """Return in words whether a share of close samples points to repeating."""
+def said(close: float, samples: int, near: float, images: int) -> str:
+    """Return in words whether a share of close samples, to so many different training images, points to repeating."""
     if close * samples < FEW and near * samples < FEW:
         return "few: no sign of repeating"
     if close > SUSPECT * near:
-        return f"{close / near:.0f} times as many as among real images: look whether it repeats them"
+        many = f"{close / near:.0f} times as many as among real images: look whether it repeats them"
+        if close * samples < SHARED * images:
+            return many
+        # what lies far from every photograph is nearest to the blandest of them; a collapse onto a copy looks the same
+        return f"{many}, or makes {close * samples:.0f} images so alike that they share {_counted(images)}"
     return "no more than among real images" if close <= near else "no sign of repeating"
+
+
+def _counted(images: int) -> str:
+    return "one training image" if images == 1 else f"{images} training images"
 
 
 def summary(lines: Sequence[dict[str, object]]) -> list[str]:

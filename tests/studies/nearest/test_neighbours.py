@@ -72,4 +72,23 @@ def test_bland_samples_that_all_lie_near_one_training_image_are_no_repeaters(tra
     [(0.0, 100, "few: no sign"), (0.0, 5000, "no more than"), (0.02, 5000, "no sign"), (0.2, 100, "20 times")],
 )
 def test_what_is_said_of_a_share(close, samples, expected):
-    assert said(close, samples, 0.01).startswith(expected)
+    assert said(close, samples, 0.01, images=7).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "images, ending", [(5, "whether it repeats them"), (4, "20 images so alike that they share 4 training images")]
+)
+def test_many_close_samples_to_few_images_may_only_look_alike(images, ending):
+    assert said(0.2, 100, 0.01, images).endswith(ending)
+
+
+def test_the_images_that_close_samples_are_close_to_are_counted_once_each(training, measure):
+    near = np.repeat(training[[3, 8]], [30, 10], axis=0) + 1e-3 * rows(40, 6) - 1e-3 * 50
+    far = rows(40, 7)[nearest(rows(40, 7), training).ratio > measure.within]
+    told = line("collapsed", 1, nearest(np.concatenate([near, far]), training), measure, "own_A")
+    assert told["images"] == 2 and str(told["said"]).endswith(
+        "or makes 40 images so alike that they share 2 training images"
+    )
+    one = line("collapsed", 1, nearest(near[:30], training), measure, "own_A")
+    assert one["images"] == 1 and str(one["said"]).endswith("so alike that they share one training image")
+    assert line("painter", 1, nearest(far, training), measure, "own_A")["images"] == 0
