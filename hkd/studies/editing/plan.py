@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hkd.plan.runs import Plan
-from hkd.plan.stages import figure_files, run_code
+from hkd.plan.stages import figure_files
 from hkd.plan.study import Study
-from hkd.plan.work import Definition, Files, Needs, Stage
+from hkd.plan.work import Definition, Stage
 from hkd.settings.sections import Fraction, Positive, Rate
 from hkd.settings.studies import Edges, OrderBy, Shown, StudySection
-from hkd.store.paths import DATASET, METHOD, SEED, Layout
+from hkd.studies.one_run import beside_weights, of_figure, of_images
 
 NAME = "editing"
 
@@ -63,44 +63,16 @@ def dataset(plan: Plan) -> str:
     return plan.study_dataset(settings(plan).dataset)
 
 
-def _files(layout: Layout, dataset: str = DATASET, method: str = METHOD, seed: int | str = SEED) -> Files:
-    run = layout.run(dataset, method, seed)
-    outputs = {"arrays": run.of("editing/editing.npz"), "metrics": run.of("editing/editing.json")}
-    return Files(outputs, run.log(NAME), recorded=("arrays", "metrics"))
-
-
 def _edited(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition:
-    run = plan.layout.run(dataset, method, seed)
-    return Definition(
-        inputs={
-            "images": plan.layout.data(dataset, plan.reference_split(dataset)).manifest,
-            "weights": run.weights,
-            "config": run.config,
-            "perceptual": plan.layout.extractor(dataset, "perceptual"),
-        },
-        spare=("images", "config", "perceptual"),
-        # on which run the figure is drawn, and how many rows it has, change no array
-        settings=settings(plan).model_dump(exclude={"dataset", "run", "shown"}),
-        code=("hkd.studies.editing.edits", "hkd.experiment.perceptual", *run_code(plan, dataset, method)),
-        needs=Needs(gpu=plan.gpus, mem_mb=4000, minutes=60),
-    )
+    return of_images(plan, settings(plan), dataset, method, seed, code="hkd.studies.editing.edits")
 
 
 def _figure(plan: Plan) -> Definition:
     study, on = settings(plan), dataset(plan)
-    files = _files(plan.layout, on, study.run, 0)
-    return Definition(
-        inputs={**files.outputs, "weights": plan.layout.run(on, study.run, 0).weights},
-        settings={
-            **study.model_dump(),
-            "title": plan.title(on, study.run),
-            "on": plan.dataset(on).title,
-            "benchmark": plan.benchmark.benchmark,
-        },
-        code=("hkd.studies.editing.figure", "hkd.studies.options", "hkd.figures.save"),
-    )
+    return of_figure(plan, study, FILES, run=study.run, on=on, code="hkd.studies.editing.figure")
 
 
-EDITED = Stage("edit", _files, _edited)
+FILES = beside_weights("editing/editing", NAME)
+EDITED = Stage("edit", FILES, _edited)
 FIGURE = Stage("editing_figure", figure_files(NAME), _figure, local=True, command="figure editing")
 STUDY = Study(name=NAME, sections={NAME: Editing}, parts=(EDITED, FIGURE), figures=("editing_figure",))
