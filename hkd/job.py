@@ -230,8 +230,14 @@ def say(remarks: Iterable[str], about: object) -> None:
 
 
 def save_figure(drawn: Any, out: Path, caption: str, made: Record) -> None:
-    """Write a figure as PDF, PNG and caption, each with its record."""
-    from hkd.figures.save import save
+    """Write a figure as PDF, PNG and caption, each with its record.
 
+    Raises:
+        ArtifactError: one of them would replace a file that was not written so.
+    """
+    from hkd.figures.save import save
+    from hkd.store.records import refuse_to_replace
+
+    refuse_to_replace(*(out.with_suffix(suffix) for suffix in (".pdf", ".png", ".md")))
     for written in save(drawn, out.with_suffix(""), caption):
         made.write(written)

@@ -65,8 +65,8 @@ def decode(content: bytes, where: str, convert_to_rgb: bool) -> Image.Image:
     if picture.mode not in CONVERTIBLE:
         raise DataError(f"{where}: its channels are {channels}, expected RGB of 8 bits each; convert it yourself")
     if not convert_to_rgb:
-        remedy = "set convert_to_rgb: true to convert all images"
-        remedy += ", transparent ones on white" if has_transparency(picture) else ""
+        remedy = "with convert_to_rgb: true (--config data.NAME.convert_to_rgb=true) all images are converted"
+        remedy += ", transparent ones laid on white" if has_transparency(picture) else ""
         raise DataError(f"{where}: its channels are {channels}, expected RGB of 8 bits each; {remedy}")
     return on_background(picture)
 
@@ -132,7 +132,7 @@ def described(picture: Image.Image) -> str:
 
 def square_size(picture: Image.Image, where: str) -> int:
     """Return the side of a picture that networks can halve three times."""
-    remedy = "set a resolution, and all images are cropped and resized to it"
+    remedy = "with a resolution (--config data.NAME.resolution=32) all images are cropped and resized to it"
     if picture.width != picture.height:
         raise DataError(f"{where}: {size(picture)} pixels, expected a square; {remedy}")
     if picture.width % 8:

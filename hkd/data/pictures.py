@@ -57,7 +57,7 @@ def read_mask(path: Path, *, resolution: int) -> Tensor:
     Raises:
         DataError: not readable, of another size, transparent, neither black nor white somewhere, or all of one colour.
     """
-    picture = _picture(_content(path), path, resolution)
+    picture = _picture(_content(path), path, resolution, two_values=True)
     if picture.mode in EXACT and not is_opaque(picture):
         raise DataError(
             f"{path}: its channels are {described(picture)}, expected black and white without transparency; "
@@ -107,10 +107,10 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _picture(content: bytes, path: Path, resolution: int) -> Image.Image:
-    """Return the picture of the run's size in a file's bytes."""
+def _picture(content: bytes, path: Path, resolution: int, *, two_values: bool = False) -> Image.Image:
+    """Return the picture of the run's size in a file's bytes; `two_values`: a mask, which smoothing would spoil."""
     picture = opened(content, str(path))
-    _check_size(path, picture.width, picture.height, resolution)
+    _check_size(path, picture.width, picture.height, resolution, two_values=two_values)
     if grey_step(content) > 1 and not is_opaque(picture):
         raise DataError(  # what is advised for others is done with Pillow, which takes such pixels for opaque
             f"{path}: packed grey with a transparent colour, and pixels of it are transparent; "
@@ -178,8 +178,9 @@ def _channels_first(array: np.ndarray, path: Path, channels: int) -> np.ndarray:
     return np.array(array, order="C")  # a copy: the bytes of a file cannot be written to, as tensors are
 
 
-def _check_size(path: Path, width: int, height: int, resolution: int) -> None:
+def _check_size(path: Path, width: int, height: int, resolution: int, *, two_values: bool = False) -> None:
     if (width, height) != (resolution, resolution):
         raise DataError(
             f"{path}: {width}x{height} pixels, the run's images have {resolution}x{resolution}; resize it first"
+            + (", without smoothing (Pillow: Image.Resampling.NEAREST)" if two_values else "")
         )

@@ -221,7 +221,9 @@ class ImageFiles(Source):
         picture = self._decode(name)
         if self._size is not None and picture.size != self._size:
             first = f"{self._names[0]} has {self._size[0]}x{self._size[1]}"
-            remedy = PUBLISHED if self._resize_to else "make all one size, or set a resolution to resize to"
+            remedy = (
+                PUBLISHED if self._resize_to else "make all one size, or say one (--config data.NAME.resolution=32)"
+            )
             raise DataError(f"{self._files.where(name)}: {size(picture)} pixels, but {first}; {remedy}")
         if self._resize_to is not None:
             picture = centre_square(picture, self._resize_to)

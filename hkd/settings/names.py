@@ -94,7 +94,7 @@ def _file(name: str, what: str, folder: Path, configs: Path, prefix: str = "") -
     check_checkout(configs)
     known = stems(folder)
     if name not in known:
-        close = get_close_matches(name, known, n=4)
+        close = [f"{prefix}{one}" for one in get_close_matches(name, known, n=4)]
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else nearest(name, known)
         raise ConfigError(f"no {what} '{prefix}{shortened(name)}'. {hint}")
     return name

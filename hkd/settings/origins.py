@@ -292,7 +292,8 @@ def _explain(problem: Any, model: type[BaseModel], layers: Layers) -> str:
     given, why = problem["input"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "string_type" and isinstance(given, bool | int | float):
         # what was written is lost by now: 202301 may have been 2023_01
-        why = f"expected text, read as {_KINDS.get(type(given), 'a number')}; write it in quotes, or a path as ./NAME"
+        read = _KINDS.get(type(given), "a number")
+        why = f"expected text, read as {read}; in a file write it in quotes; a path also as ./NAME"
     if problem["type"] in ("bool_type", "bool_parsing"):
         why = "a truth value is true or false"
     if problem["type"] == "tuple_type":

@@ -76,6 +76,29 @@ def read_record(path: Path | str, stage: str) -> dict[str, Any]:
     return found
 
 
+def refuse_to_replace(*targets: Path, given: Sequence[Path] = ()) -> None:
+    """Refuse to write over what a command was given, or over a file of which no record says that it was written here.
+
+    Raises:
+        ArtifactError: naming the file.
+    """
+    for target in targets:
+        if any(target.exists() and own.exists() and target.samefile(own) for own in given):
+            raise ArtifactError(f"{target}: is read by this command, and would be lost; name another --out")
+        there = [path for path in (target, record_path(target)) if os.path.lexists(path)]
+        if there and not _recorded(target):
+            raise ArtifactError(
+                f"{there[0]}: is there, and no record says that hkd wrote it; name another --out, or move it away"
+            )
+
+
+def _recorded(path: Path) -> bool:
+    try:
+        return bool(read_record(path, ""))
+    except ArtifactError:
+        return False
+
+
 def _parsed_record(path: Path) -> Any:
     found = bounded.parse_json(bounded.read_bytes(path, bounded.JSON_BYTES))
     if isinstance(found, dict) and "record_sha256" not in found:

@@ -6,6 +6,7 @@ names were mapped, and what the network makes of a fixed input. A benchmark name
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,16 +140,19 @@ def read_card(path: Path | str, dataset: str, method: str) -> dict[str, Any]:
 
 
 def check_place(out: Path) -> None:
-    """Refuse to put a card in the place of a file of somebody else.
+    """Refuse to put weights and their card in the place of files of somebody else.
 
     Raises:
-        ArtifactError: what stands there is no card.
+        ArtifactError: what stands there is no card, or weights without one.
     """
     path = card_path(out)
     try:
         bounded.check_fields(bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES)), CARD)
     except FileNotFoundError:
-        return
+        if os.path.lexists(out):
+            raise ArtifactError(
+                f"{out}: is there, and no card beside it says that hkd wrote it; move it away, or name another --out"
+            ) from None
     except bounded.Damaged:
         raise ArtifactError(
             f"{path}: stands where the card of {out.name} would, and is none; move it away, or name another --out"

@@ -24,7 +24,7 @@ from hkd.settings.origins import ConfigError
 from hkd.settings.sections import Run
 from hkd.store.artifacts import save_arrays
 from hkd.store.atomic import write_bytes, write_json
-from hkd.store.records import Record
+from hkd.store.records import Record, refuse_to_replace
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,18 @@ def only_one_of(**given: object) -> None:
         raise ConfigError(f"{' and '.join(names)}: give one of them")
 
 
-def check_suffix(out: Path) -> None:
-    """Refuse an output that is neither a picture nor arrays, before anything is computed.
+def check_out(out: Path, *given: Path | None) -> None:
+    """Refuse, before anything is computed, an output that is no picture and no arrays, or takes another file's place.
 
+    Args:
+        given: pictures that the command reads.
     Raises:
         ConfigError: naming the option.
+        ArtifactError: the output, or what is written beside it, would replace one of those or a file of the user's.
     """
     if out.suffix not in (".png", ".npz"):
         raise ConfigError(f"--out {out}: expected .png (a picture) or .npz (arrays)")
+    refuse_to_replace(out, out.with_suffix(".json"), given=[path for path in given if path])
 
 
 def leave(out: Path, arrays: dict[str, np.ndarray], shown: np.ndarray, record: Record, facts: dict[str, Any]) -> None:

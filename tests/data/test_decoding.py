@@ -68,7 +68,7 @@ def test_the_format_is_told_by_the_content_whatever_the_name():
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
 def test_other_channels_are_converted_on_request(mode):
     content = encoded(blocks().convert(mode), "TIFF")
-    assert f"its channels are {mode}, expected RGB of 8 bits each; set convert_to_rgb" in refusal(content)
+    assert f"its channels are {mode}, expected RGB of 8 bits each; with convert_to_rgb" in refusal(content)
     assert_array_equal(decode(content, "a", True), blocks().convert(mode).convert("RGB"))
 
 
@@ -212,7 +212,7 @@ TRANSPARENT = {
 def test_hidden_colours_are_never_counted(name):
     message = refusal(TRANSPARENT[name])
     assert f"its channels are {name.split(' ')[0]}" in message
-    assert "set convert_to_rgb: true to convert all images, transparent ones on white" in message
+    assert "all images are converted, transparent ones laid on white" in message
     shown = np.asarray(decode(TRANSPARENT[name], "a", True))
     assert tuple(shown[0, 0]) == WHITE and tuple(shown[8, 8]) != WHITE
     if name.startswith("RGB"):

@@ -134,7 +134,10 @@ def test_an_image_of_the_right_size_is_not_resampled(packed):
 def test_other_channels_are_converted_on_request_only(packed, mode):
     path = packed(usual() | {NAMES[2]: encoded(mode)})
     message = refusal(path)
-    assert f"{NAMES[2]}: its channels are {mode}, expected RGB" in message and "convert_to_rgb: true" in message
+    assert (
+        f"{NAMES[2]}: its channels are {mode}, expected RGB" in message
+        and "--config data.NAME.convert_to_rgb=true" in message
+    )
     read_all(path, convert_to_rgb=True)
 
 

@@ -244,6 +244,13 @@ def test_a_file_of_somebody_else_is_not_replaced_by_a_card(tmp_path, tiny_run):
         imported(path, run, tmp_path)
     assert mine.read_text() == '{"mine": 1}' and not (tmp_path / "weights.safetensors").exists()
     mine.unlink()
+    (tmp_path / "weights.safetensors").write_bytes(b"mine")
+    with pytest.raises(
+        ArtifactError, match=r"weights\.safetensors: is there, and no card beside it says that hkd wrote"
+    ):
+        imported(path, run, tmp_path)
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"mine" and not mine.exists()
+    (tmp_path / "weights.safetensors").unlink()
     _, card, out = imported(path, run, tmp_path)
     assert imported(path, run, tmp_path)[1] == card
     for side, value in (("resolution", 10**6), ("channels", 0), ("label_dim", -1)):

@@ -116,7 +116,7 @@ def test_a_student_that_is_not_shipped_is_refused_with_those_that_are(plan):
         plan().run(ON, "shipped/ddim")
     with pytest.raises(ConfigError, match="shipped/hkd: shapes8 ships no student 'methods/hkd'"):
         plan().run("shapes8", "shipped/hkd")
-    with pytest.raises(ConfigError, match=r"no method 'shipped/hkt'. Did you mean 'hkd'"):
+    with pytest.raises(ConfigError, match=r"no method 'shipped/hkt'. Did you mean 'shipped/hkd'"):
         check_method("shipped/hkt")
 
 

@@ -71,7 +71,7 @@ def test_what_is_no_number_is_not_taken_for_one_nor_a_number_for_text(key, value
 
 
 def test_a_name_that_was_read_as_a_number_is_to_be_written_in_quotes():
-    with pytest.raises(ConfigError, match=r"text = 202301 .*write it in quotes, or a path as \./NAME"):
+    with pytest.raises(ConfigError, match=r"text = 202301 .*in a file write it in quotes; a path also as \./NAME"):
         check(Numbers, from_mapping({"text": 202301}, "--config"))
 
 

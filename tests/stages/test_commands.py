@@ -96,7 +96,7 @@ def test_the_stages_of_the_workflow_are_commands(hkd):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (("train", "shapes8", "methods/ecn"), "Did you mean 'ecm'"),
+        (("train", "shapes8", "methods/ecn"), "Did you mean 'methods/ecm'"),
         (("train", "shape8", "methods/ecm"), "Did you mean 'shapes8'"),
         (("train", "shapes8", "methods/ecm", "--expect-digest", "0"), "start snakemake again"),
         (("prepare", "shapes8", "test"), "has no split 'test'"),
@@ -279,7 +279,8 @@ PREPARE = ("prepare", "shapes16", "--config")
         ((*PREPARE, "studies.edting.order=alpha"), "Did you mean 'editing'"),
         ((*PREPARE, "studies.editing.order=alpha"), "unknown key 'studies.editing.order'. Did you mean 'order_by'"),
         ((*PREPARE, "set_trajectories.cuont=4"), "unknown key 'set_trajectories.cuont'. Did you mean 'count'"),
-        ((*PREPARE, "benchmark=7"), "write it in quotes, or a path as ./NAME"),
+        ((*PREPARE, "benchmark=7"), "in a file write it in quotes; a path also as ./NAME"),
+        ((*PREPARE, "source=mine"), "source = 'mine': 'shapes16' is drawn, not read from files"),
         (("edit", "shapes16", "methods/hkd", "--out", "x.png", "--region", "up"), "--region: studies.editing.region"),
         (("inpaint", "shapes16", "methods/hkd", "--out", "x.png", "--steps", "0"), "--steps: studies.inpainting.steps"),
         (("calibrate", "shapes16", "--n", "0"), "--n: studies.calibration.images"),

@@ -11,7 +11,7 @@ import pytest
 from hkd.store import waiting
 from hkd.store.artifacts import read_json
 from hkd.store.atomic import sha256, write_bytes, write_json
-from hkd.store.records import Record, check_digest, read_record, record_path, recorded_digest
+from hkd.store.records import Record, check_digest, read_record, record_path, recorded_digest, refuse_to_replace
 from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COMPARED, refused
 
@@ -118,3 +118,39 @@ def test_a_number_of_many_digits_names_the_file(recorded_file):
     record_path(recorded_file).write_text('{"seed": ' + "9" * 5000 + "}")
     with pytest.raises(ArtifactError, match=r"record.json: a whole number of 5,000 digits; delete out.json and run"):
         read_json(recorded_file, "train")
+
+
+def test_what_has_its_record_may_be_made_again_and_nothing_else_is_replaced(tmp_path):
+    mine, theirs = tmp_path / "mine.png", tmp_path / "theirs.json"
+    refuse_to_replace(mine, theirs)
+    write_bytes(mine, b"ours")
+    Record("edit").write(mine)
+    refuse_to_replace(mine, theirs)
+    theirs.write_text("{}")
+    with pytest.raises(
+        ArtifactError, match=r"theirs\.json: is there, and no record says that hkd wrote it; name anoth"
+    ):
+        refuse_to_replace(mine, theirs)
+    record_path(theirs).write_bytes(record_path(mine).read_bytes())  # that of another file
+    with pytest.raises(ArtifactError, match=r"theirs\.json: is there"):
+        refuse_to_replace(theirs)
+    theirs.unlink()
+    with pytest.raises(ArtifactError, match=r"theirs\.json\.record\.json: is there"):
+        refuse_to_replace(theirs)
+
+
+def test_a_name_that_points_nowhere_is_somebody_elses_too(tmp_path):
+    (tmp_path / "link.png").symlink_to("gone.png")
+    with pytest.raises(ArtifactError, match=r"link\.png: is there"):
+        refuse_to_replace(tmp_path / "link.png")
+
+
+def test_what_a_command_reads_is_not_what_it_writes_by_whatever_name(tmp_path):
+    picture, linked = tmp_path / "a.png", tmp_path / "b.png"
+    write_bytes(picture, b"a")
+    Record("edit").write(picture)
+    linked.symlink_to(picture)
+    for given in (picture, linked, tmp_path / "." / "a.png"):
+        with pytest.raises(ArtifactError, match=r"a\.png: is read by this command, and would be lost"):
+            refuse_to_replace(picture, given=[given])
+    refuse_to_replace(picture, given=[tmp_path / "absent.png"])

@@ -47,11 +47,11 @@ def edit(
     """
     from hkd.studies.editing.edits import Edit, Subjects, edited, in_a_row
     from hkd.studies.editing.plan import EDITED, settings
-    from hkd.studies.single_images import check_suffix, finished, leave, only_one_of, perceptual_distance
+    from hkd.studies.single_images import check_out, finished, leave, only_one_of, perceptual_distance
 
     only_one_of(image=image, index=index is not None)
     only_one_of(**{"reference": reference, "reference-index": reference_index is not None})
-    check_suffix(out)
+    check_out(out, *(image or ()), reference)
     given = {"region": ("region", region), "ratio": ("ratios", list(ratio) if ratio else None), "mid": ("mid", mid)}
     own = {option: (f"studies.editing.{key}", value) for option, (key, value) in given.items()}
     plan = job.plan(benchmark, config, **own)

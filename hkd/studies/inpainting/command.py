@@ -44,9 +44,9 @@ def inpaint(
     """Generate missing pixels so that they fit the others; without --image also colours, and measure both."""
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restoration import inpainted, masks_of, true_images
-    from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
+    from hkd.studies.single_images import check_out, finished, leave, perceptual_distance
 
-    check_suffix(out)
+    check_out(out, *(image or ()), mask)
     plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
     to = job.pick_device(device)
@@ -76,9 +76,9 @@ def colourise(
     from hkd.store.records import Record
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restoration import colourised, true_images
-    from hkd.studies.single_images import check_suffix, finished, leave, perceptual_distance
+    from hkd.studies.single_images import check_out, finished, leave, perceptual_distance
 
-    check_suffix(out)
+    check_out(out, *(image or ()))
     plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed), settings(plan)
     run = finished(work.input("weights"), method, seed, job.pick_device(device))

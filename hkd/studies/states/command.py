@@ -37,14 +37,14 @@ def trajectory(
 ) -> None:
     """Decode one encoding at any noise levels; without --image and --times, beside the teacher's own trajectory."""
     from hkd.settings.origins import ConfigError
-    from hkd.studies.single_images import check_suffix, finished, leave, only_one_of
+    from hkd.studies.single_images import check_out, finished, leave, only_one_of
     from hkd.studies.states.course import beside_teacher, decoded, in_a_row, levels_of, shown_levels
     from hkd.studies.states.plan import STATES, settings
 
     only_one_of(image=image, index=index)
     if at is not None and not image:
         raise ConfigError(f"--at {at:g}: is where a picture is encoded; give it with --image")
-    check_suffix(out)
+    check_out(out, *(image or ()))
     plan = job.plan(benchmark, config)
     work, study = STATES.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
     to, spec = job.pick_device(device), plan.trajectory_set(dataset, study.trajectories)

@@ -36,6 +36,31 @@ def test_a_picture_is_edited_towards_itself_without_effect(hkd, tmp_path, pictur
     assert noise_apart.mean() < other.mean()
 
 
+def test_no_picture_and_no_file_of_the_users_is_lost_and_what_was_written_may_be_written_again(hkd, tmp_path, picture):
+    before = picture.read_bytes()
+    for option in ("--image", "--reference"):
+        code, err = hkd("edit", option, picture, "--ratio", 0.5, "--out", picture)
+        assert code == 1 and "is read by this command" in err and picture.read_bytes() == before
+    (tmp_path / "notes.json").write_text("mine")
+    code, err = hkd("edit", "--ratio", 0.5, "--out", tmp_path / "notes.png")
+    assert code == 1 and "notes.json: is there, and no record says" in err
+    assert (tmp_path / "notes.json").read_text() == "mine" and not (tmp_path / "notes.png").exists()
+    for _ in range(2):
+        code, err = hkd("edit", "--ratio", 0.5, "--out", tmp_path / "e.png")
+        assert code == 0, err
+
+
+def test_a_figure_takes_no_other_files_place(hkd, tmp_path, files):
+    assert hkd("edit", "--out", files.of("editing/editing.npz"))[0] == 0
+    (tmp_path / "report.md").write_text("mine")
+    code, err = hkd("figure editing", "--out", tmp_path / "report.pdf")
+    assert code == 1 and "report.md: is there, and no record says" in err
+    assert (tmp_path / "report.md").read_text() == "mine" and not (tmp_path / "report.pdf").exists()
+    for _ in range(2):
+        code, err = hkd("figure editing", "--out", tmp_path / "editing.pdf")
+        assert code == 0, err
+
+
 def test_a_png_shows_one_tile_per_ratio(hkd, tmp_path, picture):
     assert hkd("edit", "--image", picture, "--ratio", 0.2, "--ratio", 0.5, "--out", tmp_path / "e.png")[0] == 0
     assert Image.open(tmp_path / "e.png").size == (16, 8)

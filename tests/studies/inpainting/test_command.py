@@ -87,7 +87,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(refused, arguments, expec
         (np.zeros((8, 8), np.uint8), "no pixel is white"),
         (np.full((8, 8), 255, np.uint8), "every pixel is white"),
         (np.full((8, 8), 128, np.uint8), "has the value 128"),
-        (np.full((4, 4), 255, np.uint8), "4x4 pixels"),
+        (np.full((4, 4), 255, np.uint8), "4x4 pixels, the run's images have 8x8; resize it first, without smoothing"),
         (
             np.full((8, 8, 4), 254, np.uint8),
             'its opaque pixels are the missing ones, save image.convert("RGBA").getchannel("A") as the mask',
@@ -98,3 +98,16 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(refused, arguments, expec
 def test_a_mask_of_the_wrong_kind_is_named(refused, tmp_path, picture, array, expected):
     mask = saved(tmp_path / "mask.png", array)
     assert expected in refused("inpaint", "--image", picture, "--mask", mask, "--out", "x.png")
+
+
+def test_neither_mask_nor_picture_is_written_over(hkd, tmp_path, picture):
+    mask = saved(tmp_path / "mask.png", np.eye(8, dtype=np.uint8) * 255)
+    kept = {path: path.read_bytes() for path in (mask, picture)}
+    for command in (
+        ("inpaint", "--mask", mask, "--out", mask),
+        ("inpaint", "--out", picture),
+        ("colourise", "--out", picture),
+    ):
+        code, err = hkd(*command, "--image", picture, "--steps", 2)
+        assert code == 1 and "is read by this command, and would be lost" in err
+    assert {path: path.read_bytes() for path in (mask, picture)} == kept
