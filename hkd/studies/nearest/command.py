@@ -24,7 +24,12 @@ def nearest(
     device: job.DeviceOption = "auto",
     expect_digest: job.DigestOption = None,
 ) -> None:
-    """Hold samples against the training images, and real images against each other; table and figure."""
+    """Hold samples against the training images, and real images against each other; table and figure.
+
+    A sample is close if it sticks to one training image as the closest share (`studies.nearest.near`) of real images
+    stick to another. Of each row the table has the share of close samples (`close`, of real images `real_close`), to
+    how many different training images they are close (`images`), and what follows (`said`).
+    """
     from hkd.data.image_set import ImageSet
     from hkd.experiment.extractors import extractors, feature_cache
     from hkd.report.csv import to_csv

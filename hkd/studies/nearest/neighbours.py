@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import bdtr, bdtrc
 
 from hkd.metrics.features.cache import FeatureCache, feature_chunks
 from hkd.metrics.features.extract import Extractor
@@ -24,8 +25,7 @@ MEASURED = ("method", "nfe", "samples", "median", "real_median", "close_within",
 COLUMNS = (*MEASURED, "view", "said")
 AROUND = 50  # next neighbours whose mean distance is the scale, as many as the source takes
 SUSPECT = 5.0  # times the real images' share, from where repeating is the likelier reason (our choice)
-FEW = 10  # close samples below which a share says nothing
-SHARED = 5  # close samples to one training image, on average, from where they may just be alike (our choice)
+CHANCE = 0.01  # probability below which chance is no explanation (our choice)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def nearest(rows: np.ndarray, training: np.ndarray, own: np.ndarray | None = Non
 def line(title: str, nfe: int, found: Neighbours, measure: Measure, view: str) -> dict[str, object]:
     """Return the table's line on one row of samples, keyed by COLUMNS; `images`: those that samples are close to."""
     within = found.ratio <= measure.within
-    close, images = float(within.mean()), len(np.unique(found.index[within]))
+    close, images = int(within.sum()), len(np.unique(found.index[within]))
     return {
         "method": title,
         "nfe": nfe,
@@ -106,29 +106,27 @@ def line(title: str, nfe: int, found: Neighbours, measure: Measure, view: str) -
         "median": f"{np.median(found.ratio):.4g}",
         "real_median": f"{measure.median:.4g}",
         "close_within": f"{measure.within:.4g}",
-        "close": f"{close:.4g}",
+        "close": f"{close / len(within):.4g}",
         "real_close": f"{measure.near:.4g}",
         "images": images,
         "view": view,
-        "said": said(close, len(found.distance), measure.near, images),
+        "said": said(close, len(within), measure.near, images),
     }
 
 
-def said(close: float, samples: int, near: float, images: int) -> str:
-    """Return in words whether a share of close samples, to so many different training images, points to repeating."""
-    if close * samples < FEW and near * samples < FEW:
-        return "few: no sign of repeating"
-    if close > SUSPECT * near:
-        many = f"{close / near:.0f} times as many as among real images: look whether it repeats them"
-        if close * samples < SHARED * images:
-            return many
-        # what lies far from every photograph is nearest to the blandest of them; a collapse onto a copy looks the same
-        return f"{many}, or makes {close * samples:.0f} images so alike that they share {_counted(images)}"
-    return "no more than among real images" if close <= near else "no sign of repeating"
+def said(close: int, samples: int, near: float, images: int) -> str:
+    """Return in words whether so many close samples, to so many different training images, point to repeating.
 
-
-def _counted(images: int) -> str:
-    return "one training image" if images == 1 else f"{images} training images"
+    They do where their share is SUSPECT times that of real images and chance does not explain it; they do not where so
+    large a share would hardly have shown so few.
+    """
+    share = close / samples
+    if share > SUSPECT * near and bdtrc(close - 1, samples, near) < CHANCE:
+        near_to = "one training image" if images == 1 else f"{images} training images"
+        return f"{share / near:.0f} times as many as of real images, and to {near_to}: look at the pairs for copies"
+    if bdtr(close, samples, SUSPECT * near) >= CHANCE:
+        return "too few samples to tell"
+    return "no more than of real images" if share <= near else "no sign of repeating"
 
 
 def summary(lines: Sequence[dict[str, object]]) -> list[str]:

@@ -44,10 +44,11 @@ def settings(plan: Plan) -> Nearest:
 
 
 def found_rows(plan: Plan) -> list[tuple[str, int, str]]:
-    """Return title, evaluations and run (group/name) of every row that is looked at."""
+    """Return title, evaluations and run (group/name) of every row that is looked at, once where it is printed twice."""
     table = settings(plan).table
     on = plan.table(table).dataset
-    return [(plan.title(on, row.method), row.nfe, row.method) for row, _ in cells(plan, table) if row.method]
+    runs = [(plan.title(on, row.method), row.nfe, row.method) for row, _ in cells(plan, table) if row.method]
+    return list(dict.fromkeys(runs))
 
 
 def view(plan: Plan, dataset: str) -> str:

@@ -93,3 +93,9 @@ def test_without_photographs_distances_are_in_the_own_networks_features(override
 def test_drawn_data_are_held_against_the_images_that_were_trained_on(root):
     work = PART.work(Plan.load(str(root / "configs/benchmarks/embedded.yaml"), configs=root / "configs"))
     assert str(work.input("images")) == "results/shapes16/data/train/manifest.json"
+
+
+def test_a_row_that_is_printed_twice_is_looked_at_once(root):
+    plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), configs=root / "configs")
+    rows, work = found_rows(plan), PART.work(plan)
+    assert len(rows) == len(set(rows)) == len(work.inputs("features")) == len(work.inputs("samples"))
