@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hkd.plan.asked import passing
 from hkd.plan.memory import neighbours_mb
-from hkd.plan.rows import cells, printed_side
+from hkd.plan.rows import cells, printed_side, row_title
 from hkd.plan.runs import Plan
 from hkd.plan.scores import extractor_files, feature_code, features_settings, scores
 from hkd.plan.study import Study
@@ -46,8 +46,8 @@ def settings(plan: Plan) -> Nearest:
 def found_rows(plan: Plan) -> list[tuple[str, int, str]]:
     """Return title, evaluations and run (group/name) of every row that is looked at, once where it is printed twice."""
     table = settings(plan).table
-    on = plan.table(table).dataset
-    runs = [(plan.title(on, row.method), row.nfe, row.method) for row, _ in cells(plan, table) if row.method]
+    spec = plan.table(table)
+    runs = [(row_title(plan, spec, row.method), row.nfe, row.method) for row, _ in cells(plan, table) if row.method]
     return list(dict.fromkeys(runs))
 
 

@@ -98,4 +98,5 @@ def test_drawn_data_are_held_against_the_images_that_were_trained_on(root):
 def test_a_row_that_is_printed_twice_is_looked_at_once(root):
     plan = Plan.load(str(root / "configs/benchmarks/embedded.yaml"), configs=root / "configs")
     rows, work = found_rows(plan), PART.work(plan)
+    assert {"HKD", "HKD, trained in this run"} <= {title for title, _, _ in rows}
     assert len(rows) == len(set(rows)) == len(work.inputs("features")) == len(work.inputs("samples"))
