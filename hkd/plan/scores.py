@@ -7,7 +7,7 @@ from typing import Any
 
 from hkd.plan import rows
 from hkd.plan.runs import Plan
-from hkd.settings.columns import SCORES, column, scores_of, split_view, views_of
+from hkd.settings.columns import COMPONENTS, SCORES, column, scores_of, split_view, views_of
 from hkd.settings.origins import ConfigError, check, nearest, read_yaml, stems
 from hkd.settings.sections import PublishedExtractor
 from hkd.store.packaged import EFFNET, PackagedFile
@@ -40,6 +40,20 @@ def common_n(plan: Plan, table: str) -> int | None:
 def scores(plan: Plan, dataset: str) -> tuple[str, ...]:
     """Return the scores that the benchmark's tables on a data set show."""
     return scores_of(name for spec in plan.tables.values() if spec.dataset == dataset for name in spec.columns)
+
+
+def refuse_few(plan: Plan, dataset: str, images: int) -> None:
+    """Refuse a reference of so few images that a score of the benchmark's tables cannot be made, before any training.
+
+    Raises:
+        ConfigError: naming the column.
+    """
+    needing = [name for name in scores(plan, dataset) if SCORES[name].kind == "components"]
+    if needing and images <= COMPONENTS:
+        raise ConfigError(
+            f"{plan.dataset(dataset).data.path or dataset}: {images} image{'s' if images != 1 else ''}, and the column "
+            f"{needing[0]} needs more than {COMPONENTS}; take more, or leave the column out (tables.NAME.columns)"
+        )
 
 
 def sizes(plan: Plan, dataset: str, method: str) -> tuple[int, ...]:

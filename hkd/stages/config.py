@@ -74,6 +74,7 @@ def forecast(
     from hkd.plan.account import account
     from hkd.plan.bill import Bill
     from hkd.plan.graph import Graph
+    from hkd.plan.scores import refuse_few
     from hkd.plan.speed import of_thread
     from hkd.report.priced import CORES, sentence
     from hkd.store.refusals import ArtifactError
@@ -87,6 +88,7 @@ def forecast(
         data.path, resolution=data.resolution, convert_to_rgb=data.convert_to_rgb, class_folders=data.class_folders
     )
     side, images = source.resolution, len(source)
+    refuse_few(plan, name, images)
     plan = job.plan(benchmark, [*(config or []), f"data.{name}.resolution={side}", f"data.{name}.count={images}"])
     graph = Graph(plan, [f"{plan.layout.table('table1')}.csv"])
     counted = Counted(plan, graph)

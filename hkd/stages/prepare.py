@@ -31,6 +31,7 @@ def prepare(
 ) -> None:
     """Draw or convert a data set: images.npy, labels.npy where there are labels, manifest.json."""
     from hkd.data.kinds import kind
+    from hkd.plan.scores import refuse_few
     from hkd.plan.stages import PREPARE
     from hkd.settings.origins import ConfigError
 
@@ -45,6 +46,8 @@ def prepare(
         raise ConfigError(f"data set '{dataset}' is drawn, not read from files; leave out --skip-unreadable")
     reading = {"skip_unreadable": True} if skip_unreadable else {}
     made = source.prepare(data, split, work.out().parent, dataset, **reading)
+    if split == plan.reference_split(dataset):
+        refuse_few(plan, dataset, made["count"])
     remarks = made.get("remarks", ())
     job.say((*remarks, *_classes(made.get("class_names", ()), remarks)), data.path)
     licence = plan.dataset(dataset).licence

@@ -98,6 +98,7 @@ def test_a_forecast_in_words():
         "5,000 images of 32 pixels: about 2.0 hours of one core, 60 minutes on two free ones "
         "(training 119, measuring <1 minutes)"
     )
+    assert sentence(found, side=8, images=1).startswith("1 image of 8 pixels")
 
 
 @pytest.fixture
@@ -109,15 +110,19 @@ def call(root, monkeypatch, tmp_path):
     return lambda *more: CliRunner().invoke(commands.app, [*words, *more])
 
 
-def test_the_command_looks_at_the_images(call, tmp_path):
+def test_the_command_looks_at_the_images_and_refuses_so_few_that_a_column_could_not_be_made(call, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
-    for number in range(3):
+    for number in range(65):
         picture = numpy_stream(0, "forecast", number).integers(0, 256, (3, 24, 40)).astype("uint8")
         (folder / f"{number}.png").write_bytes(encode_png(picture))
     done = call("--config", f"source={folder}", "--config", "data.images.resolution=32")
     assert done.exit_code == 0, done.exception
-    assert done.output.startswith("3 images of 32 pixels: about ") and "training" in done.output
+    assert done.output.startswith("65 images of 32 pixels: about ") and "training" in done.output
+    (folder / "0.png").unlink()
+    done = call("--config", f"source={folder}", "--config", "data.images.resolution=32")
+    assert done.exit_code == 1 and done.output == ""
+    assert "mine: 64 images, and the column fd_effnet64 needs more than 64; take more" in str(done.exception)
 
 
 def test_without_images_it_says_how_to_name_them(call):

@@ -164,3 +164,13 @@ def test_make_hands_on_the_name_of_a_source_as_it_is(tmp_path, target, figures, 
     calls = [ast.literal_eval(line) for line in found.stdout.splitlines() if line.startswith("[")]
     assert len(calls) == commands and all(f"source={name}" in call for call in calls)
     assert not (tmp_path / "ran").exists()
+
+
+def test_too_few_images_for_a_column_are_refused_before_anything_is_trained(hkd, tmp_path):
+    source = folder(tmp_path / "set", {f"{k}.png": RED for k in range(64)})
+    columns = ("--config", "tables={table1: {columns: [fdn, fd_effnet64]}}")
+    said = one_line(*hkd("prepare images", source, *columns))
+    assert "set: 64 images, and the column fd_effnet64 needs more than 64" in said and "tables.NAME.columns" in said
+    assert not record_path(tmp_path / "results/images/data/train/manifest.json").exists()
+    (source / "64.png").write_bytes(RED)
+    assert hkd("prepare images", source, *columns) == (0, "")
