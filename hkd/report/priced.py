@@ -62,8 +62,8 @@ def sentence(account: Any, *, side: int, images: int) -> str:
         minutes[WORK.get(stage, MEASURING)] += 60 * one["hours"]
     parts = ", ".join(f"{kind} {round(count) or '<1'}" for kind, count in minutes.items() if count)
     return (
-        f"{images:,} image{'s' if images != 1 else ''} of {side} pixels: about {_long(60 * account.hours)} of one core, "
-        f"{_long(account.schedule.seconds / 60)} on two free ones ({parts} minutes)"
+        f"{images:,} image{'s' if images != 1 else ''} of {side} pixels: about {_long(60 * account.hours)} of one "
+        f"core, {_long(account.schedule.seconds / 60)} on two free ones ({parts} minutes)"
     )
 
 
