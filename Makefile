@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 table1-long figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own cifar10-cpu dist coverage lint format weights weights-bases weights-students ship readme readme-cifar10 spent dag clean-state
+.PHONY: help table1 table1-long bars figures table2 table4 budget ablations variants interpretability test test-ci test-slow test-gpu test-slurm test-slurm-ci test-accounts slurm-here test-all test-pythons test-release own cifar10-cpu dist coverage lint format weights weights-bases weights-students ship readme readme-cifar10 profile dag clean-state
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -30,10 +30,15 @@ $(VENV)/.installed-photos: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[photos]'
 	touch $@
 
+STUDENTS := configs/benchmarks/students.yaml
+
 table1: $(VENV)/.installed  ## install, then the main job: Table 1 on the embedded default (minutes, CPU)
 	$(SNAKEMAKE) results/table1.csv paper_figures/samples.pdf
 
-table1-long: $(VENV)/.installed  ## the same with 500 steps and three seeds, and the quality bars (an hour and a half)
+table1-long: $(VENV)/.installed  ## every row of Table 1 trained as long as the shipped ones, from the shipped bases (an estimated 4 CPU-hours)
+	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/table1.csv paper_figures/students/samples.pdf
+
+bars: $(VENV)/.installed  ## rows of 250 to 1,000 steps, three seeds, most columns, and the quality bars (an hour and a half)
 	$(SNAKEMAKE) --configfile configs/benchmarks/embedded_long.yaml -- results/embedded_long/table1.csv \
 		results/embedded_long/table3.csv results/embedded_long/trajectory_error.csv results/embedded_long/bars.csv
 
@@ -141,16 +146,13 @@ format: $(VENV)/.installed-test  ## rewrite sources in the house format
 	$(BIN)/snakefmt Snakefile rules workflow
 
 # Each row alone, too: `make weights-hkd`. A training that was stopped goes on where it was.
-STUDENTS := configs/benchmarks/students.yaml
-
 weights: weights-bases weights-students  ## retrain all shipped weights and compare them with their cards (an estimated night of two cores)
 
 weights-bases: $(VENV)/.installed  ## bases and feature networks from nothing (two hours of one core)
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml
 
-weights-students: $(VENV)/.installed  ## rows of Table 1 to their plateau, from the shipped bases
-	$(SNAKEMAKE) --configfile $(STUDENTS) -- results/students/table1.csv
+weights-students: table1-long  ## the rows of it compared with their cards (make table1-long first)
 	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS)
 
 weights-%: $(VENV)/.installed
@@ -170,7 +172,7 @@ readme-cifar10: cifar10-cpu  ## put the table and the sample grid of CIFAR-10 on
 	$(BIN)/hkd readme --section cifar10_cpu --benchmark configs/benchmarks/cifar10_cpu.yaml --config "source=$$SOURCE" \
 		$(if $(RESOLUTION),--config data.images.resolution=$(RESOLUTION))
 
-spent: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
+profile: $(VENV)/.installed  ## where the CPU-seconds of the main job went: by rule and by row, work and starts of processes
 	$(BIN)/hkd spent
 
 dag: $(VENV)/.installed  ## what the main job would run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hkd.plan import rows
@@ -64,8 +64,12 @@ def absent_files(plan: Plan, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> l
         asked.setdefault(stage, []).append(values)
     runs = [(values["dataset"], f"{values['group']}/{values['method']}") for values in asked.get("train", ())]
     lines = absent_weights(plan, dict.fromkeys(runs))
-    for dataset in _datasets(asked, "prepare"):
+    prepared = _datasets(asked, "prepare")
+    for dataset in prepared:
         lines += _absent_images(plan, dataset)
+    used = sorted({*prepared, *(table.dataset for table in plan.tables.values())})
+    if not any(plan.reads_files(dataset) for dataset in used):
+        lines += unread_source(plan, used)
     lines += absent_graders(plan, _datasets(asked, "reference", "features"))
     for dataset in _datasets(asked, "reference"):
         lines += _unusable_statistics(plan, dataset)
@@ -86,6 +90,14 @@ def _absent_images(plan: Plan, dataset: str) -> list[str]:
         remedy = f"put it there, or name it: --config 'data={{{dataset}: {{path: PATH}}}}'"
         return [f"{data.path}: the images of {dataset} are absent; {remedy}"]
     return []
+
+
+def unread_source(plan: Plan, drawn: Sequence[str]) -> list[str]:
+    """Return a line if images are named (`source`) where these data sets are drawn, so that nothing would read them."""
+    which = f"{' and '.join(drawn)} {'are' if len(drawn) > 1 else 'is'}"
+    remedy = "take the key out, or name a benchmark of images, as configs/benchmarks/own.yaml"
+    source = plan.benchmark.source
+    return [f"source = {source!r}: {which} drawn, not read from files; {remedy}"] if source else []
 
 
 def _unusable_statistics(plan: Plan, dataset: str) -> list[str]:

@@ -166,9 +166,8 @@ class Resolver:
 
     def _read_dataset(self, name: str) -> Dataset:
         layers = read_yaml(self._configs / f"datasets/{name}.yaml").without("run", "scales")
-        if self.benchmark.source:
-            self._check_source_is_clear(name, drawn=not reads_files(layers))
         if self.benchmark.source and reads_files(layers):
+            self._check_source_is_clear()
             layers.put(from_mapping({"data": {"path": self.benchmark.source}}, "--config source"))
         own = self._layers.pick("data", name)
         if "path" in own.values and not reads_files(layers):
@@ -178,17 +177,12 @@ class Resolver:
             )
         return check(Dataset, layers.put(nested("data", own)))
 
-    def _check_source_is_clear(self, name: str, *, drawn: bool) -> None:
-        """Refuse `source` where it could mean the images of more than one data set, or is of none."""
+    def _check_source_is_clear(self) -> None:
+        """Refuse `source` where it could mean the images of more than one data set."""
         used = sorted({table.dataset for table in self.benchmark.tables.values()} | {self.benchmark.dataset})
         files = self._configs / "datasets"
         named = [name for name in used if reads_files(read_yaml(files / f"{name}.yaml"))]
-        if drawn and not named:
-            raise ConfigError(
-                f"source = {self.benchmark.source!r}: '{name}' is drawn, not read from files; take the key out, "
-                "or name a benchmark of images, as configs/benchmarks/own.yaml"
-            )
-        if not drawn and len(named) > 1:
+        if len(named) > 1:
             raise ConfigError(
                 f"source = {self.benchmark.source!r}: this benchmark has images of {' and '.join(named)}; name the "
                 f"path of each instead: --config data.{named[0]}.path=PATH (for Snakemake: "

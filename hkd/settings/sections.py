@@ -93,7 +93,7 @@ class Dataset(Section):
 
     `licence`: what the authors of the images say of their use.
     `shipped`: weights in the package, by what they stand in for (`methods/edm`); `students`: those of rows that were
-    trained to their plateau (`methods/ecm`), which a table may show beside what a run trains itself.
+    trained before, for long (`methods/ecm`), which a table may show beside what a run trains itself.
     """
 
     title: Title

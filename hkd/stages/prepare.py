@@ -31,6 +31,7 @@ def prepare(
 ) -> None:
     """Draw or convert a data set: images.npy, labels.npy where there are labels, manifest.json."""
     from hkd.data.kinds import kind
+    from hkd.plan.check import unread_source
     from hkd.plan.scores import refuse_few
     from hkd.plan.stages import PREPARE
     from hkd.settings.origins import ConfigError
@@ -40,6 +41,8 @@ def prepare(
         raise ConfigError(f"data set '{dataset}' has no split '{split}': {', '.join(plan.splits(dataset))}")
     work = PREPARE.work(plan, dataset=dataset, split=split).expect(expect_digest)
     data = plan.dataset(dataset).data
+    if not plan.reads_files(dataset) and (lines := unread_source(plan, [dataset])):
+        raise ConfigError(lines[0])
     record = job.record(work, seed=data.seed)
     source = kind(data.kind)
     if skip_unreadable and not hasattr(source, "READS"):

@@ -655,6 +655,9 @@ def test_absent_images_and_networks_are_said_before_anything_runs(tmp_path, monk
     (line,) = absent_files(own, [("prepare", {"dataset": "images"})])
     assert line.startswith("data set 'images' needs its images: ")
     assert absent_files(plan_of(), [("prepare", {"dataset": "shapes16"})]) == []
+    (line,) = absent_files(plan_of(source="mine"), [])
+    assert line.startswith("source = 'mine': shapes16 is drawn, not read from files; take the key out")
+    assert absent_files(plan_of(source=str(CONFIGS)), [("prepare", {"dataset": "images"})]) == []
 
 
 def test_published_statistics_make_the_reference_again_and_nothing_else(tmp_path):

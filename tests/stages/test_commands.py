@@ -280,7 +280,7 @@ PREPARE = ("prepare", "shapes16", "--config")
         ((*PREPARE, "studies.editing.order=alpha"), "unknown key 'studies.editing.order'. Did you mean 'order_by'"),
         ((*PREPARE, "set_trajectories.cuont=4"), "unknown key 'set_trajectories.cuont'. Did you mean 'count'"),
         ((*PREPARE, "benchmark=7"), "in a file write it in quotes; a path also as ./NAME"),
-        ((*PREPARE, "source=mine"), "source = 'mine': 'shapes16' is drawn, not read from files"),
+        ((*PREPARE, "source=mine"), "source = 'mine': shapes16 is drawn, not read from files"),
         (("edit", "shapes16", "methods/hkd", "--out", "x.png", "--region", "up"), "--region: studies.editing.region"),
         (("inpaint", "shapes16", "methods/hkd", "--out", "x.png", "--steps", "0"), "--steps: studies.inpainting.steps"),
         (("calibrate", "shapes16", "--n", "0"), "--n: studies.calibration.images"),
