@@ -128,8 +128,9 @@ def _label(axes: Axes, row: SampleRow) -> None:
     if row.fdn is not None:
         facts.append(f"FDn {'' if row.few is None else '≈'}{row.fdn:.1f}")
     title, size = row.title if row.route in ("", "train") else f"{row.title} ({row.route})", BODY
-    if (lines := wrapped(title, 20)).count("\n") > 1:  # three lines of that size would reach into the row above
-        lines, size = wrapped(title, 24), SMALL
+    lines, closer = wrapped(title, 20), wrapped(title, 24)
+    if lines.count("\n") > min(1, closer.count("\n")):  # three lines of that size would reach into the row above
+        lines, size = closer, SMALL
     figure = axes.get_figure(root=True)
     assert figure is not None
     middle = offset_copy(axes.transAxes, figure, x=-6, units="points")  # left of the row, half-way down

@@ -37,6 +37,12 @@ def test_weights_that_were_not_trained_in_this_run_are_told_from_those_that_were
     assert [axes.texts[0].get_text() for axes in sample_grid([given, own], columns=3).axes] == ["HKD (shipped)", "HKD"]
 
 
+def test_a_title_that_fits_one_line_of_small_letters_is_not_broken():
+    titles = ("HKD", "HKD, trained in this run", "Regression (control), trained in this run")
+    axes = sample_grid([SampleRow(title, images(16), 1) for title in titles], columns=3).axes
+    assert [panel.texts[0].get_text().count("\n") for panel in axes] == [0, 0, 1]
+
+
 def test_one_panel_per_row():
     assert len(sample_grid(rows(), columns=3).axes) == 3
 
