@@ -13,6 +13,7 @@ from matplotlib.transforms import offset_copy
 from hkd.figures.style import BODY, DPI, INK, LINE, MUTED, SMALL, WIDTH, style, wrapped
 
 LABEL, GAP, ROW_GAP, GROUP_GAP, MARGIN = 380, 6, 14, 62, 12  # device pixels at DPI
+ONE_BLOCK = 10  # rows; more of them, one below the other, would fill the screen of a page that shows the figure
 
 
 @dataclass(frozen=True)
@@ -40,34 +41,38 @@ class SampleRow:
     route: str = ""
 
 
-def sample_grid(rows: Sequence[SampleRow], *, columns: int) -> Figure:
+def page_layout(rows: int, *, columns: int) -> tuple[int, int]:
+    """Return columns and blocks of a figure that stands above a table on a page: many rows take two narrower blocks."""
+    return (columns, 1) if rows <= ONE_BLOCK else ((columns + 1) // 2, 2)
+
+
+def sample_grid(rows: Sequence[SampleRow], *, columns: int, blocks: int = 1) -> Figure:
     """Return the figure: one panel per row, the first `columns` images of each, labels on the left.
 
-    Every image pixel becomes a square of whole device pixels, so 16 px images stay as crisp as 64 px ones.
+    Blocks stand side by side; rows read down the left one first, and columns are the same noises in each. Every image
+    pixel becomes a square of whole device pixels, so 16 px images stay as crisp as 64 px ones.
 
     Raises:
         ValueError: no rows, a row with too few images, or images that are not uint8 of one common shape.
     """
     _check(rows, columns)
     height, width = rows[0].images.shape[-2:]
-    scale = max(1, (round(WIDTH * DPI) - LABEL - MARGIN - (columns - 1) * GAP) // (columns * width))
-    across = columns * width * scale + (columns - 1) * GAP
-    before = ["", *(row.group for row in rows[:-1])]
-    heads = [row.group if row.group != last else "" for row, last in zip(rows, before, strict=True)]
-    tops, bottom = _tops(heads, height * scale)
-    size = (LABEL + across + MARGIN, bottom + MARGIN)
+    images, each = columns * blocks, -(-len(rows) // blocks)  # across the figure, down a block
+    scale = max(1, (round(WIDTH * DPI) - LABEL - MARGIN - (images - 1) * GAP) // (images * width))
+    across, high = columns * width * scale + (columns - 1) * GAP, height * scale
+    block = LABEL + across + MARGIN
+    places, bottom = _places(rows, each, high)
+    size = (-(-len(rows) // each) * block, bottom + MARGIN)
     with style():
         figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
-        for row, head, top in zip(rows, heads, tops, strict=True):
-            place = (LABEL / size[0], 1 - (top + height * scale) / size[1], across / size[0], height * scale / size[1])
-            axes = figure.add_axes(place)
+        for row, (number, top, head) in zip(rows, places, strict=True):
+            left = number * block + LABEL
+            axes = figure.add_axes((left / size[0], 1 - (top + high) / size[1], across / size[0], high / size[1]))
             axes.imshow(strip(row.images[:columns], scale), interpolation="nearest", aspect="auto")
             axes.set_axis_off()
             _label(axes, row)
             if head:
-                axes.text(
-                    0, 1 + 14 / (height * scale), head, transform=axes.transAxes, style="italic", size=BODY, va="bottom"
-                )
+                axes.text(0, 1 + 14 / high, head, transform=axes.transAxes, style="italic", size=BODY, va="bottom")
     return figure
 
 
@@ -104,14 +109,20 @@ def _check(rows: Sequence[SampleRow], columns: int) -> None:
             raise ValueError(f"{row.title}: {len(images)} images, the figure shows {columns}; draw more samples")
 
 
-def _tops(heads: Sequence[str], tile: int) -> tuple[list[int], int]:
-    """Return the top of each row and the bottom of the last, in device pixels from the top of the figure."""
-    tops, y = [], MARGIN
-    for k, head in enumerate(heads):
-        y += (GROUP_GAP if head else ROW_GAP) if k else (GROUP_GAP - MARGIN if head else 0)
-        tops.append(y)
+def _places(rows: Sequence[SampleRow], each: int, tile: int) -> tuple[list[tuple[int, int, str]], int]:
+    """Return block, top and heading of each row, and the bottom of the lowest, in device pixels from the top."""
+    places, y, bottom = [], 0, 0
+    for k, row in enumerate(rows):
+        first = k % each == 0  # of its block
+        head = row.group if first or row.group != rows[k - 1].group else ""
+        if first:
+            y = GROUP_GAP if head else MARGIN
+        else:
+            y += GROUP_GAP if head else ROW_GAP
+        places.append((k // each, y, head))
         y += tile
-    return tops, y
+        bottom = max(bottom, y)
+    return places, bottom
 
 
 def strip(images: np.ndarray, scale: int) -> np.ndarray:

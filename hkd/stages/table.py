@@ -82,18 +82,18 @@ def readme(
     benchmark: job.BenchmarkOption = job.DEFAULT_BENCHMARK,
     config: job.OverrideOption = None,
 ) -> None:
-    """Put the measured rows of Table 1 into a section of the README, and the sample grid into docs beside it."""
+    """Put the measured rows of Table 1 into a section of the README, and draw their samples into docs beside it."""
     from hkd.report.collect import lines_of
     from hkd.report.markdown import between, short
     from hkd.report.view import view
-    from hkd.store.atomic import write_bytes, write_text
+    from hkd.stages.figure import draw_for_page
+    from hkd.store.atomic import write_text
 
     plan = job.plan(benchmark, config)
     shown = short(view(lines_of(_frame(plan, "table1")), _paper(plan, "table1")))
-    page, grid = between(file, section, shown), Path(f"{plan.layout.figure('samples')}.png").read_bytes()
+    page, name = between(file, section, shown), "samples" if section == "table1" else section
+    draw_for_page(plan, "table1", file.parent / "docs" / f"{name}.png")
     write_text(file, page)
-    name = "samples" if section == "table1" else section
-    write_bytes(file.parent / "docs" / f"{name}.png", grid)
 
 
 def _paper(plan: Plan, name: str) -> Paper:

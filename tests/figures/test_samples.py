@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hkd.figures.samples import GAP, LABEL, SampleRow, caption, sample_grid
+from hkd.figures.samples import GAP, LABEL, MARGIN, ROW_GAP, SampleRow, caption, page_layout, sample_grid
 from hkd.figures.save import save
 
 
@@ -59,6 +59,46 @@ def test_every_pixel_is_a_square_of_whole_device_pixels(tmp_path, resolution):
         left = LABEL + k * (tile + GAP)
         expected = row.images[k].transpose(1, 2, 0).repeat(tile // resolution, 0).repeat(tile // resolution, 1)
         np.testing.assert_array_equal(drawn[12 : 12 + tile, left : left + tile], expected)
+
+
+def test_rows_read_down_the_left_block_then_down_the_right_one_and_show_the_same_columns(tmp_path):
+    shown = [SampleRow(f"row {k}", images(16, seed=k), 1) for k in range(5)]
+    _, png, _ = save(sample_grid(shown, columns=2, blocks=2), tmp_path / "samples", "caption")
+    drawn = np.asarray(Image.open(png).convert("RGB"))
+    block = drawn.shape[1] // 2
+    tile = (block - LABEL - MARGIN - GAP) // 2
+    for k, (across, down) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]):
+        top = MARGIN + down * (tile + ROW_GAP)
+        for column in range(2):
+            left = across * block + LABEL + column * (tile + GAP)
+            expected = shown[k].images[column].transpose(1, 2, 0).repeat(tile // 16, 0).repeat(tile // 16, 1)
+            np.testing.assert_array_equal(drawn[top : top + tile, left : left + tile], expected)
+    assert drawn.shape[0] == 2 * MARGIN + 3 * tile + 2 * ROW_GAP
+    assert (drawn[top + tile + ROW_GAP :, block + LABEL :] == 255).all()
+
+
+def test_a_block_begins_with_the_heading_of_its_first_row():
+    shown = [SampleRow(f"row {k}", images(16), 1, group="few" if k < 3 else "one") for k in range(6)]
+    below = [SampleRow(f"row {k}", images(16), 1, group="few") for k in range(4)]
+    for blocks, rows, expected in ((2, shown, [0, 3]), (1, shown, [0, 3]), (2, below, [0, 2])):
+        axes = sample_grid(rows, columns=2, blocks=blocks).axes
+        headed = [k for k, panel in enumerate(axes) if any(text.get_style() == "italic" for text in panel.texts)]
+        assert headed == expected
+
+
+@pytest.mark.parametrize(("rows", "columns", "expected"), [(8, 12, (12, 1)), (24, 12, (6, 2)), (24, 5, (3, 2))])
+def test_many_rows_on_a_page_take_two_blocks_of_half_the_columns(rows, columns, expected):
+    assert page_layout(rows, columns=columns) == expected
+
+
+@pytest.mark.parametrize("n", [1, 8, 10, 11, 24])
+def test_on_a_page_850_pixels_wide_the_figure_leaves_room_for_the_table_and_its_labels_can_be_read(n):
+    columns, blocks = page_layout(n, columns=12)
+    shown = [SampleRow("HKD", images(16, n=12), 1, 10.8, route="shipped") for _ in range(n)]
+    figure = sample_grid(shown, columns=columns, blocks=blocks)
+    width, height = figure.get_size_inches() * 72  # points
+    assert height / width * 850 <= 620
+    assert min(text.get_size() for panel in figure.axes for text in panel.texts) / width * 850 >= 11
 
 
 def test_grey_images_are_drawn_grey(tmp_path):

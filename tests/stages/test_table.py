@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from hkd.cli import Commands
@@ -282,19 +283,41 @@ def test_a_row_whose_training_diverged_says_so_in_table_and_picture_and_has_no_n
 
 
 @pytest.mark.parametrize(("section", "picture"), [("table1", "samples.png"), ("second", "second.png")])
-def test_a_page_takes_the_rows_and_the_picture_of_a_benchmark_or_stays_as_it_was(benchmark, tmp_path, section, picture):
-    made = benchmark(figures=str(tmp_path / "figures"))
-    made.fill(lambda method: 30)
-    page, grid = tmp_path / "page/README.md", Path(f"{made.plan.layout.figure('samples')}.png")
-    for folder in (page.parent / "docs", grid.parent):
-        folder.mkdir(parents=True)
+def test_a_page_takes_the_rows_of_a_benchmark_and_draws_their_samples_or_stays_as_it_was(
+    benchmark, tmp_path, section, picture
+):
+    made = benchmark()
+    made.fill(lambda method: 30, images=np.arange(4 * 3 * 64, dtype=np.uint8).reshape(4, 3, 8, 8))
+    page = tmp_path / "page/README.md"
+    page.parent.mkdir()
     page.write_text(f"<!-- {section}:start -->\nold\n<!-- {section}:end -->\n")
     call = ("readme", "--file", str(page), "--section", section)
-    with pytest.raises(FileNotFoundError, match=r"samples\.png"):
+    samples = made.runs[0].parents[1] / f"samples/{made.runs[0].stem}.npz"
+    samples.rename(samples.with_suffix(".away"))
+    with pytest.raises(ArtifactError, match=f"{samples}: missing"):
         made.call(*call)
-    assert "old" in page.read_text()
-    grid.write_bytes(b"drawn")
+    assert "old" in page.read_text() and not (page.parent / "docs").exists()
+    samples.with_suffix(".away").rename(samples)
     made.call(*call)
     assert "| HKD " in page.read_text() and "old" not in page.read_text()
-    assert [path.name for path in (page.parent / "docs").iterdir()] == [picture]
-    assert (page.parent / "docs" / picture).read_bytes() == b"drawn"
+    (drawn,) = (page.parent / "docs").iterdir()
+    assert drawn.name == picture
+    once = drawn.read_bytes()
+    made.call(*call)
+    assert drawn.read_bytes() == once
+
+
+def test_a_page_shows_few_rows_as_the_figure_does_and_many_in_two_blocks(benchmark, tmp_path, monkeypatch):
+    made = benchmark()
+    made.fill(lambda method: 30, images=np.zeros((4, 3, 8, 8), np.uint8))
+    made.call("figure", "samples", "table1", "--out", str(tmp_path / "samples.pdf"))
+    page = tmp_path / "README.md"
+    page.write_text("<!-- table1:start -->\n<!-- table1:end -->\n")
+    made.call("readme", "--file", str(page))
+    drawn = tmp_path / "docs/samples.png"
+    assert drawn.read_bytes() == (tmp_path / "samples.png").read_bytes()
+    monkeypatch.setattr("hkd.figures.samples.ONE_BLOCK", 2)
+    made.call("readme", "--file", str(page))
+    (wide, high), (width, height) = (Image.open(path).size for path in (drawn, tmp_path / "samples.png"))
+    assert wide > width and high < height
+    assert "the first 2 of the seed" in Image.open(drawn).text["Description"]
