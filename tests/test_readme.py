@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,12 @@ def test_the_first_screen_has_a_sentence_two_commands_one_picture_and_then_the_t
     ]
     assert first.count("](docs/samples.png)") == 1 and "<!-- table1:end -->" in rest
     assert len(re.findall(r"[a-z]\.(?:\s|$)", first.split("\n\n")[1])) == 1, "one sentence"
+
+
+@pytest.mark.parametrize("name", ["samples", "cifar10_cpu"])
+def test_a_picture_on_a_page_850_pixels_wide_leaves_room_for_its_table(name):
+    with Image.open(ROOT / f"docs/{name}.png") as picture:
+        assert 850 * picture.height / picture.width <= 620
 
 
 def test_what_a_reader_must_not_conclude_stands_beside_what_he_may():
