@@ -3,20 +3,22 @@
     OMP_NUM_THREADS=1 python benchmarks/photographs.py SOURCE [--n 600] [--resolution R]
 
 SOURCE is a zip, folder or archive of CIFAR-10, as of `hkd prepare`; the probe needs its labels. Images are shuffled;
-the first n are damaged, each in one way, and compared with all others. The probe is ridge regression on the features of
-one half of the images, scored on the other. `random` is the same network with seeded random weights.
+the first n are damaged, each in one way, also as by `hkd calibrate`, and compared with all others. The probe is ridge regression on the features of one half of the images, scored on the other. `random` is the same network
+with seeded random weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from hkd.data import DataError
 from hkd.data.sources import open_source
 from hkd.metrics.features.extract import Extractor, extract
 from hkd.metrics.features.photographs import extractor
@@ -27,6 +29,8 @@ from hkd.metrics.scores.moments import gaussian_of
 from hkd.seeding import numpy_stream, permutation
 from hkd.settings.columns import COMPONENTS, SEEN_AS
 from hkd.settings.sections import PublishedExtractor
+from hkd.store.refusals import ArtifactError
+from hkd.studies.calibration.corruptions import CORRUPTIONS
 
 Damage = Callable[[np.ndarray], np.ndarray]
 
@@ -108,19 +112,24 @@ def main() -> None:
         chance = np.bincount(known[len(known) // 2 :]).max() / len(known[len(known) // 2 :])
         print("class probe:", ", ".join(f"{name} {probe(found, known):.3f}" for name, found in seen.items()), end="")
         print(f", guessing {chance:.3f}")
-    _corruptions(images[: asked.n], features[asked.n :], made["trained"])
+    shown = None if any(label is None for label in labels) else np.array(labels[: asked.n], np.int64)
+    _corruptions(images[: asked.n], shown, features[asked.n :], made["trained"])
 
 
 NETWORKS = {"trained": "effnet", "random": "random-effnet"}
 
 
-def _corruptions(images: np.ndarray, reference: np.ndarray, network: Extractor) -> None:
+def _corruptions(images: np.ndarray, labels: np.ndarray | None, reference: np.ndarray, network: Extractor) -> None:
     fitted = principal_components(gaussian_of(reference), COMPONENTS)
     kept = fitted.variances.sum() / gaussian_of(reference).covariance.trace()
     print(f"{len(images)} against {len(reference)} images; {COMPONENTS} components hold {kept:.0%} of the variance\n")
     print("| damage | KID × 1000 | FD on components | FD on all features |\n| --- | --- | --- | --- |")
-    for name, damage in DAMAGES.items():
-        rows = extract(np.ascontiguousarray(damage(images)), network, SEEN_AS)
+    damaged = {name: damage(images) for name, damage in DAMAGES.items()}
+    for name, corrupted in CORRUPTIONS.items():
+        if name != "none" and (labels is not None or name != "one class dropped"):
+            damaged[name] = corrupted(images, labels, 0)
+    for name, changed in damaged.items():
+        rows = extract(np.ascontiguousarray(changed), network, SEEN_AS)
         numbers = (
             1e3 * kid(rows, reference),
             fitted.frechet(rows).distance,
@@ -130,4 +139,7 @@ def _corruptions(images: np.ndarray, reference: np.ndarray, network: Extractor) 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ArtifactError, DataError) as error:
+        sys.exit(f"photographs.py: {error}")
