@@ -2,9 +2,9 @@
 
     python benchmarks/perceptual_noise.py [--results results]
 
-Needs the finished default. Each number is the mean distance of 200 training images to themselves changed, in per cent of
-the mean distance between two images: of the perceptual distance that CD and CT learn from, and of the squared error.
-The last line: how many values of the shipped CT's samples lie at either end of the range, where real images have none.
+Needs the finished default. Each number is the mean distance of 200 training images to themselves changed, in per cent
+of the mean distance between two images: of the perceptual distance that CD and CT learn from, and of the squared error.
+The last line: how many values of the shipped CT's samples lie at either end of the range, where those of images do not.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/photographs.py SOURCE [--n 600] [--resolution R]
 
 SOURCE is a zip, folder or archive of CIFAR-10, as of `hkd prepare`; the probe needs its labels. Images are shuffled;
-the first n are damaged, each in one way, also as by `hkd calibrate`, and compared with all others. The probe is ridge regression on the features of one half of the images, scored on the other. `random` is the same network
-with seeded random weights.
+the first n are damaged, each in one way, also as by `hkd calibrate`, and compared with all others. The probe is ridge
+regression on the features of one half of the images, scored on the other. `random` is the same network with seeded
+random weights.
 """
 
 from __future__ import annotations
