@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from hkd.report.view import MISSING, PHOTOGRAPHS, View
@@ -10,7 +10,9 @@ from hkd.store.refusals import ArtifactError
 
 LEFT = 2  # the first columns are words, the rest numbers
 WIDTH = 120  # characters of a line; what is wider goes into a further table below, of the same rows
-KEYS = ("Method", "NFE")  # columns that each of them has
+WORDS = ("Method", "Route")
+KEYS = ("Method", "NFE", "n")  # columns that each of them has
+BESIDE = ("Spread",)  # columns that never leave the one before them: they say something of it
 # of the README
 SHORT = ("Method", "Route", "NFE", "n", *PHOTOGRAPHS, "FDn", "Spread", "Training images", "Training, s")
 
@@ -20,31 +22,70 @@ def markdown(shown: View) -> str:
 
     Columns that do not fit into `WIDTH` stand in further tables of the same rows.
     """
-    width = len(shown.headers)
     body: list[list[str]] = []
     for heading, rows in shown.sections:
-        body += ([[f"**{heading}**", *[""] * (width - 1)]] if heading else []) + rows
-    lines = [f"# {shown.title}", "", *shown.about]
-    for columns in _pages(shown.headers, body):
-        left = sum(shown.headers[k] in ("Method", "Route") for k in columns)
-        cells = [[row[k] for k in columns] for row in body]
-        lines += ["", *aligned([shown.headers[k] for k in columns], cells, left)]
+        body += ([[f"**{heading}**", *[""] * (len(shown.headers) - 1)]] if heading else []) + rows
+    lines = [f"# {shown.title}", "", *shown.about, "", *_of_a_view(shown.headers, body)]
     lines += _list("Why measured and printed numbers do not compare", shown.reasons)
     lines += _list("Remarks", shown.notes)
     return "\n".join(lines) + "\n"
 
 
-def _pages(headers: Sequence[str], body: Sequence[Sequence[str]]) -> list[list[int]]:
+def fitted(
+    headers: Sequence[str],
+    body: Sequence[Sequence[str]],
+    *,
+    left: int = LEFT,
+    keys: Collection[int] = (),
+    beside: Collection[int] = (),
+) -> list[str]:
+    """Return the lines of a table, in several tables of the same rows where it is wider than `WIDTH`.
+
+    Args:
+        left: how many of the first columns are words; the rest are numbers.
+        keys: positions of the columns that lead each of the tables; by default the first ones that tell the rows apart.
+        beside: positions of columns that stand in the table of the column before them, as far as they fit.
+    """
+    lines: list[str] = []
+    for columns in _parts(headers, body, keys or _telling(body), beside):
+        cells = [[row[k] for k in columns] for row in body]
+        heads = [headers[k] for k in columns]
+        lines += ["", *aligned(heads, cells, sum(k < left for k in columns))]
+    return lines[1:]
+
+
+def _telling(body: Sequence[Sequence[str]]) -> range:
+    """Return the fewest of the first columns in which no two rows are the same; one where there are none such."""
+    width = len(body[0]) if body else 1
+    return next((range(k) for k in range(1, width) if len({tuple(row[:k]) for row in body}) == len(body)), range(1))
+
+
+def _parts(
+    headers: Sequence[str], body: Sequence[Sequence[str]], keys: Collection[int], beside: Collection[int]
+) -> list[list[int]]:
     """Return the columns of each table, as many as fit into its lines; the key columns lead every one."""
-    widths = [max(len(line[k]) for line in (headers, *body)) + len(" | ") for k in range(len(headers))]
-    keys = [k for k, header in enumerate(headers) if header in KEYS]
-    pages: list[list[int]] = [[]]
+    widths = [max(2, *(len(line[k]) for line in (headers, *body))) + len(" | ") for k in range(len(headers))]
+
+    def fit(columns: Iterable[int]) -> bool:
+        return sum(widths[k] for k in {*keys, *columns}) + 1 <= WIDTH
+
+    together: list[list[int]] = []
     for k in range(len(headers)):
-        if sum(widths[c] for c in (*pages[-1], k)) + 1 > WIDTH and len(pages[-1]) > len(keys):
-            pages.append(list(keys))
-        if k not in pages[-1]:
-            pages[-1].append(k)
-    return pages
+        if k in beside and together and fit([*together[-1], k]):
+            together[-1].append(k)
+        else:
+            together.append([k])
+    parts: list[list[int]] = [[]]
+    for columns in together:
+        if not fit([*parts[-1], *columns]) and len(parts[-1]) > len(keys):
+            parts.append(sorted(keys))
+        parts[-1] += [k for k in columns if k not in parts[-1]]
+    return parts
+
+
+def _of_a_view(headers: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    words, keys, beside = ([k for k, head in enumerate(headers) if head in names] for names in (WORDS, KEYS, BESIDE))
+    return fitted(headers, body, left=len(words), keys=keys, beside=beside)
 
 
 def short(shown: View) -> str:
@@ -54,7 +95,7 @@ def short(shown: View) -> str:
     rows = [row for _, section in shown.sections for row in section if row[told] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
-    return "\n".join(aligned(headers, body)) + "\n"
+    return "\n".join(_of_a_view(headers, body)) + "\n"
 
 
 def between(file: Path, section: str, text: str) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from hkd.report.collect import ReportError
-from hkd.report.markdown import aligned
+from hkd.report.markdown import fitted
 from hkd.report.orderings import Apart, paired, unpaired
 from hkd.report.results import ABOUT, TITLE, Quantity, Results, Value, read_results
 from hkd.store import bounded
@@ -215,7 +215,8 @@ def _table(text: str, results: Results, file: str) -> str:
     for row, cells in rows.items():
         values = [(results.title(name.strip(), row) if key == TITLE else cells.get(key), spec) for key, spec in keys]
         body.append([NO_VALUE if value is None else _shown(value, spec, file) for value, spec in values])
-    return "\n".join(aligned(headings, body, left=1))
+    beside = [k for k, heading in enumerate(headings) if not heading[:1].isupper()]  # they go on with the one before
+    return "\n".join(fitted(headings, body, left=1, beside=beside))
 
 
 def _chosen(asked: str, results: Results, file: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hkd.report.markdown import fitted
 from hkd.settings.origins import ConfigError
 from hkd.store.atomic import write_text
 
@@ -45,8 +46,8 @@ def cells(line: Any, each: float) -> list[str]:
 def markdown(account: Any, about: Sequence[str]) -> str:
     """Return an account as a page: what it rests on, the lines, the stages, and what cannot be done."""
     name, each = unit(account)
-    lines = _table([*heading(HEAD, name), RELEASED], [cells(line, each) for line in account.lines])
-    stages = _table(heading(STAGE_HEAD, name), stage_rows(account.stages, each))
+    lines = fitted([*heading(HEAD, name), RELEASED], [cells(line, each) for line in account.lines], left=1)
+    stages = fitted(heading(STAGE_HEAD, name), stage_rows(account.stages, each), left=1)
     return "\n".join([*about, "", *lines, "", *stages, "", *summary(account)]) + "\n"
 
 
@@ -97,12 +98,6 @@ def summary(account: Any) -> list[str]:
     ]
     lines += [f"remark: {line}" for line in account.remarks]
     return lines + [f"cannot be done: {line}" for line in account.refused]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
-    ruled = [head, ["-" * width for width in widths], *rows]
-    return [f"| {' | '.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))} |" for row in ruled]
 
 
 def write(out: Path, account: Any, about: Sequence[str]) -> None:

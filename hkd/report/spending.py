@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from hkd.report.markdown import aligned
+from hkd.report.markdown import fitted
 
 HEADERS = ("", "Jobs", "CPU, s", "Work, s", "Starts, s", "Work, %", "Of all, %")
 
@@ -33,7 +33,7 @@ def spending(jobs: Sequence[Job]) -> str:
             groups.setdefault(label, []).append(job)
         body = [_line(label, of, everything) for label, of in groups.items()]
         body.sort(key=lambda cells: -float(cells[2]))
-        lines = aligned((name, *HEADERS[1:]), [*body, _line("in all", jobs, everything)], left=1)
+        lines = fitted((name, *HEADERS[1:]), [*body, _line("in all", jobs, everything)], left=1)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 

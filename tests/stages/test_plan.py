@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hkd.cli import commands
+from hkd.report.markdown import WIDTH
 from hkd.settings.origins import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,7 @@ def test_one_result_is_planned_by_itself_and_as_a_page(tmp_path, monkeypatch):
     assert found.exit_code == 0, found.output
     assert page.read_text() == found.stdout
     assert "30% of the data sheet's peak, given" in found.stdout
+    assert max(len(line) for line in page.read_text().splitlines() if line.startswith("|")) <= WIDTH
     assert "| shapes16/methods/hkd " in found.stdout and "methods/cd" not in found.stdout
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hkd.report.csv import to_csv
 from hkd.report.latex import booktabs
-from hkd.report.markdown import aligned
+from hkd.report.markdown import fitted
 from hkd.report.view import ESTIMATE, MISSING, number, of_draws, whole
 from hkd.settings.columns import SCORES
 from hkd.studies.comparison.gathered import TOO_FEW, numbers
@@ -19,6 +19,7 @@ from hkd.studies.comparison.table import quote
 
 DISTANCES = ("distance", "library")  # kinds of scores that are a Fréchet distance under some protocol
 BEFORE = ("category", "method", "route", "nfe", "n", "seeds")
+SOURCE = "of source"  # heading of the training images behind a printed number, beside those of ours
 AFTER = (
     *("reported", "reported_sd", "verdict", "marks"),
     *("train_images", "reported_train_images", "network_evals", "claim", "frozen"),
@@ -63,13 +64,14 @@ def markdown_text(table: PaperTable, about: Sequence[str]) -> str:
     body: list[list[str]] = []
     for heading, rows in sections:
         body += [[f"**{heading}**", *[""] * (len(headers) - 1)], *rows] if heading else rows
-    return "\n".join([f"# {table.title}", "", *about, *_legend(table), "", *aligned(headers, body, 2)]) + "\n"
+    tables = fitted(headers, body, left=1, keys=(0, 1), beside=[headers.index(name) for name in ("Verdict", SOURCE)])
+    return "\n".join([f"# {table.title}", "", *about, *_legend(table), "", *tables]) + "\n"
 
 
 def latex_text(table: PaperTable, about: Sequence[str]) -> str:
     """Return the table as LaTeX."""
     headers, sections = _view(table)
-    return booktabs(headers, sections, left=2, comments=[table.title, *about, *_legend(table)])
+    return booktabs(headers, sections, left=1, comments=[table.title, *about, *_legend(table)])
 
 
 def _legend(table: PaperTable) -> list[str]:
@@ -137,8 +139,8 @@ def _columns(table: PaperTable) -> list[str]:
 
 
 def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
-    after = ["Reported", "Verdict", "Training images", "of source", "Network evaluations"]
-    headers = ["Method", "Route", "NFE", "n", "Seeds", *table.protocols.values(), *after]
+    after = ["Reported", "Verdict", "Route", "Seeds", "Training images", SOURCE, "Network evaluations"]
+    headers = ["Method", "NFE", "n", *table.protocols.values(), *after]
     sections: list[tuple[str, list[list[str]]]] = []
     for line in table.lines:
         if not sections or sections[-1][0] != line.claim.category:
@@ -147,13 +149,13 @@ def _view(table: PaperTable) -> tuple[list[str], list[tuple[str, list[list[str]]
         sections[-1][1].append(
             [
                 _label(line),
-                str(_first(line).get("route", MISSING)),
                 whole(line.claim.nfe),
                 whole(_first(line).get("n_generated")),
-                whole(line.seeds or None),
                 *(_estimate(line, key) + _spread(scores.get(key)) for key in table.protocols),
                 quote(line).partition(" ")[2],
                 line.told,
+                str(_first(line).get("route", MISSING)),
+                whole(line.seeds or None),
                 whole(_spent(line, "train_images")),
                 whole(line.claim.train_images),
                 whole(_spent(line, "network_evals")),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hkd.report.latex import booktabs
-from hkd.report.markdown import aligned
+from hkd.report.markdown import fitted
 from hkd.report.verdicts import EXACT, NOT_USABLE, Spread, Verdict, exit_code
 from hkd.report.verdicts import Comparison as Numbers
 from hkd.report.view import ESTIMATE, MISSING, number, whole
@@ -140,11 +140,13 @@ def _variance(spread: Spread | None) -> float:
 
 
 def markdown(lines: Sequence[Line], about: Sequence[str]) -> str:
-    """Return the comparison as Markdown: claims by class, what would resolve them, reasons, gaps and marks."""
+    """Return the comparison as Markdown: claims by class, and below what would resolve them, gaps, marks, reasons."""
     text = ["# Reproduced against reported", "", *about, ""]
     for kind, title in KINDS.items():
         mine = [line for line in lines if line.claim.kind == kind]
-        text += [f"## {title}", "", summary(mine), "", *aligned(*_view(mine, kind)), ""]
+        text += [f"## {title}", "", summary(mine), "", *fitted(*_view(mine, kind)), ""]
+    ways = [((way,) if (way := resolved_by(line)) else (), line) for line in lines]
+    text += _listed("What would resolve them", _grouped(ways))
     text += _listed("Gaps", _grouped([((line.gaps,) if line.gaps else (), line) for line in lines]))
     text += _listed("Marks", _grouped([(line.marks, line) for line in lines]))
     text += _listed("Why not, or why only a toy", _grouped([(line.reasons, line) for line in lines]))
@@ -158,7 +160,7 @@ def latex(lines: Sequence[Line], about: Sequence[str]) -> str:
     sections = []
     for kind, title in KINDS.items():
         rows = [_row(line) for line in lines if line.claim.kind == kind]
-        sections.append((title, [[*row[:5], row[6]] for row in rows]))
+        sections.append((title, [[*row[:2], *row[4:], row[2]] for row in rows]))
     return booktabs(headers, sections, left=2, comments=about, long=True)
 
 
@@ -266,36 +268,30 @@ def _shown(value: Any) -> Any:
 
 
 def _view(lines: Sequence[Line], kind: str) -> tuple[list[str], list[list[str]]]:
-    headers = ["Claim", "Says", *MIDDLE[kind], "Seeds", "Verdict", "Resolved by"]
+    headers = ["Claim", "Says", "Verdict", "Seeds", *MIDDLE[kind]]
     rows, shown = [_row(line) for line in lines], [k for k, head in enumerate(headers) if head]
     return [headers[k] for k in shown], [[row[k] for k in shown] for row in rows]
 
 
 def _row(line: Line) -> list[str]:
-    """Return the cells of one claim in text: id, quote, reproduced, difference, margin, seeds, verdict, resolved by."""
+    """Return the cells of one claim in text: id, quote, verdict, seeds, reproduced, difference, margin."""
     said, made, order = line.claim.said, line.number, line.order
-    seeds = whole(line.seeds or None)
-    head, tail = [line.claim.id, quote(line)], [seeds, line.told, resolved_by(line) or MISSING]
+    head = [line.claim.id, quote(line), line.told, whole(line.seeds or None)]
     if isinstance(said, Statement):
-        return [*head, line.decision or MISSING, "", "", *tail]
+        return [*head, line.decision or MISSING, "", ""]
     if isinstance(said, Ordering):
         order = order if line.verdict in COMPARED else None
         half = None if order is None else order.half
         mean = MISSING if order is None else number(order.mean)
         seen = MISSING if order is None or order.detectable is None else number(order.detectable)
-        return [*head, number(line.claim.value), _interval(mean, order.mean if order else None, half), seen, *tail]
+        return [*head, number(line.claim.value), _interval(mean, order.mean if order else None, half), seen]
     margin = number(line.claim.margin)
     sign = ESTIMATE if line.estimate else ""
     reproduced = f"{measured_as(line)} {sign}{number(made.reproduced)}" if made and not line.too_few else MISSING
     if made is None or line.verdict not in COMPARED:
-        return [*head, reproduced, MISSING, margin, *tail]
-    return [
-        *head,
-        number(made.reproduced),
-        _interval(number(made.difference), made.difference, made.half),
-        margin,
-        *tail,
-    ]
+        return [*head, reproduced, MISSING, margin]
+    difference = _interval(number(made.difference), made.difference, made.half)
+    return [*head, number(made.reproduced), difference, margin]
 
 
 def _interval(text: str, middle: float | None, half: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hkd.report.collect import ReportError
 from hkd.report.latex import booktabs
-from hkd.report.markdown import aligned
+from hkd.report.markdown import fitted
 
 COLUMNS = (
     *("method", "run", "answered_by", "nfe", "seconds", "lower", "upper", "printed", "device", "precision", "batch"),
@@ -52,7 +52,7 @@ def line(label: str, run: str, answer: str | None, nfe: int, printed: float, fou
 
 def markdown(lines: Sequence[Mapping[str, Any]], about: str) -> str:
     """Return the table as a page."""
-    return "\n".join(["# Table 6: seconds an image", "", about, "", *aligned(HEADERS, _body(lines))]) + "\n"
+    return "\n".join(["# Table 6: seconds an image", "", about, "", *fitted(HEADERS, _body(lines))]) + "\n"
 
 
 def latex(lines: Sequence[Mapping[str, Any]], about: str) -> str:

@@ -16,6 +16,7 @@ from hkd import interrupt
 from hkd.experiment.extractors import extractors
 from hkd.metrics.measure import reference_arrays
 from hkd.plan.runs import Plan
+from hkd.report.markdown import WIDTH
 from hkd.store.records import record_path
 from hkd.studies.comparison.judging import bypasses
 from hkd.studies.comparison.plan import claims
@@ -137,7 +138,7 @@ def test_tables_1_to_6_stand_in_the_papers_order_with_a_column_for_every_protoco
     assert r"\toprule" in text and r"\bottomrule" in text and r"\textit{Diffusion Distillation}" in text
     assert r"9.36 $\pm$ 0.08" in text and "reproduced" in text
     heads = " ".join((folder / "table1.md").read_text().split())
-    assert "| n | Seeds | FID | torch-fidelity | clean-fid | Reported" in heads
+    assert "| n | FID | torch-fidelity | clean-fid |" in heads and "| Reported | Verdict |" in heads
     assert r"447.13" in (folder / "table5.tex").read_text() and "epoch 53" in (folder / "table5.md").read_text()
 
 
@@ -157,7 +158,26 @@ def test_every_text_is_a_table_to_its_reader_and_says_what_was_measured(tree, hk
     assert "Measured on" not in texts["table2.md"], "nothing was"
     assert "not comparable (several versions of the code)" in texts["table1.md"]
     assert "through FD-tiny" in (made.root / "comparison/table1.tex").read_text()
-    assert "| Decision | Seeds |" in texts["comparison.md"]
+    assert "| Seeds | Decision |" in texts["comparison.md"]
+
+
+def test_no_line_of_a_table_is_wider_than_a_page_and_what_would_resolve_a_claim_stands_below(tree, hkd):
+    made = tree("embedded", seeds=3)
+    made.plant("methods/hkd", 1, [35.0, 36.0, 37.0], codes=["a" * 16, "b" * 16])
+    made.plant("ablations/abl_single_scale", 1, [36.0, 37.5, 39.0])
+    made.plant("ablations/abl_no_traj", 1, [35.7, 37.2, 38.7])
+    made.plant("methods/kd", 1, [35.0, 36.0, 37.0], scores={"fid_clean_fid": 9.0, "fid_torch_fidelity": 9.36})
+    assert hkd("compare", *made.options())[0] == 0
+    texts = {path.name: path.read_text() for path in made.root.rglob("*.md")}
+    assert len(texts) == 7
+    for name, text in texts.items():
+        assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= WIDTH, name
+    below = texts["comparison.md"].partition("**What would resolve them**")[2].partition("**")[0]
+    ways = {line["resolved_by"] for line in lines(made).values()} - {""}
+    assert ways and all(f"- {way}: " in below for way in ways)
+    assert "o-trajectory" in below and "o-hierarchy" not in below
+    parts = [line for line in texts["table1.md"].splitlines() if line.startswith("| Method")]
+    assert len(parts) > 1 and "Training images |" in parts[-1] and "| of source |" in " ".join(parts[-1].split())
 
 
 def test_tables_1_to_6_carry_budget_and_marks_of_every_row(tree, hkd):
