@@ -44,7 +44,8 @@ def card(plan: Plan, dataset: str, what: str) -> tuple[Path, dict[str, Any]]:
         "trained_by": "make weights",
         "commit": record["commit"],
         "versions": record["versions"],
-        "cpu_seconds": record["cpu_seconds"],
+        # of all attempts; the record's own are those of the process that made the last step
+        "cpu_seconds": record.get("budget", {}).get("train_cpu_seconds") or record["cpu_seconds"],
         "quality": record.get("quality") or _quality(plan, dataset, what),
     }
     made |= {key: record[key] for key in ("checkpoint", "budget", "start", "trajectories") if key in record}

@@ -20,7 +20,7 @@ from hkd.nets.compiled import compile_networks
 from hkd.nets.precision import narrow
 from hkd.settings.numerics import Compute
 from hkd.settings.sections import Run
-from hkd.training.checkpoint import Checkpoints
+from hkd.training.checkpoint import Checkpoints, Progress
 from hkd.training.loop import AS_USUAL, Conduct, fitted, train
 from hkd.training.milestones import Milestones, milestone_steps
 from hkd.training.nonfinite import Diverged
@@ -126,7 +126,18 @@ def train_run(
         "network_evals": progress.network_evals + pairs,
         "teacher_evals": progress.teacher_evals,
         "train_seconds": round(progress.seconds, 1),
+        **costs(progress, to, ranks.size),
     }
     weights = trainer.averaged(), built.artefact()
     codes, lost = list(progress.codes), progress.nonfinite_steps
     return Trained(*weights, shape, budget, codes, diverged_at, lost, milestones)
+
+
+def costs(progress: Progress, to: torch.device, processes: int) -> dict[str, float | None]:
+    """Return CPU-seconds of a training on CPUs, or seconds of one on GPUs times their number; None where not known."""
+    known: dict[str, float | None] = {"train_cpu_seconds": None, "train_gpu_seconds": None}
+    if to.type == "cpu" and progress.cpu_seconds is not None:
+        known["train_cpu_seconds"] = round(progress.cpu_seconds, 1)
+    elif to.type != "cpu":
+        known["train_gpu_seconds"] = round(progress.seconds * processes, 1)
+    return known

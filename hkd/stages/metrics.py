@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hkd.cli import Commands
 
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
+COSTS = ("train_cpu_seconds", "train_gpu_seconds")  # not known of given weights, nor of older trainings
 
 
 def register(cli: Commands) -> None:
@@ -52,7 +53,7 @@ def metrics(
         **({"selected": chosen} if (chosen := trained.get("selected")) else {}),
         "scale": plan.benchmark.scale,
         "data_kind": plan.dataset(dataset).data.kind,
-        "budget": {key: trained["budget"][key] for key in BUDGET},
+        "budget": {key: trained["budget"][key] for key in BUDGET} | {key: trained["budget"].get(key) for key in COSTS},
         "settings_digest": trained["settings_digest"],
         "codes": trained.get("codes", []),
         "samples_sha256": recorded_digest(work.input("samples")),

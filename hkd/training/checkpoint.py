@@ -27,6 +27,7 @@ PROGRESS: dict[str, Any] = {
     "network_evals": (int, float),
     "teacher_evals": (int, float),
     "seconds": (int, float),
+    "cpu_seconds": (int, float, type(None)),
     "codes": list,
     "nonfinite": list,
     "nonfinite_steps": int,
@@ -41,6 +42,7 @@ class Progress:
     network_evals: int = 0
     teacher_evals: int = 0  # of those above
     seconds: float = 0.0
+    cpu_seconds: float | None = 0.0  # of all processes; None where an attempt did not count them
     codes: list[str] = field(default_factory=list)  # digests of the code that made the steps, in order
     nonfinite: list[int] = field(default_factory=list)  # the latest steps whose loss or gradient was not finite
     nonfinite_steps: int = 0  # how many there were in all
@@ -98,7 +100,7 @@ class Checkpoints:
 
     def _state(self, path: Path) -> tuple[dict[str, Tensor], Progress]:
         tensors, about = bounded.read_tensors(path)
-        found = bounded.check_fields(about, PROGRESS)
+        found = {"cpu_seconds": None} | bounded.check_fields(about, PROGRESS, optional=("cpu_seconds",))
         counts = [value for value in found.values() if isinstance(value, int | float)]
         if found["identity"] != self.identity or not all(value >= 0 for value in counts):
             raise bounded.Damaged("its header is of other settings than its entry")

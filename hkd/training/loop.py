@@ -82,6 +82,7 @@ def train(
     log_every = conduct.log_every or min(max(total // 20, 1), 500)
     trainer.method.train()
     before, start = progress.seconds, time.monotonic()
+    cpu_before, cpu_start = progress.cpu_seconds, time.process_time()
     saved = start
     counts = _Counts(trainer)
     journal = Journal(checkpoints.folder, title, total, trainer, conduct.events) if ranks.first else None
@@ -101,6 +102,8 @@ def train(
             counts.take()
             now = time.monotonic()
             progress.seconds = before + now - start
+            if cpu_before is not None:  # every process does as much as this one
+                progress.cpu_seconds = cpu_before + (time.process_time() - cpu_start) * ranks.size
             last = progress.step == total
             stop = trainer.asked_to_stop or (ranks.size == 1 and interrupt.requested())
             save = stop or last or trainer.asked_to_save

@@ -10,7 +10,9 @@ import pytest
 
 from hkd.experiment.cards import card, compared, further
 from hkd.plan.runs import Plan
+from hkd.store.artifacts import read_json
 from hkd.store.atomic import sha256, write_text
+from hkd.store.records import record_path
 from hkd.store.refusals import ArtifactError
 from tests.recorded import recorded
 
@@ -53,6 +55,13 @@ def test_the_card_of_a_run_says_what_made_it_of_what_shape_at_which_cost_and_how
     assert made["shape"] == {"resolution": 16, "channels": 3, "label_dim": 4}
     assert made["recipe"] == plan.run(DATASET, "methods/edm").model_dump(mode="json")
     assert made["trained_sha256"] == sha256(weights) and made["title"].endswith(f" on {plan.dataset(DATASET).title}")
+
+
+def test_the_processor_time_on_a_card_is_that_of_all_attempts_where_the_training_counted_it(plan):
+    record = read_json(record_path(plan.base_weights(DATASET, "methods/edm")), "train")
+    assert card(plan, DATASET, "methods/edm")[1]["cpu_seconds"] == record["cpu_seconds"]
+    recorded(plan, plan.base_weights(DATASET, "methods/edm"), budget={"params": 5, "train_cpu_seconds": 1234.5})
+    assert card(plan, DATASET, "methods/edm")[1]["cpu_seconds"] == 1234.5
 
 
 def test_the_card_of_an_extractor_has_the_quality_of_its_record_and_no_shape(plan):

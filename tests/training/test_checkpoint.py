@@ -144,6 +144,17 @@ def test_a_list_that_names_files_elsewhere_is_not_followed(three):
     assert Checkpoints(three, "id").load()[1].step == 2
 
 
+def test_a_state_that_counts_no_processor_time_is_gone_on_from_and_its_time_stays_unknown(three):
+    """As an older version left it."""
+    path = three / "step000000003.safetensors"
+    about = {"identity": "id", **asdict(Progress(3, seconds=9.0))}
+    save_weights(path, state(3), {name: about[name] for name in about if name != "cpu_seconds"})
+    listed = json.loads((three / "checkpoints.json").read_text())
+    (three / "checkpoints.json").write_text(json.dumps([listed[0], {**listed[1], "sha256": sha256(path)}]))
+    progress = Checkpoints(three, "id").load()[1]
+    assert (progress.step, progress.seconds, progress.cpu_seconds) == (3, 9.0, None)
+
+
 def test_a_state_under_the_entry_of_another_is_passed_over(three):
     path = three / "checkpoints.json"
     first, last = json.loads(path.read_text())

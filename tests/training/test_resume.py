@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
+from time import process_time
 
 import pytest
 import torch
@@ -109,6 +111,32 @@ def test_the_kill_of_a_process_loses_only_what_came_after_the_last_checkpoint(tr
     train(second, lambda step: asked.append(step) or batches(step), Checkpoints(tmp_path / "cut", "x"), title="cut")
     assert asked == [3]
     assert not same(whole.state(), second.state())
+
+
+def test_processor_time_is_of_all_attempts_as_the_clock_is(trainer, tmp_path):
+    kept = Checkpoints(tmp_path, "x")
+    first, batches = trainer("edm adam")
+    with pytest.raises(Interrupted):
+        train(first, stopping(batches, 2), kept, title="t")
+    interrupt.reset()
+    before, (second, batches) = process_time(), trainer("edm adam")
+    train(second, batches, kept, title="t")
+    of_first, of_both = (made.progress.cpu_seconds for made in (first, second))
+    assert 0 < of_first < of_both <= of_first + process_time() - before
+    assert first.progress.seconds < second.progress.seconds
+
+
+def test_processor_time_stays_unknown_where_an_attempt_did_not_count_it(trainer, tmp_path):
+    first, batches = trainer("edm adam")
+    with pytest.raises(Interrupted):
+        train(first, stopping(batches, 2), Checkpoints(tmp_path, "x"), title="t")
+    interrupt.reset()
+    kept = Checkpoints(tmp_path, "x")
+    tensors, progress = kept.load()
+    kept.save(tensors, replace(progress, cpu_seconds=None))
+    second, batches = trainer("edm adam")
+    train(second, batches, kept, title="t")
+    assert second.progress.cpu_seconds is None and second.progress.seconds > first.progress.seconds
 
 
 PLACES = {  # of a step, behind its passes
