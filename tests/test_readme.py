@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hkd.report.markdown import WIDTH
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
 SHORT = ("Your own images", "Looking inside", "GPUs and clusters")
+
+
+def tables(page: str) -> list[str]:
+    return [line for line in page.splitlines() if line.startswith("|")]
 
 
 def section(title: str) -> str:
@@ -57,9 +63,22 @@ def test_the_second_example_has_its_picture_its_rows_and_what_not_to_conclude():
     before, _, rest = section("Photographs, on a CPU").partition("<!-- cifar10_cpu:start -->")
     table, _, after = rest.partition("<!-- cifar10_cpu:end -->")
     assert "](docs/cifar10_cpu.png)" in before and "make cifar10-cpu SOURCE=" in before
-    names = {line.split("|")[1].strip() for line in table.strip().splitlines()[2:]}
+    names = {line.split("|")[1].strip() for line in tables(table)[2:]}
     assert names == {"EDM", "KD", "ECM", "HKD", "Regression (control)", "Untrained network", "Real images"}
     assert "neither is FID" in after and "one seed" in after
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/findings.md"])
+def test_tables_fit_a_line(page):
+    assert max(map(len, tables((ROOT / page).read_text(encoding="utf-8")))) <= WIDTH
+
+
+@pytest.mark.parametrize("name", ["table1", "cifar10_cpu"])
+def test_each_table_says_which_row_teaches_and_what_a_training_took_in_processor_time(name):
+    shown = README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0]
+    assert re.search(r"^EDM: teacher or starting point of .*HKD", shown, re.MULTILINE)
+    assert "| CPU-min |" in tables(shown)[0] and "Training, s" not in shown
+    assert "pairs" in README.split("CPU-min are processor minutes")[1].split(". ")[0]
 
 
 def test_every_make_target_that_pages_name_is_one():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hkd.plan.runs import Plan
+from hkd.plan.runs import Plan, named_base
 from hkd.settings.benchmark import Table
 from hkd.settings.merge import SHIPPED
 from hkd.settings.origins import ConfigError, nearest, read_yaml
@@ -63,6 +63,41 @@ def trainings(plan: Plan, name: str) -> list[tuple[str, int, list[float]]]:
             if (key := f"fdn_nfe{nfe}") in card["quality"]:
                 found.append((method, nfe, [card["quality"][key], *card.get("further", {}).get(key, [])]))
     return found
+
+
+def spent(plan: Plan, name: str) -> dict[str, float]:
+    """Return the CPU-seconds that a table's shipped weights took, by run, where their card says it beside its budget.
+
+    Cards whose budget holds them need no second look: the metrics of such a run have them from there.
+    """
+    dataset, found = plan.table(name).dataset, {}
+    for method in dict.fromkeys(row.method for row in rows(plan, name) if row.method):
+        card = read_card(weights) if (weights := plan.shipped(dataset, method)) else {}
+        if "cpu_seconds" in card and "train_cpu_seconds" not in card.get("budget", {}):
+            found[method] = float(card["cpu_seconds"])
+    return found
+
+
+def teachers(plan: Plan, name: str) -> list[str]:
+    """Return a sentence on every row of a table that others of its rows start from or learn from."""
+    table = plan.table(name)
+    known = [row for row in (*_printed_rows(plan, table), *_extra_rows(plan, table)) if row.method]
+    labels = {str(row.method): row.label for row in known}
+    found: dict[str, list[str]] = {}
+    for method, label in labels.items():
+        for base in _bases(plan, table.dataset, answering(plan, table, method)):
+            if base in labels and label not in found.setdefault(labels[base], []):
+                found[labels[base]].append(label)
+    most = sorted(found.items(), key=lambda item: -len(item[1]))
+    return [f"{label}: teacher or starting point of {'; '.join(names)}." for label, names in most if names]
+
+
+def _bases(plan: Plan, dataset: str, method: str) -> list[str]:
+    """Return the runs that a run starts from, is taught by, or has its trajectories from."""
+    run = plan.run(dataset, method)
+    kind, _, feed = run.feed.partition("/")
+    solved = plan.trajectory_set(dataset, feed).teacher if kind == "trajectories" else None
+    return [named_base(base)[0] for base in (run.init, run.teacher, solved) if base]
 
 
 def row_title(plan: Plan, table: Table, method: str) -> str:

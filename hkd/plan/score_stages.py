@@ -109,7 +109,8 @@ def _table(plan: Plan, table: str) -> Definition:
         code += ("hkd.metrics.real",)
     settings = [rows.printed_side(plan, table), plan.table(table).columns, common_n(plan, table)]
     spreads = [known for known in rows.trainings(plan, table) if len(known[-1]) > 1]
-    return Definition(inputs, [*settings, *([spreads] if spreads else [])], code)
+    said = [part for part in (spreads, rows.spent(plan, table), rows.teachers(plan, table)) if part]
+    return Definition(inputs, [*settings, *said], code)
 
 
 def figure_files(name: str) -> Callable[..., Files]:

@@ -23,12 +23,14 @@ SCHEMA = 2
 LARGEST, LARGEST_FLOAT = 1 << 53, int(sys.float_info.max)  # beyond, no table can hold a number exactly, or at all
 COUNTS = ("seed", "nfe", "n_generated", "n_reference")  # whole numbers; every other fact is a text
 BUDGET = ("params", "train_images", "network_evals", "train_seconds")
+COSTS = ("train_cpu_seconds", "train_gpu_seconds")  # absent where a training was recorded without them
 FACTS = (
     *("dataset", "method", "title", "seed", "nfe", "route", "scale", "data_kind", "n_generated", "n_reference"),
     *("extractor", "extractor_digest", "settings_digest", "samples_sha256", "commit"),
 )
 RECORDED = ("device", "wall_seconds", "cpu_seconds", "peak_memory_mib")
-COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *RECORDED, "codes", "start", "selected", "versions", "protocols", "file")
+LAST = ("codes", "start", "selected", "versions", "protocols", "file")
+COLUMNS = (*FACTS, *ALWAYS, "scores", *BUDGET, *COSTS, *RECORDED, *LAST)
 
 
 class ReportError(ArtifactError):
@@ -233,6 +235,7 @@ def _line(path: Path) -> dict[str, Any]:
     line |= {key: _finite(_take(scores, key, path, "metrics."), f"metrics.{key}", path) for key in ALWAYS}
     line["scores"] = {key: _finite(value, f"metrics.{key}", path) for key, value in scores.items()}
     line |= {key: _known(_take(budget, key, path, "budget."), f"budget.{key}", path) for key in BUDGET}
+    line |= {key: _known(budget.get(key), f"budget.{key}", path) for key in COSTS}
     for key in scores:
         _estimates(_mapping(protocols, key, path, "protocols."), f"protocols.{key}", path)
     codes, start = content.get("codes", []), content.get("start") or {}

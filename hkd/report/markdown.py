@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from hkd.report.view import MISSING, PHOTOGRAPHS, View
+from hkd.report.view import COSTS, MISSING, PHOTOGRAPHS, View
 from hkd.store.refusals import ArtifactError
 
 LEFT = 2  # the first columns are words, the rest numbers
@@ -14,7 +14,7 @@ WORDS = ("Method", "Route")
 KEYS = ("Method", "NFE", "n")  # columns that each of them has
 BESIDE = ("Spread",)  # columns that never leave the one before them: they say something of it
 # of the README
-SHORT = ("Method", "Route", "NFE", "n", *PHOTOGRAPHS, "FDn", "Spread", "Training images", "Training, s")
+SHORT = ("Method", "Route", "NFE", "n", *PHOTOGRAPHS, "FDn", "Spread", "Training images", *COSTS)
 
 
 def markdown(shown: View) -> str:
@@ -95,7 +95,7 @@ def short(shown: View) -> str:
     rows = [row for _, section in shown.sections for row in section if row[told] != MISSING]
     body = [[row[k].rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹ ") for k in kept] for row in rows]
     headers = [shown.headers[k] for k in kept]
-    return "\n".join(_of_a_view(headers, body)) + "\n"
+    return "\n".join([*_of_a_view(headers, body), *(["", *shown.teachers] if shown.teachers else [])]) + "\n"
 
 
 def between(file: Path, section: str, text: str) -> str:

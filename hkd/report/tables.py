@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from hkd.report.collect import BUDGET, below, check_protocols, check_seeds, lines_of, score
+from hkd.report.collect import BUDGET, COSTS, below, check_protocols, check_seeds, lines_of, score
 from hkd.report.compare import Paper, why_not
 from hkd.report.markdown import markdown
 from hkd.report.view import AFTER, BEFORE, INTEGERS, view
@@ -22,7 +22,7 @@ from hkd.settings.columns import DEFAULT, Column, column
 from hkd.store.atomic import write_text
 
 ANCHORS = "Anchors"  # category of the rows that say where a scale begins and ends
-NUMBERS = ("reported_fid", "train_seconds", "fdn_training_sd")
+NUMBERS = ("reported_fid", "train_seconds", *COSTS, "fdn_training_sd")
 
 
 class PrintedRow(Protocol):
@@ -52,6 +52,7 @@ def table(
     real: Mapping[int, Mapping[str, float]] | None = None,
     diverged: Mapping[tuple[str, int], str] | None = None,
     trainings: Mapping[tuple[str, int], Sequence[float]] | None = None,
+    spent: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return one line per row with BEFORE, `columns` and AFTER: means over seeds, empty where nothing was measured.
 
@@ -67,6 +68,7 @@ def table(
         diverged: by run and NFE, what to say in place of numbers of rows whose training diverged for any seed.
         trainings: FDn of all known trainings of rows with shipped weights, likewise; of a row that was trained here
             they are its seeds.
+        spent: CPU-seconds of the training of given weights, by run, where their metrics do not say.
         n_common: number of images at which rows are compared; by default the smallest of any row. A row of fewer has
             no numbers.
     Raises:
@@ -92,7 +94,7 @@ def table(
             lost = (diverged or {}).get((row.method or "", row.nfe))
             known = (trainings or {}).get((row.method or "", row.nfe))
             measured = {"comparable": "no", "why_not": lost}
-            line |= measured if lost else _measured(row, used, paper, columns, n_common, known)
+            line |= measured if lost else _measured(row, used, paper, columns, n_common, known, spent or {})
         lines.append(line)
     known_at = {n: scores for n, scores in (real or {}).items() if n >= (n_common or 0)}
     lines += [_real(n, scores, _doubts(lines, n, scores)) for n, scores in known_at.items()]
@@ -113,16 +115,18 @@ def write(
     remarks: Sequence[tuple[str, str]] = (),
     *,
     verdicts: Path | None = None,
+    teachers: Sequence[str] = (),
 ) -> list[Path]:
     """Write `stem`.csv and `stem`.md and return their paths.
 
     Args:
         remarks: on what was measured, as (row, text); those on what was printed are the rows' own.
+        teachers: sentences on which rows others start from or learn from.
         verdicts: the text, made later, that has the verdicts on these rows; it lies below the table's folder.
     """
     csv, text = Path(f"{stem}.csv"), Path(f"{stem}.md")
     notes = [(f"{row.label}, {row.nfe:,} NFE", row.note) for row in rows if row.note]
-    shown = view(lines_of(frame), paper, [*notes, *remarks])
+    shown = view(lines_of(frame), paper, [*notes, *remarks], teachers)
     if verdicts:
         link = verdicts.relative_to(text.parent).as_posix()
         written = "which `hkd compare` and the end of every run write"
@@ -165,6 +169,7 @@ def _measured(
     columns: Sequence[str],
     n_common: int | None,
     trainings: Sequence[float] | None,
+    spent: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the measured cells of a row, or why there are none."""
     if row.method is None:
@@ -174,14 +179,15 @@ def _measured(
         return {"comparable": "no", "why_not": f"not run: no metrics of {row.method} at {row.nfe} NFE"}
     check_seeds(lines)
     first = lines_of(lines)[0]
-    budget = {key: _mean(lines[key]) for key in BUDGET}
+    budget = {key: _mean(lines[key]) for key in (*BUDGET, *COSTS)}
+    if budget["train_cpu_seconds"] is None and first["route"] == "shipped":
+        budget["train_cpu_seconds"] = spent.get(row.method)
     reasons = why_not(first | budget, paper, row.fid)
     if first["selected"]:
         reasons.insert(0, f"selected: {first['selected']}")
     if below(first, n_common):
         reasons.insert(0, f"{first['n_generated']:,} images, too few for a number")
     whole = {key: None if budget[key] is None else round(budget[key]) for key in BUDGET if key in INTEGERS}
-    seconds = budget["train_seconds"]
     return {
         **{key: first[key] for key in ("route", "dataset", "n_reference", "extractor")},
         "n_samples": first["n_generated"],
@@ -191,7 +197,7 @@ def _measured(
         "comparable": "no" if reasons else "yes",
         "why_not": "; ".join(reasons),
         **whole,
-        "train_seconds": None if seconds is None else round(seconds, 1),
+        **{key: None if budget[key] is None else round(budget[key], 1) for key in ("train_seconds", *COSTS)},
         "seeds": len(lines),
         **_spread(
             trainings if first["route"] != "train" else [line["fdn"] for line in lines["scores"] if "fdn" in line]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hkd.store.records import check_digest
 BEFORE = ("category", "method", "route", "dataset", "nfe", "n_samples", "n_common", "n_reference", "extractor")
 AFTER = (
     *("estimate", "reported_fid", "comparable", "why_not"),
-    *("params", "train_images", "network_evals", "train_seconds", "seeds"),
+    *("params", "train_images", "network_evals", "train_seconds", "train_cpu_seconds", "train_gpu_seconds", "seeds"),
     *("trainings", "fdn_training_sd", "config_digest"),
 )
 INTEGERS = (
@@ -23,7 +24,15 @@ INTEGERS = (
 )
 TEXTS = ("category", "method", "route", "dataset", "extractor", "estimate", "comparable", "why_not", "config_digest")
 Line = Mapping[str, Any]
-CLOCK = "Training, s: by the clock of the machine that trained, beside whatever else it did: no measure of a method."
+COSTS = {  # heading -> its entry, and what it is
+    "CPU-min": (
+        "train_cpu_seconds",
+        "processor minutes of a row's own training, without those of its base, teacher, pairs and earlier flows; "
+        "—: on a GPU, of imported weights, or not recorded",
+    ),
+    "GPU-min": ("train_gpu_seconds", "minutes of a row's own training by the clock, times its GPUs"),
+}
+FINE = ("kid", "subset_kid")  # kinds of scores whose numbers are small, and may be of either sign
 PRINTED = ("Printed FID", "Comparable")
 PHOTOGRAPHS = tuple(SCORES[name].title for name in ("kid_effnet", "fd_effnet64"))
 MISSING = "—"
@@ -41,6 +50,7 @@ class View:
         sections: (heading, rows of cells); the heading is empty where the paper prints none.
         reasons: why numbers do not compare: the common reasons first, then one line per superscript.
         notes: remarks on printed numbers.
+        teachers: sentences on which rows others start from or learn from; they stand in `about` too.
     """
 
     title: str
@@ -49,38 +59,45 @@ class View:
     sections: list[tuple[str, list[list[str]]]]
     reasons: list[str]
     notes: list[str]
+    teachers: list[str] = field(default_factory=list)
 
 
-def view(lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] = ()) -> View:
+def view(
+    lines: Sequence[Line], paper: Paper, notes: Sequence[tuple[str, str]] = (), teachers: Sequence[str] = ()
+) -> View:
     """Return the view of a table.
 
     Args:
         lines: of one set of columns in their order; None where there is no value.
         notes: (row, remark) pairs.
+        teachers: sentences on which rows others start from or learn from.
     """
     common = _common(lines)
     shown = _shown(lines)
     marks: dict[str, int] = {}
     wide = {"own_n": _sizes(lines), "printed": _reproduces(lines), "spread": _retrained(lines)}
+    costs = {head: key for head, (key, _) in COSTS.items() if any(line.get(key) is not None for line in lines)}
+    decimals = {asked.name: _decimals(asked, lines) for asked in shown}
     sections: list[tuple[str, list[list[str]]]] = []
     for line in lines:
         if not sections or sections[-1][0] != line["category"]:
             sections.append((line["category"], []))
-        sections[-1][1].append(_cells(line, shown, _mark(line, common, marks), **wide))
+        sections[-1][1].append(_cells(line, decimals, _mark(line, common, marks), costs.values(), **wide))
     name = _metric_name(lines)
     n_common = next((line["n_common"] for line in lines if line["n_common"] is not None), None)
     headers = [
         *("Method", "Route", "NFE", *(["n"] if _sizes(lines) else [])),
-        *_beside_fdn(shown, [asked.heading(name, n_common) for asked in shown], "Spread", wide["spread"]),
+        *_beside_fdn(decimals, [asked.heading(name, n_common) for asked in shown], "Spread", wide["spread"]),
         *(PRINTED if _reproduces(lines) else ()),
-        *("Parameters", "Training images", "Network evaluations", "Training, s", "Seeds"),
+        *("Parameters", "Training images", "Network evaluations", *costs, "Seeds"),
     ]
     if not _reproduces(lines):
         common, marks = [], {}
     reasons = [f"Every measured row: {'; '.join(common)}."] if common else []
     reasons += [f"{_superscript(number)} {text}." for text, number in marks.items()]
     remarks = [f"{row}: {remark}." for row, remark in notes] + ([f"{paper.note}."] if paper.note else [])
-    return View(paper.title, _about(lines, paper, name), headers, sections, reasons, remarks)
+    about = [*_about(lines, paper, name), *(f"{head}: {COSTS[head][1]}." for head in costs), *teachers]
+    return View(paper.title, about, headers, sections, reasons, remarks, list(teachers))
 
 
 def stored_lines(path: Path) -> list[dict[str, Any]]:
@@ -114,6 +131,14 @@ def whole(value: Any) -> str:
     return MISSING if value is None else f"{round(value):,}"
 
 
+def minutes(seconds: Any) -> str:
+    """Return seconds as minutes: whole ones from 10 upwards, one decimal below."""
+    if not seconds:
+        return MISSING if seconds is None else "0"
+    value = seconds / 60
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.05 else "<0.1"
+
+
 def of_draws(routes: Iterable[str]) -> list[str]:
     """Return what to know of rows of several seeds whose weights none of them trained, by their routes; or nothing."""
     same = [route for route in dict.fromkeys(routes) if route in GIVEN]
@@ -133,30 +158,58 @@ def _reproduces(lines: Sequence[Line]) -> bool:
 
 def _retrained(lines: Sequence[Line]) -> bool:
     """Whether FDn of several trainings is known of any row with given weights; of others it stands beside the mean."""
-    return any(_trainings(line) != MISSING and line["route"] in GIVEN for line in lines)
+    return any(_has_spread(line) and line["route"] in GIVEN for line in lines)
 
 
-def _trainings(line: Line) -> str:
-    sd = line.get("fdn_training_sd")
-    return MISSING if sd is None or line.get("fdn") is None else f"{_like(sd, line['fdn'])} ({line['trainings']})"
+def _has_spread(line: Line) -> bool:
+    return line.get("fdn_training_sd") is not None and line.get("fdn") is not None
 
 
-def _beside_fdn(shown: list[Column], cells: list[str], spread: str, wanted: bool) -> list[str]:
+def _trainings(line: Line, decimals: int) -> str:
+    return f"{line['fdn_training_sd']:.{decimals}f} ({line['trainings']})" if _has_spread(line) else MISSING
+
+
+def _beside_fdn(shown: Iterable[str], cells: list[str], spread: str, wanted: bool) -> list[str]:
     """Return the cells of scores with the spread right after FDn, whose spread it is."""
-    at = [asked.name for asked in shown].index("fdn") + 1 if wanted else len(cells)
+    at = list(shown).index("fdn") + 1 if wanted else len(cells)
     return [*cells[:at], *([spread] if wanted else []), *cells[at:]]
 
 
-def _cells(line: Line, shown: list[Column], mark: str, *, own_n: bool, printed: bool, spread: bool) -> list[str]:
+def _cells(
+    line: Line,
+    decimals: Mapping[str, int],
+    mark: str,
+    costs: Iterable[str],
+    *,
+    own_n: bool,
+    printed: bool,
+    spread: bool,
+) -> list[str]:
+    """Return the cells of a row.
+
+    Args:
+        decimals: of every score that is shown, by its column.
+        costs: entries of what a training took.
+    """
+    scores = [_score(line, column(name), digits) for name, digits in decimals.items()]
     return [
         str(line["method"]),
         MISSING if line["route"] is None else str(line["route"]),
         whole(line["nfe"]),
         *([whole(line["n_samples"])] if own_n else []),
-        *_beside_fdn(shown, [_score(line, asked) for asked in shown], _trainings(line), spread),
+        *_beside_fdn(decimals, scores, _trainings(line, decimals.get("fdn", 0)), spread),
         *(_beside(line, mark) if printed else ()),
-        *(whole(line[key]) for key in ("params", "train_images", "network_evals", "train_seconds", "seeds")),
+        *(whole(line[key]) for key in ("params", "train_images", "network_evals")),
+        *(minutes(line.get(key)) for key in costs),
+        whole(line["seeds"]),
     ]
+
+
+def _decimals(asked: Column, lines: Sequence[Line]) -> int:
+    """Return how many decimals a column shows: two, of KID three, and three digits of its largest value below 1."""
+    largest = max((abs(line[asked.name]) for line in lines if line[asked.name] is not None), default=0.0)
+    least = 3 if SCORES[SCORES[asked.score].base or asked.score].kind in FINE else 2
+    return max(least, 2 - math.floor(math.log10(largest))) if 0 < largest < 1 else least
 
 
 def _shown(lines: Sequence[Line]) -> list[Column]:
@@ -176,22 +229,19 @@ def _sizes(lines: Sequence[Line]) -> bool:
     return len({line["n_samples"] for line in lines if line["n_samples"] is not None}) > 1
 
 
-def _score(line: Line, asked: Column) -> str:
+def _score(line: Line, asked: Column, decimals: int) -> str:
     value = line[asked.name]
+    if value is None:
+        return MISSING
     sd = next((line[c] for c in line if c in COLUMNS and COLUMNS[c] == Column(c, asked.score, "sd")), None)
-    spread = f" ± {_like(sd, value)}" if asked.derived == "" and sd is not None else ""
-    return ("" if value is None else _sign(line, asked)) + number(value) + spread
+    spread = f" ± {sd:.{decimals}f}" if asked.derived == "" and sd is not None else ""
+    return f"{_sign(line, asked)}{value:,.{decimals}f}{spread}"
 
 
 def _sign(line: Line, asked: Column) -> str:
     """Return the mark of an estimate, or nothing."""
     groups = [group.partition(":")[0].split() for group in str(line["estimate"]).split("; ")]
     return ESTIMATE if any(asked.name in names for names in groups) else ""
-
-
-def _like(spread: float, mean: float) -> str:
-    """Return the spread with as many decimals as the mean shows."""
-    return f"{spread:.{len(number(mean).partition('.')[2])}f}"
 
 
 def _common(lines: Sequence[Line]) -> list[str]:
@@ -240,5 +290,4 @@ def _about(lines: Sequence[Line], paper: Paper, name: str) -> list[str]:
         *([f"{ESTIMATE}: an estimate from too few images, and too high: {'; '.join(estimates)}."] if estimates else []),
         *([f"{SPREAD}."] if _retrained(lines) else []),
         *([printed] if _reproduces(lines) else []),
-        *([CLOCK] if any(line["train_seconds"] for line in lines) else []),
     ]

@@ -71,10 +71,9 @@ def _others() -> Iterable[Score]:
         yield Score(f"fd_{network}", f"FD on {network}", "distance", f"{network}_{SEEN_AS}", "hkd")
         yield Score(f"kd_{network}", f"KD on {network}", "kid", f"{network}_{SEEN_AS}")
     yield Score("lpips_diversity", "Perceptual diversity", "network")
-    yield Score("kid_effnet", "KID on EfficientNet", "kid", f"effnet_{SEEN_AS}")
-    yield Score(
-        f"fd_effnet{COMPONENTS}", f"FD on {COMPONENTS} EfficientNet axes", "components", f"effnet_{SEEN_AS}", "hkd"
-    )
+    yield Score("kid_effnet", "KID on EffNet", "kid", f"effnet_{SEEN_AS}")
+    axes = f"FD on {COMPONENTS} EffNet axes"
+    yield Score(f"fd_effnet{COMPONENTS}", axes, "components", f"effnet_{SEEN_AS}", "hkd")
 
 
 def _key(program: str) -> str:

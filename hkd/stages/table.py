@@ -46,7 +46,8 @@ def table(
     remarks = [*mixed_codes(lines), *other_starts(lines), *chosen_by_the_score(lines)]
     verdicts = Path(f"{plan.layout.verdicts(plan.table(name).rows)}.md")
     judged = verdicts if rows.printed(plan, plan.table(name)) else None
-    for path in write(plan.layout.table(name), frame, rows.rows(plan, name), paper, remarks, verdicts=judged):
+    stem, teachers = plan.layout.table(name), rows.teachers(plan, name)
+    for path in write(stem, frame, rows.rows(plan, name), paper, remarks, verdicts=judged, teachers=teachers):
         record.write(path)
 
 
@@ -71,7 +72,7 @@ def show(
     for name in names or finished:
         paper, stem = _paper(plan, name), plan.layout.table(name)
         lines = stored_lines(Path(f"{stem}.csv"))
-        print_view(view(lines, paper, rows.notes(plan, name)), [f"{stem}.csv", f"{stem}.md"])
+        print_view(view(lines, paper, rows.notes(plan, name), rows.teachers(plan, name)), [f"{stem}.csv", f"{stem}.md"])
 
 
 def readme(
@@ -83,6 +84,7 @@ def readme(
     config: job.OverrideOption = None,
 ) -> None:
     """Put the measured rows of Table 1 into a section of the README, and draw their samples into docs beside it."""
+    from hkd.plan import rows
     from hkd.report.collect import lines_of
     from hkd.report.markdown import between, short
     from hkd.report.view import view
@@ -90,7 +92,8 @@ def readme(
     from hkd.store.atomic import write_text
 
     plan = job.plan(benchmark, config)
-    shown = short(view(lines_of(_frame(plan, "table1")), _paper(plan, "table1")))
+    lines, paper = lines_of(_frame(plan, "table1")), _paper(plan, "table1")
+    shown = short(view(lines, paper, teachers=rows.teachers(plan, "table1")))
     page, name = between(file, section, shown), "samples" if section == "table1" else section
     draw_for_page(plan, "table1", file.parent / "docs" / f"{name}.png")
     write_text(file, page)
@@ -121,6 +124,7 @@ def _frame(plan: Plan, name: str) -> pd.DataFrame:
         real=real,
         diverged=lost,
         trainings=known,
+        spent=rows.spent(plan, name),
     )
 
 

@@ -68,6 +68,30 @@ def test_every_shipped_student_has_its_row_and_the_card_of_its_own_training(plan
         assert card["cpu_seconds"] > 60 and card["quality"]["fdn_nfe1"] > 0 and card["trained_by"] == "make weights"
 
 
+def test_a_table_knows_which_rows_others_stand_on(plan):
+    said = rows.teachers(plan(), "table1")
+    assert said[0].startswith("EDM: teacher or starting point of DMD; ECM; HKD; ")
+    assert "DDPM: teacher or starting point of DDIM; KD." in said
+    assert not any(line.startswith(("HKD", "KD")) or "trained in this run" in line for line in said)
+
+
+def test_the_cards_of_rows_with_given_weights_say_what_their_training_took(plan):
+    found = rows.spent(plan(), "table1")
+    assert found["shipped/kd"] == shipped.read_card("kd-shapes16")["cpu_seconds"]
+    assert found["methods/edm"] == shipped.read_card("edm-shapes16")["cpu_seconds"]
+    assert not {"methods/hkd", "methods/ddim", "methods/untrained"} & found.keys()
+    assert "methods/edm" not in rows.spent(plan(teacher="train"), "table1")
+    work = [TABLE.work(made, table="table1") for made in (plan(), plan(teacher="train"))]
+    assert work[0].digest != work[1].digest
+
+
+def test_a_card_whose_budget_has_the_processor_time_is_not_asked_twice(plan, monkeypatch):
+    made, card = plan(), shipped.read_card("kd-shapes16")
+    budget = card["budget"] | {"train_cpu_seconds": None}
+    monkeypatch.setattr(rows, "read_card", lambda name: card | {"budget": budget} if "kd" in name else {})
+    assert rows.spent(made, "table1") == {}
+
+
 def test_the_benchmark_of_students_trains_each_by_the_recipe_on_its_card(root):
     """Whatever the settings of rows that a run trains become since."""
     made = Plan.load(str(root / "configs/benchmarks/students.yaml"), configs=root / "configs")

@@ -12,7 +12,7 @@ from hkd.report.collect import ReportError, collect, lines_of
 from hkd.report.markdown import WIDTH, between, short
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
-from hkd.report.view import view
+from hkd.report.view import minutes, view
 from hkd.settings.columns import DEFAULT, FID_DIGESTS
 from hkd.store.refusals import ArtifactError
 
@@ -43,21 +43,21 @@ REAL, NEAR = {"fid_own": 5.5, "fdn": 2.8}, {"fid_own": 0.6, "fdn": 0.3}
 GOLDEN_CSV = (
     "category,method,route,dataset,nfe,n_samples,n_common,n_reference,extractor,fid_own,fid_sd,fid_torch_fidelity,"
     "fid_clean_fid,fdn,fdn_sd,fid_common,fdn_common,estimate,reported_fid,comparable,why_not,params,train_images,"
-    "network_evals,train_seconds,seeds,trainings,fdn_training_sd,config_digest\n"
-    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,,,\n"
+    "network_evals,train_seconds,train_cpu_seconds,train_gpu_seconds,seeds,trainings,fdn_training_sd,config_digest\n"
+    "Multi-Step Diffusion Models,DDPM,,,1000,,,,,,,,,,,,,,3.17,no,not run: not a row of this benchmark,,,,,,,,,,\n"
     "Multi-Step Diffusion Models,EDM,shipped,shapes16,35,2000,2000,10000,FD-shapes16,1.25,,1.25,1.125,6.5,,1.25,6.5,,"
     '1.97,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
-    "290000,384000,384000,,1,,,0123456789abcdef\n"
-    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,,,\n"
+    "290000,384000,384000,,,,1,,,0123456789abcdef\n"
+    "Diffusion Distillation,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,not run: not a row of this benchmark,,,,,,,,,,\n"
     "Consistency Model,CD (LPIPS),,,1,,,,,,,,,,,,,,3.55,no,"
-    "printed twice: see the row under Diffusion Distillation,,,,,,,,\n"
+    "printed twice: see the row under Diffusion Distillation,,,,,,,,,,\n"
     'Consistency Model,HKD,train,shapes16,1,2000,2000,10000,FD-shapes16,4,1.41421,3,2.5,12,0,4,12,,3.3,no,"'
     "embedded extractor, not Inception; procedural images, not CIFAR-10; 2,000 generated images, not 50,000; "
     "10,000 reference images, not 50,000; training budget of scale 'embedded', not the paper's\","
-    "300123,32000,160000,61.5,2,2,0,0123456789abcdef\n"
-    "Control,Regression,,,1,,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,,,\n"
+    "300123,32000,160000,61.5,48,,2,2,0,0123456789abcdef\n"
+    "Control,Regression,,,1,,,,,,,,,,,,,,,no,not run: no metrics of methods/regression at 1 NFE,,,,,,,,,,\n"
 )
 
 GOLDEN_MD = """\
@@ -116,13 +116,14 @@ def test_the_markdown_equals_the_golden_file(metrics, paper, tmp_path):
         by_name[name] = [*by_name[name], *cells[1:]] if name in by_name else cells  # NFE stands in every part
     assert by_name["HKD"] == [
         *("train", "1", "4.00 ± 1.41", "3.00", "2.50", "12.00 ± 0.00", "3.30", "no"),
-        *("300,123", "32,000", "160,000", "62", "2"),
+        *("300,123", "32,000", "160,000", "0.8", "2"),
     ]
     assert by_name["DDPM"] == ["—", "1,000", "—", "—", "—", "—", "3.17", "no¹", "—", "—", "—", "—", "—"]
     assert by_name["EDM"][2] == "1.25", "one seed has no spread"
     assert "- Every measured row: embedded extractor, not Inception; procedural images" in content
     assert "- ¹ not run: not a row of this benchmark." in content
-    assert "Training, s: by the clock" in content
+    assert "CPU-min: processor minutes of a row's own training, without those of its base" in content
+    assert "GPU-min" not in content, "none was trained on a GPU"
     assert "- CD (LPIPS), 1 NFE: re-training reached 10.53." in content
 
 
@@ -147,6 +148,107 @@ def test_the_spread_of_trainings_stands_beside_rows_with_shipped_weights(metrics
     assert "Spread" not in view(lines_of(unscored), paper).headers, "nothing that it would be the spread of is shown"
     one = view(lines_of(table(rows, lines, paper, trainings={("shipped/hkd", 1): [10.0]})), paper)
     assert "Spread" not in one.headers, "one training has no spread"
+
+
+def test_tables_show_the_processor_time_of_a_training_and_keep_its_clock_in_the_csv(metrics_file, paper):
+    files = [
+        metrics_file(**{"budget.train_seconds": 2563.8, "budget.train_cpu_seconds": 396.8}),
+        metrics_file(method="methods/edm", nfe=35, **{"budget.train_cpu_seconds": 2478.0}),
+        metrics_file(method="methods/regression", **{"budget.train_cpu_seconds": ..., "budget.train_gpu_seconds": ...}),
+    ]
+    frame = table(ROWS, collect(files), paper)
+    shown = view(lines_of(frame), paper)
+    rows = {row[0]: row[shown.headers.index("CPU-min")] for _, section in shown.sections for row in section}
+    assert rows | {"HKD": "6.6", "EDM": "41", "Regression": "—", "DDPM": "—"} == rows, "an older file does not say"
+    assert not any("2,564" in cell for _, section in shown.sections for row in section for cell in row)
+    hkd = frame[frame["method"] == "HKD"].iloc[0]
+    assert (hkd["train_seconds"], hkd["train_cpu_seconds"]) == (2563.8, 396.8)
+    unknown = view(lines_of(table(ROWS, collect(files[2:]), paper)), paper)
+    assert not {"CPU-min", "GPU-min"} & set(unknown.headers) and not any("CPU-min" in line for line in unknown.about)
+
+
+def test_of_a_training_on_gpus_a_table_shows_their_clock(metrics_file, paper):
+    on_gpus = {"budget.train_cpu_seconds": None, "budget.train_gpu_seconds": 8 * 3600.0}
+    frame = table(ROWS, collect([metrics_file(**on_gpus), metrics_file(method="methods/edm", nfe=35)]), paper)
+    shown = view(lines_of(frame), paper)
+    at = [shown.headers.index(head) for head in ("CPU-min", "GPU-min")]
+    rows = {row[0]: [row[k] for k in at] for _, section in shown.sections for row in section}
+    assert rows["HKD"] == ["—", "480"] and rows["EDM"] == ["0.8", "—"]
+    assert "| 480 |" in " ".join(short(shown).split()) and any(line.startswith("GPU-min: ") for line in shown.about)
+
+
+def test_of_shipped_weights_the_card_says_what_their_training_took_where_their_metrics_do_not(metrics_file, paper):
+    old = {"budget.train_cpu_seconds": ..., "budget.train_gpu_seconds": ...}
+    lines = collect(
+        [
+            metrics_file(route="shipped", **old),
+            metrics_file(method="methods/edm", nfe=35, route="shipped"),
+            metrics_file(method="methods/regression", **old),
+        ]
+    )
+    spent = dict.fromkeys(("methods/hkd", "methods/edm", "methods/regression"), 390.5)
+    frame = table(ROWS, lines, paper, spent=spent).set_index("method")["train_cpu_seconds"]
+    assert (frame["HKD"], frame["EDM"]) == (390.5, 48.0) and frame.isna()["Regression"], "this one was trained here"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "—"), (0.0, "0"), (0.5, "<0.1"), (3.0, "0.1"), (50.2, "0.8"), (396.8, "6.6"), (596.0, "9.9"), (597, "10")],
+)
+def test_minutes_have_a_decimal_where_they_are_few(seconds, shown):
+    assert minutes(seconds) == shown and minutes(74_000 * 60) == "74,000"
+
+
+def test_a_line_above_the_table_and_below_that_of_the_readme_says_which_row_teaches(metrics, paper, tmp_path):
+    said = ["EDM: teacher or starting point of HKD; Regression."]
+    frame = table(ROWS, metrics, paper)
+    _, text = write(tmp_path / "t", frame, ROWS, paper, teachers=said)
+    assert said[0] in text.read_text().partition("| Method")[0].splitlines()
+    assert short(view(lines_of(frame), paper, teachers=said)).endswith(f"|\n\n{said[0]}\n")
+    assert short(view(lines_of(frame), paper)).endswith("|\n")
+
+
+def test_numbers_of_a_column_have_the_same_decimals_and_kid_has_three(metrics_file, paper):
+    def with_kid(method: str, nfe: int, kid: float, fdn: float):
+        changes = {"metrics.kid": kid, "protocols.kid": protocol("hkd", "A"), "metrics.fdn": fdn}
+        return metrics_file(method=method, nfe=nfe, **changes)
+
+    values = (
+        ("methods/edm", 35, -0.00064, 0.384),
+        ("methods/hkd", 1, 0.48, 12.0),
+        ("methods/regression", 1, 1.14, 9.5),
+    )
+    frame = table(ROWS, collect([with_kid(*one) for one in values]), paper, columns=("kid", "fdn"))
+    shown = view(lines_of(frame), paper)
+    at = [shown.headers.index(head) for head in ("KID", "FDn")]
+    rows = [[row[k] for k in at] for _, section in shown.sections for row in section if row[1] != "—"]
+    assert rows == [["-0.001", "0.38"], ["0.480", "12.00"], ["1.140", "9.50"]]
+    small = [
+        metrics_file(**{"metrics.fdn": 0.0384}),
+        metrics_file(method="methods/edm", nfe=35, **{"metrics.fdn": 0.01}),
+    ]
+    shown = view(lines_of(table(ROWS, collect(small), paper, columns=("fdn",))), paper)
+    rows = [row[shown.headers.index("FDn")] for _, section in shown.sections for row in section if row[1] != "—"]
+    assert rows == ["0.0100", "0.0384"], "of a column below 1, three digits of its largest"
+
+
+def test_the_spread_stands_beside_fdn_and_n_in_every_part_of_a_wide_table(metrics_file, small_row, paper, tmp_path):
+    """Whatever the width of names: at some of them a line ends right behind FDn."""
+    known = {("methods/hkd", 1): [10.0, 11.0, 12.0]}
+    for longer in range(40):
+        rows = [dataclasses.replace(row, label=row.label + "x" * longer) for row in ROWS]
+        lines = collect([small_row, metrics_file(**at_128(route="shipped"))])
+        frame = table(rows, lines, paper, trainings=known, real={2000: NEAR})
+        _, text = write(tmp_path / "t", frame, rows, paper)
+        content = text.read_text()
+        heads = [line.split("|")[1:-1] for line in content.splitlines() if line.startswith("| Method")]
+        names = [[head.strip() for head in line] for line in heads]
+        assert len(names) > 1 and all("n" in line and "NFE" in line for line in names)
+        (beside,) = [line for line in names if "Spread" in line]
+        assert beside[beside.index("Spread") - 1] == "FDn"
+        assert max(len(line) for line in content.splitlines() if line.startswith("|")) <= WIDTH
+        real = [line.split("|") for line in content.splitlines() if line.startswith("| Real images")]
+        assert len(real) == len(names) and all("2,000" in map(str.strip, line) for line in real)
 
 
 def test_every_line_of_a_wide_table_fits_and_no_column_is_lost(metrics_file, paper, tmp_path):
@@ -174,7 +276,7 @@ def test_real_images_stand_below_with_their_number_and_the_readme_shows_them(met
     assert not [head for head in alone.headers if " at n = " in head], "all rows have one number of images"
     (heading, anchors) = shown.sections[-1]
     assert heading == "Anchors" and [row[0] for row in anchors] == ["Real images"] * 2, "of 100 no row has a number"
-    assert [row[shown.headers.index("FDn")] for row in anchors] == ["2.80", "0.3"]
+    assert [row[shown.headers.index("FDn")] for row in anchors] == ["2.80", "0.30"]
     lines = [line for line in short(shown).splitlines() if line.startswith("|")]
     assert sum("Real images" in line for line in lines) == 2 and not any("DDPM" in line for line in lines)
     assert max(map(len, lines)) <= WIDTH
@@ -186,7 +288,7 @@ def test_so_few_real_images_are_an_estimate_as_so_few_generated_ones(metrics_fil
     shown = view(lines_of(frame), paper)
     (_, anchors) = shown.sections[-1]
     at = shown.headers.index("FDn")
-    assert [row[at] for row in anchors] == ["≈2.80", "0.3"]
+    assert [row[at] for row in anchors] == ["≈2.80", "0.30"]
     assert any("against the rest of it" in text for text in shown.reasons)
 
 

@@ -20,6 +20,7 @@ from hkd.metrics.scores.frechet import frechet_from_features
 from hkd.metrics.scoring import ExtractorFacts
 from hkd.plan import rows as planned
 from hkd.plan.runs import Plan
+from hkd.report.markdown import WIDTH
 from hkd.seeding import numpy_stream
 from hkd.stages import figure, metrics, table
 from hkd.store.artifacts import read_json
@@ -156,6 +157,23 @@ PARTS = {
     "n_reference": 51,
     "ranges": 2,
 }
+
+
+def test_a_tables_text_fits_a_line_and_says_what_its_trainings_took_and_which_row_teaches(benchmark):
+    made = benchmark()
+    made.fill(lambda method: 30)  # of trainings as older versions recorded them, without processor time
+    budget = {"params": 7, "train_images": 8, "network_evals": 9, "train_seconds": 400.0, "train_cpu_seconds": 150.0}
+    for seed in made.plan.seeds:
+        weights = made.plan.layout.run("shapes8", "methods/hkd", seed).weights
+        recorded(made.plan, weights, route="train", budget=budget)
+        made.call("metrics", "shapes8", "methods/hkd", "--nfe", "1", "--seed", str(seed))
+    rows = made.table()
+    known = {name: {(row["train_seconds"], row["train_cpu_seconds"]) for row in rows[name]} for name in rows}
+    assert known == {"HKD": {("400", "150")}, "EDM": {("1", "")}}
+    text = Path(f"{made.plan.layout.table('table1')}.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert max(map(len, lines)) <= WIDTH and any(re.match(r"\| HKD .*\| +2\.5 \|", line) for line in lines)
+    assert "\nEDM: teacher or starting point of HKD.\n" in text
 
 
 def test_a_table_says_where_its_verdicts_will_lie(benchmark):
