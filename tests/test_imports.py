@@ -84,7 +84,7 @@ def test_numbers_are_made_of_features_without_torch(root):
     assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
 
 
-def test_shipped_weights_are_adopted_and_sets_listed_without_torch(root):
+def test_shipped_weights_are_read_and_written_and_sets_listed_without_torch(root):
     code = """
 import hkd.data.image_shape, hkd.data.shards, hkd.experiment.record, hkd.training.milestones
 import pathlib, tempfile
@@ -94,6 +94,11 @@ with tempfile.TemporaryDirectory() as folder:
     save_weight_arrays(pathlib.Path(folder, "weights.safetensors"), shipped_weights("ecm-shapes16")[0])
 """
     assert not loaded("-c", code, cwd=root) & {"torch", "torchvision"}
+
+
+def test_adopting_shipped_weights_loads_no_compiler(root, tmp_path):
+    names = loaded("-m", "hkd", "train", "shapes16", "shipped/ecm", "--config", f"results={tmp_path}", cwd=root)
+    assert "torch" in names and "sympy" not in names, "torch's compiler loads it"
 
 
 def test_sampling_and_a_training_step_load_no_compiler(root):

@@ -45,6 +45,7 @@ ATTACKS = {
     ),
     "cards of shipped weights, and released weights": (
         "tests/stages/test_ship.py",
+        "tests/experiment/test_suitable.py",
         "tests/studies/fingerprint/test_readings.py",
     ),
     "scores and tables that are compared, and results that are cited": (

@@ -96,15 +96,21 @@ def _fdn(plan: Plan, path: Path) -> float:
     return float(value)
 
 
-def _check_same(what: str, shipped: Any, made: Any, at: tuple[str, ...] = ()) -> None:
-    """Refuse what differs in a key that the card has; one that the package was given since is as it was."""
+def _check_same(what: str, shipped: Any, made: Any) -> None:
+    for key, there, here in differences(shipped, made):
+        raise ArtifactError(f"{what}: {key} is {here} here and {there} on its card: a training of another kind")
+
+
+def differences(shipped: Any, made: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Yield every key that the card has and in which they differ, with both values.
+
+    One that the package was given since is as it was.
+    """
     if isinstance(shipped, Mapping) and isinstance(made, Mapping):
         for key, value in shipped.items():
-            _check_same(what, value, made.get(key), (*at, key))
+            yield from differences(value, made.get(key), (*at, key))
     elif shipped != made:
-        raise ArtifactError(
-            f"{what}: {'.'.join(at)} is {made} here and {shipped} on its card: a training of another kind"
-        )
+        yield ".".join(at), shipped, made
 
 
 def retrained(plan: Plan, dataset: str, names: Iterable[str]) -> list[str]:

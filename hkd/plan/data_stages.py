@@ -40,9 +40,9 @@ def _extractor_files(layout: Layout, dataset: str = DATASET, role: str = "{role}
 
 def _extractor(plan: Plan, dataset: str, role: str) -> Definition:
     memory = extractor_mb(plan, dataset, role)
-    if shipped := plan.shipped(dataset, f"extractors/{role}"):
+    if shipped := plan.shipped(dataset, what := f"extractors/{role}"):
         needs = Needs(gpu=plan.gpus, mem_mb=memory, minutes=15)
-        return Definition({}, {"shipped": shipped_digest(shipped)}, needs=needs)
+        return Definition({}, {"shipped": shipped_digest(shipped, what)}, needs=needs)
     settings = plan.extractor(dataset, role)
     needs = Needs(gpu=plan.gpus, mem_mb=memory, minutes=extractor_training(plan, dataset, role, least=120))
     return Definition(

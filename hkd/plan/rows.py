@@ -56,7 +56,7 @@ def trainings(plan: Plan, name: str) -> list[tuple[str, int, list[float]]]:
     dataset, found = plan.table(name).dataset, []
     for method in dict.fromkeys(row.method for row in rows(plan, name) if row.method):
         weights = plan.shipped(dataset, method) if method.startswith(f"{SHIPPED}/") else None
-        card = read_card(weights) if weights else {"quality": {}}
+        card = read_card(weights, method) if weights else {"quality": {}}
         if card.get("recipe", {}).get("sampling", {}).get("n_samples") != plan.run(dataset, method).sampling.n_samples:
             continue  # FDn of so many images says nothing of other numbers
         for nfe in plan.run(dataset, method).sampling.nfe:

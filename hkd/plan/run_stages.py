@@ -106,7 +106,7 @@ def _train(plan: Plan, dataset: str, method: str, seed: int | str) -> Definition
         digest = read_card(released, dataset, method)["sha256"]
         return Definition({}, {"released": digest, **kept}, needs=needs)
     if shipped := plan.shipped(dataset, method):
-        return Definition({}, {"shipped": shipped_digest(shipped), **kept}, needs=needs)
+        return Definition({}, {"shipped": shipped_digest(shipped, method), **kept}, needs=needs)
     perceptual = ("hkd.experiment.perceptual",) if run.perceptual or asks_for_the_grader(run.target) else ()
     return Definition(
         inputs=_training_inputs(plan, dataset, method),

@@ -33,16 +33,16 @@ def extractor(
 ) -> None:
     """Train the feature network that measures (metric) or that objectives use (perceptual), or adopt a shipped one."""
     from hkd.plan.stages import EXTRACTOR
-    from hkd.store.shipped import adopt
 
     plan = job.plan(benchmark, config)
     work = EXTRACTOR.work(plan, dataset=dataset, role=role).expect(expect_digest)
-    with interrupt.only_writer(work.out().parent):
-        if shipped := plan.shipped(dataset, f"extractors/{role}"):
-            adopt(shipped, work.out(), job.record(work))
-        else:
-            with requeued(work.out().parent / "checkpoints"):
-                _train(plan, work, dataset, role, device)
+    if plan.shipped(dataset, f"extractors/{role}"):
+        from hkd.experiment.adopting import adopt
+
+        adopt(work, job.record)
+        return
+    with interrupt.only_writer(work.out().parent), requeued(work.out().parent / "checkpoints"):
+        _train(plan, work, dataset, role, device)
 
 
 def _train(plan: Plan, work: Work, dataset: str, role: str, device: str) -> None:

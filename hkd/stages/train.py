@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +15,10 @@ from hkd.requeue import requeued
 
 if TYPE_CHECKING:
     from hkd.cli import Commands
-    from hkd.data.image_shape import ImageShape
+    from hkd.experiment.trained import Names
     from hkd.plan.runs import Plan
     from hkd.plan.work import Work
-    from hkd.store.records import Record
     from hkd.training.loop import Conduct
-    from hkd.training.milestones import Milestones
     from hkd.training.ranks import Ranks
 
 LAST = "last"
@@ -63,24 +61,23 @@ def train(
     """Train one run, going on from its newest checkpoint; or adopt the weights that were given for it."""
     from hkd.plan.asked import processes as planned
     from hkd.plan.stages import TRAIN
-    from hkd.store.records import identity
 
     plan = job.plan(benchmark, config)
     work = TRAIN.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest, expect_code)
     job.check_inputs(work)
     folder = work.out().parent
-    names = Names(identity(work.digest, work.inputs()), identity(work.states_digest, work.inputs()))
     if plan.given(dataset, method):
-        with interrupt.only_writer(folder):
-            _set_aside(plan, folder, names, dataset, method)
-            _adopt(plan, work, dataset, method, seed, names)
+        from hkd.experiment.adopting import adopt
+
+        adopt(work, job.record)
         return
     job.start_together(processes or planned(plan, dataset, method), device)
     from hkd.experiment.costing import step_operations
+    from hkd.experiment.trained import named, set_others_aside
     from hkd.training.loop import Conduct
     from hkd.training.ranks import of_environment
 
-    ranks = of_environment()
+    ranks, names = of_environment(), named(work)
     conduct = Conduct(
         checkpoint_seconds=checkpoint_seconds,
         micro_batch=micro_batch,
@@ -92,33 +89,11 @@ def train(
         to = job.pick_device(device)
         with ranks.joined(to), requeued(folder / "checkpoints") if ranks.first else nullcontext():
             if ranks.first:
-                _set_aside(plan, folder, names, dataset, method)
+                set_others_aside(work, names)
                 flops = step_operations(plan, dataset, method, count=to.type != "cpu")
                 conduct = replace(conduct, flops=flops)
             ranks.wait()  # until what others made is out of the way
             _train(plan, work, dataset, method, seed, names, to, conduct, ranks)
-
-
-class Names(NamedTuple):
-    """What names the results of a training, and its states on the way: settings, code and inputs of each."""
-
-    results: str
-    states: str
-
-
-def _set_aside(plan: Plan, folder: Path, names: Names, dataset: str, method: str) -> None:
-    """Move what others made out of the way, if that was asked for where it must be."""
-    from hkd.plan.lengths import bound
-    from hkd.plan.superseding import check_replacing, others
-    from hkd.store.superseded import CHECKPOINTS, set_aside
-
-    run = plan.run(dataset, method)
-    check_replacing(plan, others(folder, *names, run.training.steps))
-    moved = set_aside(folder, *names, run.training.steps)
-    for place in moved:
-        print(f"what other settings, code or inputs made of {method} lies in {place} now", file=sys.stderr)
-    if any(place.name.startswith(CHECKPOINTS) for place in moved) and (why := bound(run)):
-        print(f"{method}: a longer training begins anew too, because of {why}", file=sys.stderr)
 
 
 def _train(
@@ -134,6 +109,7 @@ def _train(
 ) -> None:
     from hkd.experiment.perceptual import grader, perceptual
     from hkd.experiment.train import Sources, train_run
+    from hkd.experiment.trained import hand_over
     from hkd.training.checkpoint import Checkpoints
 
     run, folder, inputs = plan.run(dataset, method), work.out().parent, work.definition.inputs
@@ -180,82 +156,4 @@ def _train(
         "codes": found.codes,
         **({"selected": "trained on the features of the network that grades"} if grading else {}),
     }
-    weights = found.averaged, found.raw
-    _finish(plan, work, dataset, method, names, weights, found.milestones, found.shape, record, facts)
-
-
-def _adopt(plan: Plan, work: Work, dataset: str, method: str, seed: int, names: Names) -> None:
-    from hkd.data.image_shape import ImageShape
-    from hkd.training.milestones import Milestones
-
-    state, card, facts = _given(plan, dataset, method)
-    record = job.record(work, seed=seed)
-    kept = Milestones(work.out().parent, "", ())  # nobody kept any
-    facts |= {"diverged_at": None, "codes": []}
-    _finish(plan, work, dataset, method, names, (state, state), kept, ImageShape(**card["shape"]), record, facts)
-
-
-def _given(plan: Plan, dataset: str, method: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the weights that need no training, their card, and what a record says of them."""
-    if path := plan.released(dataset, method):
-        from hkd.experiment.importing import released, said_of
-
-        print(f"{method} on {dataset}: taking the released weights {path}", file=sys.stderr)
-        state, card = released(Path(path), plan.run(dataset, method), dataset=dataset, method=method)
-        return state, card, {"route": "released", **said_of(card)}
-    from hkd.store.refusals import ArtifactError
-    from hkd.store.shipped import card_path, shipped_weights
-
-    shipped = str(plan.shipped(dataset, method))
-    print(f"{method} on {dataset}: adopting the shipped weights {shipped}", file=sys.stderr)
-    arrays, card = shipped_weights(shipped)
-    due = plan.dataset(dataset).data.resolution
-    if (side := card.get("shape", {}).get("resolution")) is None or due not in (None, side):
-        raise ArtifactError(
-            f"{card_path(shipped)}: says shape {card.get('shape')}, {dataset} has {due} pixels a side; "
-            "restore it from the repository"
-        )
-    said = [key for key in ("budget", "checkpoint", "start", "trajectories") if key in card]
-    return arrays, card, {"route": "shipped"} | {key: card[key] for key in said}
-
-
-def _finish(
-    plan: Plan,
-    work: Work,
-    dataset: str,
-    method: str,
-    names: Names,
-    weights: tuple[dict[str, Any], dict[str, Any]],
-    milestones: Milestones,
-    shape: ImageShape,
-    record: Record,
-    facts: dict[str, Any],
-) -> None:
-    """Write milestones, config, raw and averaged weights, each with its record, the averaged weights last."""
-    from hkd.experiment.record import run_document
-    from hkd.settings.origins import to_yaml
-    from hkd.store.artifacts import save_weights
-    from hkd.store.atomic import write_text
-    from hkd.store.superseded import keep
-
-    run, folder, (averaged, raw) = plan.run(dataset, method), work.out().parent, weights
-    steps = run.training.steps if facts["route"] == "train" else 0
-    kept = milestones.hand_over(work.out("milestones"), record, steps)
-    record.settings = run.model_dump(mode="json")
-    document = run_document(
-        run,
-        shape,
-        dataset=dataset,
-        method=method,
-        seed=record.seed,
-        scale=plan.benchmark.scale,
-        route=facts["route"],
-        train_digest=record.settings_digest,
-    )
-    write_text(work.out("config"), to_yaml(document))
-    record.write(work.out("config"))
-    finite = facts["diverged_at"] is None  # of a training that diverged, the last weights are its result as they are
-    for output, state in (("raw", raw), ("weights", averaged)):
-        save_weights(work.out(output), state, finite=finite)
-        record.write(work.out(output), **facts)
-    keep(folder, [*kept, *(work.out(output) for output in ("config", "raw", "weights"))], *names)
+    hand_over(work, names, (found.averaged, found.raw), found.milestones, found.shape, record, facts)

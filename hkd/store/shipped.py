@@ -6,6 +6,7 @@ Weights are stored in float16, half the size of those trained; a run converts th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,40 +17,75 @@ from hkd.settings.origins import ConfigError, nearest
 from hkd.store import bounded
 from hkd.store.artifacts import Arrays, load_weight_arrays, save_weight_arrays, weights_about
 from hkd.store.atomic import sha256, write_json
-from hkd.store.records import Record
+from hkd.store.lines import shortened
 from hkd.store.refusals import ArtifactError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "shipped"
+TRAINED_BY = {"methods": "teacher", "shipped": "students", "extractors": "extractors"}
+"""The key of a benchmark whose value `train` makes weights in the run, by the group of what they answer."""
+
+NUMBER = (int, float)
 CARD: dict[str, Any] = {
     "name": str,
     "sha256": str,
     "quality": dict,
     "trained_sha256": str,
+    "title": str,
+    "licence": str,
+    "data": dict,
+    "trained_by": str,
+    "commit": str,
+    "versions": dict,
     "budget": dict,
     "shape": dict,
     "checkpoint": str,
     "recipe": dict,
     "trajectories": dict,
     "start": (dict, type(None)),
-    "cpu_seconds": (int, float),
+    "cpu_seconds": NUMBER,
     "further": dict,
 }
-OPTIONAL = ("budget", "shape", "checkpoint", "recipe", "trajectories", "start", "cpu_seconds", "further")
+OPTIONAL = CARD.keys() - {"name", "sha256", "quality", "trained_sha256"}
 SHAPE: dict[str, Any] = {"resolution": int, "channels": int, "label_dim": int}
+START: dict[str, Any] = {"base": str, "weights": str, "source": str}
+BUDGET: dict[str, Any] = {
+    **dict.fromkeys(("params", "steps", "train_images", "network_evals", "teacher_evals"), int),
+    "train_seconds": NUMBER,
+}
 
 
-def shipped_weights(name: str) -> tuple[Arrays, dict[str, Any]]:
-    """Return the weights, as arrays of float32, and the card of shipped ones.
+def way_round(what: str) -> str:
+    """Return what to do where the shipped weights that answer `what`, as group/name, cannot be used."""
+    return f"restore it from the repository, or {instead(what)}" if what else "restore it from the repository"
+
+
+def instead(what: str) -> str:
+    """Return what to say to a command so that nothing takes the shipped weights that answer `what`, as group/name."""
+    group, _, name = what.partition("/")
+    there = f"; methods/{name} is trained then" if group == "shipped" else ""
+    return f"use --config {TRAINED_BY[group]}=train{there}"
+
+
+def unusable(name: str, why: str, what: str = "") -> ArtifactError:
+    """Return the error of a card that cannot be what it says, of weights that answer `what`, as group/name."""
+    return ArtifactError(f"{card_path(name)}: {why}; it is damaged or of another version: {way_round(what)}")
+
+
+def shipped_weights(name: str, what: str = "") -> tuple[Arrays, dict[str, Any]]:
+    """Return the weights, as arrays of float32, and the card of shipped ones that answer `what`, as group/name.
 
     Raises:
         ArtifactError: the file is missing or is not the one on the card.
     """
-    path, card = SHIPPED / f"{name}.safetensors", read_card(name)
+    path, card = weights_path(name), read_card(name, what)
     if not path.exists() or sha256(path) != card["sha256"]:
-        raise ArtifactError(
-            f"{path}: missing or damaged; restore it from the repository, or use --config teacher=train"
-        )
+        raise ArtifactError(f"{path}: missing or damaged; {way_round(what)}")
     return _of_floats(load_weight_arrays(path), np.float32), card
+
+
+def weights_path(name: str) -> Path:
+    """Return where shipped weights lie."""
+    return SHIPPED / f"{name}.safetensors"
 
 
 def card_path(name: str) -> Path:
@@ -57,43 +93,74 @@ def card_path(name: str) -> Path:
     return SHIPPED / f"{name}.json"
 
 
-def read_card(name: str) -> dict[str, Any]:
+def read_card(name: str, what: str = "") -> dict[str, Any]:
     """Return the card of shipped weights; of those of a run it also holds `budget`, `shape`, `recipe` and the like.
 
     `further`, where there is one, is of trainings by the same recipe from other seeds, whose weights are not shipped:
     their `seeds`, and a number of each for every entry of `quality`.
 
+    Args:
+        what: they answer, as group/name: the message of an error then says how to do without them.
     Raises:
-        ArtifactError: it is missing, damaged, or lacks what a card says.
+        ArtifactError: it is missing or damaged, lacks what a card says, or says what none does.
     """
-    path = card_path(name)
     try:
-        card = bounded.parse_json(bounded.read_bytes(path, bounded.SHORT_JSON_BYTES))
-        card = bounded.check_fields(card, CARD, optional=OPTIONAL)
-        if "shape" in card:
-            shape = bounded.check_fields(card["shape"], SHAPE)
-            if shape["resolution"] < 1 or shape["channels"] < 1 or shape["label_dim"] < 0:
-                raise bounded.Damaged("its shape is that of no image")
-        bounded.check_fields(card["quality"], dict.fromkeys(card["quality"], (int, float)))
-        if "further" in card:
-            _check_further(card["further"], set(card["quality"]))
-    except (FileNotFoundError, bounded.Damaged) as error:
-        reason = error if isinstance(error, bounded.Damaged) else "missing"
-        raise ArtifactError(f"{path}: {reason}; restore it from the repository") from None
-    return card
+        card = bounded.parse_json(bounded.read_bytes(card_path(name), bounded.SHORT_JSON_BYTES))
+        _check_card(card, name)
+    except FileNotFoundError:
+        raise ArtifactError(f"{card_path(name)}: missing; {way_round(what)}") from None
+    except bounded.Damaged as error:
+        raise unusable(name, str(error), what) from None
+    return dict(card)
 
 
-def adopt(name: str, out: Path, record: Record) -> None:
-    """Write shipped weights to `out` as if they had been trained there."""
-    state, card = shipped_weights(name)
-    save_weight_arrays(out, state, weights_about(SHIPPED / f"{name}.safetensors"))
-    record.write(out, route="shipped", quality=card["quality"], name=card["name"])
+def _check_card(card: Any, name: str) -> None:
+    """Raise Damaged unless every entry is one that cards have, and of its type."""
+    _check_section(card, CARD, optional=OPTIONAL)
+    if card["name"] != name:
+        raise bounded.Damaged(f"its field 'name' is {shortened(repr(card['name']))}")
+    _check_section(card["quality"], dict.fromkeys(card["quality"], NUMBER), "quality")
+    if "shape" in card:
+        _check_section(card["shape"], SHAPE, "shape")
+        if not all(size > 0 for key, size in card["shape"].items() if key != "label_dim") or _negative(card["shape"]):
+            raise bounded.Damaged(f"its shape {card['shape']} is that of no image")
+    if "budget" in card:
+        _check_section(card["budget"], BUDGET, "budget", optional=BUDGET.keys())
+        if below := _negative(card["budget"]):
+            raise bounded.Damaged(f"its field 'budget.{below}' is negative: {card['budget'][below]}")
+    if card.get("start") is not None:
+        _check_section(card["start"], START, "start")
+    if "further" in card:
+        _check_further(card["further"], set(card["quality"]))
+
+
+def _check_section(content: Any, fields: dict[str, Any], at: str = "", optional: Collection[str] = ()) -> None:
+    """Raise Damaged for the first entry that is unknown, missing or of another type, with its key and value."""
+    found, before = bounded.check_fields(content, {}), f"{at}." if at else ""
+    if odd := min(found.keys() - fields.keys(), default=""):
+        raise bounded.Damaged(f"its key '{before}{shortened(odd)}' is not known: {_shown(found[odd])}")
+    for key, kinds in fields.items():
+        if key in found or key not in optional:
+            named = {f"{before}{key}": found[key]} if key in found else {}
+            try:
+                bounded.check_fields(named, {f"{before}{key}": kinds})
+            except bounded.Damaged as error:
+                raise bounded.Damaged(f"{error}: {_shown(found[key])}" if named else str(error)) from None
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value))
+
+
+def _negative(numbers: dict[str, float]) -> str:
+    """Return the key of the first number below 0, or nothing."""
+    return next((key for key, value in numbers.items() if value < 0), "")
 
 
 def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:
     """Write the weights of a finished run, in float16, and their card; return the card's path."""
     state = _of_floats(load_weight_arrays(weights), np.float16)
-    path = SHIPPED / f"{name}.safetensors"
+    path = weights_path(name)
     save_weight_arrays(path, state, weights_about(weights))
     write_json(card_path(name), {"name": name, "sha256": sha256(path), **card})
     return card_path(name)
@@ -134,8 +201,8 @@ def _of_floats(arrays: Arrays, kind: type[np.floating[Any]]) -> Arrays:
 
 
 @cache
-def shipped_digest(name: str) -> str:
-    """Return the digest on the card of shipped weights.
+def shipped_digest(name: str, what: str = "") -> str:
+    """Return the digest on the card of the shipped weights that answer `what`, as group/name.
 
     Raises:
         ConfigError: there are no such weights.
@@ -143,5 +210,6 @@ def shipped_digest(name: str) -> str:
     card = card_path(name)
     if not card.exists():
         known = [p.stem for p in SHIPPED.glob("*.json")]
-        raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}")
-    return str(read_card(name)["sha256"])
+        hint = f" Else {way_round(what)}" if what else ""
+        raise ConfigError(f"shipped weights '{name}': no card {card.name} in {SHIPPED}. {nearest(name, known)}{hint}")
+    return str(read_card(name, what)["sha256"])

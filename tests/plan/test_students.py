@@ -147,11 +147,12 @@ def test_a_student_that_is_not_shipped_is_refused_with_those_that_are(plan):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda recipe: recipe["params"].update(twist=1), "params.twist is not known"),
+        (lambda recipe: recipe["params"].update(twist=1), "its key 'recipe.params.twist' is not known: 1"),
         (lambda recipe: recipe.update(target="hkd.methods.gone.Gone"), "gone"),
-        (lambda recipe: recipe.update(mood="good"), "unknown key 'mood'"),
-        (lambda recipe: recipe.pop("training"), "'training'"),
-        (lambda recipe: recipe.update(training=3), "recipe.training is no mapping"),
+        (lambda recipe: recipe.update(mood="good"), "its key 'recipe.mood' is not known: 'good'"),
+        (lambda recipe: recipe.pop("training"), "its recipe.training is no mapping: None"),
+        (lambda recipe: recipe["network"].update(preset="nope"), "network.preset: expected one of"),
+        (lambda recipe: recipe.update(training=3), "its recipe.training is no mapping: 3"),
     ],
 )
 def test_weights_of_another_version_are_refused_in_one_line(plan, tmp_path, monkeypatch, change, why):
@@ -159,7 +160,9 @@ def test_weights_of_another_version_are_refused_in_one_line(plan, tmp_path, monk
     change(card["recipe"])
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     (tmp_path / "hkd-shapes16.json").write_text(json.dumps(card))
-    with pytest.raises(ConfigError, match=r"hkd-shapes16.json: of another version") as refused:
+    with pytest.raises(
+        ConfigError, match=r"hkd-shapes16.json: .*; it is damaged or of another version: restore it"
+    ) as refused:
         plan().run(ON, "shipped/hkd")
     assert why in str(refused.value) and "--config students=train" in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -186,7 +189,7 @@ def test_all_shipped_weights_together_stay_small():
 def test_further_trainings_of_a_card_stand_behind_the_shipped_one_and_make_the_table_anew(plan, monkeypatch):
     before, known = TABLE.work(plan(), table="table1").settings_digest, shipped.read_card
     further = {"seeds": [1], "fdn_nfe1": [11.0]}
-    monkeypatch.setattr(rows, "read_card", lambda name: {**known(name), "further": further})
+    monkeypatch.setattr(rows, "read_card", lambda *of: {**known(*of), "further": further})
     found = {method: values for method, nfe, values in rows.trainings(plan(), "table1") if nfe == 1}
     assert found["shipped/hkd"] == [known("hkd-shapes16")["quality"]["fdn_nfe1"], 11.0]
     assert "methods/hkd" not in found and not any(method.startswith("methods/") for method in found)
