@@ -7,6 +7,7 @@ of ours either, and borrows the dependencies of this one.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CARRIED = ("Snakefile", "configs", "rules", "profiles")
@@ -108,3 +110,15 @@ def test_the_smoke_table_is_made_in_an_empty_folder_and_its_weights_edit(install
     named = ["--benchmark", "configs/benchmarks/smoke.yaml", "--out", "edited.png"]  # as in a checkout
     ran(installed / "python", "-m", "hkd", "edit", "shapes8", "methods/hkd", *named, folder=empty)
     assert (empty / "edited.png").stat().st_size > 500
+
+
+def test_the_edit_of_the_readme_works_at_once_in_an_empty_folder(installed, tmp_path):
+    (written,) = re.findall(r"^\.venv/bin/hkd (edit .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    for number, name in enumerate(("mine.png", "other.png")):
+        Image.linear_gradient("L").resize((16, 16)).rotate(90 * number).convert("RGB").save(tmp_path / name)
+    ran(installed / "python", "-m", "hkd", *shlex.split(written), folder=tmp_path)
+    with Image.open(tmp_path / "edited.png") as edited:
+        assert edited.size == (16, 16)
+    weights = {path.parent.name for path in (tmp_path / "results").rglob("weights.safetensors")}
+    assert weights == {"seed0", "finished", "perceptual"}, "the shipped ones, and nothing was trained"
+    assert not list((tmp_path / "results").rglob("history.jsonl"))

@@ -45,6 +45,7 @@ def edit(
 
     All other keys are those of configs/studies/editing.yaml: --config studies.editing.order_by=abs_alpha.
     """
+    from hkd.experiment.adopting import take_up
     from hkd.studies.editing.edits import Edit, Subjects, edited, in_a_row
     from hkd.studies.editing.plan import EDITED, settings
     from hkd.studies.single_images import check_out, finished, leave, only_one_of, perceptual_distance
@@ -56,6 +57,7 @@ def edit(
     own = {option: (f"studies.editing.{key}", value) for option, (key, value) in given.items()}
     plan = job.plan(benchmark, config, **own)
     work, study = EDITED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
+    take_up(work, "weights", "perceptual", begin=job.record)
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed, inputs=("weights",))
     run = finished(work.input("weights"), method, seed, to)

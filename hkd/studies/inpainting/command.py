@@ -42,6 +42,7 @@ def inpaint(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Generate missing pixels so that they fit the others; without --image also colours, and measure both."""
+    from hkd.experiment.adopting import take_up
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restoration import inpainted, masks_of, true_images
     from hkd.studies.single_images import check_out, finished, leave, perceptual_distance
@@ -49,6 +50,7 @@ def inpaint(
     check_out(out, *(image or ()), mask)
     plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed).expect(expect_digest), settings(plan)
+    take_up(work, "weights", "perceptual", begin=job.record)
     to = job.pick_device(device)
     record = job.record(work, to, seed=seed, inputs=("weights",))
     run = finished(work.input("weights"), method, seed, to)
@@ -73,6 +75,7 @@ def colourise(
     device: job.DeviceOption = "auto",
 ) -> None:
     """Generate colours for the luminance of pictures; that of colour pictures is taken, and their colours forgotten."""
+    from hkd.experiment.adopting import take_up
     from hkd.store.records import Record
     from hkd.studies.inpainting.plan import RESTORED, settings
     from hkd.studies.inpainting.restoration import colourised, true_images
@@ -81,6 +84,7 @@ def colourise(
     check_out(out, *(image or ()))
     plan = job.plan(benchmark, config, steps=("studies.inpainting.steps", steps))
     work, study = RESTORED.work(plan, dataset=dataset, method=method, seed=seed), settings(plan)
+    take_up(work, "weights", "perceptual", begin=job.record)
     run = finished(work.input("weights"), method, seed, job.pick_device(device))
     computed = job.settled(run.device)
     about = study.model_dump()

@@ -36,6 +36,7 @@ def trajectory(
     expect_digest: job.DigestOption = None,
 ) -> None:
     """Decode one encoding at any noise levels; without --image and --times, beside the teacher's own trajectory."""
+    from hkd.experiment.adopting import take_up
     from hkd.settings.origins import ConfigError
     from hkd.studies.single_images import check_out, finished, leave, only_one_of
     from hkd.studies.states.course import beside_teacher, decoded, in_a_row, levels_of, shown_levels
@@ -50,7 +51,9 @@ def trajectory(
     to, spec = job.pick_device(device), plan.trajectory_set(dataset, study.trajectories)
     levels = levels_of(times) if times else shown_levels(spec, study.levels)
     alone = bool(image or times)
-    record = job.record(work, to, seed=seed, inputs=("weights",) if alone else ("weights", "teacher"))
+    read = ("weights",) if alone else ("weights", "teacher")
+    take_up(work, *read, begin=job.record)
+    record = job.record(work, to, seed=seed, inputs=read)
     run = finished(work.input("weights"), method, seed, to)
     numbers = list(range(len(image))) if image else index or list(range(study.images))
     if alone:
