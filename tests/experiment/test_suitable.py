@@ -20,7 +20,7 @@ from hkd.store import shipped
 from hkd.store.refusals import ArtifactError
 from tests.fuzzed import COUNTS, refused
 
-ON, GONE = "shapes16", object()
+ON, GONE = "shapes16", "is taken out"
 STUDENT, BASE, NETWORK = "shipped/hkd", "methods/edm", "extractors/perceptual"
 NAMES = {STUDENT: "hkd-shapes16", BASE: "edm-shapes16", NETWORK: "perceptual-shapes16"}
 KEYS = {STUDENT: "students", BASE: "teacher", NETWORK: "extractors"}
@@ -64,7 +64,7 @@ def change(card: Path, key: str, value: object) -> None:
     for name in above:
         section = section[name]
     section.pop(last, None)
-    if value is not GONE:
+    if value != GONE:
         section[last] = value
     card.unlink()
     card.write_text(json.dumps(content))
