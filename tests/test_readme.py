@@ -78,7 +78,7 @@ def test_each_table_says_which_row_teaches_and_what_a_training_took_in_processor
     shown = README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0]
     assert re.search(r"^EDM: teacher or starting point of .*HKD", shown, re.MULTILINE)
     assert "| CPU-min |" in tables(shown)[0] and "Training, s" not in shown
-    assert "pairs" in README.split("CPU-min are processor minutes")[1].split(". ")[0]
+    assert "pairs" in README.split("**CPU-min** are")[1].split("\n- ")[0]
 
 
 def test_every_make_target_that_pages_name_is_one():

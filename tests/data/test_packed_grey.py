@@ -44,7 +44,7 @@ def test_white_shows_at_the_transparent_level_and_no_other(bits, key, high_bits)
     plain = levels(bits) * (255 // ((1 << bits) - 1))
     assert_array_equal(shown, np.where(levels(bits) == key, 255, plain))
     assert not is_opaque(opened(content, "a.png"))
-    with pytest.raises(DataError, match="transparent ones on white"):
+    with pytest.raises(DataError, match="transparent ones laid on white"):
         decode(content, "a.png", False)
 
 

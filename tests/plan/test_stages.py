@@ -43,6 +43,7 @@ TABLES = {"table": "table1", "samples_figure": "table1", "ablations_figure": "ta
 CARRYING = {"hkd.data", "hkd.data.kinds", "hkd.data.shards", "hkd.report.csv", "hkd.training.checkpoint"}
 # that refuse, or hand on what a digest names by its content: weights by their card, references as they are
 CARRYING |= {"hkd.experiment.importing", "hkd.metrics.references"}
+CARRYING |= {"hkd.experiment.adopting", "hkd.experiment.trained"}  # shipped weights by their card; names and places
 CARRYING |= {"hkd.experiment.costing"}  # for lines of the log: what a step costs
 
 
