@@ -166,7 +166,11 @@ def _has_spread(line: Line) -> bool:
 
 
 def _trainings(line: Line, decimals: int) -> str:
-    return f"{line['fdn_training_sd']:.{decimals}f} ({line['trainings']})" if _has_spread(line) else MISSING
+    if not _has_spread(line):
+        return MISSING
+    found = line["fdn_training_sd"]
+    shown = f"{found:.{decimals}f}"
+    return f"{shown if float(shown) or not found else f'{found:.1g}'} ({line['trainings']})"  # no 0.00 that is none
 
 
 def _beside_fdn(shown: Iterable[str], cells: list[str], spread: str, wanted: bool) -> list[str]:

@@ -12,7 +12,7 @@ from hkd.report.collect import ReportError, collect, lines_of
 from hkd.report.markdown import WIDTH, between, short
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
-from hkd.report.view import minutes, view
+from hkd.report.view import _trainings, minutes, view
 from hkd.settings.columns import DEFAULT, FID_DIGESTS
 from hkd.store.refusals import ArtifactError
 
@@ -464,3 +464,11 @@ def test_minima_over_different_numbers_of_seeds_are_refused(metrics, paper):
         ReportError, match=r"fid_min would mix.* \(2 of methods/hkd at 1 NFE and 1 of methods/edm at 35"
     ):
         table(ROWS, metrics, paper, columns=("fid_own", "fid_min"))
+
+
+def test_a_spread_that_would_read_as_none_is_shown_with_its_first_digit():
+    line = {"fdn": 13.2, "fdn_training_sd": 0.0049, "trainings": 3}
+    assert _trainings(line, 2) == "0.005 (3)"
+    assert _trainings({**line, "fdn_training_sd": 0.051}, 2) == "0.05 (3)"
+    assert _trainings({**line, "fdn_training_sd": 0.0}, 2) == "0.00 (3)"
+    assert _trainings({**line, "fdn_training_sd": None}, 2) == "—"
