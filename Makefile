@@ -152,7 +152,7 @@ weights-bases: $(VENV)/.installed  ## bases and feature networks from nothing (t
 	$(SNAKEMAKE) --configfile configs/benchmarks/weights.yaml -- results/weights/table1.csv results/weights/bars.csv
 	$(BIN)/hkd ship shapes16 --benchmark configs/benchmarks/weights.yaml
 
-weights-students: table1-long  ## the rows of it compared with their cards (make table1-long first)
+weights-students: table1-long  ## makes table1-long, and compares its rows with their cards
 	$(BIN)/hkd ship shapes16 --benchmark $(STUDENTS)
 
 weights-%: $(VENV)/.installed

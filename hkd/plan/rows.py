@@ -72,7 +72,7 @@ def spent(plan: Plan, name: str) -> dict[str, float]:
     """
     dataset, found = plan.table(name).dataset, {}
     for method in dict.fromkeys(row.method for row in rows(plan, name) if row.method):
-        card = read_card(weights) if (weights := plan.shipped(dataset, method)) else {}
+        card = read_card(weights, method) if (weights := plan.shipped(dataset, method)) else {}
         if "cpu_seconds" in card and "train_cpu_seconds" not in card.get("budget", {}):
             found[method] = float(card["cpu_seconds"])
     return found

@@ -239,7 +239,10 @@ def _score(line: Line, asked: Column, decimals: int) -> str:
         return MISSING
     sd = next((line[c] for c in line if c in COLUMNS and COLUMNS[c] == Column(c, asked.score, "sd")), None)
     spread = f" ± {sd:.{decimals}f}" if asked.derived == "" and sd is not None else ""
-    return f"{_sign(line, asked)}{value:,.{decimals}f}{spread}"
+    shown = f"{value:,.{decimals}f}"
+    if value and not shown.strip("-0."):
+        shown = f"{value:.1g}"  # no -0.000
+    return f"{_sign(line, asked)}{shown}{spread}"
 
 
 def _sign(line: Line, asked: Column) -> str:

@@ -88,13 +88,14 @@ def refuse_to_replace(*targets: Path, given: Sequence[Path] = ()) -> None:
         there = [path for path in (target, record_path(target)) if os.path.lexists(path)]
         if there and not _recorded(target):
             raise ArtifactError(
-                f"{there[0]}: is there, and no record says that hkd wrote it; name another --out, or move it away"
+                f"{there[0]}: is there, and no record says that hkd wrote it so; name another --out, or move it away"
             )
 
 
 def _recorded(path: Path) -> bool:
     try:
-        return bool(read_record(path, ""))
+        found = read_record(path, "")
+        return not path.exists() or (path.is_file() and found["sha256"] == sha256(path))
     except ArtifactError:
         return False
 

@@ -51,6 +51,7 @@ START: dict[str, Any] = {"base": str, "weights": str, "source": str}
 BUDGET: dict[str, Any] = {
     **dict.fromkeys(("params", "steps", "train_images", "network_evals", "teacher_evals"), int),
     "train_seconds": NUMBER,
+    **dict.fromkeys(("train_cpu_seconds", "train_gpu_seconds"), (int, float, type(None))),
 }
 
 
@@ -154,7 +155,7 @@ def _shown(value: Any) -> str:
 
 def _negative(numbers: dict[str, float]) -> str:
     """Return the key of the first number below 0, or nothing."""
-    return next((key for key, value in numbers.items() if value < 0), "")
+    return next((key for key, value in numbers.items() if value is not None and value < 0), "")
 
 
 def ship(name: str, weights: Path, card: dict[str, Any]) -> Path:

@@ -205,3 +205,8 @@ def test_a_damaged_card_is_refused_in_one_line_or_fits(cards, root, count):
     (cards / f"{name}.json").write_text(json.dumps(card))
     read = lambda: check_run(plan, ON, BASE, name, arrays, shipped.read_card(name, BASE))  # noqa: E731
     assert refused(cards / f"{name}.json", read, count, ArtifactError) > count // 4
+
+
+@pytest.mark.parametrize("key, value", [("train_cpu_seconds", 300.0), ("train_gpu_seconds", None)])
+def test_a_card_of_a_training_that_counts_its_processor_time_is_taken(give, key, value):
+    give(STUDENT, f"budget.{key}", value)

@@ -88,7 +88,7 @@ def test_the_cards_of_rows_with_given_weights_say_what_their_training_took(plan)
 def test_a_card_whose_budget_has_the_processor_time_is_not_asked_twice(plan, monkeypatch):
     made, card = plan(), shipped.read_card("kd-shapes16")
     budget = card["budget"] | {"train_cpu_seconds": None}
-    monkeypatch.setattr(rows, "read_card", lambda name: card | {"budget": budget} if "kd" in name else {})
+    monkeypatch.setattr(rows, "read_card", lambda name, what="": card | {"budget": budget} if "kd" in name else {})
     assert rows.spent(made, "table1") == {}
 
 

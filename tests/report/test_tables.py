@@ -12,8 +12,8 @@ from hkd.report.collect import ReportError, collect, lines_of
 from hkd.report.markdown import WIDTH, between, short
 from hkd.report.tables import AFTER, BEFORE, table, to_csv, write
 from hkd.report.terminal import show
-from hkd.report.view import _trainings, minutes, view
-from hkd.settings.columns import DEFAULT, FID_DIGESTS
+from hkd.report.view import _score, _trainings, minutes, view
+from hkd.settings.columns import DEFAULT, FID_DIGESTS, column
 from hkd.store.refusals import ArtifactError
 
 from .conftest import protocol
@@ -472,3 +472,9 @@ def test_a_spread_that_would_read_as_none_is_shown_with_its_first_digit():
     assert _trainings({**line, "fdn_training_sd": 0.051}, 2) == "0.05 (3)"
     assert _trainings({**line, "fdn_training_sd": 0.0}, 2) == "0.00 (3)"
     assert _trainings({**line, "fdn_training_sd": None}, 2) == "—"
+
+
+def test_a_score_that_would_read_as_minus_nothing_is_shown_with_its_first_digit():
+    line = {"kid_effnet": -0.0003, "estimate": None}
+    assert _score(line, column("kid_effnet"), 3) == "-0.0003"
+    assert _score({**line, "kid_effnet": 0.0}, column("kid_effnet"), 3) == "0.000"

@@ -126,9 +126,13 @@ def test_what_has_its_record_may_be_made_again_and_nothing_else_is_replaced(tmp_
     write_bytes(mine, b"ours")
     Record("edit").write(mine)
     refuse_to_replace(mine, theirs)
+    mine.write_bytes(b"retouched")
+    with pytest.raises(ArtifactError, match=r"mine\.png: is there, and no record says that hkd wrote it so"):
+        refuse_to_replace(mine)
+    mine.write_bytes(b"ours")
     theirs.write_text("{}")
     with pytest.raises(
-        ArtifactError, match=r"theirs\.json: is there, and no record says that hkd wrote it; name anoth"
+        ArtifactError, match=r"theirs\.json: is there, and no record says that hkd wrote it so; name anoth"
     ):
         refuse_to_replace(mine, theirs)
     record_path(theirs).write_bytes(record_path(mine).read_bytes())  # that of another file

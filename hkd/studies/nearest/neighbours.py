@@ -125,7 +125,12 @@ def said(close: int, samples: int, near: float, images: int) -> str:
         near_to = "one training image" if images == 1 else f"{images} training images"
         return f"{share / near:.0f} times as many as of real images, and to {near_to}: look at the pairs for copies"
     if bdtr(close, samples, SUSPECT * near) >= CHANCE:
-        return "too few samples to tell"
+        more = bdtrc(close - 1, samples, near) < CHANCE
+        return (
+            "more than of real images, how many is not certain: look at the pairs"
+            if more
+            else "too few samples to tell"
+        )
     return "no more than of real images" if share <= near else "no sign of repeating"
 
 

@@ -34,7 +34,7 @@ class Nearest(StudySection):
 
     table: str
     images: Annotated[int, Field(ge=100)]
-    near: Annotated[float, Field(gt=0, lt=0.5)]
+    near: Annotated[float, Field(gt=0, lt=0.1)]
     shown: Positive
 
 
