@@ -168,9 +168,13 @@ def _has_spread(line: Line) -> bool:
 def _trainings(line: Line, decimals: int) -> str:
     if not _has_spread(line):
         return MISSING
-    found = line["fdn_training_sd"]
-    shown = f"{found:.{decimals}f}"
-    return f"{shown if float(shown) or not found else f'{found:.1g}'} ({line['trainings']})"  # no 0.00 that is none
+    return f"{_rounded(line['fdn_training_sd'], decimals)} ({line['trainings']})"
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """Return a number with so many decimals; with its first digit where that would read as nothing (-0.000)."""
+    shown = f"{value:,.{decimals}f}"
+    return shown if shown.strip("-0.") or not value else f"{value:.1g}"
 
 
 def _beside_fdn(shown: Iterable[str], cells: list[str], spread: str, wanted: bool) -> list[str]:
@@ -238,11 +242,8 @@ def _score(line: Line, asked: Column, decimals: int) -> str:
     if value is None:
         return MISSING
     sd = next((line[c] for c in line if c in COLUMNS and COLUMNS[c] == Column(c, asked.score, "sd")), None)
-    spread = f" ± {sd:.{decimals}f}" if asked.derived == "" and sd is not None else ""
-    shown = f"{value:,.{decimals}f}"
-    if value and not shown.strip("-0."):
-        shown = f"{value:.1g}"  # no -0.000
-    return f"{_sign(line, asked)}{shown}{spread}"
+    spread = f" ± {_rounded(sd, decimals)}" if asked.derived == "" and sd is not None else ""
+    return f"{_sign(line, asked)}{_rounded(value, decimals)}{spread}"
 
 
 def _sign(line: Line, asked: Column) -> str:

@@ -77,7 +77,7 @@ def read_record(path: Path | str, stage: str) -> dict[str, Any]:
 
 
 def refuse_to_replace(*targets: Path, given: Sequence[Path] = ()) -> None:
-    """Refuse to write over what a command was given, or over a file of which no record says that it was written here.
+    """Refuse to write over what a command was given, or over a file that is not as a record of ours says.
 
     Raises:
         ArtifactError: naming the file.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from hkd import __main__ as entry
 from hkd import interrupt
@@ -15,6 +13,7 @@ from hkd.plan.runs import Plan
 from hkd.store import shipped
 from hkd.store.atomic import sha256
 from hkd.store.records import read_record
+from tests.studies.single_run import counted_up
 
 ON = "shapes16"
 STUDENT = "shipped/hkd on shapes16: adopting the shipped weights hkd-shapes16, as {}/shapes16/shipped/hkd/seed0"
@@ -48,9 +47,7 @@ def call(root, results, monkeypatch, capsys) -> Call:
 
 @pytest.fixture
 def picture(tmp_path) -> Path:
-    pixels = (np.arange(16 * 16 * 3).reshape(16, 16, 3) % 256).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "mine.png")
-    return tmp_path / "mine.png"
+    return counted_up(tmp_path / "mine.png", 16)
 
 
 def made(results: Path) -> list[str]:

@@ -110,9 +110,7 @@ def refused(hkd, tmp_path) -> Callable[..., str]:
 @pytest.fixture
 def picture(tmp_path) -> Path:
     """A picture of 8 pixels."""
-    pixels = (np.arange(8 * 8 * 3).reshape(8, 8, 3) % 256).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "mine.png")
-    return tmp_path / "mine.png"
+    return counted_up(tmp_path / "mine.png", 8)
 
 
 @pytest.fixture
@@ -121,6 +119,11 @@ def samples(files: RunFiles, tiny_run) -> np.ndarray:
     built = base(Path(files.weights))
     images = sample_images(built, tiny_run(METHOD), SHAPE, range(2), seed=0, nfe=1, to=CPU)
     return to_uint8(images).numpy().astype(int)
+
+
+def counted_up(path: Path, side: int) -> Path:
+    """Write a picture whose values count up from 0, one a channel of a pixel."""
+    return saved(path, (np.arange(side * side * 3).reshape(side, side, 3) % 256).astype(np.uint8))
 
 
 def saved(path: Path, array: np.ndarray) -> Path:
