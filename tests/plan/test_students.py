@@ -85,6 +85,10 @@ def test_the_cards_of_rows_with_given_weights_say_what_their_training_took(plan)
     assert work[0].digest != work[1].digest
 
 
+def test_who_only_makes_the_pairs_of_a_row_is_its_teacher_too(plan):
+    assert "DDIM: teacher or starting point of KD." in rows.teachers(plan(), "table1")
+
+
 def test_a_card_whose_budget_has_the_processor_time_is_not_asked_twice(plan, monkeypatch):
     made, card = plan(), shipped.read_card("kd-shapes16")
     budget = card["budget"] | {"train_cpu_seconds": None}
